@@ -1,0 +1,31 @@
+//! meetscope: which app, who with, over which servers, how well, how encrypted, and in whose
+//! jurisdiction sit the servers that could hold the keys.
+//!
+//! The modules are listed in the order that data flows; an arrow only points up the list.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::string_slice,
+        clippy::too_many_lines,
+        clippy::wildcard_enum_match_arm,
+        reason = "tests count on small known numbers"
+    )
+)]
+
+pub mod bytes;
+pub mod time;
+
+pub mod capture;
+pub mod classify;
+pub mod decode;
+pub mod fingerprint;
+pub mod flow;
+pub mod geo;
+pub mod observe;
+pub mod pipeline;
+pub mod proto;
+pub mod report;
+pub mod session;
