@@ -1,1 +1,243 @@
-//! Stage: decode.
+//! Stage 2: link -> tunnels -> IP -> defragment -> TCP/UDP.
+//!
+//! In: one captured frame with its link type, its length on the wire and its time. Out: an [`Outcome`], at best
+//! a [`Decoded`]: the *innermost* addresses and ports, the transport header and payload, and the [`Path`] of
+//! tags and tunnels around it.
+//!
+//! Link types: Ethernet, Linux cooked (both), raw IP, loopback, PPP, `PPPoE`, Cisco HDLC, 802.11 with and without
+//! radiotap. Tunnels: VLAN (stacked), MPLS, `PPPoE`, GRE (also PPTP), ERSPAN I to III, VXLAN, Geneve, GTP-U, IP in
+//! IP, 6in4, Teredo, TZSP, Ethernet in IP. Fragments are put together at every level, within bounds on memory
+//! and time. Second copies of a packet, as mirror ports give them, are dropped; `duplicate.rs` has the rule.
+//!
+//! Deliberately not handled: decryption (802.11, `MACsec`, `IPsec`), 802.11 fragments, L2TP, ICMP errors' inner
+//! packets (they are a quotation, not traffic), checksums (on the sending machine they are often not yet filled
+//! in). Port numbers prove no tunnel: what does not fit stays plain UDP.
+//!
+//! This is the only module that names `etherparse`. The fixed headers of the common case are read by hand, as
+//! this runs for every packet; `etherparse` reads TCP and extension headers, and is the oracle in the tests.
+
+mod counters;
+mod defrag;
+mod duplicate;
+mod ip;
+mod link;
+mod packet;
+mod path;
+mod span;
+mod tunnel;
+mod walk;
+mod wifi;
+
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use self::counters::{Counters, Reason};
+pub use self::packet::{Decoded, Duplicate, Outcome, TcpFlags, Transport};
+pub use self::path::{Layer, MAX_LAYERS, Path};
+
+use self::counters::bump;
+use self::defrag::{Added, Datagram, Defragmenter};
+use self::duplicate::DuplicateFilter;
+use self::span::Span;
+use self::walk::{End, Found, Fragment, Next, walk};
+use crate::time::Timestamp;
+
+/// How often a datagram may itself turn out to be a fragment.
+const MAX_NESTED_FRAGMENTS: usize = 4;
+
+/// What the decoder is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Drop second copies of a packet.
+    pub drop_duplicates: bool,
+    /// Look into tunnels over IP and UDP; without it the outer packet is the result.
+    pub open_tunnels: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { drop_duplicates: true, open_tunnels: true }
+    }
+}
+
+/// Turns frames into packets; one per thread.
+pub struct Decoder {
+    config: Config,
+    state: State,
+    /// The datagram that the last result borrows from, if it came in fragments.
+    buffer: Vec<u8>,
+}
+
+/// All that changes from packet to packet, apart from the buffer that results borrow from.
+struct State {
+    defragmenter: Defragmenter,
+    duplicates: Option<DuplicateFilter>,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Decoder {
+    /// A decoder that has seen nothing.
+    pub fn new(config: Config) -> Self {
+        let duplicates = config.drop_duplicates.then(DuplicateFilter::new);
+        let state =
+            State { defragmenter: Defragmenter::default(), duplicates, counters: Counters::default() };
+        Self { config, state, buffer: Vec::new() }
+    }
+
+    /// What became of the packets so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.state.counters
+    }
+
+    /// Decodes one frame: `link_type` as in the LINKTYPE registry, `data` what was captured of `original_len`
+    /// bytes. The result borrows from `data`, or from the decoder when it came in fragments.
+    #[inline]
+    pub fn decode<'a>(
+        &'a mut self,
+        link_type: u16,
+        timestamp: Timestamp,
+        data: &'a [u8],
+        original_len: u32,
+    ) -> Outcome<'a> {
+        bump(&mut self.state.counters.packets);
+        let mut path = Path::EMPTY;
+        let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
+        let start = Next::Link(link_type, Span::new(data, wire));
+        let wire_len = original_len.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        match walk(start, &mut path, self.config.open_tunnels) {
+            End::Found(found) => self.state.found(&found, path, timestamp, wire_len),
+            End::Fragment(fragment) => self.reassemble(&fragment, path, timestamp, wire_len),
+            End::NotIp => self.state.not_ip(),
+            End::Undecodable(reason) => self.state.undecodable(reason),
+        }
+    }
+
+    /// Adds a fragment, and goes on with the datagram if that is whole now.
+    #[cold]
+    fn reassemble<'a>(
+        &'a mut self,
+        fragment: &Fragment<'_>,
+        mut path: Path,
+        now: Timestamp,
+        wire_len: u32,
+    ) -> Outcome<'a> {
+        let Self { config, state, buffer } = self;
+        let mut datagram = match state.add(fragment, &path, now, wire_len) {
+            Ok(datagram) => datagram,
+            Err(outcome) => return outcome,
+        };
+        for _ in 0..MAX_NESTED_FRAGMENTS {
+            let mut inner_path = path;
+            let End::Fragment(inner) =
+                walk(resume(&datagram, &datagram.payload), &mut inner_path, config.open_tunnels)
+            else {
+                break;
+            };
+            match state.add(&inner, &inner_path, now, datagram.wire_len) {
+                Ok(whole) => datagram = whole,
+                Err(outcome) => return outcome,
+            }
+            path = inner_path;
+        }
+        // Walked once more, now from where the result may borrow.
+        *buffer = std::mem::take(&mut datagram.payload);
+        match walk(resume(&datagram, buffer), &mut path, config.open_tunnels) {
+            End::Found(found) => state.found(&found, path, now, datagram.wire_len),
+            End::Fragment(_) => state.undecodable(Reason::TooDeep),
+            End::NotIp => state.not_ip(),
+            End::Undecodable(reason) => state.undecodable(reason),
+        }
+    }
+}
+
+fn resume<'a>(datagram: &Datagram, payload: &'a [u8]) -> Next<'a> {
+    ip::resume(datagram.ip, datagram.protocol, Span::new(payload, payload.len()))
+}
+
+impl State {
+    #[inline]
+    fn found<'a>(&mut self, found: &Found<'a>, path: Path, now: Timestamp, wire_len: u32) -> Outcome<'a> {
+        if let Some(filter) = &mut self.duplicates
+            && let Some(duplicate) = filter.check(found, &path, now, &mut self.counters)
+        {
+            return self.duplicate(duplicate);
+        }
+        bump(&mut self.counters.decoded);
+        if found.truncated {
+            bump(&mut self.counters.truncated);
+        }
+        Outcome::Packet(Decoded {
+            source: found.source,
+            destination: found.destination,
+            transport: found.transport,
+            path,
+            wire_len,
+            truncated: found.truncated,
+            ttl: found.ip.ttl,
+        })
+    }
+
+    /// The whole datagram, or what else came of the fragment.
+    #[expect(clippy::result_large_err, reason = "rare, and no error: it is handed on as it is")]
+    fn add(
+        &mut self,
+        fragment: &Fragment<'_>,
+        path: &Path,
+        now: Timestamp,
+        wire_len: u32,
+    ) -> Result<Datagram, Outcome<'static>> {
+        let late = if self.duplicates.is_some() { duplicate::WINDOW } else { Duration::ZERO };
+        match self.defragmenter.add(fragment, path, now, wire_len, late, &mut self.counters) {
+            Added::Whole(datagram) => {
+                bump(&mut self.counters.datagrams_reassembled);
+                Ok(datagram)
+            }
+            Added::Held => {
+                bump(&mut self.counters.fragments_held);
+                Err(Outcome::Fragment)
+            }
+            Added::Late => Err(self.duplicate(Duplicate::Fragment)),
+            Added::Refused(reason) => Err(self.undecodable(reason)),
+        }
+    }
+
+    #[cold]
+    fn duplicate<'a>(&mut self, duplicate: Duplicate) -> Outcome<'a> {
+        let counters = &mut self.counters;
+        bump(&mut counters.duplicates);
+        bump(match duplicate {
+            Duplicate::Identical => &mut counters.duplicates_identical,
+            Duplicate::Routed => &mut counters.duplicates_routed,
+            Duplicate::OtherPath => &mut counters.duplicates_other_path,
+            Duplicate::Fragment => &mut counters.duplicates_fragment,
+        });
+        Outcome::Duplicate(duplicate)
+    }
+
+    #[cold]
+    fn undecodable<'a>(&mut self, reason: Reason) -> Outcome<'a> {
+        self.counters.count_undecodable(reason);
+        Outcome::Undecodable(reason)
+    }
+
+    fn not_ip<'a>(&mut self) -> Outcome<'a> {
+        bump(&mut self.counters.not_ip);
+        Outcome::NotIp
+    }
+}
