@@ -1,0 +1,245 @@
+//! Many capture files as one stream of packets.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::path::{Path, PathBuf};
+
+use super::error::CaptureError;
+use super::info::FileInfo;
+use super::reader::{self, FileReader};
+use super::{Packet, reader::STDIN};
+use crate::time::Timestamp;
+
+/// In which order the packets of several files come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "two answers are all there are")]
+pub enum Order {
+    /// By time over all files; equal times by the order of files, then by position. Each file is taken to be
+    /// nearly sorted: a packet that is late within its file comes as soon as it is met.
+    Time,
+    /// One file after the other.
+    AsGiven,
+}
+
+/// Several capture files read as one. A file with a fault is closed and the others go on.
+///
+/// In time order, a file is opened briefly to learn its first time and again when that time has come, so that a
+/// directory full of ring-buffer files holds few of them open at once. Standard input is opened once.
+#[derive(Debug)]
+pub struct Merge {
+    slots: Vec<Slot>,
+    order: Order,
+    /// The next packet's time of every file that has one, for [`Order::Time`].
+    queue: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Files not begun, for [`Order::AsGiven`].
+    waiting: VecDeque<usize>,
+    /// The file whose packet was handed out last.
+    current: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    path: PathBuf,
+    state: State,
+    error: Option<CaptureError>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not open; what a first look told of it, if one was taken.
+    Closed(Option<Box<FileInfo>>),
+    Open(Box<FileReader>),
+}
+
+impl Merge {
+    /// Prepares to read `paths`; `-` is standard input. Faults are kept with each file.
+    pub fn open(paths: Vec<PathBuf>, order: Order) -> Self {
+        let slots = paths
+            .into_iter()
+            .map(|path| Slot { path, state: State::Closed(None), error: None })
+            .collect::<Vec<_>>();
+        let waiting = (0..slots.len()).collect();
+        let mut merge = Self { slots, order, queue: BinaryHeap::new(), waiting, current: None };
+        if order == Order::Time {
+            merge.look_at_all();
+        }
+        merge
+    }
+
+    /// The next packet and the index of its file; none when all files are at their end.
+    #[expect(clippy::should_implement_trait, reason = "the packet borrows from a reader, as no Iterator can")]
+    pub fn next(&mut self) -> Option<(usize, Packet<'_>)> {
+        let file = match self.order {
+            Order::Time => self.next_by_time(),
+            Order::AsGiven => self.next_as_given(),
+        };
+        self.current = file;
+        let file = file?;
+        match self.slots.get(file) {
+            Some(Slot { state: State::Open(reader), .. }) => reader.current().map(|packet| (file, packet)),
+            _ => None,
+        }
+    }
+
+    /// How many files there are.
+    pub const fn files(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Path of a file as given.
+    pub fn path(&self, file: usize) -> Option<&Path> {
+        self.slots.get(file).map(|slot| slot.path.as_path())
+    }
+
+    /// What a file says beside its packets, as far as it has been read; none when it could not be opened or,
+    /// with [`Order::AsGiven`], its turn has not come.
+    pub fn info(&self, file: usize) -> Option<&FileInfo> {
+        match &self.slots.get(file)?.state {
+            State::Closed(info) => info.as_deref(),
+            State::Open(reader) => Some(reader.info()),
+        }
+    }
+
+    /// The fault that closed a file.
+    pub fn error(&self, file: usize) -> Option<&CaptureError> {
+        self.slots.get(file)?.error.as_ref()
+    }
+
+    /// Learns the first time of every file.
+    fn look_at_all(&mut self) {
+        for (file, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(first) = slot.advance() {
+                self.queue.push(Reverse((first, file)));
+                slot.pause();
+            }
+        }
+    }
+
+    fn next_by_time(&mut self) -> Option<usize> {
+        if let Some(file) = self.current
+            && let Some(time) = self.slots.get_mut(file)?.advance()
+        {
+            // Mostly the same file goes on: then the queue needs no change.
+            if self.queue.peek().is_none_or(|Reverse(head)| (time, file) < *head) {
+                return Some(file);
+            }
+            self.queue.push(Reverse((time, file)));
+        }
+        while let Some(Reverse((_, file))) = self.queue.pop() {
+            if self.slots.get_mut(file).is_some_and(Slot::resume) {
+                return Some(file);
+            }
+        }
+        None
+    }
+
+    fn next_as_given(&mut self) -> Option<usize> {
+        let mut candidate = self.current;
+        loop {
+            let file = match candidate.take() {
+                Some(file) => file,
+                None => self.waiting.pop_front()?,
+            };
+            if self.slots.get_mut(file)?.advance().is_some() {
+                return Some(file);
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Opens the file where it is closed and moves to its next packet; its time. Closes at the end or a fault.
+    fn advance(&mut self) -> Option<Timestamp> {
+        if matches!(self.state, State::Closed(_)) {
+            match reader::open(&self.path) {
+                Ok(reader) => self.state = State::Open(Box::new(reader)),
+                Err(error) => {
+                    self.error = Some(error);
+                    return None;
+                }
+            }
+        }
+        let State::Open(reader) = &mut self.state else { return None };
+        let moved = reader.advance();
+        if let (Ok(true), Some(packet)) = (&moved, reader.current()) {
+            return Some(packet.timestamp);
+        }
+        self.error = moved.err();
+        self.state = State::Closed(Some(Box::new(reader.info().clone())));
+        None
+    }
+
+    /// Closes a file whose first packet was only looked at; a pipe cannot be opened twice and stays open.
+    fn pause(&mut self) {
+        if let State::Open(reader) = &self.state
+            && reader.info().stored_bytes.is_some()
+            && self.path.as_os_str() != STDIN
+        {
+            self.state = State::Closed(Some(Box::new(reader.info().clone())));
+        }
+    }
+
+    /// Makes the looked-at packet current again; false when the file has gone bad since.
+    fn resume(&mut self) -> bool {
+        matches!(self.state, State::Open(_)) || self.advance().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{classic_file, write};
+    use super::*;
+
+    fn drain(merge: &mut Merge) -> Vec<(usize, i64)> {
+        let mut seen = Vec::new();
+        while let Some((file, packet)) = merge.next() {
+            seen.push((file, packet.timestamp.as_nanos() / 1_000_000_000));
+        }
+        seen
+    }
+
+    fn three_files() -> (tempfile::TempDir, Vec<PathBuf>) {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = vec![
+            write(&dir, "a", &classic_file(&[1, 4, 4, 9])),
+            write(&dir, "b", &classic_file(&[2, 4, 3])),
+            write(&dir, "c", &classic_file(&[4])),
+        ];
+        (dir, paths)
+    }
+
+    #[test]
+    fn time_order_breaks_ties_by_file_then_position() {
+        let (_dir, paths) = three_files();
+        let mut merge = Merge::open(paths, Order::Time);
+        let expected = [(0, 1), (1, 2), (0, 4), (0, 4), (1, 4), (1, 3), (2, 4), (0, 9)];
+        assert_eq!(drain(&mut merge), expected);
+        assert!(merge.next().is_none());
+        let packets = |file| merge.info(file).unwrap().packets;
+        assert_eq!([packets(0), packets(1), packets(2)], [4, 3, 1]);
+    }
+
+    #[test]
+    fn given_order_reads_one_file_after_the_other() {
+        let (_dir, paths) = three_files();
+        let expected = [(0, 1), (0, 4), (0, 4), (0, 9), (1, 2), (1, 4), (1, 3), (2, 4)];
+        assert_eq!(drain(&mut Merge::open(paths, Order::AsGiven)), expected);
+    }
+
+    #[test]
+    fn a_bad_file_is_closed_and_the_others_go_on() {
+        for order in [Order::Time, Order::AsGiven] {
+            let (dir, mut paths) = three_files();
+            let mut cut = classic_file(&[0, 5]);
+            cut.pop();
+            paths.insert(0, write(&dir, "cut", &cut));
+            paths.insert(0, write(&dir, "empty", &[]));
+            paths.push(dir.path().join("absent"));
+            let mut merge = Merge::open(paths, order);
+            assert_eq!(drain(&mut merge).len(), 9);
+            let bad = (0..merge.files()).filter(|file| merge.error(*file).is_some()).collect::<Vec<_>>();
+            assert_eq!(bad, [0, 1, 5]);
+            assert_eq!(merge.info(1).unwrap().packets, 1);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One capture file from its first byte to its last or to its first fault.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::Packet;
+use super::classic::{self, Classic, Magic};
+use super::error::{CaptureError, Fault, Located, Part, Position};
+use super::info::{Compression, FileInfo, Format, count};
+use super::link_type::LinkType;
+use super::pcapng::{self, PcapNg};
+use super::source::Source;
+use super::window::{Window, wide};
+use crate::time::Timestamp;
+
+/// Longest packet that a capture may claim when its snapshot length is not larger: tcpdump's own default.
+const MAX_PACKET: u32 = 256 << 10;
+/// Longest packet whatever the snapshot length says.
+const MAX_PACKET_HARD: u32 = 16 << 20;
+/// Name of standard input.
+pub(super) const STDIN: &str = "-";
+
+/// Opens a capture file; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be read, is empty, or is no capture.
+pub fn open(path: &Path) -> Result<FileReader, CaptureError> {
+    if path.as_os_str() == STDIN { FileReader::open_stdin() } else { FileReader::open(path) }
+}
+
+/// A capture file being read.
+pub struct FileReader {
+    window: Window,
+    decoder: Decoder,
+    info: FileInfo,
+    current: Option<Record>,
+    last_time: Timestamp,
+    ended: bool,
+}
+
+enum Decoder {
+    Classic(Classic),
+    PcapNg(PcapNg),
+}
+
+/// A packet that lies in the window, by index; the window moves only when the next one is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Record {
+    pub(super) timestamp: Timestamp,
+    pub(super) link_type: LinkType,
+    pub(super) interface: u32,
+    pub(super) snaplen: u32,
+    pub(super) original: u32,
+    pub(super) start: usize,
+    pub(super) length: usize,
+}
+
+impl FileReader {
+    /// Opens a capture file by its path; `-` is a file of that name here.
+    ///
+    /// # Errors
+    /// When it cannot be read, is empty, or is no capture.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let name = path.display().to_string();
+        let opened = File::open(path).and_then(|file| {
+            let metadata = file.metadata()?;
+            Ok((file, metadata))
+        });
+        let (file, metadata) = opened.map_err(|error| CaptureError::io(&name, &error))?;
+        if metadata.is_dir() {
+            return Err(CaptureError::new(&name, Fault::IsADirectory));
+        }
+        Self::start(file, name, metadata.is_file().then_some(metadata.len()))
+    }
+
+    /// Opens standard input, under the name `-`.
+    ///
+    /// # Errors
+    /// When it cannot be read, is empty, or is no capture.
+    pub fn open_stdin() -> Result<Self, CaptureError> {
+        Self::start(io::stdin(), STDIN.to_owned(), None)
+    }
+
+    /// Opens a capture that comes from anywhere, under a name for messages.
+    ///
+    /// # Errors
+    /// When it cannot be read, is empty, or is no capture.
+    pub fn from_reader(input: impl Read + Send + 'static, name: String) -> Result<Self, CaptureError> {
+        Self::start(input, name, None)
+    }
+
+    fn start(
+        input: impl Read + Send + 'static,
+        name: String,
+        stored_bytes: Option<u64>,
+    ) -> Result<Self, CaptureError> {
+        let source = Source::detect(input).map_err(|error| CaptureError::io(&name, &error))?;
+        let mut window = Window::new(source);
+        let mut info = FileInfo::new(name, stored_bytes);
+        info.compression = window.compression();
+        let decoder = recognise(&mut window, &mut info)
+            .map_err(|located| named(&info.name, window.compression(), located))?;
+        info.bytes_read = window.stored_bytes_read();
+        Ok(Self {
+            window,
+            decoder,
+            info,
+            current: None,
+            last_time: Timestamp::from_nanos(i64::MIN),
+            ended: false,
+        })
+    }
+
+    /// The next packet; none at the end. After an error the reader is at its end.
+    ///
+    /// # Errors
+    /// When the file is cut, corrupt or cannot be read on; the packets before it have been returned.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the packet borrows from the reader, as no Iterator can"
+    )]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
+        self.advance()?;
+        Ok(self.current())
+    }
+
+    /// What the file says beside its packets, as far as it has been read.
+    pub const fn info(&self) -> &FileInfo {
+        &self.info
+    }
+
+    /// What the file said, when it is done with.
+    pub fn into_info(self) -> FileInfo {
+        self.info
+    }
+
+    /// Moves to the next packet; false at the end.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<bool, CaptureError> {
+        self.current = None;
+        if self.ended {
+            return Ok(false);
+        }
+        let next = match &mut self.decoder {
+            Decoder::Classic(classic) => classic.next(&mut self.window, &mut self.info),
+            Decoder::PcapNg(pcapng) => pcapng.next(&mut self.window, &mut self.info, self.last_time),
+        };
+        self.info.bytes_read = self.window.stored_bytes_read();
+        match next {
+            Ok(Some(mut record)) => {
+                self.note(&mut record);
+                self.current = Some(record);
+                Ok(true)
+            }
+            Ok(None) => {
+                self.ended = true;
+                Ok(false)
+            }
+            Err(located) => {
+                self.ended = true;
+                Err(named(&self.info.name, self.info.compression, located))
+            }
+        }
+    }
+
+    /// The packet moved to last.
+    #[inline]
+    pub(super) fn current(&self) -> Option<Packet<'_>> {
+        self.current.as_ref().map(|record| Packet {
+            timestamp: record.timestamp,
+            link_type: record.link_type,
+            interface: record.interface,
+            original_len: record.original,
+            data: self.window.bytes(record.start, record.length),
+        })
+    }
+
+    #[inline]
+    fn note(&mut self, record: &mut Record) {
+        let anomalies = &mut self.info.anomalies;
+        count(&mut self.info.packets);
+        let captured = u32::try_from(record.length).unwrap_or(u32::MAX);
+        if captured > record.snaplen && record.snaplen != 0 {
+            count(&mut anomalies.longer_than_snaplen);
+        }
+        if captured > record.original {
+            count(&mut anomalies.captured_longer_than_original);
+            record.original = captured;
+        }
+        if record.timestamp < self.last_time {
+            count(&mut anomalies.time_backwards);
+            anomalies.first_time_backwards.get_or_insert(self.info.packets);
+        }
+        self.last_time = record.timestamp;
+    }
+}
+
+impl std::fmt::Debug for FileReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileReader").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+fn recognise(window: &mut Window, info: &mut FileInfo) -> Result<Decoder, Located> {
+    window.require(8)?;
+    let first = window.unread().get(..8).unwrap_or_else(|| window.unread());
+    if first.is_empty() {
+        return Err(Located { offset: 0, fault: Fault::Empty });
+    }
+    let Some((magic, _)) = first.split_first_chunk::<4>() else {
+        return Err(if classic::begins_like_a_capture(first) {
+            truncated(window, Part::FileHeader, 4)
+        } else {
+            Located { offset: 0, fault: Fault::NotACapture { first: first.to_vec() } }
+        });
+    };
+    if *magic == pcapng::MAGIC {
+        info.format = Format::PcapNg;
+        return PcapNg::open(window, info).map(Decoder::PcapNg);
+    }
+    match Magic::read(*magic) {
+        Some(magic) => Classic::open(magic, window, info).map(Decoder::Classic),
+        None => Err(Located { offset: 0, fault: Fault::NotACapture { first: first.to_vec() } }),
+    }
+}
+
+fn named(name: &str, compression: Compression, located: Located) -> CaptureError {
+    let decompressed = compression != Compression::None;
+    let has_place = !matches!(located.fault, Fault::Empty | Fault::IsADirectory);
+    let position = has_place.then_some(Position { offset: located.offset, decompressed });
+    CaptureError { name: name.to_owned(), position, fault: located.fault }
+}
+
+/// The longest packet to believe in, by the snapshot length of its interface.
+pub(super) fn packet_limit(snaplen: u32) -> u32 {
+    snaplen.clamp(MAX_PACKET, MAX_PACKET_HARD)
+}
+
+/// The stream ended inside `part`, which begins at the next unread byte.
+#[cold]
+pub(super) fn truncated(window: &Window, inside: Part, needed: usize) -> Located {
+    let fault = Fault::Truncated { inside, needed: wide(needed), available: wide(window.unread().len()) };
+    Located { offset: window.offset(), fault }
+}

@@ -1,0 +1,622 @@
+//! Captures written byte by byte as the two format drafts draw them, and tshark as the judge of real ones.
+
+use std::io::{Cursor, Read, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Big-endian when true.
+type Big = bool;
+
+fn u16s(big: Big, value: u16) -> [u8; 2] {
+    if big { value.to_be_bytes() } else { value.to_le_bytes() }
+}
+
+fn u32s(big: Big, value: u32) -> [u8; 4] {
+    if big { value.to_be_bytes() } else { value.to_le_bytes() }
+}
+
+fn u64s(big: Big, value: u64) -> [u8; 8] {
+    if big { value.to_be_bytes() } else { value.to_le_bytes() }
+}
+
+const MICRO: u32 = 0xa1b2_c3d4;
+const NANO: u32 = 0xa1b2_3c4d;
+const MODIFIED: u32 = 0xa1b2_cd34;
+
+fn classic_header(big: Big, magic: u32, version: (u16, u16), snaplen: u32, link: u32) -> Vec<u8> {
+    let mut out = u32s(big, magic).to_vec();
+    out.extend(u16s(big, version.0));
+    out.extend(u16s(big, version.1));
+    out.extend([0; 8]);
+    out.extend(u32s(big, snaplen));
+    out.extend(u32s(big, link));
+    out
+}
+
+fn classic_record(big: Big, magic: u32, time: (u32, u32), lengths: (u32, u32), data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for value in [time.0, time.1, lengths.0, lengths.1] {
+        out.extend(u32s(big, value));
+    }
+    if magic == MODIFIED {
+        out.extend([9; 8]);
+    }
+    out.extend(data);
+    out
+}
+
+/// A little-endian microsecond capture with one four-byte packet at each second.
+pub(super) fn classic_file(seconds: &[u32]) -> Vec<u8> {
+    let mut out = classic_header(false, MICRO, (2, 4), 65_535, 1);
+    for second in seconds {
+        out.extend(classic_record(false, MICRO, (*second, 0), (4, 60), b"data"));
+    }
+    out
+}
+
+pub(super) fn write(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn block(big: Big, kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut body = body.to_vec();
+    body.resize(body.len().next_multiple_of(4), 0);
+    let length = u32s(big, u32::try_from(body.len() + 12).unwrap());
+    [&u32s(big, kind)[..], &length, &body, &length].concat()
+}
+
+fn option(big: Big, code: u16, value: &[u8]) -> Vec<u8> {
+    let mut out = u16s(big, code).to_vec();
+    out.extend(u16s(big, u16::try_from(value.len()).unwrap()));
+    out.extend(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+    out
+}
+
+fn section(big: Big) -> Vec<u8> {
+    let body = [&u32s(big, 0x1a2b_3c4d)[..], &u16s(big, 1), &u16s(big, 0), &[0xff; 8]].concat();
+    block(big, 0x0a0d_0d0a, &body)
+}
+
+fn interface(big: Big, link: u16, snaplen: u32, options: &[Vec<u8>]) -> Vec<u8> {
+    let mut body = [&u16s(big, link)[..], &[0; 2], &u32s(big, snaplen)].concat();
+    body.extend(options.concat());
+    if !options.is_empty() {
+        body.extend([0; 4]);
+    }
+    block(big, 1, &body)
+}
+
+fn enhanced(big: Big, interface: u32, ticks: u64, original: u32, data: &[u8]) -> Vec<u8> {
+    let mut body = u32s(big, interface).to_vec();
+    body.extend(u32s(big, u32::try_from(ticks >> 32).unwrap()));
+    body.extend(u32s(big, u32::try_from(ticks & 0xffff_ffff).unwrap()));
+    body.extend(u32s(big, u32::try_from(data.len()).unwrap()));
+    body.extend(u32s(big, original));
+    body.extend(data);
+    body.resize(body.len().next_multiple_of(4), 0);
+    // A packet option (flags), which is to be passed over.
+    body.extend(option(big, 2, &[0; 4]));
+    body.extend([0; 4]);
+    block(big, 6, &body)
+}
+
+fn obsolete(big: Big, interface: u16, ticks: u32, data: &[u8]) -> Vec<u8> {
+    let mut body = [u16s(big, interface), u16s(big, 3)].concat();
+    let length = u32::try_from(data.len()).unwrap();
+    for value in [0, ticks, length, length] {
+        body.extend(u32s(big, value));
+    }
+    body.extend(data);
+    block(big, 2, &body)
+}
+
+fn simple(big: Big, original: u32, data: &[u8]) -> Vec<u8> {
+    block(big, 3, &[&u32s(big, original)[..], data].concat())
+}
+
+#[derive(Debug, PartialEq, Eq, Clone)]
+struct Seen {
+    nanos: i64,
+    link: u16,
+    interface: u32,
+    original: u32,
+    data: Vec<u8>,
+}
+
+fn seen(nanos: i64, link: u16, interface: u32, original: u32, data: &[u8]) -> Seen {
+    Seen { nanos, link, interface, original, data: data.to_vec() }
+}
+
+fn reader(bytes: &[u8]) -> Result<FileReader, CaptureError> {
+    FileReader::from_reader(Cursor::new(bytes.to_vec()), "test".to_owned())
+}
+
+fn drain(reader: &mut FileReader) -> (Vec<Seen>, Option<CaptureError>) {
+    let mut packets = Vec::new();
+    loop {
+        match reader.next() {
+            Ok(Some(packet)) => packets.push(Seen {
+                nanos: packet.timestamp.as_nanos(),
+                link: packet.link_type.0,
+                interface: packet.interface,
+                original: packet.original_len,
+                data: packet.data.to_vec(),
+            }),
+            Ok(None) => return (packets, None),
+            Err(error) => {
+                assert!(reader.next().unwrap().is_none(), "after an error the reader is at its end");
+                return (packets, Some(error));
+            }
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> (Vec<Seen>, Option<CaptureError>) {
+    match reader(bytes) {
+        Ok(mut reader) => drain(&mut reader),
+        Err(error) => (Vec::new(), Some(error)),
+    }
+}
+
+fn read_whole(bytes: &[u8]) -> (Vec<Seen>, FileInfo) {
+    let mut reader = reader(bytes).unwrap();
+    let (packets, error) = drain(&mut reader);
+    assert_eq!(error, None);
+    (packets, reader.into_info())
+}
+
+fn fault(bytes: &[u8]) -> Fault {
+    read(bytes).1.unwrap().fault
+}
+
+#[test]
+fn classic_pcap_of_every_magic_and_byte_order() {
+    for big in [false, true] {
+        for (magic, nanos) in [(MICRO, 7_000), (NANO, 7), (MODIFIED, 7_000)] {
+            let mut file = classic_header(big, magic, (2, 4), 65_535, 0xf400_0065);
+            file.extend(classic_record(big, magic, (0xffff_fff0, 7), (3, 90), b"abc"));
+            file.extend(classic_record(big, magic, (0xffff_fff1, 7), (0, 0), b""));
+            let (packets, info) = read_whole(&file);
+            let first = 0xffff_fff0 * 1_000_000_000 + nanos;
+            let second = first + 1_000_000_000;
+            assert_eq!(packets, [seen(first, 101, 0, 90, b"abc"), seen(second, 101, 0, 0, b"")]);
+            assert_eq!((info.format, info.compression), (Format::Pcap, Compression::None));
+            assert_eq!(info.interfaces, [Interface::new(LinkType::RAW, 65_535)]);
+            assert_eq!((info.packets, info.bytes_read), (2, u64::try_from(file.len()).unwrap()));
+            assert_eq!(info.anomalies, Anomalies::default());
+        }
+    }
+}
+
+#[test]
+fn lengths_of_old_versions_are_the_other_way_round() {
+    for (minor, lengths) in [(2, (90, 3)), (3, (90, 3)), (3, (3, 90)), (4, (3, 90))] {
+        let mut file = classic_header(true, MICRO, (2, minor), 0, 1);
+        file.extend(classic_record(true, MICRO, (1, 0), lengths, b"abc"));
+        assert_eq!(read_whole(&file).0, [seen(1_000_000_000, 1, 0, 90, b"abc")]);
+    }
+}
+
+#[test]
+fn packets_longer_than_the_buffer_are_whole() {
+    let long = vec![7; 3 << 20];
+    let mut file = classic_header(false, MICRO, (2, 4), u32::MAX, 1);
+    let length = u32::try_from(long.len()).unwrap();
+    file.extend(classic_record(false, MICRO, (1, 0), (4, 4), b"head"));
+    file.extend(classic_record(false, MICRO, (1, 0), (length, length), &long));
+    file.extend(classic_record(false, MICRO, (1, 0), (4, 4), b"tail"));
+    let packets = read_whole(&file).0;
+    assert_eq!(packets[1].data, long);
+    assert_eq!(packets[2].data, b"tail");
+}
+
+#[test]
+fn an_insane_packet_length_is_a_fault_with_its_place() {
+    for (snaplen, length, limit) in
+        [(0, 262_145, 262_144), (96, u32::MAX, 262_144), (u32::MAX, 16_777_217, 16_777_216)]
+    {
+        let mut file = classic_header(false, MICRO, (2, 4), snaplen, 1);
+        file.extend(classic_record(false, MICRO, (1, 0), (4, 4), b"good"));
+        file.extend(classic_record(false, MICRO, (1, 0), (length, length), b"bad"));
+        let (packets, error) = read(&file);
+        assert_eq!(packets.len(), 1);
+        let error = error.unwrap();
+        let length = u64::from(length);
+        assert_eq!(error.fault, Fault::TooLong { part: Part::Packet(2), length, limit });
+        assert_eq!(error.position, Some(Position { offset: 44, decompressed: false }));
+    }
+}
+
+/// Two sections of different byte order with every block that is read and one that is not.
+fn full_pcapng() -> Vec<u8> {
+    let mut out = Vec::new();
+    for big in [false, true] {
+        out.extend(section(big));
+        let names = [
+            &u16s(big, 1)[..],
+            &u16s(big, 15),
+            &[192, 0, 2, 1],
+            b"a.example\0b\0",
+            &u16s(big, 2),
+            &u16s(big, 18),
+            &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            b"c\0\0\0",
+            &[0; 4],
+        ];
+        out.extend(block(big, 4, &names.concat()));
+        let secret = [&u32s(big, Secret::TLS_KEY_LOG)[..], &u32s(big, 5), b"keys!"].concat();
+        out.extend(block(big, 10, &secret));
+        out.extend(interface(big, 1, 4, &[option(big, 2, b"eth0")]));
+        let nanos = option(big, 9, &[9]);
+        let offset = option(big, 14, &u64s(big, 100));
+        out.extend(interface(big, 276, 0, &[nanos, offset]));
+        out.extend(interface(big, 101, 0, &[option(big, 9, &[0x8a])]));
+        out.extend(enhanced(big, 1, 5_000_000_001, 70, b"abcde"));
+        out.extend(simple(big, 9, b"abcd"));
+        out.extend(enhanced(big, 2, 200 << 10 | 512, 3, b"xyz"));
+        out.extend(block(big, 0xbad, &[1; 40]));
+        out.extend(obsolete(big, 0, 300_000_007, b"old"));
+        let mut statistics = [&u32s(big, 1)[..], &[0; 8]].concat();
+        statistics.extend(option(big, 4, &u64s(big, 1000)));
+        statistics.extend(option(big, 5, &u64s(big, 20)));
+        statistics.extend(option(big, 7, &u64s(big, 3)));
+        out.extend(block(big, 5, &statistics));
+    }
+    out
+}
+
+fn full_pcapng_packets() -> Vec<Seen> {
+    let of_section = |base: u32| {
+        [
+            seen(105_000_000_001, 276, base + 1, 70, b"abcde"),
+            seen(105_000_000_001, 1, base, 9, b"abcd"),
+            seen(200_500_000_000, 101, base + 2, 3, b"xyz"),
+            seen(300_000_007_000, 1, base, 3, b"old"),
+        ]
+    };
+    [of_section(0), of_section(3)].concat()
+}
+
+#[test]
+fn pcapng_sections_interfaces_and_packet_blocks() {
+    let (packets, info) = read_whole(&full_pcapng());
+    assert_eq!(packets, full_pcapng_packets());
+    assert_eq!((info.format, info.packets, info.interfaces.len()), (Format::PcapNg, 8, 6));
+    assert_eq!(info.interfaces[3].name.as_deref(), Some("eth0"));
+    for index in [1, 4] {
+        let interface = &info.interfaces[index];
+        assert_eq!(interface.link_type, LinkType::LINUX_SLL2);
+        let counters = (interface.received, interface.dropped_by_interface, interface.dropped_by_os);
+        assert_eq!(counters, (Some(1000), Some(20), Some(3)));
+    }
+    let key_log = Secret { kind: Secret::TLS_KEY_LOG, data: b"keys!".to_vec() };
+    assert_eq!(info.secrets, [key_log.clone(), key_log]);
+    let four: IpAddr = "192.0.2.1".parse().unwrap();
+    let six: IpAddr = "2001:db8::1".parse().unwrap();
+    let names = [(four, "a.example"), (four, "b"), (six, "c")].map(|(ip, name)| (ip, name.to_owned()));
+    assert_eq!(info.names, [names.clone(), names].concat());
+    let odd = info.anomalies;
+    assert_eq!((odd.without_time, odd.blocks_skipped, odd.time_backwards), (2, 2, 1));
+    assert_eq!(odd.first_time_backwards, Some(5));
+    assert_eq!((odd.blocks_malformed, odd.longer_than_snaplen), (0, 0));
+}
+
+#[test]
+fn odd_packets_are_counted_and_kept() {
+    let mut file = classic_header(false, MICRO, (2, 4), 3, 1);
+    file.extend(classic_record(false, MICRO, (5, 1_000_000), (4, 4), b"data"));
+    file.extend(classic_record(false, MICRO, (4, 0), (2, 1), b"da"));
+    let (packets, info) = read_whole(&file);
+    assert_eq!(packets, [seen(6_000_000_000, 1, 0, 4, b"data"), seen(4_000_000_000, 1, 0, 2, b"da")]);
+    let expected = Anomalies {
+        longer_than_snaplen: 1,
+        captured_longer_than_original: 1,
+        time_backwards: 1,
+        first_time_backwards: Some(2),
+        fraction_out_of_range: 1,
+        ..Anomalies::default()
+    };
+    assert_eq!(info.anomalies, expected);
+}
+
+#[test]
+fn packets_of_undescribed_interfaces_are_passed_over() {
+    let file = [
+        section(false),
+        simple(false, 4, b"none"),
+        interface(false, 1, 0, &[]),
+        enhanced(false, 1, 0, 4, b"none"),
+        enhanced(false, 0, 0, 4, b"good"),
+        section(true),
+        enhanced(true, 0, 0, 4, b"none"),
+    ];
+    let (packets, info) = read_whole(&file.concat());
+    assert_eq!(packets, [seen(0, 1, 0, 4, b"good")]);
+    assert_eq!(info.anomalies.unknown_interface, 3);
+}
+
+#[test]
+fn interfaces_names_and_secrets_beyond_their_caps_are_counted() {
+    let mut file = section(false);
+    let one = interface(false, 1, 0, &[]);
+    for _ in 0..70_000 {
+        file.extend(&one);
+    }
+    let record = [&[1, 0, 6, 0, 192, 0, 2, 1][..], b"a\0\0\0"].concat();
+    file.extend(block(false, 4, &record.repeat(70_000)));
+    let secret = block(false, 10, &[&[0; 4][..], &u32s(false, 15 << 20), &vec![0; 15 << 20]].concat());
+    for _ in 0..6 {
+        file.extend(&secret);
+    }
+    let (_, info) = read_whole(&file);
+    let odd = info.anomalies;
+    assert_eq!((info.interfaces.len(), odd.interfaces_left_out), (65_536, 70_000 - 65_536));
+    assert_eq!((info.names.len(), odd.names_left_out), (65_536, 70_000 - 65_536));
+    assert_eq!((info.secrets.len(), odd.secrets_left_out), (4, 2));
+}
+
+#[test]
+fn a_block_of_four_gibibytes_is_passed_over_without_being_held() {
+    let head = [section(false), u32s(false, 99).to_vec(), u32s(false, 0xffff_fffc).to_vec()].concat();
+    let tail = [section(false), interface(false, 1, 0, &[]), enhanced(false, 0, 0, 4, b"last")].concat();
+    let input = Cursor::new(head).chain(std::io::repeat(0).take(0xffff_fffc - 8)).chain(Cursor::new(tail));
+    let mut reader = FileReader::from_reader(input, "huge".to_owned()).unwrap();
+    let (packets, error) = drain(&mut reader);
+    assert_eq!((packets.len(), error), (1, None));
+    assert_eq!(reader.info().anomalies.blocks_skipped, 1);
+}
+
+#[test]
+fn malformed_pcapng_blocks_name_field_and_place() {
+    let malformed = |bytes: &[u8]| match read(bytes).1.unwrap() {
+        CaptureError { fault: Fault::Malformed { error, .. }, position: Some(at), .. } => {
+            (error.field(), at.offset)
+        }
+        other => panic!("{other}"),
+    };
+    let head = [section(false), interface(false, 1, 0, &[])].concat();
+    let with = |mut block: Vec<u8>, at: usize, value: u32| {
+        block[at..at + 4].copy_from_slice(&u32s(false, value));
+        [head.clone(), block].concat()
+    };
+    let packet = || enhanced(false, 0, 0, 4, b"data");
+    assert_eq!(malformed(&with(packet(), 4, 8)), ("total length", 48));
+    assert_eq!(malformed(&with(packet(), 4, 45)), ("total length", 48));
+    assert_eq!(malformed(&with(packet(), 44, 60)), ("total length behind the block", 48));
+    assert_eq!(malformed(&with(packet(), 20, 100)), ("packet data", 48));
+    assert_eq!(
+        malformed(&block(false, 0x0a0d_0d0a, &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0])).0,
+        "total length"
+    );
+    let packet_2 = Part::Packet(1);
+    let too_long = fault(&with(packet(), 4, 0xffff_fff0));
+    let limit = (256 << 10) + (64 << 10);
+    assert_eq!(too_long, Fault::TooLong { part: packet_2, length: 0xffff_fff0, limit });
+}
+
+#[test]
+fn what_is_no_capture_gets_its_own_error() {
+    assert_eq!(fault(b""), Fault::Empty);
+    assert_eq!(fault(&gzip(b"")), Fault::Empty);
+    assert_eq!(fault(b"GET / HTTP/1.1"), Fault::NotACapture { first: b"GET / HT".to_vec() });
+    assert_eq!(fault(b"\xa1\xb2x"), Fault::NotACapture { first: b"\xa1\xb2x".to_vec() });
+    assert!(matches!(fault(b"\xa1\xb2"), Fault::Truncated { inside: Part::FileHeader, .. }));
+    let future = classic_header(true, MICRO, (3, 0), 0, 1);
+    assert_eq!(fault(&future), Fault::UnknownVersion { expected: 2, major: 3, minor: 0 });
+    let bad_mark = block(true, 0x0a0d_0d0a, &[1, 2, 3, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(fault(&bad_mark), Fault::UnknownByteOrder { found: 0x0102_0304 });
+    let future = block(true, 0x0a0d_0d0a, &[0x1a, 0x2b, 0x3c, 0x4d, 0, 9, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(fault(&future), Fault::UnknownVersion { expected: 1, major: 9, minor: 1 });
+}
+
+#[test]
+fn unreadable_paths_get_their_own_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(open(dir.path()).unwrap_err().fault, Fault::IsADirectory);
+    let absent = dir.path().join("absent.pcap");
+    let error = FileReader::open(&absent).unwrap_err();
+    assert!(matches!(error.fault, Fault::Unreadable { kind: std::io::ErrorKind::NotFound, .. }));
+    assert!(error.to_string().contains("absent.pcap"), "{error}");
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).unwrap()
+}
+
+type Compressor = fn(&[u8]) -> Vec<u8>;
+const COMPRESSIONS: [(Compression, Compressor); 3] =
+    [(Compression::Gzip, gzip), (Compression::Zstd, zst), (Compression::Xz, xz)];
+
+#[test]
+fn compressed_captures_of_several_members() {
+    let plain = full_pcapng();
+    for (compression, compress) in COMPRESSIONS {
+        let (head, tail) = plain.split_at(333);
+        let stored = [compress(head), compress(tail)].concat();
+        let (packets, info) = read_whole(&stored);
+        assert_eq!(packets, full_pcapng_packets());
+        assert_eq!(info.compression, compression);
+        assert_eq!(info.bytes_read, u64::try_from(stored.len()).unwrap());
+    }
+}
+
+/// 2000 packets whose bytes do not compress, so that every part of the stream matters.
+fn noisy_file() -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut out = classic_header(false, MICRO, (2, 4), 0, 1);
+    for second in 0..2000 {
+        let data = std::array::from_fn::<u8, 100, _>(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        });
+        out.extend(classic_record(false, MICRO, (second, 0), (100, 100), &data));
+    }
+    out
+}
+
+#[test]
+fn a_cut_compressed_stream_yields_the_packets_before_the_cut() {
+    let plain = noisy_file();
+    for (compression, compress) in COMPRESSIONS {
+        let stored = compress(&plain);
+        let (packets, error) = read(&stored[..stored.len() - 20]);
+        assert!(packets.len() > 1000, "{compression}: {}", packets.len());
+        let error = error.unwrap();
+        assert_eq!(error.fault, Fault::CompressionCut { compression }, "{error}");
+        assert!(error.position.unwrap().decompressed);
+    }
+}
+
+#[test]
+fn a_corrupt_compressed_tail_yields_the_packets_before_it() {
+    let plain = noisy_file();
+    for (compression, compress) in COMPRESSIONS {
+        let mut stored = [compress(&plain), compress(b"more")].concat();
+        let at = compress(&plain).len();
+        stored[at..].fill(0xaa);
+        let (packets, error) = read(&stored);
+        assert_eq!(packets.len(), 2000, "{compression}");
+        let error = error.unwrap();
+        assert!(
+            matches!(error.fault, Fault::CorruptCompression { .. } | Fault::CompressionCut { .. }),
+            "{compression}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_gzip_checksum_is_told_after_all_packets() {
+    let mut stored = gzip(&noisy_file());
+    let checksum = stored.len() - 8;
+    stored[checksum] ^= 1;
+    let (packets, error) = read(&stored);
+    assert_eq!(packets.len(), 2000);
+    assert!(matches!(error.unwrap().fault, Fault::CorruptCompression { .. }));
+}
+
+/// Every prefix gives the packets that are whole in it, then a clean end or a fault that says it is cut.
+fn check_prefixes(file: &[u8]) {
+    let whole = read_whole(file).0;
+    let mut last = 0;
+    for length in 0..file.len() {
+        let (packets, error) = read(&file[..length]);
+        assert_eq!(packets, whole[..packets.len()]);
+        assert!(packets.len() >= last, "a longer prefix holds no fewer packets");
+        last = packets.len();
+        match error.map(|error| error.fault) {
+            None | Some(Fault::Truncated { .. }) => {}
+            Some(Fault::Empty) => assert_eq!(length, 0),
+            Some(other) => panic!("{length}: {other}"),
+        }
+    }
+    assert!(last + 1 >= whole.len());
+}
+
+#[test]
+fn every_prefix_yields_the_packets_before_the_cut() {
+    check_prefixes(&classic_file(&[1, 2, 3]));
+    check_prefixes(&full_pcapng());
+}
+
+#[test]
+fn truncation_tells_packet_and_bytes() {
+    let file = classic_file(&[1, 2]);
+    let inside = Part::Packet(2);
+    assert_eq!(fault(&file[..file.len() - 1]), Fault::Truncated { inside, needed: 20, available: 19 });
+    let error = read(&file[..24 + 20 + 5]).1.unwrap();
+    let expected = "test: cut in the header of packet 2: 16 bytes expected, 5 found, at byte 44";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn payload_and_secrets_are_not_in_debug_output() {
+    let mut reader = reader(&full_pcapng()).unwrap();
+    assert!(format!("{:?}", reader.next().unwrap().unwrap()).contains("captured_len: 5"));
+    assert!(format!("{:?}", reader.info()).contains("bytes: 5"));
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), start in 0..4_usize) {
+        let head = [&[][..], &MICRO.to_le_bytes(), &classic_file(&[1]), &section(true)][start].to_vec();
+        read(&[head, bytes].concat());
+    }
+
+    #[test]
+    fn damaged_captures_never_panic(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ng in any::<bool>(),
+        wrap in 0..4_usize,
+    ) {
+        let mut file = if ng { full_pcapng() } else { classic_file(&[3, 2, 1]) };
+        if let Some((_, compress)) = COMPRESSIONS.get(wrap) {
+            file = compress(&file);
+        }
+        for (index, value) in damage {
+            *index.get_mut(&mut file) = value;
+        }
+        read(&file);
+    }
+}
+
+/// The corpus, where this machine has it.
+fn corpus() -> Option<PathBuf> {
+    let shared = std::env::var_os("MEETSCOPE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let corpus = shared.join("corpus");
+    corpus.is_dir().then_some(corpus)
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn tshark_sees_the_same_packets() {
+    let files = [
+        "calls/sip.pcap",
+        "calls/stun_zoom.pcapng",
+        "ja4/chrome-cloudflare-quic-with-secrets.pcapng",
+        "background/tcp_scan.pcapng",
+        "protocols/http2.pcapng",
+    ];
+    let Some(corpus) = corpus() else {
+        eprintln!("skipped: no corpus");
+        return;
+    };
+    let fields = ["frame.time_epoch", "frame.cap_len", "frame.len"].map(|field| ["-e", field]).concat();
+    for file in files {
+        let path = corpus.join(file);
+        let Ok(output) =
+            Command::new("tshark").arg("-r").arg(&path).args(["-T", "fields"]).args(&fields).output()
+        else {
+            eprintln!("skipped: no tshark");
+            return;
+        };
+        let theirs = String::from_utf8(output.stdout).unwrap();
+        let (packets, error) = drain(&mut open(&path).unwrap());
+        assert_eq!(error, None, "{file}");
+        let ours = packets.iter().map(|packet| {
+            let (seconds, nanos) = (packet.nanos / 1_000_000_000, packet.nanos % 1_000_000_000);
+            format!("{seconds}.{nanos:09}\t{}\t{}", packet.data.len(), packet.original)
+        });
+        assert_eq!(ours.collect::<Vec<_>>(), theirs.lines().collect::<Vec<_>>(), "{file}");
+    }
+}
