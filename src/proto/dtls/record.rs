@@ -56,11 +56,9 @@ impl<'a> Record<'a> {
             20..=26 => plain(reader, ContentType(first), connection_id_length).map(Self::Plain),
             // 001CSLEE, RFC 9147 §4.
             32..=63 => unified(reader, first, connection_id_length).map(Self::Unified),
-            _ => Err(ParseError::Invalid {
-                field: "record content type",
-                offset: start,
-                value: first.into(),
-            }),
+            _ => {
+                Err(ParseError::Invalid { field: "record content type", offset: start, value: first.into() })
+            }
         }
     }
 }
@@ -211,9 +209,10 @@ mod tests {
 
     use super::*;
 
-    /// HelloVerifyRequest of 3 bytes (version and empty cookie), then an alert, in one datagram.
+    /// `HelloVerifyRequest` of 3 bytes (version and empty cookie), then an alert, in one datagram.
     const DATAGRAM: &[u8] = &[
-        22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 5, 0, 15, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0xfe, 0xff, 0, //
+        22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 5, 0, 15, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0xfe, 0xff,
+        0, //
         21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 6, 0, 2, 2, 40,
     ];
 

@@ -6,9 +6,11 @@
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use x509_parser::asn1_rs::Tag;
 use x509_parser::error::X509Error;
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name};
+use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
 
 use crate::bytes::{ParseError, Reader};
@@ -24,6 +26,8 @@ pub const MAX_CERTIFICATE_LENGTH: usize = 64 * 1024;
 
 /// Longest serial number that is kept, in bytes; the standard allows 20.
 const MAX_SERIAL_LENGTH: usize = 32;
+
+const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 
 /// A parsed Certificate message that borrows from it.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +130,7 @@ pub struct Facts {
     pub not_before: i64,
     /// End of validity, seconds since 1970.
     pub not_after: i64,
-    /// Public key algorithm, e.g. `rsaEncryption`, with the curve where there is one, else the OID.
+    /// Public key algorithm, e.g. `rsaEncryption` or `ecPublicKey secp256r1`, else the OID.
     pub key_algorithm: String,
     /// Size of the public key in bits, where known.
     pub key_bits: Option<u32>,
@@ -214,6 +218,7 @@ fn capped(text: &str) -> String {
     end.and_then(|end| text.get(..end)).unwrap_or_default().to_owned()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of extension and one kind of name are wanted")]
 fn dns_names(parsed: &X509Certificate<'_>) -> (Vec<String>, usize) {
     let alternatives = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::SubjectAlternativeName(names) => Some(names),
@@ -229,21 +234,29 @@ fn dns_names(parsed: &X509Certificate<'_>) -> (Vec<String>, usize) {
 }
 
 fn public_key(info: &SubjectPublicKeyInfo<'_>) -> (String, Option<u32>) {
+    let number = info.algorithm.algorithm.to_id_string();
     let algorithm = algorithm_name(&info.algorithm.algorithm);
-    let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
-    match curve {
-        Some(curve) => (format!("{algorithm} {}", algorithm_name(&curve)), curve_bits(&curve.to_id_string())),
-        None => {
-            let fixed = curve_bits(&info.algorithm.algorithm.to_id_string());
-            (algorithm, fixed.or_else(|| modulus_bits(info)))
+    if number != EC_PUBLIC_KEY {
+        return (algorithm, curve_bits(&number).or_else(|| key_bits(info)));
+    }
+    // `as_oid` alone would take a NULL or a SEQUENCE for an object identifier.
+    let parameters = info.algorithm.parameters.as_ref().filter(|parameters| parameters.tag() == Tag::Oid);
+    match parameters.and_then(|parameters| parameters.as_oid().ok()) {
+        Some(curve) => {
+            let bits = curve_bits(&curve.to_id_string()).or_else(|| key_bits(info));
+            (format!("{algorithm} {}", algorithm_name(&curve)), bits)
         }
+        // Curve numbers written out: legal to send, known from the attack on CVE-2020-0601.
+        None => (format!("{algorithm} explicit"), key_bits(info)),
     }
 }
 
 /// Bits of the key of a named curve.
 fn curve_bits(oid: &str) -> Option<u32> {
     Some(match oid {
-        "1.2.840.10045.3.1.7" | "1.3.132.0.10" | "1.3.36.3.3.2.8.1.1.7" | "1.3.101.110" | "1.3.101.112" => 256,
+        "1.2.840.10045.3.1.7" | "1.3.132.0.10" | "1.3.36.3.3.2.8.1.1.7" | "1.3.101.110" | "1.3.101.112" => {
+            256
+        }
         "1.3.132.0.34" | "1.3.36.3.3.2.8.1.1.11" => 384,
         "1.3.132.0.35" => 521,
         "1.3.36.3.3.2.8.1.1.13" => 512,
@@ -254,14 +267,17 @@ fn curve_bits(oid: &str) -> Option<u32> {
     })
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "only RSA has a modulus")]
-fn modulus_bits(info: &SubjectPublicKeyInfo<'_>) -> Option<u32> {
+/// Bits of an RSA modulus, or of a curve as its points tell.
+#[expect(clippy::wildcard_enum_match_arm, reason = "other keys have no size worth telling")]
+fn key_bits(info: &SubjectPublicKeyInfo<'_>) -> Option<u32> {
     match info.parsed().ok()? {
-        x509_parser::public_key::PublicKey::RSA(key) => {
-            let modulus = key.modulus.iter().position(|byte| *byte != 0).and_then(|at| key.modulus.get(at..))?;
+        PublicKey::RSA(key) => {
+            let start = key.modulus.iter().position(|byte| *byte != 0)?;
+            let modulus = key.modulus.get(start..)?;
             let bytes = u32::try_from(modulus.len()).ok()?;
-            Some(bytes.checked_mul(8)?.saturating_sub(modulus.first()?.leading_zeros()))
+            Some(bytes.saturating_mul(8).saturating_sub(modulus.first()?.leading_zeros()))
         }
+        PublicKey::EC(point) => u32::try_from(point.key_size()).ok(),
         _ => None,
     }
 }
@@ -365,11 +381,11 @@ mod tests {
         let body = [0, 0, 11, 0, 0, 2, 7, 8, 0, 0, 3, 1, 2, 3];
         let certificates: Vec<&[u8]> = Chain::parse(&body).unwrap().certificates().collect();
         assert_eq!(certificates, [&[7, 8][..], &[1, 2, 3]]);
-        let body = [1, 9, 0, 0, 13, 0, 0, 2, 7, 8, 0, 1, 5, 0, 0, 1, 1, 0, 0];
+        let body = [1, 9, 0, 0, 14, 0, 0, 2, 7, 8, 0, 1, 5, 0, 0, 1, 1, 0, 0];
         let chain = Chain::parse_1_3(&body).unwrap();
         assert_eq!(chain.context(), [9]);
         assert_eq!(chain.certificates().collect::<Vec<_>>(), [&[7, 8][..], &[1]]);
-        for end in 0..body.len() - 1 {
+        for end in 0..body.len() {
             assert!(Chain::parse_1_3(&body[..end]).unwrap_err().is_truncated());
         }
     }

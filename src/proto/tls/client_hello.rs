@@ -326,14 +326,14 @@ impl<'a> ClientHello<'a> {
         self.known.quic_transport_parameters
     }
 
-    /// The cookie extension of TLS 1.3, sent after a HelloRetryRequest.
+    /// The cookie extension of TLS 1.3, sent after a `HelloRetryRequest`.
     pub fn cookie(&self) -> Option<&'a [u8]> {
         self.known.cookie.map(vector_u16)
     }
 }
 
 fn odd_suites(suites: &[u8]) -> Option<ParseError> {
-    let is_odd = suites.len() % 2 != 0 || suites.is_empty();
+    let is_odd = !suites.len().is_multiple_of(2) || suites.is_empty();
     let value = u64::try_from(suites.len()).unwrap_or(u64::MAX);
     is_odd.then_some(ParseError::Invalid { field: "cipher suites length", offset: 0, value })
 }

@@ -137,8 +137,7 @@ fn probe_hello(mut reader: Reader<'_>) -> Probe {
             }
         }
         HandshakeType::CLIENT_HELLO | HandshakeType::SERVER_HELLO => Probe::No,
-        other if other.name().is_some() => Probe::Maybe,
-        // A flow that is joined late opens with an encrypted handshake message.
+        // A flow that is joined late may open with any message, and with an encrypted one.
         _ => Probe::Maybe,
     }
 }

@@ -132,7 +132,7 @@ impl ProtocolVersion {
 }
 
 wire_code! {
-    /// Extension type, IANA "TLS ExtensionType Values".
+    /// Extension type, IANA "TLS `ExtensionType` Values".
     ExtensionType(u16), "4" {
         SERVER_NAME = 0, "server_name";
         MAX_FRAGMENT_LENGTH = 1, "max_fragment_length";
@@ -239,7 +239,7 @@ impl NamedGroup {
 }
 
 wire_code! {
-    /// Signature scheme, IANA "TLS SignatureScheme"; in TLS 1.2 a pair of hash and signature.
+    /// Signature scheme, IANA "TLS `SignatureScheme`"; in TLS 1.2 a pair of hash and signature.
     SignatureScheme(u16), "4" {
         RSA_PKCS1_MD5 = 0x0101, "rsa_pkcs1_md5";
         RSA_PKCS1_SHA1 = 0x0201, "rsa_pkcs1_sha1";
@@ -357,8 +357,7 @@ impl CipherSuite {
 
     /// True when the suite does not encrypt at all (its cipher is `NULL`).
     pub fn is_cleartext(self) -> bool {
-        self.name().is_some_and(|name| name.contains("_WITH_NULL"))
-            || matches!(self.0, 0xc0b4 | 0xc0b5)
+        self.name().is_some_and(|name| name.contains("_WITH_NULL")) || matches!(self.0, 0xc0b4 | 0xc0b5)
     }
 }
 
