@@ -1,1 +1,29 @@
-//! Wire format: tls.
+//! Wire format: TLS 1.0 to 1.3 as an observer without keys sees it (RFC 5246, 8446, 8449, 8879, 9849).
+//!
+//! In: one direction of a TCP stream, in order. Out: records, then handshake messages over many records,
+//! then the parsed hellos, the certificate chain and alerts. The hellos are shared with DTLS and QUIC.
+//! Not handled: anything encrypted, SSL 2.0 messages (only recognised), and checking of signatures.
+//! A caller stops feeding [`HandshakeAssembler`] at the first `change_cipher_spec` of a direction:
+//! what follows there is ciphertext that merely has the handshake content type.
+
+pub mod certificate;
+mod cipher_suites;
+mod client_hello;
+mod extensions;
+mod handshake;
+mod record;
+mod registry;
+mod server_hello;
+
+pub use client_hello::{ClientHello, EncryptedClientHello};
+pub use extensions::{Extension, Extensions};
+pub use handshake::{Alert, EncryptedExtensions, HandshakeAssembler, MAX_MESSAGE_LENGTH, Message};
+pub use record::{MAX_FRAGMENT_LENGTH, Record, Records, is_ssl2_client_hello, probe};
+pub use registry::{
+    AlertDescription, CipherSuite, ContentType, ExtensionType, HandshakeType, NamedGroup, ProtocolVersion,
+    SignatureScheme, SrtpProfile, is_grease,
+};
+pub use server_hello::ServerHello;
+
+#[cfg(test)]
+pub(crate) mod vectors;
