@@ -29,3 +29,4 @@ pub mod pipeline;
 pub mod proto;
 pub mod report;
 pub mod session;
+pub mod keys;

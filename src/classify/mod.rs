@@ -1,1 +1,129 @@
-//! Stage: classify.
+//! Stage 5: evidence to app and role. In: [`Summary`] of flows. Out: a [`Verdict`] each.
+//!
+//! Sees no bytes. Knowledge is data: `providers/*.toml`, compiled into [`Rules`]; Rust only weighs. Unknown is
+//! an ordinary answer, and later evidence corrects an earlier verdict, because all flows are judged together.
+
+mod embedded;
+mod evidence;
+pub mod provider;
+mod rules;
+mod ties;
+pub mod verdict;
+mod wire;
+
+pub use embedded::embedded;
+pub use provider::ProviderError;
+pub use rules::Rules;
+pub use ties::Names;
+pub use verdict::{Evidence, Role, Verdict};
+
+use crate::observe::facts::{Facts, Protocol};
+use crate::observe::Summary;
+
+/// Ports of name resolution: DNS, mDNS, LLMNR.
+const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
+
+/// Judges flows, given in the order in which they began; the verdicts come in the same order.
+pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
+    let own: Vec<Vec<Evidence>> = flows
+        .iter()
+        .map(|flow| {
+            let facts = flow.facts.as_deref();
+            let mut found = evidence::Collector::new(rules, flow.tuple, facts).collect();
+            let named = facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.sni.is_some());
+            if !named {
+                found.extend(ties::dns_evidence(rules, names, flow));
+            }
+            found
+        })
+        .collect();
+    let mut verdicts: Vec<Verdict> =
+        flows.iter().zip(&own).map(|(flow, found)| conclude(flow, found.clone())).collect();
+    // Twice: a relay is named by its realm, the peer behind it by the relay's word.
+    for _ in 0..2 {
+        let mut known = ties::Ties::default();
+        flows.iter().zip(&verdicts).for_each(|(flow, verdict)| known.learn(flow, verdict));
+        for ((flow, found), verdict) in flows.iter().zip(&own).zip(&mut verdicts) {
+            if !can_borrow(flow, verdict) {
+                continue;
+            }
+            let borrowed = known.evidence(flow);
+            if !borrowed.is_empty() {
+                *verdict = conclude(flow, found.iter().cloned().chain(borrowed).collect());
+            }
+        }
+    }
+    verdicts
+}
+
+/// A flow that is plainly something else, or plainly named, borrows no name.
+fn can_borrow(flow: &Summary, verdict: &Verdict) -> bool {
+    if verdict.confidence >= 0.9 {
+        return false;
+    }
+    let ports = [flow.tuple.source.port(), flow.tuple.destination.port()];
+    if DNS_PORTS.iter().any(|port| ports.contains(port)) {
+        return false;
+    }
+    let facts = flow.facts.as_deref();
+    let named = facts.is_some_and(|facts| facts.tls.as_ref().is_some_and(|tls| tls.sni.is_some()));
+    let other = facts.is_some_and(|facts| facts.other.is_some());
+    !named && !other
+}
+
+fn conclude(flow: &Summary, evidence: Vec<Evidence>) -> Verdict {
+    let mut verdict = verdict::weigh(evidence);
+    verdict.role = Some(role(flow, &verdict));
+    verdict
+}
+
+/// What a flow does: by what was parsed, then by what the marks say.
+fn role(flow: &Summary, verdict: &Verdict) -> Role {
+    let empty = Facts::default();
+    let facts = flow.facts.as_deref().unwrap_or(&empty);
+    let ports = [flow.tuple.source.port(), flow.tuple.destination.port()];
+    if facts.dns.is_some() || DNS_PORTS.iter().any(|port| ports.contains(port)) {
+        return Role::Dns;
+    }
+    let has_media = facts.media.as_ref().is_some_and(|media| !media.streams.is_empty());
+    let dtls_media = facts
+        .dtls
+        .as_ref()
+        .is_some_and(|dtls| !dtls.srtp_offered.is_empty() || (facts.stun.is_some() && dtls.records > 0));
+    if has_media || dtls_media {
+        return if is_peer_to_peer(flow, facts) { Role::P2p } else { Role::Media };
+    }
+    if let Some(stun) = &facts.stun {
+        return if stun.relays { Role::Relay } else { Role::Nat };
+    }
+    if facts.sip.is_some() {
+        return Role::Signalling;
+    }
+    let told = verdict
+        .evidence
+        .iter()
+        .filter(|item| verdict.provider == Some(item.provider))
+        .filter_map(|item| item.role.map(|role| (item.weight, role)))
+        .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+    if let Some((_, role)) = told {
+        return role;
+    }
+    let web = facts.tls.is_some() || facts.quic.is_some() || facts.other == Some(Protocol::Http);
+    match (verdict.provider, web) {
+        (Some(_), true) => Role::Signalling,
+        (None, true) => Role::Web,
+        (Some(_), false) if flow.tuple.protocol == 17 => Role::Media,
+        (Some(_), false) => Role::Signalling,
+        (None, false) => Role::Other,
+    }
+}
+
+/// Media between two ICE agents of which neither has a public server's address or port.
+fn is_peer_to_peer(flow: &Summary, facts: &Facts) -> bool {
+    if let Some(zoom) = &facts.zoom {
+        return zoom.peer_to_peer;
+    }
+    let (source, destination) = (flow.tuple.source, flow.tuple.destination);
+    let private = |address: std::net::SocketAddr| !evidence::could_be_server(address.ip());
+    facts.stun.as_ref().is_some_and(|stun| stun.ice && !stun.relays) && private(source) && private(destination)
+}

@@ -1,1 +1,25 @@
-//! Stage: observe.
+//! Between the parsers and the judgement: the first packets of each flow are dissected, and what they show is
+//! written down as [`facts::Facts`]. Media packets after that take a short path of a few counters.
+//!
+//! In: decoded packets of one flow. Out: facts, with the packet behind each. No provider is known here; byte
+//! patterns come in compiled ([`pattern`]).
+
+mod call;
+mod datagram;
+mod datagram_tls;
+pub mod facts;
+mod handshake;
+mod media;
+mod names;
+mod packet_ref;
+pub mod pattern;
+mod state;
+mod stream;
+mod summary;
+mod traversal;
+mod zoom;
+
+pub(crate) use handshake::hex;
+pub use packet_ref::PacketRef;
+pub use state::{Seen, State, observe, summarise};
+pub use summary::{Beginning, Ending, Summary};

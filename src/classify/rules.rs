@@ -1,0 +1,365 @@
+//! The provider files compiled into look-ups: by name, by address, by mark.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use regex::Regex;
+
+use super::provider::{
+    self, Grade, Host, HostRole, Matching, Provider, ProviderError, Sources, Wire, line_of, parse,
+};
+use super::verdict::Role;
+use super::wire;
+use crate::observe::pattern::Pattern;
+
+/// Sources that were not checked by anyone: they add weight and never decide alone.
+const UNCHECKED: [&str; 2] = ["recall", "none"];
+
+/// A fact's strength: its grade, and whether anything but memory stands behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) grade: Grade,
+    pub(super) checked: bool,
+}
+
+/// A host rule that matched a name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostRule {
+    pub(super) provider: u16,
+    pub(super) role: HostRole,
+    pub(super) standing: Standing,
+    /// Length of the pattern; the longest match speaks.
+    specificity: usize,
+}
+
+/// A prefix that holds an address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NetRule {
+    pub(super) provider: u16,
+    pub(super) net: IpNet,
+    pub(super) dedicated: bool,
+    pub(super) everything: bool,
+    pub(super) standing: Standing,
+}
+
+/// A port range of a provider.
+#[derive(Debug, Clone)]
+pub(super) struct PortRule {
+    pub(super) protocol: u8,
+    pub(super) range: RangeInclusive<u16>,
+    pub(super) server_side: bool,
+}
+
+/// A byte pattern with its owner.
+#[derive(Debug, Clone)]
+pub(super) struct WireRule {
+    pub(super) provider: u16,
+    pub(super) id: String,
+    pub(super) role: Role,
+    pub(super) hits: u32,
+    pub(super) inside_prefix: bool,
+    pub(super) standing: Standing,
+}
+
+/// A value of a mark (an attribute, a realm, a certificate name) with its owner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    pub(super) provider: u16,
+    pub(super) standing: Standing,
+}
+
+/// Everything known of all providers.
+#[derive(Debug)]
+pub struct Rules {
+    pub(super) providers: Vec<Provider>,
+    exact: HashMap<String, Vec<HostRule>>,
+    suffix: HashMap<String, Vec<HostRule>>,
+    patterns: Vec<(Regex, HostRule)>,
+    nets: HashMap<IpNet, Vec<NetRule>>,
+    lengths: [Vec<u8>; 2],
+    pub(super) ports: Vec<Vec<PortRule>>,
+    pub(super) stun_attributes: HashMap<u16, Vec<Mark>>,
+    pub(super) stun_types: HashMap<u16, Vec<Mark>>,
+    pub(super) realms: Vec<(String, Mark)>,
+    pub(super) software: Vec<(String, Mark)>,
+    pub(super) usernames: Vec<(Regex, Mark)>,
+    pub(super) server_certificates: Vec<(String, Mark)>,
+    pub(super) dtls_alpn: Vec<(String, Mark)>,
+    pub(super) extension_profiles: HashMap<u16, Vec<Mark>>,
+    pub(super) wires: Vec<WireRule>,
+    wire_patterns: Vec<Pattern>,
+    sources: Sources,
+}
+
+impl Rules {
+    /// Reads and compiles provider files, given as (name, text), and the text of their list of sources.
+    ///
+    /// # Errors
+    /// [`ProviderError::Schema`] with file, line and field for the first thing that does not fit.
+    pub fn compile<'t>(
+        files: impl IntoIterator<Item = (&'t str, &'t str)>,
+        sources: &str,
+    ) -> Result<Self, ProviderError> {
+        let sources: Sources = parse("sources.toml", sources)?;
+        let mut rules = Self::empty(sources);
+        for (file, text) in files {
+            let provider: Provider = parse(file, text)?;
+            let number = u16::try_from(rules.providers.len()).unwrap_or(u16::MAX);
+            Compiler { file, text, number, rules: &mut rules }.provider(&provider)?;
+            rules.providers.push(provider);
+        }
+        rules.finish();
+        Ok(rules)
+    }
+
+    fn empty(sources: Sources) -> Self {
+        Self {
+            providers: Vec::new(),
+            exact: HashMap::new(),
+            suffix: HashMap::new(),
+            patterns: Vec::new(),
+            nets: HashMap::new(),
+            lengths: [Vec::new(), Vec::new()],
+            ports: Vec::new(),
+            stun_attributes: HashMap::new(),
+            stun_types: HashMap::new(),
+            realms: Vec::new(),
+            software: Vec::new(),
+            usernames: Vec::new(),
+            server_certificates: Vec::new(),
+            dtls_alpn: Vec::new(),
+            extension_profiles: HashMap::new(),
+            wires: Vec::new(),
+            wire_patterns: Vec::new(),
+            sources,
+        }
+    }
+
+    /// Longest prefixes first.
+    fn finish(&mut self) {
+        for lengths in &mut self.lengths {
+            lengths.sort_unstable_by(|a, b| b.cmp(a));
+            lengths.dedup();
+        }
+    }
+
+    /// The providers, in the order of their files.
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// One provider.
+    pub fn provider(&self, number: u16) -> Option<&Provider> {
+        self.providers.get(usize::from(number))
+    }
+
+    /// The sources that facts refer to.
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The byte patterns for the observing stage.
+    pub fn wire_patterns(&self) -> Vec<Pattern> {
+        self.wire_patterns.clone()
+    }
+
+    /// The rules for a host name (lower case, no trailing dot): of each provider the most specific.
+    pub(super) fn host(&self, name: &str) -> Vec<HostRule> {
+        let mut found: Vec<HostRule> = Vec::new();
+        let mut add = |rule: &HostRule| match found.iter_mut().find(|held| held.provider == rule.provider) {
+            Some(held) if held.specificity < rule.specificity => *held = *rule,
+            Some(_) => {}
+            None => found.push(*rule),
+        };
+        self.exact.get(name).into_iter().flatten().for_each(&mut add);
+        let mut rest = Some(name);
+        while let Some(suffix) = rest {
+            self.suffix.get(suffix).into_iter().flatten().for_each(&mut add);
+            rest = suffix.split_once('.').map(|(_, parent)| parent);
+        }
+        if !found.is_empty() || self.patterns.len() < 64 {
+            let matching = self.patterns.iter().filter(|(regex, _)| regex.is_match(name));
+            let rules: Vec<HostRule> = matching.map(|(_, rule)| *rule).collect();
+            rules.iter().for_each(&mut add);
+        }
+        let best = found.iter().map(|rule| rule.specificity).max().unwrap_or(0);
+        found.retain(|rule| rule.specificity == best);
+        found
+    }
+
+    /// True when some host rule knows the name.
+    pub fn knows_host(&self, name: &str) -> bool {
+        !self.host(name).is_empty()
+    }
+
+    /// The prefixes that hold an address, longest first.
+    pub(super) fn nets(&self, address: IpAddr) -> Vec<NetRule> {
+        let mut found = Vec::new();
+        let lengths = match (address, &self.lengths) {
+            (IpAddr::V4(_), [v4, _]) => v4,
+            (IpAddr::V6(_), [_, v6]) => v6,
+        };
+        for length in lengths {
+            if let Ok(net) = IpNet::new(address, *length) {
+                found.extend(self.nets.get(&net.trunc()).into_iter().flatten().copied());
+            }
+        }
+        found
+    }
+}
+
+/// Compiles one file into the rules.
+struct Compiler<'a> {
+    file: &'a str,
+    text: &'a str,
+    number: u16,
+    rules: &'a mut Rules,
+}
+
+impl Compiler<'_> {
+    fn error(&self, span: &std::ops::Range<usize>, reason: String) -> ProviderError {
+        ProviderError::Schema { file: self.file.to_owned(), line: line_of(self.text, span), reason }
+    }
+
+    fn standing(&self, grade: Grade, sources: &toml::Spanned<Vec<String>>) -> Result<Standing, ProviderError> {
+        for source in sources.get_ref() {
+            if !self.rules.sources.source.contains_key(source) {
+                let reason = format!("sources: `{source}` is not in sources.toml");
+                return Err(self.error(&sources.span(), reason));
+            }
+        }
+        let checked = sources.get_ref().iter().any(|source| !UNCHECKED.contains(&source.as_str()));
+        Ok(Standing { grade, checked })
+    }
+
+    fn regex(&self, pattern: &toml::Spanned<String>, field: &str) -> Result<Regex, ProviderError> {
+        Regex::new(pattern.get_ref()).map_err(|error| {
+            let reason = error.to_string().replace('\n', " ");
+            self.error(&pattern.span(), format!("{field}: {reason}"))
+        })
+    }
+
+    fn provider(&mut self, provider: &Provider) -> Result<(), ProviderError> {
+        if provider.schema_version != 1 {
+            let reason = format!("schema_version: {} is not known, 1 is", provider.schema_version);
+            return Err(self.error(&(0..0), reason));
+        }
+        for host in &provider.host {
+            self.host(host)?;
+        }
+        for net in &provider.net {
+            self.net(net)?;
+        }
+        let mut ports = Vec::new();
+        for port in &provider.port {
+            ports.push(self.port(port)?);
+        }
+        self.rules.ports.push(ports);
+        if let Some(stun) = &provider.stun {
+            self.stun(stun)?;
+        }
+        if let Some(rtp) = &provider.rtp {
+            let mark = Mark { provider: self.number, standing: self.standing(rtp.confidence, &rtp.sources)? };
+            for profile in &rtp.extension_profiles {
+                self.rules.extension_profiles.entry(*profile).or_default().push(mark);
+            }
+        }
+        if let Some(dtls) = &provider.dtls {
+            let mark = Mark { provider: self.number, standing: self.standing(dtls.confidence, &dtls.sources)? };
+            let names = dtls.server_cert_names.iter().map(|name| (name.to_lowercase(), mark));
+            self.rules.server_certificates.extend(names);
+            self.rules.dtls_alpn.extend(dtls.alpn.iter().map(|alpn| (alpn.clone(), mark)));
+        }
+        provider.wire.iter().try_for_each(|row| self.wire(row))
+    }
+
+    fn host(&mut self, host: &Host) -> Result<(), ProviderError> {
+        let standing = self.standing(host.confidence, &host.sources)?;
+        let pattern = host.pattern.get_ref().to_lowercase();
+        let specificity = match host.matching {
+            Matching::Exact => 1000,
+            Matching::Suffix => pattern.len(),
+            // A pattern is written for the few names that it means, so it outranks a suffix.
+            Matching::Regex | Matching::Prefix => 500,
+        };
+        let rule = HostRule { provider: self.number, role: host.role, standing, specificity };
+        match host.matching {
+            Matching::Exact => self.rules.exact.entry(pattern).or_default().push(rule),
+            Matching::Suffix => self.rules.suffix.entry(pattern).or_default().push(rule),
+            Matching::Regex => {
+                let regex = self.regex(&host.pattern, "host.pattern")?;
+                self.rules.patterns.push((regex, rule));
+            }
+            Matching::Prefix => {
+                let regex = Regex::new(&format!("^{}", regex::escape(&pattern)));
+                let regex = regex.map_err(|error| self.error(&host.pattern.span(), error.to_string()))?;
+                self.rules.patterns.push((regex, rule));
+            }
+        }
+        Ok(())
+    }
+
+    fn net(&mut self, net: &provider::Net) -> Result<(), ProviderError> {
+        let standing = self.standing(net.confidence, &net.sources)?;
+        for cidr in &net.cidrs {
+            let prefix = provider::prefix(cidr.get_ref())
+                .map_err(|reason| self.error(&cidr.span(), format!("net.cidrs: {reason}")))?;
+            let rule = NetRule {
+                provider: self.number,
+                net: prefix,
+                dedicated: net.is_dedicated(),
+                everything: net.role == "all",
+                standing,
+            };
+            let [v4, v6] = &mut self.rules.lengths;
+            if prefix.addr().is_ipv4() { v4 } else { v6 }.push(prefix.prefix_len());
+            self.rules.nets.entry(prefix).or_default().push(rule);
+        }
+        Ok(())
+    }
+
+    fn port(&self, port: &provider::Port) -> Result<PortRule, ProviderError> {
+        self.standing(port.confidence, &port.sources)?;
+        let range = wire::port_range(port.ports.get_ref())
+            .map_err(|reason| self.error(&port.ports.span(), format!("port.ports: {reason}")))?;
+        let protocol = if port.proto == "udp" { 17 } else { 6 };
+        Ok(PortRule { protocol, range, server_side: port.side != "client" })
+    }
+
+    fn stun(&mut self, stun: &provider::StunMarks) -> Result<(), ProviderError> {
+        let mark = Mark { provider: self.number, standing: self.standing(stun.confidence, &stun.sources)? };
+        for attribute in &stun.attributes {
+            self.rules.stun_attributes.entry(*attribute).or_default().push(mark);
+        }
+        for message_type in &stun.message_types {
+            self.rules.stun_types.entry(*message_type).or_default().push(mark);
+        }
+        self.rules.realms.extend(stun.realms.iter().map(|realm| (realm.to_lowercase(), mark)));
+        self.rules.software.extend(stun.software.iter().map(|software| (software.clone(), mark)));
+        if let Some(shape) = &stun.username_shape
+            && let Ok(regex) = Regex::new(shape.get_ref())
+        {
+            self.rules.usernames.push((regex, mark));
+        }
+        Ok(())
+    }
+
+    fn wire(&mut self, row: &Wire) -> Result<(), ProviderError> {
+        let standing = self.standing(row.confidence, &row.sources)?;
+        let number = u16::try_from(self.rules.wires.len()).unwrap_or(u16::MAX);
+        let pattern = wire::compile(row, number)
+            .map_err(|reason| self.error(&row.id.span(), format!("wire: {reason}")))?;
+        self.rules.wire_patterns.push(pattern);
+        self.rules.wires.push(WireRule {
+            provider: self.number,
+            id: row.id.get_ref().clone(),
+            role: row.role,
+            hits: row.hits.max(1),
+            inside_prefix: row.inside_prefix,
+            standing,
+        });
+        Ok(())
+    }
+}

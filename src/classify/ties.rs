@@ -1,0 +1,232 @@
+//! What ties a flow to another that has a name: a DNS answer, an announced address, a socket, an ICE pair.
+//!
+//! A media flow seldom says whose it is. It is named by its own marks first, else by these.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+
+use super::evidence::{could_be_server, host_role};
+use super::provider::Grade;
+use super::rules::Rules;
+use super::verdict::{Evidence, Role, Verdict};
+use crate::observe::facts::Facts;
+use crate::observe::{PacketRef, Summary};
+
+/// A flow lends its name from this confidence on.
+const LENDS: f32 = 0.7;
+/// Names remembered for one address.
+const NAMES_PER_ADDRESS: usize = 16;
+/// Addresses remembered in all.
+const ADDRESSES: usize = 1 << 18;
+
+const UDP: u8 = 17;
+
+/// Who is told apart from whom, and by which packet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Lender {
+    provider: u16,
+    packet: PacketRef,
+    confidence: f32,
+}
+
+/// A name that a DNS answer gave to an address.
+#[derive(Debug, Clone)]
+pub(crate) struct NameHit {
+    client: IpAddr,
+    pub(crate) name: Box<str>,
+    pub(crate) packet: PacketRef,
+}
+
+/// Names of addresses, from the capture's own DNS answers.
+#[derive(Debug, Default)]
+pub struct Names {
+    by_address: HashMap<IpAddr, Vec<NameHit>>,
+}
+
+impl Names {
+    /// Takes over the answers that a flow carried.
+    pub fn learn(&mut self, flow: &Summary) {
+        let Some(dns) = flow.facts.as_ref().and_then(|facts| facts.dns.as_ref()) else { return };
+        for (name, address, packet) in &dns.addresses {
+            if self.by_address.len() >= ADDRESSES && !self.by_address.contains_key(address) {
+                continue;
+            }
+            let hits = self.by_address.entry(*address).or_default();
+            let client = flow.tuple.source.ip();
+            let known = hits.iter().any(|hit| hit.client == client && *hit.name == **name);
+            if !known && hits.len() < NAMES_PER_ADDRESS {
+                hits.push(NameHit { client, name: name.as_str().into(), packet: *packet });
+            }
+        }
+    }
+
+    /// The names that `client` was given for `address`, or anybody when it asked for none itself.
+    pub(crate) fn of(&self, client: IpAddr, address: IpAddr) -> Vec<&NameHit> {
+        let hits = self.by_address.get(&address).map(Vec::as_slice).unwrap_or_default();
+        let own: Vec<&NameHit> = hits.iter().filter(|hit| hit.client == client).collect();
+        if own.is_empty() { hits.iter().collect() } else { own }
+    }
+}
+
+/// What named flows lend to the unnamed.
+#[derive(Debug, Default)]
+pub(super) struct Ties {
+    sockets: HashMap<SocketAddr, Lender>,
+    announced: HashMap<SocketAddr, (Lender, &'static str)>,
+    ufrags: HashMap<String, Lender>,
+    ssrcs: HashMap<(u32, IpAddr), Lender>,
+    servers: HashMap<(IpAddr, IpAddr), Lender>,
+}
+
+fn keep<K: Eq + Hash>(map: &mut HashMap<K, Lender>, key: K, lender: Lender) {
+    let held = map.entry(key).or_insert(lender);
+    if lender.confidence > held.confidence {
+        *held = lender;
+    }
+}
+
+impl Ties {
+    /// Takes over what a flow with a sure name can lend.
+    pub(super) fn learn(&mut self, flow: &Summary, verdict: &Verdict) {
+        let Some(provider) = verdict.provider.filter(|_| verdict.confidence >= LENDS) else { return };
+        let lender = Lender { provider, packet: flow.first_packet, confidence: verdict.confidence };
+        let (source, destination) = (flow.tuple.source, flow.tuple.destination);
+        if verdict.role.is_some_and(|role| role.is_call() || role == Role::Signalling)
+            && could_be_server(destination.ip())
+        {
+            keep(&mut self.servers, (source.ip(), destination.ip()), lender);
+        }
+        let Some(facts) = flow.facts.as_deref() else { return };
+        if flow.tuple.protocol == UDP && verdict.role.is_some_and(Role::is_call) {
+            for end in [source, destination] {
+                if end.port() >= 1024 && !is_well_known(end.port()) {
+                    keep(&mut self.sockets, end, lender);
+                }
+            }
+        }
+        self.learn_addresses(facts, lender);
+    }
+
+    fn learn_addresses(&mut self, facts: &Facts, lender: Lender) {
+        let mut announce = |address: SocketAddr, packet: PacketRef, what: &'static str| {
+            self.announced.entry(address).or_insert((Lender { packet, ..lender }, what));
+        };
+        if let Some(stun) = &facts.stun {
+            stun.mapped.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_mapped_address"));
+            stun.relayed.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_relayed_address"));
+            stun.peers.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_peer_address"));
+            for (username, packet) in &stun.usernames {
+                if let Some(pair) = ufrag_pair(username) {
+                    keep(&mut self.ufrags, pair, Lender { packet: *packet, ..lender });
+                }
+            }
+        }
+        if let Some(sip) = &facts.sip {
+            sip.media.iter().for_each(|(address, _, _, packet)| announce(*address, *packet, "tie_sdp_address"));
+        }
+        if let Some(media) = &facts.media {
+            for stream in &media.streams {
+                // A low number is no random one: Zoom counts them up in every meeting anew.
+                if stream.ssrc > 0x0fff_ffff && facts.zoom.is_none() {
+                    let key = (stream.ssrc, IpAddr::from([0, 0, 0, 0]));
+                    keep(&mut self.ssrcs, key, Lender { packet: stream.packet, ..lender });
+                }
+            }
+        }
+    }
+
+    /// What other flows say of this one.
+    pub(super) fn evidence(&self, flow: &Summary) -> Vec<Evidence> {
+        let mut found = Vec::new();
+        let mut add = |what, lender: &Lender, weight: f32, value: String| {
+            found.push(Evidence {
+                provider: lender.provider,
+                what,
+                value,
+                weight: weight * lender.confidence,
+                packet: lender.packet,
+                checked: true,
+                role: None,
+            });
+        };
+        let (source, destination) = (flow.tuple.source, flow.tuple.destination);
+        if let Some(lender) = self.servers.get(&(source.ip(), destination.ip()))
+            && lender.packet != flow.first_packet
+        {
+            add("tie_server", lender, 0.6, format!("{} also served {}", destination.ip(), source.ip()));
+        }
+        if flow.tuple.protocol != UDP {
+            return found;
+        }
+        for end in [source, destination] {
+            if let Some(lender) = self.sockets.get(&end).filter(|lender| lender.packet != flow.first_packet) {
+                add("tie_socket", lender, 0.85, format!("{end} also spoke there"));
+            }
+            if let Some((lender, what)) = self.announced.get(&end) {
+                add(what, lender, 0.88, end.to_string());
+            }
+        }
+        let Some(facts) = flow.facts.as_deref() else { return found };
+        for (username, _) in facts.stun.iter().flat_map(|stun| &stun.usernames) {
+            if let Some(lender) = ufrag_pair(username).and_then(|pair| self.ufrags.get(&pair)) {
+                add("tie_ice_ufrag", lender, 0.88, username.clone());
+            }
+        }
+        for stream in facts.media.iter().flat_map(|media| &media.streams) {
+            let key = (stream.ssrc, IpAddr::from([0, 0, 0, 0]));
+            if let Some(lender) = self.ssrcs.get(&key) {
+                add("tie_ssrc", lender, 0.85, format!("{:#010x}", stream.ssrc));
+            }
+        }
+        found
+    }
+}
+
+/// What the capture's DNS answers say of the server of a flow that names nobody itself.
+pub(super) fn dns_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<Evidence> {
+    let (source, destination) = (flow.tuple.source, flow.tuple.destination);
+    if destination.port() == 53 {
+        return Vec::new();
+    }
+    let mut found: Vec<Evidence> = Vec::new();
+    for (client, server) in [(source.ip(), destination.ip()), (destination.ip(), source.ip())] {
+        for hit in names.of(client, server) {
+            for rule in rules.host(&hit.name) {
+                let weight = match rule.standing.grade {
+                    Grade::High => 0.9,
+                    Grade::Medium => 0.8,
+                    Grade::Low => 0.5,
+                };
+                let tcp = flow.tuple.protocol == 6;
+                found.push(Evidence {
+                    provider: rule.provider,
+                    what: "dns_name",
+                    value: format!("{server} is {}", hit.name),
+                    weight: if rule.standing.checked { weight } else { weight * 0.5 },
+                    packet: hit.packet,
+                    checked: rule.standing.checked,
+                    role: tcp.then(|| host_role(rule.role)),
+                });
+            }
+        }
+        if !found.is_empty() {
+            break;
+        }
+    }
+    found
+}
+
+/// The two ufrags of an ICE check in an order that both directions share (RFC 8445 section 7.2.2).
+fn ufrag_pair(username: &str) -> Option<String> {
+    let (a, b) = username.split_once(':')?;
+    if a.len() < 4 || b.len() < 4 {
+        return None;
+    }
+    Some(if a <= b { format!("{a}:{b}") } else { format!("{b}:{a}") })
+}
+
+/// Ports of services, which many speak to and which therefore tie nothing.
+const fn is_well_known(port: u16) -> bool {
+    matches!(port, 1400 | 3478..=3481 | 5004 | 5060 | 5061 | 5349 | 8801..=8810 | 9000 | 10000 | 19302..=19309)
+}

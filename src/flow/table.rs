@@ -1,0 +1,443 @@
+//! The flow table: caps, idle timeouts on packet time, an eviction order, and a counter for each.
+
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::key::{Direction, FiveTuple, Key};
+use super::wheel::{Entry, Wheel};
+use crate::time::Timestamp;
+
+/// How many neighbours are compared when the table is full and one flow must go.
+const EVICTION_SAMPLE: usize = 16;
+
+/// Caps of one table.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most flows held at once; beyond it the least valuable of a sample is evicted.
+    pub max_flows: usize,
+    /// Idle time after which a flow ends, unless its state asks for another.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_flows: 1 << 20, idle_timeout: Duration::from_secs(180) }
+    }
+}
+
+/// What the table is told of a packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Packet {
+    /// Source, destination and protocol, innermost.
+    pub tuple: FiveTuple,
+    /// Packet time.
+    pub timestamp: Timestamp,
+    /// Place in the run, from 1; names the flow that the packet begins.
+    pub number: u64,
+    /// Original length of the frame, in bytes.
+    pub wire_len: u32,
+}
+
+/// One flow: counters that every packet moves, and the state of later stages.
+#[derive(Debug)]
+pub struct Flow<S> {
+    /// Direction-free key.
+    pub key: Key,
+    originator_is_low: bool,
+    /// set by later stages: 0 goes first when the table is full, 255 last.
+    pub class: u8,
+    generation: u32,
+    idle_timeout_s: u32,
+    /// Number in the run of the packet that began it; unique within a run.
+    pub id: u64,
+    /// Time of its first packet.
+    pub start: Timestamp,
+    /// Time of its latest packet.
+    pub last: Timestamp,
+    /// Packets forward and reverse.
+    pub packets: [u64; 2],
+    /// Frame bytes forward and reverse, as on the wire.
+    pub bytes: [u64; 2],
+    /// What later stages know of it.
+    pub state: S,
+}
+
+impl<S> Flow<S> {
+    /// Originator, responder, protocol.
+    pub fn tuple(&self) -> FiveTuple {
+        self.key.tuple(self.originator_is_low)
+    }
+
+    /// Swaps originator and responder (a SYN-ACK came first, say), with the counters.
+    pub fn swap_originator(&mut self) {
+        self.originator_is_low = !self.originator_is_low;
+        self.packets.reverse();
+        self.bytes.reverse();
+    }
+
+    /// Sets the idle time after which this flow ends.
+    pub fn set_idle_timeout(&mut self, timeout: Duration) {
+        self.idle_timeout_s = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
+    }
+
+    fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.idle_timeout_s))
+    }
+
+    fn is_idle(&self, now: Timestamp) -> bool {
+        now.since(self.last) > self.idle_timeout()
+    }
+}
+
+/// Why a flow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// No packet for its idle timeout.
+    Idle,
+    /// The table was full.
+    Evicted,
+    /// The capture ended.
+    EndOfCapture,
+}
+
+/// A flow that has ended.
+#[derive(Debug)]
+pub struct Ended<S> {
+    /// The flow.
+    pub flow: Flow<S>,
+    /// Why it ended.
+    pub reason: EndReason,
+}
+
+/// What the table did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Flows begun.
+    pub created: u64,
+    /// Flows pushed out because the table was full.
+    pub evicted: u64,
+    /// Most flows held at once.
+    pub peak: u64,
+}
+
+/// Flows by five-tuple.
+#[derive(Debug)]
+pub struct Table<S> {
+    limits: Limits,
+    hasher: RandomState,
+    index: HashTable<u32>,
+    slots: Vec<Option<Flow<S>>>,
+    free: Vec<u32>,
+    wheel: Wheel,
+    due: Vec<Entry>,
+    cursor: usize,
+    next_generation: u32,
+    stats: TableStats,
+}
+
+fn position(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+impl<S> Table<S> {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            hasher: RandomState::default(),
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            wheel: Wheel::new(),
+            due: Vec::new(),
+            cursor: 0,
+            next_generation: 0,
+            stats: TableStats::default(),
+        }
+    }
+
+    /// Counters.
+    pub const fn stats(&self) -> TableStats {
+        self.stats
+    }
+
+    /// Flows held now.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// True when no flow is held.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Counts a packet into its flow, which is begun when there is none; flows that went idle or had to make
+    /// room are handed to `ended` first. `begin` makes the state of a new flow.
+    pub fn packet(
+        &mut self,
+        packet: &Packet,
+        begin: impl FnOnce() -> S,
+        ended: &mut impl FnMut(Ended<S>),
+    ) -> Option<(&mut Flow<S>, Direction)> {
+        self.expire(packet.timestamp, ended);
+        let (key, source_is_low) = Key::of(&packet.tuple);
+        let hash = self.hasher.hash_one(key);
+        let mut slot = self.find(hash, &key);
+        if let Some(found) = slot
+            && self
+                .slots
+                .get(position(found))
+                .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.is_idle(packet.timestamp)))
+        {
+            self.end(found, EndReason::Idle, ended);
+            slot = None;
+        }
+        let slot = match slot {
+            Some(slot) => slot,
+            None => self.begin(hash, key, source_is_low, packet, begin(), ended)?,
+        };
+        let flow = self.slots.get_mut(position(slot))?.as_mut()?;
+        let direction =
+            if flow.originator_is_low == source_is_low { Direction::Forward } else { Direction::Reverse };
+        if packet.timestamp > flow.last {
+            flow.last = packet.timestamp;
+        }
+        if let (Some(packets), Some(bytes)) =
+            (flow.packets.get_mut(direction.index()), flow.bytes.get_mut(direction.index()))
+        {
+            *packets = packets.wrapping_add(1);
+            *bytes = bytes.wrapping_add(u64::from(packet.wire_len));
+        }
+        Some((flow, direction))
+    }
+
+    /// Ends every flow, in the order in which they began.
+    pub fn finish(&mut self, ended: &mut impl FnMut(Ended<S>)) {
+        self.index.clear();
+        self.free.clear();
+        let mut flows: Vec<Flow<S>> = self.slots.drain(..).flatten().collect();
+        flows.sort_by_key(|flow| flow.id);
+        for flow in flows {
+            ended(Ended { flow, reason: EndReason::EndOfCapture });
+        }
+    }
+
+    /// Looks at every flow that is held, in no particular order.
+    pub fn for_each(&self, mut look: impl FnMut(&Flow<S>)) {
+        self.slots.iter().flatten().for_each(&mut look);
+    }
+
+    /// Ends the flows that have been idle for their timeout by `now`.
+    #[inline]
+    pub fn expire(&mut self, now: Timestamp, ended: &mut impl FnMut(Ended<S>)) {
+        self.wheel.advance(now, &mut self.due);
+        if !self.due.is_empty() {
+            self.expire_due(now, ended);
+        }
+    }
+
+    #[cold]
+    fn expire_due(&mut self, now: Timestamp, ended: &mut impl FnMut(Ended<S>)) {
+        let mut due = std::mem::take(&mut self.due);
+        for entry in due.drain(..) {
+            let Some(Some(flow)) = self.slots.get(position(entry.slot)) else { continue };
+            if flow.generation != entry.generation {
+                continue;
+            }
+            if flow.is_idle(now) {
+                self.end(entry.slot, EndReason::Idle, ended);
+            } else {
+                let again = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
+                self.wheel.arm(entry, again);
+            }
+        }
+        self.due = due;
+    }
+
+    fn find(&self, hash: u64, key: &Key) -> Option<u32> {
+        let slots = &self.slots;
+        self.index
+            .find(hash, |slot| {
+                slots
+                    .get(position(*slot))
+                    .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.key == *key))
+            })
+            .copied()
+    }
+
+    fn begin(
+        &mut self,
+        hash: u64,
+        key: Key,
+        originator_is_low: bool,
+        packet: &Packet,
+        state: S,
+        ended: &mut impl FnMut(Ended<S>),
+    ) -> Option<u32> {
+        if self.index.len() >= self.limits.max_flows {
+            self.evict(ended);
+        }
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let flow = Flow {
+            key,
+            originator_is_low,
+            class: 0,
+            generation,
+            idle_timeout_s: u32::try_from(self.limits.idle_timeout.as_secs()).unwrap_or(u32::MAX),
+            id: packet.number,
+            start: packet.timestamp,
+            last: packet.timestamp,
+            packets: [0; 2],
+            bytes: [0; 2],
+            state,
+        };
+        let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
+        let slot = if let Some(slot) = self.free.pop() {
+            *self.slots.get_mut(position(slot))? = Some(flow);
+            slot
+        } else {
+            let slot = u32::try_from(self.slots.len()).ok()?;
+            self.slots.push(Some(flow));
+            slot
+        };
+        let (hasher, slots) = (&self.hasher, &self.slots);
+        self.index.insert_unique(hash, slot, |slot| {
+            slots.get(position(*slot)).and_then(Option::as_ref).map_or(0, |flow| hasher.hash_one(flow.key))
+        });
+        self.wheel.arm(Entry { slot, generation }, due);
+        self.stats.created = self.stats.created.saturating_add(1);
+        self.stats.peak = self.stats.peak.max(u64::try_from(self.index.len()).unwrap_or(u64::MAX));
+        Some(slot)
+    }
+
+    fn end(&mut self, slot: u32, reason: EndReason, ended: &mut impl FnMut(Ended<S>)) {
+        let Some(flow) = self.slots.get_mut(position(slot)).and_then(Option::take) else { return };
+        let hash = self.hasher.hash_one(flow.key);
+        if let Ok(entry) = self.index.find_entry(hash, |held| *held == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+        ended(Ended { flow, reason });
+    }
+
+    /// Pushes one flow out: of a sample, the one of the lowest class, and of those the longest idle.
+    fn evict(&mut self, ended: &mut impl FnMut(Ended<S>)) {
+        let mut victim: Option<(u8, Timestamp, u32)> = None;
+        let mut seen = 0_usize;
+        for _ in 0..self.slots.len() {
+            self.cursor = self.cursor.checked_add(1).filter(|next| *next < self.slots.len()).unwrap_or(0);
+            let Some(Some(flow)) = self.slots.get(self.cursor) else { continue };
+            let candidate = (flow.class, flow.last, u32::try_from(self.cursor).unwrap_or(u32::MAX));
+            if victim.is_none_or(|held| candidate < held) {
+                victim = Some(candidate);
+            }
+            seen = seen.saturating_add(1);
+            if seen >= EVICTION_SAMPLE {
+                break;
+            }
+        }
+        if let Some((_, _, slot)) = victim {
+            self.stats.evicted = self.stats.evicted.saturating_add(1);
+            self.end(slot, EndReason::Evicted, ended);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(number: u64, source: &str, destination: &str, second: i64) -> Packet {
+        Packet {
+            tuple: FiveTuple {
+                source: source.parse().unwrap(),
+                destination: destination.parse().unwrap(),
+                protocol: 17,
+            },
+            timestamp: Timestamp::from_secs_nanos(second, 0),
+            number,
+            wire_len: 100,
+        }
+    }
+
+    fn table(max_flows: usize) -> Table<()> {
+        Table::new(Limits { max_flows, idle_timeout: Duration::from_secs(60) })
+    }
+
+    #[test]
+    fn both_directions_count_into_one_flow() {
+        let mut table = table(8);
+        let mut none = |_: Ended<()>| panic!("nothing ends here");
+        table.packet(&packet(1, "10.0.0.1:1", "10.0.0.2:2", 0), || (), &mut none);
+        let (flow, direction) =
+            table.packet(&packet(2, "10.0.0.2:2", "10.0.0.1:1", 1), || (), &mut none).unwrap();
+        assert_eq!(direction, Direction::Reverse);
+        assert_eq!((flow.packets, flow.bytes, flow.id), ([1, 1], [100, 100], 1));
+        assert_eq!(flow.tuple().source, "10.0.0.1:1".parse().unwrap());
+        flow.swap_originator();
+        assert_eq!(flow.tuple().source, "10.0.0.2:2".parse().unwrap());
+    }
+
+    #[test]
+    fn an_idle_flow_ends_and_its_tuple_begins_anew() {
+        let mut table = table(8);
+        let mut ended = Vec::new();
+        table.packet(&packet(1, "10.0.0.1:1", "10.0.0.2:2", 0), || (), &mut |e| ended.push(e));
+        table.packet(&packet(2, "10.0.0.1:1", "10.0.0.2:2", 60), || (), &mut |e| ended.push(e));
+        assert!(ended.is_empty(), "exactly the timeout is not yet idle");
+        table.packet(&packet(3, "10.0.0.1:1", "10.0.0.2:2", 121), || (), &mut |e| ended.push(e));
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].reason, EndReason::Idle);
+        assert_eq!(ended[0].flow.packets, [2, 0]);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn idle_flows_leave_without_a_packet_of_their_own() {
+        let mut table = table(8);
+        let mut ended = Vec::new();
+        table.packet(&packet(1, "10.0.0.1:1", "10.0.0.2:2", 0), || (), &mut |e| ended.push(e));
+        for second in 1..=62 {
+            let number = u64::try_from(second).unwrap() + 1;
+            table.packet(&packet(number, "10.0.0.3:1", "10.0.0.2:2", second), || (), &mut |e| ended.push(e));
+        }
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].flow.id, 1);
+    }
+
+    #[test]
+    fn a_full_table_lets_the_unclassified_go_first() {
+        let mut table = table(4);
+        let mut ended = Vec::new();
+        for number in 1..=4_u64 {
+            let source = format!("10.0.0.{number}:1");
+            let (flow, _) = table
+                .packet(&packet(number, &source, "10.0.1.1:2", 0), || (), &mut |e| ended.push(e))
+                .unwrap();
+            flow.class = if number == 3 { 0 } else { 200 };
+        }
+        table.packet(&packet(5, "10.0.0.5:1", "10.0.1.1:2", 1), || (), &mut |e| ended.push(e));
+        assert_eq!(ended.len(), 1);
+        assert_eq!((ended[0].flow.id, ended[0].reason), (3, EndReason::Evicted));
+        assert_eq!((table.len(), table.stats().evicted, table.stats().peak), (4, 1, 4));
+    }
+
+    #[test]
+    fn finish_gives_back_every_flow_in_order() {
+        let mut table = table(100);
+        let mut none = |_: Ended<()>| panic!("nothing ends here");
+        for number in 1..=50_u64 {
+            let source = format!("10.0.0.{number}:1");
+            table.packet(&packet(number, &source, "10.0.1.1:2", 0), || (), &mut none);
+        }
+        let mut ids = Vec::new();
+        table.finish(&mut |ended| ids.push(ended.flow.id));
+        assert_eq!(ids, (1..=50).collect::<Vec<_>>());
+        assert!(table.is_empty());
+    }
+}

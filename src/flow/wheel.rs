@@ -1,0 +1,116 @@
+//! A timer wheel on packet time: which flows may have gone idle by now.
+//!
+//! One entry per flow, re-armed only when it comes due, so that a packet touches `last_seen` alone.
+
+use crate::time::Timestamp;
+
+/// Buckets of one second each; longer waits are re-armed when they come round.
+const BUCKETS: usize = 1024;
+
+/// Names one slot of the table at one point of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    buckets: Vec<Vec<Entry>>,
+    /// Whole seconds of the latest packet time; entries before it have been handed out.
+    now: Option<i64>,
+}
+
+fn seconds(time: Timestamp) -> i64 {
+    time.as_nanos().div_euclid(1_000_000_000)
+}
+
+fn bucket_of(second: i64) -> usize {
+    usize::try_from(second.rem_euclid(i64::try_from(BUCKETS).unwrap_or(i64::MAX))).unwrap_or(0)
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self { buckets: vec![Vec::new(); BUCKETS], now: None }
+    }
+
+    /// Arms `entry` for `due`, which is clamped to the coming turn of the wheel.
+    pub(crate) fn arm(&mut self, entry: Entry, due: Timestamp) {
+        let now = self.now.unwrap_or_else(|| seconds(due));
+        let turn = i64::try_from(BUCKETS).unwrap_or(i64::MAX).saturating_sub(1);
+        let second = seconds(due).clamp(now.saturating_add(1), now.saturating_add(turn));
+        if let Some(bucket) = self.buckets.get_mut(bucket_of(second)) {
+            bucket.push(entry);
+        }
+    }
+
+    /// Moves packet time forward and collects the entries that came due. Time that runs backwards moves nothing.
+    #[inline]
+    pub(crate) fn advance(&mut self, time: Timestamp, due: &mut Vec<Entry>) {
+        let second = seconds(time);
+        match self.now {
+            Some(now) if second <= now => {}
+            Some(now) => self.turn(now, second, due),
+            None => self.now = Some(second),
+        }
+    }
+
+    #[cold]
+    fn turn(&mut self, now: i64, second: i64, due: &mut Vec<Entry>) {
+        let steps = second.saturating_sub(now).min(i64::try_from(BUCKETS).unwrap_or(i64::MAX));
+        for step in 1..=steps {
+            if let Some(bucket) = self.buckets.get_mut(bucket_of(now.saturating_add(step))) {
+                due.append(bucket);
+            }
+        }
+        self.now = Some(second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_secs_nanos(second, 0)
+    }
+
+    #[test]
+    fn entry_comes_due_once_and_not_early() {
+        let mut wheel = Wheel::new();
+        let mut due = Vec::new();
+        wheel.advance(at(100), &mut due);
+        let entry = Entry { slot: 7, generation: 1 };
+        wheel.arm(entry, at(130));
+        wheel.advance(at(129), &mut due);
+        assert!(due.is_empty());
+        wheel.advance(at(130), &mut due);
+        assert_eq!(due, [entry]);
+        wheel.advance(at(5000), &mut due);
+        assert_eq!(due.len(), 1);
+    }
+
+    #[test]
+    fn a_jump_over_many_turns_hands_out_everything() {
+        let mut wheel = Wheel::new();
+        let mut due = Vec::new();
+        wheel.advance(at(0), &mut due);
+        for slot in 0..500 {
+            wheel.arm(Entry { slot, generation: 0 }, at(i64::from(slot) * 3));
+        }
+        wheel.advance(at(1_000_000_000), &mut due);
+        assert_eq!(due.len(), 500);
+    }
+
+    #[test]
+    fn time_running_backwards_moves_nothing() {
+        let mut wheel = Wheel::new();
+        let mut due = Vec::new();
+        wheel.advance(at(100), &mut due);
+        wheel.arm(Entry { slot: 0, generation: 0 }, at(50));
+        wheel.advance(at(10), &mut due);
+        assert!(due.is_empty());
+        wheel.advance(at(101), &mut due);
+        assert_eq!(due.len(), 1, "a wait that is already over fires at the next second");
+    }
+}

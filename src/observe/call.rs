@@ -1,0 +1,66 @@
+//! SIP messages and their session descriptions into facts.
+
+use std::net::SocketAddr;
+
+use super::PacketRef;
+use super::facts::{Facts, LIST_CAP, Sip, tally};
+use super::handshake::text;
+use crate::proto::sip::{self, Sdp, StartLine};
+
+/// Writes down one SIP message. True when it was one.
+pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> bool {
+    let message = match sip::parse(bytes) {
+        Ok(message) => message,
+        Err(error) => {
+            facts.anomaly(error.field(), packet);
+            return false;
+        }
+    };
+    let known = facts.sip.get_or_insert_with(|| Box::new(Sip { packet, ..Sip::default() }));
+    known.messages = known.messages.saturating_add(1);
+    let mut is_invite = false;
+    if let StartLine::Request { method, .. } = message.start {
+        is_invite = method == "INVITE";
+        tally(&mut known.methods, text(method.as_bytes()));
+    }
+    note_text(&mut known.call_ids, message.call_id);
+    note_text(&mut known.agents, message.software);
+    if is_invite && known.parties.is_none() {
+        let party = |field: Option<&str>| text(field.unwrap_or_default().as_bytes());
+        known.parties = Some((party(message.from), party(message.to)));
+    }
+    if let Some(sdp) = message.sdp() {
+        description(known, &sdp, packet);
+    }
+    true
+}
+
+fn note_text(list: &mut Vec<String>, value: Option<&str>) {
+    let Some(value) = value.map(|value| text(value.as_bytes())) else { return };
+    if list.len() < LIST_CAP && !list.contains(&value) {
+        list.push(value);
+    }
+}
+
+fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) {
+    for media in &sdp.media {
+        if media.crypto.iter().any(|crypto| crypto.has_key) {
+            known.sdes.get_or_insert(packet);
+        }
+        if !media.fingerprints.is_empty() {
+            known.fingerprint.get_or_insert(packet);
+        }
+        let connection = media.connection.as_ref().or(sdp.connection.as_ref());
+        let main = connection.and_then(sip::Connection::ip).map(|ip| SocketAddr::new(ip, media.port));
+        let candidates = media.candidates.iter().filter_map(|candidate| {
+            candidate.address.parse().ok().map(|ip| SocketAddr::new(ip, candidate.port))
+        });
+        for address in main.into_iter().chain(candidates).filter(|address| address.port() != 0) {
+            let held = known.media.iter().any(|(held, ..)| *held == address);
+            if !held && known.media.len() < LIST_CAP {
+                let (kind, protocol) = (text(media.kind.as_bytes()), text(media.protocol.as_bytes()));
+                known.media.push((address, kind, protocol, packet));
+            }
+        }
+    }
+}

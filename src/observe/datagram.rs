@@ -1,0 +1,239 @@
+//! Datagrams of one flow: STUN, DTLS, QUIC, RTP, Zoom, DNS, SIP, and what is wrapped in one another.
+//!
+//! The first byte gives candidates (RFC 7983, RFC 9443, RFC 5761), the parser decides. Once a stream of media is
+//! known, its packets take a short path: a header of twelve bytes and a few counters.
+
+use super::PacketRef;
+use super::datagram_tls::{DtlsWork, QuicWork};
+use super::facts::{Facts, Protocol, Wrapping};
+use super::media::MediaTable;
+use super::traversal::{self, Pending};
+use super::zoom::ZoomWork;
+use crate::bytes::Probe;
+use crate::flow::Direction;
+use crate::proto::stun::{self, ChannelData, ms_mux};
+use crate::proto::{demux, dtls, quic, sip};
+use crate::time::Timestamp;
+
+/// Datagrams in a row that nothing recognised, after which a flow is only counted.
+const BORED_AFTER: u32 = 48;
+/// STUN inside TURN inside a frame: no deeper.
+const MAX_DEPTH: u8 = 3;
+
+/// What is known of a datagram beside its payload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Meta {
+    pub(super) direction: Direction,
+    /// Ports of originator and responder.
+    pub(super) ports: [u16; 2],
+    pub(super) packet: PacketRef,
+    pub(super) timestamp: Timestamp,
+    pub(super) wrapping: Wrapping,
+}
+
+/// Reads the datagrams of one flow.
+#[derive(Debug, Default)]
+pub(super) struct Datagrams {
+    pub(super) media: MediaTable,
+    stun: Option<Box<Pending>>,
+    dtls: Option<Box<DtlsWork>>,
+    quic: Option<(Box<QuicWork>, PacketRef)>,
+    zoom: Option<Box<ZoomWork>>,
+    unrecognised: u32,
+    quic_done: bool,
+}
+
+impl Datagrams {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// True when so much went by unrecognised that counting is enough.
+    pub(super) const fn is_bored(&self) -> bool {
+        self.unrecognised >= BORED_AFTER
+    }
+
+    /// True when the flow carries media, STUN or anything else of a call.
+    pub(super) fn is_call(&self) -> bool {
+        self.stun.is_some() || self.dtls.is_some() || self.zoom.is_some() || self.media.is_accepted()
+    }
+
+    /// Reads one payload.
+    #[inline]
+    pub(super) fn payload(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
+        if self.media.known(meta, payload) {
+            self.unrecognised = 0;
+            return;
+        }
+        if let Some(zoom) = &mut self.zoom
+            && zoom.media(&mut self.media, meta, payload)
+        {
+            self.unrecognised = 0;
+            return;
+        }
+        if self.recognise(facts, meta, payload, 0) {
+            self.unrecognised = 0;
+        } else {
+            self.unrecognised = self.unrecognised.saturating_add(1);
+        }
+    }
+
+    /// Reads the inner payload of TURN ChannelData.
+    pub(super) fn channel_data(&mut self, facts: &mut Facts, meta: &Meta, inner: &[u8]) {
+        let stun = facts.stun.get_or_insert_with(|| {
+            Box::new(super::facts::Stun { packet: meta.packet, ..super::facts::Stun::default() })
+        });
+        stun.channel_data = stun.channel_data.saturating_add(1);
+        stun.relays = true;
+        self.payload(facts, &wrapped(meta, Wrapping::Turn), inner);
+    }
+
+    fn recognise(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
+        let Some(first) = payload.first() else { return false };
+        if depth >= MAX_DEPTH {
+            return false;
+        }
+        if meta.wrapping == Wrapping::None && meta.ports.iter().any(|port| matches!(port, 53 | 5353 | 5355)) {
+            return super::names::message(facts, payload, meta.packet);
+        }
+        match first {
+            0x80..=0xbf => self.rtp(facts, meta, payload),
+            0xc0..=0xff => self.mux(facts, meta, payload, depth) || self.quic(facts, meta, payload),
+            0x40..=0x7f => self.channel_or_text(facts, meta, payload, depth),
+            _ => {
+                self.stun(facts, meta, payload, depth)
+                    || self.dtls(facts, meta, payload)
+                    || self.zoom(facts, meta, payload)
+                    || self.zrtp(facts, payload)
+                    || self.quic(facts, meta, payload)
+            }
+        }
+    }
+
+    fn rtp(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        if self.media.rtcp(meta, payload) {
+            return true;
+        }
+        let supported = self.stun.is_some()
+            || self.dtls.is_some()
+            || facts.sip.is_some()
+            || meta.wrapping != Wrapping::None;
+        self.media.candidate(meta, payload, supported)
+    }
+
+    fn stun(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
+        match stun::probe(payload) {
+            Probe::No => return false,
+            // Without the magic cookie the port, or an earlier message, must support it.
+            Probe::Maybe if self.stun.is_none() && !meta.ports.iter().any(|port| is_stun_port(*port)) => {
+                return false;
+            }
+            Probe::Maybe | Probe::Yes => {}
+        }
+        let Ok(message) = stun::Message::parse(payload) else { return false };
+        traversal::message(facts, self.stun.get_or_insert_with(Box::default), meta, &message);
+        if let Some(inner) = message.data() {
+            self.inner(facts, &wrapped(meta, Wrapping::Turn), inner, depth.saturating_add(1));
+        }
+        true
+    }
+
+    fn inner(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) {
+        if !self.media.known(meta, payload) {
+            self.recognise(facts, meta, payload, depth);
+        }
+    }
+
+    fn dtls(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        let likely = match dtls::probe(payload) {
+            Probe::Yes => true,
+            Probe::Maybe => self.dtls.is_some(),
+            Probe::No => false,
+        };
+        if likely {
+            self.dtls.get_or_insert_with(|| Box::new(DtlsWork::new())).datagram(facts, meta, payload);
+        }
+        likely
+    }
+
+    fn quic(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        if self.quic_done {
+            // Short headers of a connection whose handshake was read.
+            return facts.quic.is_some() && payload.first().is_some_and(|first| first & 0x40 != 0);
+        }
+        if self.quic.is_none() && (quic::probe(payload) == Probe::No || meta.wrapping != Wrapping::None) {
+            return false;
+        }
+        let (work, packet) =
+            self.quic.get_or_insert_with(|| (Box::new(QuicWork::new()), meta.packet));
+        if !work.datagram(facts, meta, payload) {
+            work.finish(facts, *packet);
+            self.quic = None;
+            self.quic_done = true;
+        }
+        true
+    }
+
+    fn zoom(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        if let Some(zoom) = &mut self.zoom {
+            return zoom.datagram(facts, &mut self.media, meta, payload);
+        }
+        let Some(mut zoom) = ZoomWork::recognise(meta, payload) else { return false };
+        let taken = zoom.datagram(facts, &mut self.media, meta, payload);
+        if taken {
+            self.zoom = Some(Box::new(zoom));
+        }
+        taken
+    }
+
+    fn zrtp(&self, facts: &mut Facts, payload: &[u8]) -> bool {
+        let found = demux::is_zrtp(payload);
+        if found {
+            facts.other = Some(Protocol::Zrtp);
+        }
+        found
+    }
+
+    fn mux(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
+        let Ok(frame) = ms_mux::parse(payload) else { return false };
+        self.inner(facts, &wrapped(meta, Wrapping::MsMux), frame.payload, depth.saturating_add(1));
+        true
+    }
+
+    fn channel_or_text(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
+        let relayed = self.stun.is_some() || meta.ports.iter().any(|port| is_stun_port(*port));
+        if relayed
+            && ChannelData::fits(payload)
+            && let Ok(channel) = ChannelData::parse(payload)
+        {
+            if self.stun.is_some() || depth == 0 {
+                self.channel_data(facts, meta, channel.data);
+            }
+            return true;
+        }
+        if sip::probe(payload) == Probe::Yes {
+            return super::call::message(facts, payload, meta.packet);
+        }
+        self.quic(facts, meta, payload)
+    }
+
+    /// Writes down the media streams and what was left open.
+    pub(super) fn finish(self, facts: &mut Facts) {
+        if let Some((work, packet)) = &self.quic {
+            work.finish(facts, *packet);
+        }
+        if let Some(zoom) = self.zoom {
+            zoom.finish(facts);
+        }
+        self.media.finish(facts);
+    }
+}
+
+const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {
+    Meta { wrapping, ..*meta }
+}
+
+/// Ports of STUN and TURN (RFC 8489, RFC 8656) and those that vendors document beside them.
+const fn is_stun_port(port: u16) -> bool {
+    matches!(port, 3478..=3481 | 5349 | 19302..=19309)
+}

@@ -1,0 +1,198 @@
+//! DTLS and QUIC handshakes into facts.
+
+use super::datagram::Meta;
+use super::facts::{Dtls, Facts, Quic};
+use super::handshake;
+use crate::fingerprint::Transport;
+use crate::flow::Direction;
+use crate::proto::tls::{self, ContentType, HandshakeType};
+use crate::proto::{dtls, quic};
+
+/// Handshake fragments of both directions of one flow.
+#[derive(Debug)]
+pub(super) struct DtlsWork {
+    sides: [dtls::Reassembler; 2],
+}
+
+impl DtlsWork {
+    pub(super) fn new() -> Self {
+        Self { sides: [dtls::Reassembler::new(), dtls::Reassembler::new()] }
+    }
+
+    /// Reads the records of one datagram.
+    pub(super) fn datagram(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
+        let mut fault = None;
+        let known =
+            facts.dtls.get_or_insert_with(|| Box::new(Dtls { packet: meta.packet, ..Dtls::default() }));
+        for record in dtls::Records::new(payload) {
+            let record = match record {
+                Ok(dtls::Record::Plain(record)) => record,
+                Ok(_) => {
+                    known.records = known.records.saturating_add(1);
+                    continue;
+                }
+                Err(error) => {
+                    fault = Some(error.field());
+                    break;
+                }
+            };
+            known.records = known.records.saturating_add(1);
+            match record.content_type {
+                ContentType::HANDSHAKE if record.epoch == 0 => {
+                    let [forward, reverse] = &mut self.sides;
+                    let side = if meta.direction == Direction::Forward { forward } else { reverse };
+                    for fragment in dtls::Fragments::new(record.fragment) {
+                        let Ok(fragment) = fragment else {
+                            fault = Some("dtls_handshake_fragment");
+                            break;
+                        };
+                        if let Some(message) = side.push(fragment)
+                            && let Err(field) = handshake_message(known, meta, &message)
+                        {
+                            fault = Some(field);
+                        }
+                    }
+                }
+                ContentType::APPLICATION_DATA => {
+                    known.application_data = known.application_data.saturating_add(1);
+                }
+                _ => {}
+            }
+        }
+        if let Some(field) = fault {
+            facts.anomaly(field, meta.packet);
+        }
+    }
+}
+
+fn handshake_message(known: &mut Dtls, meta: &Meta, message: &dtls::Message<'_>) -> Result<(), &'static str> {
+    match message.kind {
+        HandshakeType::CLIENT_HELLO => {
+            let hello = tls::ClientHello::parse_datagram(message.body).map_err(|error| error.field())?;
+            known.client.get_or_insert(meta.direction);
+            handshake::dtls_client_hello(known, &hello, meta.packet);
+        }
+        HandshakeType::SERVER_HELLO => {
+            let hello = tls::ServerHello::parse(message.body).map_err(|error| error.field())?;
+            known.client.get_or_insert(meta.direction.flipped());
+            if !hello.is_hello_retry_request() {
+                handshake::dtls_server_hello(known, &hello, meta.packet);
+            }
+        }
+        HandshakeType::CERTIFICATE => {
+            let from_client = known.client == Some(meta.direction);
+            let list =
+                if from_client { &mut known.client_certificates } else { &mut known.server_certificates };
+            if list.is_empty() {
+                *list = handshake::certificates(message.body, meta.packet)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A QUIC handshake that is being read.
+#[derive(Debug)]
+pub(super) struct QuicWork {
+    connection: quic::Connection,
+    assemblers: [tls::HandshakeAssembler; 2],
+    sides: [handshake::Side; 2],
+    fed: [usize; 2],
+    datagrams: u32,
+}
+
+/// Datagrams of one flow that are held against QUIC's handshake before it is let go.
+const QUIC_DATAGRAMS: u32 = 64;
+
+impl QuicWork {
+    pub(super) fn new() -> Self {
+        Self {
+            connection: quic::Connection::new(),
+            assemblers: [tls::HandshakeAssembler::new(), tls::HandshakeAssembler::new()],
+            sides: [handshake::Side::default(), handshake::Side::default()],
+            fed: [0, 0],
+            datagrams: 0,
+        }
+    }
+
+    /// Reads one datagram. False when nothing more is to be learned.
+    pub(super) fn datagram(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        self.datagrams = self.datagrams.saturating_add(1);
+        let forward = meta.direction == Direction::Forward;
+        if let Err(error) = self.connection.datagram(forward, payload) {
+            facts.anomaly(error.field(), meta.packet);
+        }
+        self.crypto(facts, meta);
+        let heard = self.sides.iter().all(|side| side.done);
+        !heard && self.datagrams < QUIC_DATAGRAMS
+    }
+
+    fn crypto(&mut self, facts: &mut Facts, meta: &Meta) {
+        let streams = [self.connection.client_crypto(), self.connection.server_crypto()];
+        let [client, server] = &mut self.sides;
+        let [client_assembler, server_assembler] = &mut self.assemblers;
+        let [client_fed, server_fed] = &mut self.fed;
+        let [client_bytes, server_bytes] = streams;
+        let mut offered = client.session_id.clone();
+        for (side, assembler, fed, bytes) in [
+            (client, client_assembler, client_fed, client_bytes),
+            (server, server_assembler, server_fed, server_bytes),
+        ] {
+            let Some(fresh) = bytes.get(*fed..).filter(|fresh| !fresh.is_empty()) else { continue };
+            *fed = bytes.len();
+            let known = facts.tls.get_or_insert_with(Box::default);
+            let mut fault = None;
+            let result = assembler.feed(fresh, |message| {
+                let told =
+                    handshake::message(side, known, &message, &offered, Transport::Quic, meta.packet);
+                fault = told.err().or(fault);
+            });
+            if side.is_client {
+                side.done = true;
+                offered.clone_from(&side.session_id);
+            }
+            if let Some(field) = fault.or_else(|| result.err().map(|error| error.field())) {
+                facts.anomaly(field, meta.packet);
+            }
+        }
+    }
+
+    /// Writes down what is known of the connection, where it was one.
+    pub(super) fn finish(&self, facts: &mut Facts, packet: super::PacketRef) {
+        let connection = &self.connection;
+        let told = connection.facts();
+        let believed = connection.is_proven() || connection.is_google() || !told.offered.is_empty();
+        let Some(version) = connection.version() else {
+            if !told.offered.is_empty() {
+                let negotiated = told.offered.iter().map(ToString::to_string).collect();
+                facts.quic = Some(Box::new(Quic { negotiated, packet, ..Quic::default() }));
+            }
+            return;
+        };
+        if !believed && !version.is_known() {
+            return;
+        }
+        facts.quic = Some(Box::new(Quic {
+            version: Some(version.to_string()),
+            negotiated: told.offered.iter().map(ToString::to_string).collect(),
+            dcid: connection.original_dcid().map(handshake::hex),
+            scid: None,
+            initials_verified: told.initials_verified,
+            initials_failed: told.initials_failed,
+            retry: told.retry.map(|retry| retry.genuine == Some(true)),
+            user_agent: connection
+                .google_hello()
+                .and_then(|hello| hello.user_agent.as_deref())
+                .map(handshake::text),
+            packet,
+        }));
+        if let Some(hello) = connection.google_hello() {
+            let known = facts.tls.get_or_insert_with(Box::default);
+            if known.sni.is_none() {
+                known.sni = hello.server_name.as_deref().filter(|name| !name.is_empty()).map(handshake::host_name);
+                known.client_hello = known.client_hello.or(Some(packet));
+            }
+        }
+    }
+}

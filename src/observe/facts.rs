@@ -1,0 +1,433 @@
+//! What was seen of one flow: plain data, no bytes of payload. Everything later judges by this alone.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::packet_ref::PacketRef;
+use crate::flow::Direction;
+use crate::time::Timestamp;
+
+/// Most entries kept of any list in here; what comes after is counted in [`Facts::left_out`].
+pub const LIST_CAP: usize = 32;
+
+/// Everything that the dissectors learned of one flow.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// TLS over TCP.
+    pub tls: Option<Box<Tls>>,
+    /// QUIC over UDP; its ClientHello is in [`Facts::tls`].
+    pub quic: Option<Box<Quic>>,
+    /// DTLS over UDP, or inside TURN.
+    pub dtls: Option<Box<Dtls>>,
+    /// STUN and TURN.
+    pub stun: Option<Box<Stun>>,
+    /// RTP and RTCP, however they were wrapped.
+    pub media: Option<Box<Media>>,
+    /// DNS answers.
+    pub dns: Option<Box<Dns>>,
+    /// SIP and SDP.
+    pub sip: Option<Box<Sip>>,
+    /// Zoom's own framing.
+    pub zoom: Option<Box<Zoom>>,
+    /// Byte patterns of the provider files that matched, each once.
+    pub marks: Vec<MarkHit>,
+    /// What the application protocol looks like when no parser above took it.
+    pub other: Option<Protocol>,
+    /// Named oddities with their count and first packet.
+    pub anomalies: Vec<Anomaly>,
+    /// Entries that did not fit a capped list.
+    pub left_out: u32,
+}
+
+/// An application protocol that is recognised so that it is not taken for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Protocol {
+    /// HTTP/1.x in the clear.
+    Http,
+    /// SSH.
+    Ssh,
+    /// ZRTP key agreement.
+    Zrtp,
+}
+
+/// A named oddity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anomaly {
+    /// Stable name, for example the field that broke.
+    pub name: &'static str,
+    /// How often.
+    pub count: u32,
+    /// Where first.
+    pub packet: PacketRef,
+}
+
+/// A byte pattern of a provider file that matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarkHit {
+    /// Index into the rules that the patterns were compiled from.
+    pub rule: u16,
+    /// How many packets matched.
+    pub hits: u32,
+    /// Where first.
+    pub packet: PacketRef,
+}
+
+/// A TLS handshake, as far as it is in the clear. RFC 8446, RFC 5246.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// `server_name` of the ClientHello, lower case, hostile bytes escaped.
+    pub sni: Option<String>,
+    /// Protocols offered by the client.
+    pub alpn: Vec<String>,
+    /// Protocol chosen by the server (visible up to TLS 1.2).
+    pub alpn_chosen: Option<String>,
+    /// Version chosen, or the highest offered when no ServerHello was seen; wire value.
+    pub version: Option<u16>,
+    /// True when `version` was chosen by a ServerHello.
+    pub version_chosen: bool,
+    /// Cipher suite chosen; wire value.
+    pub cipher_suite: Option<u16>,
+    /// Key exchange group chosen; wire value.
+    pub group: Option<u16>,
+    /// JA3 of the ClientHello.
+    pub ja3: Option<[u8; 16]>,
+    /// JA3S of the ServerHello.
+    pub ja3s: Option<[u8; 16]>,
+    /// JA4 of the ClientHello.
+    pub ja4: Option<String>,
+    /// An `encrypted_client_hello` extension stood in the ClientHello (GREASE included).
+    pub ech: bool,
+    /// The older `encrypted_server_name` stood in it.
+    pub esni: bool,
+    /// Packet that completed the ClientHello.
+    pub client_hello: Option<PacketRef>,
+    /// Packet that completed the ServerHello.
+    pub server_hello: Option<PacketRef>,
+    /// Session resumed (echoed session id or accepted PSK).
+    pub resumed: bool,
+    /// Alerts seen in the clear: (level, description).
+    pub alerts: Vec<(u8, u8)>,
+    /// Server certificates, leaf first (TLS 1.2 and earlier).
+    pub certificates: Vec<Certificate>,
+    /// ClientHellos seen on this flow (more than one after a HelloRetryRequest).
+    pub client_hellos: u32,
+}
+
+/// A certificate, in the words of RFC 5280.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// Common name of the subject.
+    pub subject_cn: Option<String>,
+    /// Organisation of the subject.
+    pub subject_o: Option<String>,
+    /// Common name of the issuer.
+    pub issuer_cn: Option<String>,
+    /// Organisation of the issuer.
+    pub issuer_o: Option<String>,
+    /// DNS names of the subject alternative name.
+    pub dns_names: Vec<String>,
+    /// Seconds since the epoch.
+    pub not_before: i64,
+    /// Seconds since the epoch.
+    pub not_after: i64,
+    /// Subject equals issuer.
+    pub self_signed: bool,
+    /// SHA-256 of the DER bytes, hex.
+    pub sha256: String,
+    /// Packet that completed the message.
+    pub packet: PacketRef,
+}
+
+/// What is visible of a QUIC connection. RFC 9000, RFC 9001, RFC 9369.
+#[derive(Debug, Clone, Default)]
+pub struct Quic {
+    /// Name of the version, as in `v1`, `draft-29`, `Q046`.
+    pub version: Option<String>,
+    /// Versions offered in a Version Negotiation packet.
+    pub negotiated: Vec<String>,
+    /// Destination connection id of the first Initial, hex.
+    pub dcid: Option<String>,
+    /// Source connection id of the first Initial, hex.
+    pub scid: Option<String>,
+    /// Initial packets whose AEAD tag verified.
+    pub initials_verified: u32,
+    /// Initial packets whose tag did not verify.
+    pub initials_failed: u32,
+    /// A Retry was seen, and whether its tag verified.
+    pub retry: Option<bool>,
+    /// Google QUIC's own handshake: user agent id.
+    pub user_agent: Option<String>,
+    /// First packet that was taken for QUIC.
+    pub packet: PacketRef,
+}
+
+/// A DTLS handshake, as far as it is in the clear. RFC 6347, RFC 9147, RFC 5764.
+#[derive(Debug, Clone, Default)]
+pub struct Dtls {
+    /// Version chosen or offered; wire value (`0xfefd` is 1.2).
+    pub version: Option<u16>,
+    /// True when `version` was chosen by a ServerHello.
+    pub version_chosen: bool,
+    /// `use_srtp` profiles offered.
+    pub srtp_offered: Vec<u16>,
+    /// `use_srtp` profile chosen (visible up to DTLS 1.2).
+    pub srtp_chosen: Option<u16>,
+    /// Cipher suite chosen; wire value.
+    pub cipher_suite: Option<u16>,
+    /// Key exchange group chosen; wire value.
+    pub group: Option<u16>,
+    /// `server_name`, rare in DTLS.
+    pub sni: Option<String>,
+    /// Protocols offered.
+    pub alpn: Vec<String>,
+    /// JA3 of the ClientHello.
+    pub ja3: Option<[u8; 16]>,
+    /// JA4 of the ClientHello.
+    pub ja4: Option<String>,
+    /// Which way the ClientHello went.
+    pub client: Option<Direction>,
+    /// Packet of the ClientHello.
+    pub client_hello: Option<PacketRef>,
+    /// Packet of the ServerHello.
+    pub server_hello: Option<PacketRef>,
+    /// Certificates of the DTLS server.
+    pub server_certificates: Vec<Certificate>,
+    /// Certificates of the DTLS client.
+    pub client_certificates: Vec<Certificate>,
+    /// Records of any kind, in both directions.
+    pub records: u32,
+    /// Application data records: a data channel, or media inside DTLS.
+    pub application_data: u32,
+    /// First DTLS packet.
+    pub packet: PacketRef,
+}
+
+/// STUN, TURN and ICE on one flow. RFC 8489, RFC 8656, RFC 8445.
+#[derive(Debug, Clone, Default)]
+pub struct Stun {
+    /// Messages parsed.
+    pub messages: u32,
+    /// Message types (wire value) with their counts.
+    pub types: Vec<(u16, u32)>,
+    /// Messages without the magic cookie (RFC 3489, or Zoom's).
+    pub classic: u32,
+    /// Attribute types seen, each with the packet where first.
+    pub attributes: Vec<(u16, PacketRef)>,
+    /// SOFTWARE values.
+    pub software: Vec<(String, PacketRef)>,
+    /// REALM values.
+    pub realms: Vec<(String, PacketRef)>,
+    /// USERNAME values of Binding requests (`remote:local` ufrags) and TURN requests.
+    pub usernames: Vec<(String, PacketRef)>,
+    /// (XOR-)MAPPED-ADDRESS: how the server sees the client.
+    pub mapped: Vec<(SocketAddr, PacketRef)>,
+    /// XOR-RELAYED-ADDRESS: the client's address on the relay.
+    pub relayed: Vec<(SocketAddr, PacketRef)>,
+    /// XOR-PEER-ADDRESS: who stands behind the relay.
+    pub peers: Vec<(SocketAddr, PacketRef)>,
+    /// Binding requests answered, for RTT: (count, sum of nanoseconds).
+    pub rtt: (u32, u64),
+    /// TURN Allocate, Send, Data, ChannelBind or ChannelData seen: the server relays.
+    pub relays: bool,
+    /// ChannelData messages.
+    pub channel_data: u32,
+    /// A Binding request carried USERNAME and the answer succeeded: ICE connectivity check.
+    pub ice: bool,
+    /// First STUN packet.
+    pub packet: PacketRef,
+}
+
+/// How RTP was wrapped on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Wrapping {
+    /// Straight in UDP.
+    None,
+    /// Inside TURN ChannelData or a TURN Data indication.
+    Turn,
+    /// Inside Microsoft's multiplexed TURN frame.
+    MsMux,
+    /// Inside Zoom's media encapsulation.
+    Zoom,
+    /// Framed by RFC 4571 over TCP.
+    Tcp,
+}
+
+/// RTP and RTCP of one flow.
+#[derive(Debug, Clone, Default)]
+pub struct Media {
+    /// RTP streams by SSRC and direction, in order of first packet.
+    pub streams: Vec<RtpStream>,
+    /// RTCP packet types with their counts.
+    pub rtcp: Vec<(u8, u32)>,
+    /// RTCP packets in all (compound packets count each part).
+    pub rtcp_packets: u32,
+    /// CNAMEs in SDES chunks that were in the clear.
+    pub cnames: Vec<String>,
+    /// Streams beyond the cap.
+    pub streams_left_out: u32,
+    /// First RTP or RTCP packet.
+    pub packet: PacketRef,
+}
+
+/// Counters of one RTP stream. RFC 3550.
+#[derive(Debug, Clone)]
+pub struct RtpStream {
+    /// Which way it goes within the flow.
+    pub direction: Direction,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// How it was wrapped.
+    pub wrapping: Wrapping,
+    /// Kind by the encapsulation, where the wire says so.
+    pub kind: Option<MediaKind>,
+    /// Payload types with their packet counts.
+    pub payload_types: Vec<(u8, u64)>,
+    /// Extension profile of the first packet with one.
+    pub extension_profile: Option<u16>,
+    /// Packets, loss and jitter.
+    pub stats: crate::proto::rtp::stats::Stream,
+    /// First packet.
+    pub packet: PacketRef,
+    /// Time of the first packet.
+    pub start: Timestamp,
+    /// Time of the latest packet.
+    pub last: Timestamp,
+}
+
+/// What a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Camera.
+    Video,
+    /// Screen share.
+    Screen,
+    /// Forward error correction.
+    Fec,
+}
+
+/// DNS answers of one flow.
+#[derive(Debug, Clone, Default)]
+pub struct Dns {
+    /// Questions asked.
+    pub questions: Vec<String>,
+    /// Addresses learned: (name that was asked for, address, packet).
+    pub addresses: Vec<(String, IpAddr, PacketRef)>,
+    /// Messages parsed.
+    pub messages: u32,
+    /// First DNS packet.
+    pub packet: PacketRef,
+}
+
+/// SIP and SDP of one flow. RFC 3261, RFC 8866.
+#[derive(Debug, Clone, Default)]
+pub struct Sip {
+    /// Methods of requests with their counts.
+    pub methods: Vec<(String, u32)>,
+    /// Call-IDs, each once.
+    pub call_ids: Vec<String>,
+    /// From and To of the first INVITE.
+    pub parties: Option<(String, String)>,
+    /// User-Agent and Server values.
+    pub agents: Vec<String>,
+    /// Media addresses that SDP announced: (address, `m=` kind, transport profile).
+    pub media: Vec<(SocketAddr, String, String, PacketRef)>,
+    /// An SDP carried `a=crypto` (RFC 4568): keys in signalling.
+    pub sdes: Option<PacketRef>,
+    /// An SDP carried `a=fingerprint` (RFC 8122): keys by DTLS.
+    pub fingerprint: Option<PacketRef>,
+    /// Messages parsed.
+    pub messages: u32,
+    /// First SIP packet.
+    pub packet: PacketRef,
+}
+
+/// Zoom's own framing on one flow.
+#[derive(Debug, Clone, Default)]
+pub struct Zoom {
+    /// Encapsulation generation: 2 (one-byte header, 2019) or 3 (eight-byte header, 2022).
+    pub generation: Option<u8>,
+    /// Client and server hellos.
+    pub hellos: u32,
+    /// Connection id of the hello, hex.
+    pub connection_id: Option<String>,
+    /// Flow id that the server assigned.
+    pub flow_id: Option<u32>,
+    /// Identifier of the bind, the same in all flows of one client's attachment, hex.
+    pub bind_id: Option<String>,
+    /// Pings answered: (count, sum of nanoseconds).
+    pub rtt: (u32, u64),
+    /// Packets by inner type: (type, count).
+    pub inner: Vec<(u8, u32)>,
+    /// Peer-to-peer: no SFU header.
+    pub peer_to_peer: bool,
+    /// Session key of a hole punch (a UUID that both directions carry).
+    pub p2p_uuid: Option<String>,
+    /// Packets that fit the framing.
+    pub packets: u32,
+    /// First packet that fit.
+    pub packet: PacketRef,
+}
+
+impl Facts {
+    /// True when nothing was learned.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tls.is_none()
+            && self.quic.is_none()
+            && self.dtls.is_none()
+            && self.stun.is_none()
+            && self.media.is_none()
+            && self.dns.is_none()
+            && self.sip.is_none()
+            && self.zoom.is_none()
+            && self.marks.is_empty()
+            && self.other.is_none()
+            && self.anomalies.is_empty()
+    }
+
+    /// True when a datagram flow was seen from its beginning: a question, an INVITE, a hello.
+    pub(super) fn shows_a_beginning(&self) -> bool {
+        self.dns.is_some()
+            || self.sip.is_some()
+            || self.quic.is_some()
+            || self.dtls.as_ref().is_some_and(|dtls| dtls.client_hello.is_some())
+            || self.zoom.as_ref().is_some_and(|zoom| zoom.hellos > 0)
+    }
+
+    /// Counts an oddity under its name.
+    pub fn anomaly(&mut self, name: &'static str, packet: PacketRef) {
+        if let Some(known) = self.anomalies.iter_mut().find(|anomaly| anomaly.name == name) {
+            known.count = known.count.saturating_add(1);
+        } else if self.anomalies.len() < LIST_CAP {
+            self.anomalies.push(Anomaly { name, count: 1, packet });
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
+    }
+}
+
+/// Adds to a capped list of (value, packet), each value once. True when it was new and fit.
+pub(super) fn note<T: PartialEq>(list: &mut Vec<(T, PacketRef)>, value: T, packet: PacketRef) -> bool {
+    if list.len() >= LIST_CAP || list.iter().any(|(held, _)| *held == value) {
+        return false;
+    }
+    list.push((value, packet));
+    true
+}
+
+/// Adds one to the count of `value` in a capped list.
+pub(super) fn tally<T: PartialEq>(list: &mut Vec<(T, u32)>, value: T) {
+    if let Some((_, count)) = list.iter_mut().find(|(held, _)| *held == value) {
+        *count = count.saturating_add(1);
+    } else if list.len() < LIST_CAP {
+        list.push((value, 1));
+    }
+}

@@ -1,0 +1,211 @@
+//! TLS handshake messages into facts; shared by TLS over TCP, QUIC's CRYPTO streams and DTLS.
+
+use super::PacketRef;
+use super::facts::{Certificate, Dtls, LIST_CAP, Tls};
+use crate::fingerprint::{self, Transport};
+use crate::proto::tls::{self, HandshakeType, certificate};
+
+/// Longest protocol name or host name that is kept, in characters after escaping.
+const NAME_CAP: usize = 512;
+/// Certificates kept of a chain.
+const CHAIN_CAP: usize = 6;
+
+/// Bytes of a name as text: lower case, what is not printable ASCII escaped as `\xNN`.
+pub(super) fn host_name(bytes: &[u8]) -> String {
+    let mut name = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if name.len() >= NAME_CAP {
+            break;
+        }
+        match byte {
+            b'!'..=b'~' if *byte != b'\\' => name.push(char::from(byte.to_ascii_lowercase())),
+            _ => escape(&mut name, *byte),
+        }
+    }
+    while name.ends_with('.') {
+        name.pop();
+    }
+    name
+}
+
+/// Bytes as text with its case kept; what is not printable ASCII or a blank is escaped.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if out.len() >= NAME_CAP {
+            break;
+        }
+        match byte {
+            b' '..=b'~' if *byte != b'\\' => out.push(char::from(*byte)),
+            _ => escape(&mut out, *byte),
+        }
+    }
+    out
+}
+
+fn escape(out: &mut String, byte: u8) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    out.push_str("\\x");
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('?'));
+    }
+}
+
+/// Bytes in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Writes down a ClientHello. The first one of a flow is kept; a second (after HelloRetryRequest) is counted.
+pub(super) fn client_hello(tls: &mut Tls, hello: &tls::ClientHello<'_>, transport: Transport, packet: PacketRef) {
+    tls.client_hellos = tls.client_hellos.saturating_add(1);
+    if tls.client_hello.is_some() {
+        return;
+    }
+    tls.client_hello = Some(packet);
+    tls.sni = hello.server_name_bytes().filter(|name| !name.is_empty()).map(host_name);
+    tls.alpn = hello.alpn().take(LIST_CAP).map(text).collect();
+    tls.ja3 = Some(*fingerprint::ja3(hello).digest());
+    tls.ja4 = Some(fingerprint::ja4(hello, transport).as_str().to_owned());
+    tls.ech = hello.ech().is_some();
+    tls.esni = hello.has_esni();
+    if !tls.version_chosen {
+        tls.version = Some(hello.newest_version().0);
+    }
+}
+
+/// Writes down a ServerHello; `session_id` is the one that the client offered.
+pub(super) fn server_hello(tls: &mut Tls, hello: &tls::ServerHello<'_>, session_id: &[u8], packet: PacketRef) {
+    tls.version = Some(hello.version().0);
+    tls.version_chosen = true;
+    tls.cipher_suite = Some(hello.cipher_suite().0);
+    tls.group = hello.key_share_group().map(|group| group.0);
+    if hello.is_hello_retry_request() {
+        return;
+    }
+    tls.server_hello = Some(packet);
+    tls.ja3s = Some(*fingerprint::ja3s(hello).digest());
+    tls.alpn_chosen = hello.alpn().map(text);
+    let pre_shared = hello.extensions().find(tls::ExtensionType::PRE_SHARED_KEY).is_some();
+    let echoed = !session_id.is_empty() && hello.session_id() == session_id && !hello.version().is_1_3();
+    tls.resumed = pre_shared || echoed;
+}
+
+/// Certificates of a chain, leaf first; `Err` names what broke.
+pub(super) fn certificates(body: &[u8], packet: PacketRef) -> Result<Vec<Certificate>, &'static str> {
+    let chain = certificate::Chain::parse(body).map_err(|error| error.field())?;
+    let mut out = Vec::new();
+    let mut fault = None;
+    for der in chain.certificates().take(CHAIN_CAP) {
+        match certificate::Facts::parse(der) {
+            Ok(facts) => out.push(certificate_facts(facts, packet)),
+            Err(_) => fault = Some("certificate"),
+        }
+    }
+    match (out.is_empty(), fault) {
+        (true, Some(fault)) => Err(fault),
+        _ => Ok(out),
+    }
+}
+
+fn certificate_facts(facts: certificate::Facts, packet: PacketRef) -> Certificate {
+    Certificate {
+        subject_cn: facts.subject_cn,
+        subject_o: facts.subject_o,
+        issuer_cn: facts.issuer_cn,
+        issuer_o: facts.issuer_o,
+        dns_names: facts.dns_names,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+        self_signed: facts.self_signed,
+        sha256: hex(&facts.sha256),
+        packet,
+    }
+}
+
+/// Writes down a DTLS ClientHello.
+pub(super) fn dtls_client_hello(dtls: &mut Dtls, hello: &tls::ClientHello<'_>, packet: PacketRef) {
+    if dtls.client_hello.is_some() {
+        return;
+    }
+    dtls.client_hello = Some(packet);
+    dtls.srtp_offered = hello.srtp_profiles().take(LIST_CAP).map(|profile| profile.0).collect();
+    dtls.sni = hello.server_name_bytes().filter(|name| !name.is_empty()).map(host_name);
+    dtls.alpn = hello.alpn().take(LIST_CAP).map(text).collect();
+    dtls.ja3 = Some(*fingerprint::ja3(hello).digest());
+    dtls.ja4 = Some(fingerprint::ja4(hello, Transport::Datagram).as_str().to_owned());
+    if !dtls.version_chosen {
+        dtls.version = Some(hello.newest_version().0);
+    }
+}
+
+/// Writes down a DTLS ServerHello.
+pub(super) fn dtls_server_hello(dtls: &mut Dtls, hello: &tls::ServerHello<'_>, packet: PacketRef) {
+    dtls.server_hello = Some(packet);
+    dtls.version = Some(hello.version().0);
+    dtls.version_chosen = true;
+    dtls.cipher_suite = Some(hello.cipher_suite().0);
+    dtls.group = hello.key_share_group().map(|group| group.0);
+    dtls.srtp_chosen = hello.srtp_profile().map(|profile| profile.0);
+}
+
+/// Handshake messages of one side, for TLS over TCP and QUIC.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    /// The session id that this side's ClientHello offered.
+    pub(super) session_id: Vec<u8>,
+    /// A ClientHello was read here.
+    pub(super) is_client: bool,
+    /// Nothing more is to be learned from this side.
+    pub(super) done: bool,
+}
+
+/// Takes one handshake message. `offered` is the other side's session id.
+pub(super) fn message(
+    side: &mut Side,
+    tls: &mut Tls,
+    message: &tls::Message<'_>,
+    offered: &[u8],
+    transport: Transport,
+    packet: PacketRef,
+) -> Result<(), &'static str> {
+    match message.kind {
+        HandshakeType::CLIENT_HELLO => {
+            let hello = tls::ClientHello::parse(message.body).map_err(|error| error.field())?;
+            side.is_client = true;
+            side.session_id = hello.session_id().to_vec();
+            client_hello(tls, &hello, transport, packet);
+        }
+        HandshakeType::SERVER_HELLO => {
+            let hello = tls::ServerHello::parse(message.body).map_err(|error| error.field())?;
+            server_hello(tls, &hello, offered, packet);
+            side.done = hello.version().is_1_3() && !hello.is_hello_retry_request();
+        }
+        HandshakeType::CERTIFICATE if !side.is_client => {
+            if tls.certificates.is_empty() {
+                tls.certificates = certificates(message.body, packet)?;
+            }
+        }
+        HandshakeType::SERVER_HELLO_DONE => side.done = true,
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_are_escaped_and_capped() {
+        assert_eq!(host_name(b"WWW.Example.ORG."), "www.example.org");
+        assert_eq!(host_name(b"a\x1b[31m\"b\xff"), "a\\x1b[31m\"b\\xff");
+        assert_eq!(host_name(b"a b\\c"), "a\\x20b\\x5cc");
+        assert!(host_name(&[0xff; 70_000]).len() <= NAME_CAP + 4);
+        assert_eq!(text(b"http/1.1"), "http/1.1");
+    }
+}

@@ -1,0 +1,46 @@
+//! DNS messages into facts.
+
+use super::PacketRef;
+use super::facts::{Dns, Facts, LIST_CAP};
+use crate::proto::dns::{self, Answer};
+
+/// Writes down what a DNS message asks and answers. True when it was one.
+pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> bool {
+    let message = match dns::parse(bytes) {
+        Ok(message) => message,
+        Err(error) => {
+            facts.anomaly(error.field(), packet);
+            return false;
+        }
+    };
+    let known = facts.dns.get_or_insert_with(|| Box::new(Dns { packet, ..Dns::default() }));
+    known.messages = known.messages.saturating_add(1);
+    for question in &message.questions {
+        if known.questions.len() < LIST_CAP && !known.questions.contains(&question.name) {
+            known.questions.push(question.name.clone());
+        }
+    }
+    if message.is_response {
+        // Aliases end in an address; what the client asked for is the name that it will use.
+        let asked = message.questions.first().map(|question| question.name.as_str());
+        for answer in &message.answers {
+            match answer {
+                Answer::Address { name, address, .. } => {
+                    learn(known, asked.unwrap_or(name), *address, packet);
+                }
+                Answer::Service { hints, name, .. } => {
+                    hints.iter().for_each(|hint| learn(known, asked.unwrap_or(name), *hint, packet));
+                }
+                _ => {}
+            }
+        }
+    }
+    true
+}
+
+fn learn(known: &mut Dns, name: &str, address: std::net::IpAddr, packet: PacketRef) {
+    let held = known.addresses.iter().any(|(held, at, _)| *at == address && held == name);
+    if !held && known.addresses.len() < LIST_CAP {
+        known.addresses.push((name.to_owned(), address, packet));
+    }
+}

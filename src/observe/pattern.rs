@@ -1,0 +1,181 @@
+//! Byte patterns, compiled from data: which packet of a flow bears which mark.
+//!
+//! The patterns come from provider files; this stage knows neither their owners nor their meaning.
+
+use std::ops::RangeInclusive;
+
+use crate::flow::Direction;
+
+/// Packets with payload of one flow that are held against the patterns, each way.
+pub const PACKETS_TESTED: u32 = 16;
+
+/// One pattern. A payload matches when every condition given holds.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    /// IP protocol number; `None` means UDP and TCP.
+    pub protocol: Option<u8>,
+    /// Ports, one of which either end must have; empty means any.
+    pub ports: Vec<RangeInclusive<u16>>,
+    /// Bytes that must stand at an offset: (offset, value, mask), masked before the comparison.
+    pub fixed: Vec<(usize, u8, u8)>,
+    /// Bytes that must stand anywhere, this many times in a row or apart.
+    pub contains: Option<(Vec<u8>, usize)>,
+    /// Payload length, in bytes.
+    pub length: RangeInclusive<usize>,
+    /// A 16-bit field that must tell the payload's length.
+    pub length_field: Option<LengthField>,
+    /// Which way the packet must go within its flow.
+    pub direction: Option<Direction>,
+    /// Index of the rule, reported with a hit.
+    pub rule: u16,
+}
+
+/// A 16-bit integer that plus `adjust` is the payload's length.
+#[derive(Debug, Clone, Copy)]
+pub struct LengthField {
+    /// Offset of the integer, in bytes.
+    pub at: usize,
+    /// True for least significant byte first.
+    pub little_endian: bool,
+    /// Added to the integer.
+    pub adjust: i64,
+}
+
+impl LengthField {
+    fn tells(&self, payload: &[u8]) -> bool {
+        let Some(bytes) = payload.get(self.at..).and_then(|tail| tail.first_chunk::<2>()) else {
+            return false;
+        };
+        let value =
+            if self.little_endian { u16::from_le_bytes(*bytes) } else { u16::from_be_bytes(*bytes) };
+        i64::from(value).checked_add(self.adjust) == i64::try_from(payload.len()).ok()
+    }
+}
+
+/// What a pattern needs to know of a packet beside its payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Ports of originator and responder.
+    pub ports: [u16; 2],
+    /// Which way the packet goes.
+    pub direction: Direction,
+}
+
+impl Pattern {
+    /// True when the packet bears this mark.
+    pub fn matches(&self, context: &Context, payload: &[u8]) -> bool {
+        self.fixed.iter().all(|(offset, value, mask)| {
+            payload.get(*offset).is_some_and(|byte| byte & mask == *value)
+        }) && self.length.contains(&payload.len())
+            && self.protocol.is_none_or(|protocol| protocol == context.protocol)
+            && self.direction.is_none_or(|direction| direction == context.direction)
+            && (self.ports.is_empty()
+                || self.ports.iter().any(|range| context.ports.iter().any(|port| range.contains(port))))
+            && self.length_field.is_none_or(|field| field.tells(payload))
+            && self.contains.as_ref().is_none_or(|(needle, least)| occurs(payload, needle, *least))
+    }
+}
+
+fn occurs(payload: &[u8], needle: &[u8], least: usize) -> bool {
+    !needle.is_empty() && payload.windows(needle.len()).filter(|window| *window == needle).count() >= least
+}
+
+/// All patterns of a run, bucketed by what their first byte may be.
+#[derive(Debug, Clone)]
+pub struct PatternSet {
+    patterns: Vec<Pattern>,
+    by_first_byte: Vec<Vec<u16>>,
+}
+
+impl PatternSet {
+    /// Compiles the set.
+    pub fn new(patterns: Vec<Pattern>) -> Self {
+        let mut by_first_byte = vec![Vec::new(); 256];
+        for (number, pattern) in patterns.iter().enumerate() {
+            let Ok(number) = u16::try_from(number) else { break };
+            let first = pattern.fixed.iter().find(|(offset, ..)| *offset == 0);
+            for (byte, bucket) in (0..=u8::MAX).zip(by_first_byte.iter_mut()) {
+                if first.is_none_or(|(_, value, mask)| byte & mask == *value) {
+                    bucket.push(number);
+                }
+            }
+        }
+        Self { patterns, by_first_byte }
+    }
+
+    /// Calls `hit` with the rule of every pattern that the packet bears.
+    pub fn search(&self, context: &Context, payload: &[u8], mut hit: impl FnMut(u16)) {
+        let Some(first) = payload.first() else { return };
+        for number in self.by_first_byte.get(usize::from(*first)).into_iter().flatten() {
+            if let Some(pattern) = self.patterns.get(usize::from(*number))
+                && pattern.matches(context, payload)
+            {
+                hit(pattern.rule);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern() -> Pattern {
+        Pattern {
+            protocol: Some(17),
+            ports: Vec::new(),
+            fixed: vec![(0, 0x00, 0xff), (1, 0x01, 0xff), (3, 0x40, 0xf0)],
+            contains: None,
+            length: 5..=6,
+            length_field: None,
+            direction: None,
+            rule: 7,
+        }
+    }
+
+    const UDP: Context = Context { protocol: 17, ports: [40_000, 50_000], direction: Direction::Forward };
+
+    fn hits(pattern: Pattern, context: &Context, payload: &[u8]) -> Vec<u16> {
+        let mut found = Vec::new();
+        PatternSet::new(vec![pattern]).search(context, payload, |rule| found.push(rule));
+        found
+    }
+
+    #[test]
+    fn fixed_bytes_respect_their_mask_and_the_length() {
+        assert_eq!(hits(pattern(), &UDP, &[0, 1, 9, 0x4f, 0]), [7]);
+        assert!(hits(pattern(), &UDP, &[0, 1, 9, 0x5f, 0]).is_empty());
+        assert!(hits(pattern(), &UDP, &[0, 1, 9, 0x4f]).is_empty(), "too short");
+        assert!(hits(pattern(), &UDP, &[0, 1, 9, 0x4f, 0, 0, 0]).is_empty(), "too long");
+    }
+
+    #[test]
+    fn protocol_ports_and_direction_are_conditions() {
+        let payload = [0, 1, 9, 0x4f, 0];
+        assert!(hits(pattern(), &Context { protocol: 6, ..UDP }, &payload).is_empty());
+        let ported = Pattern { ports: vec![50_000..=50_010], ..pattern() };
+        assert_eq!(hits(ported.clone(), &UDP, &payload), [7]);
+        assert!(hits(ported, &Context { ports: [1, 2], ..UDP }, &payload).is_empty());
+        let back = Pattern { direction: Some(Direction::Reverse), ..pattern() };
+        assert!(hits(back, &UDP, &payload).is_empty());
+    }
+
+    #[test]
+    fn length_field_and_repeated_bytes() {
+        let field = LengthField { at: 0, little_endian: true, adjust: 2 };
+        let framed =
+            Pattern { fixed: Vec::new(), length: 0..=99, length_field: Some(field), ..pattern() };
+        assert_eq!(hits(framed.clone(), &UDP, &[3, 0, 1, 2, 3]), [7]);
+        assert!(hits(framed, &UDP, &[4, 0, 1, 2, 3]).is_empty());
+        let run = Pattern {
+            fixed: Vec::new(),
+            length: 0..=99,
+            contains: Some((vec![0xff; 3], 1)),
+            ..pattern()
+        };
+        assert_eq!(hits(run.clone(), &UDP, &[1, 0xff, 0xff, 0xff, 0]), [7]);
+        assert!(hits(run, &UDP, &[1, 0xff, 0xff, 0, 0xff]).is_empty());
+    }
+}

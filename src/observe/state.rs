@@ -1,0 +1,285 @@
+//! What the observing stage keeps of one live flow.
+
+use super::PacketRef;
+use super::datagram::{Datagrams, Meta};
+use super::facts::{Facts, MarkHit, Wrapping};
+use super::pattern::{Context, PACKETS_TESTED, PatternSet};
+use super::stream::{Segment, StreamWork};
+use super::summary::{Beginning, Ending, Summary};
+use crate::decode::{Decoded, TcpFlags, Transport};
+use crate::flow::{Direction, EndReason, Flow};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// Idle time of a flow that has had its say: a DNS answer, both FINs, a RST.
+const SHORT_IDLE: Duration = Duration::from_secs(10);
+/// Idle time of a TCP connection.
+const TCP_IDLE: Duration = Duration::from_secs(900);
+
+/// What is being read of a flow.
+#[derive(Debug)]
+enum Work {
+    /// No payload yet.
+    Fresh,
+    Datagrams(Box<Datagrams>),
+    Stream(Box<StreamWork>),
+    /// Only counted.
+    Done,
+}
+
+/// State of one live flow.
+#[derive(Debug)]
+pub struct State {
+    first_packet: PacketRef,
+    facts: Option<Box<Facts>>,
+    work: Work,
+    path: Option<Box<str>>,
+    /// Packets with payload, each way.
+    payloads: [u32; 2],
+    /// FIN seen, each way.
+    fins: [bool; 2],
+    reset: bool,
+    syn: bool,
+    turned: bool,
+}
+
+/// One packet of a flow, as the observing stage takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// TCP, UDP or other, with its payload.
+    pub transport: Transport<'a>,
+    /// Packet time.
+    pub timestamp: Timestamp,
+    /// Where it stands in the input.
+    pub packet: PacketRef,
+}
+
+impl State {
+    /// State of a flow that this packet begins.
+    pub fn new(decoded: &Decoded<'_>, packet: PacketRef) -> Self {
+        Self::begin(packet, (!decoded.path.is_empty()).then(|| decoded.path.to_string().into()))
+    }
+
+    /// The same, where the outer headers have been written out already.
+    pub fn begin(packet: PacketRef, path: Option<Box<str>>) -> Self {
+        Self {
+            first_packet: packet,
+            facts: None,
+            work: Work::Fresh,
+            path,
+            payloads: [0; 2],
+            fins: [false; 2],
+            reset: false,
+            syn: false,
+            turned: false,
+        }
+    }
+}
+
+/// Reads one packet into its flow.
+#[inline]
+pub fn observe(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, seen: &Seen<'_>) {
+    match seen.transport {
+        Transport::Udp { payload, .. } => datagram(flow, direction, patterns, seen, payload),
+        Transport::Tcp { .. } => segment(flow, direction, patterns, seen),
+        _ => {}
+    }
+}
+
+fn datagram(
+    flow: &mut Flow<State>,
+    direction: Direction,
+    patterns: &PatternSet,
+    seen: &Seen<'_>,
+    payload: &[u8],
+) {
+    if payload.is_empty() {
+        return;
+    }
+    let tuple = flow.tuple();
+    let ports = [tuple.source.port(), tuple.destination.port()];
+    // A flow whose first packet comes from a service's port was begun by the other side.
+    if matches!(flow.state.work, Work::Fresh) {
+        let from_service = ports.first().is_some_and(|port| *port < 1024) && ports.get(1).is_some_and(|port| *port >= 1024);
+        if from_service {
+            flow.swap_originator();
+            return datagram_of(flow, direction.flipped(), patterns, seen, payload, [ports[1], ports[0]]);
+        }
+    }
+    datagram_of(flow, direction, patterns, seen, payload, ports);
+}
+
+fn datagram_of(
+    flow: &mut Flow<State>,
+    direction: Direction,
+    patterns: &PatternSet,
+    seen: &Seen<'_>,
+    payload: &[u8],
+    ports: [u16; 2],
+) {
+    marks(flow, direction, patterns, seen.packet, payload, ports);
+    let state = &mut flow.state;
+    if matches!(state.work, Work::Fresh) {
+        state.work = Work::Datagrams(Box::new(Datagrams::new()));
+    }
+    let Work::Datagrams(work) = &mut state.work else { return };
+    let facts = state.facts.get_or_insert_with(Box::default);
+    let meta = Meta {
+        direction,
+        ports,
+        packet: seen.packet,
+        timestamp: seen.timestamp,
+        wrapping: Wrapping::None,
+    };
+    work.payload(facts, &meta, payload);
+    if work.is_bored() && !work.is_call() {
+        let Work::Datagrams(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
+        work.finish(facts);
+        flow.class = 1;
+    } else if flow.class == 0 && work.is_call() {
+        flow.class = 200;
+    } else if flow.state.facts.as_ref().is_some_and(|facts| facts.dns.is_some()) {
+        flow.set_idle_timeout(SHORT_IDLE);
+    }
+}
+
+fn marks(
+    flow: &mut Flow<State>,
+    direction: Direction,
+    patterns: &PatternSet,
+    packet: PacketRef,
+    payload: &[u8],
+    ports: [u16; 2],
+) {
+    let protocol = flow.tuple().protocol;
+    let Some(count) = flow.state.payloads.get_mut(direction.index()) else { return };
+    if *count >= PACKETS_TESTED {
+        return;
+    }
+    *count = count.saturating_add(1);
+    let facts = &mut flow.state.facts;
+    patterns.search(&Context { protocol, ports, direction }, payload, |rule| {
+        let marks = &mut facts.get_or_insert_with(Box::default).marks;
+        match marks.iter_mut().find(|mark| mark.rule == rule) {
+            Some(mark) => mark.hits = mark.hits.saturating_add(1),
+            None => marks.push(MarkHit { rule, hits: 1, packet }),
+        }
+    });
+}
+
+fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, seen: &Seen<'_>) {
+    let Transport::Tcp { sequence, acknowledgment, flags, payload, declared_len, .. } = seen.transport else {
+        return;
+    };
+    let mut direction = direction;
+    let (syn, ack) = (flags.contains(TcpFlags::SYN), flags.contains(TcpFlags::ACK));
+    if !flow.state.turned && flow.state.payloads == [0, 0] && is_turned(flow, direction, syn, ack) {
+        flow.swap_originator();
+        flow.state.turned = true;
+        direction = direction.flipped();
+    }
+    if flow.state.payloads == [0, 0] && flow.packets.iter().sum::<u64>() <= 1 {
+        flow.set_idle_timeout(TCP_IDLE);
+    }
+    flow.state.syn |= syn;
+    flow.state.reset |= flags.contains(TcpFlags::RST);
+    let fin = flags.contains(TcpFlags::FIN);
+    if fin && let Some(seen) = flow.state.fins.get_mut(direction.index()) {
+        *seen = true;
+    }
+    if flow.state.reset || flow.state.fins == [true, true] {
+        flow.set_idle_timeout(SHORT_IDLE);
+    }
+    let tuple = flow.tuple();
+    let ports = [tuple.source.port(), tuple.destination.port()];
+    if !payload.is_empty() {
+        marks(flow, direction, patterns, seen.packet, payload, ports);
+    }
+    let state = &mut flow.state;
+    if matches!(state.work, Work::Fresh) {
+        if payload.is_empty() && !syn {
+            return;
+        }
+        state.work = Work::Stream(Box::new(StreamWork::new()));
+    }
+    let Work::Stream(work) = &mut state.work else { return };
+    let facts = state.facts.get_or_insert_with(Box::default);
+    let segment = Segment {
+        sequence,
+        acknowledgment: ack.then_some(acknowledgment),
+        syn,
+        fin,
+        payload,
+        declared_len,
+        ports,
+        direction,
+        packet: seen.packet,
+        timestamp: seen.timestamp,
+    };
+    if !work.segment(facts, &segment) {
+        let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
+        work.finish(facts);
+        flow.class = flow.class.max(1);
+    }
+}
+
+/// The first packet of a connection shows who opened it: not the sender of a SYN-ACK, and, where the SYN was
+/// not captured, not the sender from a service's port.
+fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> bool {
+    if flow.state.syn {
+        return false;
+    }
+    let from_originator = direction == Direction::Forward;
+    match (syn, ack) {
+        (true, true) => from_originator,
+        (true, false) => !from_originator,
+        _ => {
+            let tuple = flow.tuple();
+            tuple.source.port() < 1024 && tuple.destination.port() >= 1024
+        }
+    }
+}
+
+/// What is left of a flow when it has ended.
+pub fn summarise(flow: Flow<State>, reason: EndReason) -> Summary {
+    let tuple = flow.tuple();
+    let state = flow.state;
+    let mut facts = state.facts;
+    if let Some(facts) = &mut facts {
+        match state.work {
+            Work::Datagrams(work) => work.finish(facts),
+            Work::Stream(work) => work.finish(facts),
+            Work::Fresh | Work::Done => {}
+        }
+    }
+    let facts = facts.filter(|facts| !facts.is_empty());
+    let tcp = tuple.protocol == 6;
+    let ending = match reason {
+        _ if state.reset => Ending::Reset,
+        _ if state.fins == [true, true] => Ending::Fin,
+        EndReason::Idle => Ending::Idle,
+        EndReason::Evicted => Ending::Evicted,
+        EndReason::EndOfCapture => Ending::EndOfCapture,
+    };
+    let beginning = match (tcp, state.syn) {
+        (true, true) => Beginning::Seen,
+        (true, false) => Beginning::MidConnection,
+        (false, _) => {
+            let begun = facts.as_deref().is_some_and(Facts::shows_a_beginning);
+            if begun { Beginning::Seen } else { Beginning::Unknown }
+        }
+    };
+    Summary {
+        id: flow.id,
+        first_packet: state.first_packet,
+        tuple,
+        start: flow.start,
+        end: flow.last,
+        packets: flow.packets,
+        bytes: flow.bytes,
+        path: state.path,
+        beginning,
+        ending,
+        facts,
+    }
+}

@@ -1,0 +1,355 @@
+//! TCP: the beginning of each direction is reassembled and read until it has said what it is.
+
+use super::PacketRef;
+use super::facts::{Facts, Protocol, Tls, Wrapping};
+use super::datagram::{Datagrams, Meta};
+use super::handshake;
+use crate::fingerprint::Transport;
+use crate::flow::Direction;
+use crate::flow::reassembly::{Chunk, Limits, Stream};
+use crate::proto::tls::{self, ContentType};
+use crate::proto::stun::tcp::{self as framing, Detection, Frame, Framing};
+use crate::proto::{dns, sip};
+use crate::bytes::Probe;
+use crate::time::Timestamp;
+
+/// Bytes of one direction that are buffered at most while a message is incomplete.
+const BUFFER_CAP: usize = 1 << 17;
+/// Bytes of one direction that are looked at before an unknown protocol is let go.
+const UNKNOWN_CAP: usize = 1 << 10;
+
+/// What one direction has turned out to be.
+#[derive(Debug)]
+enum Kind {
+    Unknown,
+    Tls(tls::HandshakeAssembler),
+    Dns,
+    Sip,
+    Framed(Framing),
+    Done,
+}
+
+#[derive(Debug)]
+struct Half {
+    stream: Stream,
+    buffer: Vec<u8>,
+    kind: Kind,
+    tls: handshake::Side,
+    lost: bool,
+}
+
+impl Half {
+    fn new() -> Self {
+        Self {
+            stream: Stream::new(Limits::default()),
+            buffer: Vec::new(),
+            kind: Kind::Unknown,
+            tls: handshake::Side::default(),
+            lost: false,
+        }
+    }
+
+    fn close(&mut self) {
+        self.kind = Kind::Done;
+        self.buffer = Vec::new();
+        self.stream.close();
+    }
+}
+
+/// What a TCP segment brings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment<'a> {
+    pub(super) sequence: u32,
+    pub(super) acknowledgment: Option<u32>,
+    pub(super) syn: bool,
+    pub(super) fin: bool,
+    pub(super) payload: &'a [u8],
+    pub(super) declared_len: usize,
+    pub(super) ports: [u16; 2],
+    pub(super) direction: Direction,
+    pub(super) packet: PacketRef,
+    pub(super) timestamp: Timestamp,
+}
+
+/// Reads the beginning of both directions of one TCP connection.
+#[derive(Debug)]
+pub(super) struct StreamWork {
+    halves: [Half; 2],
+    /// Reads the datagrams that the stream carries, where it does.
+    inner: Option<Box<Datagrams>>,
+}
+
+impl StreamWork {
+    pub(super) fn new() -> Self {
+        Self { halves: [Half::new(), Half::new()], inner: None }
+    }
+
+    /// Takes a segment. False when nothing more is to be learned and the work can be dropped.
+    pub(super) fn segment(&mut self, facts: &mut Facts, segment: &Segment<'_>) -> bool {
+        let [forward, reverse] = &mut self.halves;
+        let (own, other) = match segment.direction {
+            Direction::Forward => (forward, reverse),
+            Direction::Reverse => (reverse, forward),
+        };
+        if !matches!(own.kind, Kind::Done) {
+            let mut lost = false;
+            let buffer = &mut own.buffer;
+            own.stream.segment(
+                segment.sequence,
+                segment.syn,
+                segment.fin,
+                segment.payload,
+                segment.declared_len,
+                &mut |chunk| match chunk {
+                    Chunk::Data(data) if !lost => buffer.extend_from_slice(data),
+                    Chunk::Data(_) => {}
+                    Chunk::Gap(_) => lost = true,
+                },
+            );
+            own.lost |= lost;
+            read(own, other, &mut self.inner, facts, segment);
+        }
+        // What the peer acknowledges and the capture lacks will not come any more.
+        if let Some(acknowledgment) = segment.acknowledgment
+            && !matches!(other.kind, Kind::Done)
+        {
+            let mut lost = false;
+            let buffer = &mut other.buffer;
+            other.stream.acknowledged(acknowledgment, &mut |chunk| match chunk {
+                Chunk::Data(data) if !lost => buffer.extend_from_slice(data),
+                Chunk::Data(_) => {}
+                Chunk::Gap(_) => lost = true,
+            });
+            if lost {
+                other.lost = true;
+                read(other, own, &mut self.inner, facts, segment);
+            }
+        }
+        !self.halves.iter().all(|half| matches!(half.kind, Kind::Done))
+    }
+
+    /// Writes down the streams that were framed in this one.
+    pub(super) fn finish(self, facts: &mut Facts) {
+        if let Some(inner) = self.inner {
+            inner.finish(facts);
+        }
+    }
+}
+
+fn read(
+    own: &mut Half,
+    other: &mut Half,
+    inner: &mut Option<Box<Datagrams>>,
+    facts: &mut Facts,
+    segment: &Segment<'_>,
+) {
+    if matches!(own.kind, Kind::Unknown) {
+        recognise(own, other, facts, segment);
+    }
+    match &mut own.kind {
+        Kind::Tls(_) => read_tls(own, other, facts, segment.packet),
+        Kind::Dns => read_dns(own, facts, segment.packet),
+        Kind::Sip => read_sip(own, facts, segment.packet),
+        Kind::Framed(_) => read_framed(own, inner, facts, segment),
+        Kind::Unknown | Kind::Done => {}
+    }
+    // The capture lacks a piece: what follows cannot be aligned any more.
+    if own.lost && !matches!(own.kind, Kind::Done) {
+        facts.anomaly("tcp_gap_in_handshake", segment.packet);
+        own.close();
+    }
+    if own.buffer.len() > BUFFER_CAP {
+        facts.anomaly("tcp_message_over_cap", segment.packet);
+        own.close();
+    }
+}
+
+/// Cuts messages out of the stream and reads each as a datagram.
+fn read_framed(
+    own: &mut Half,
+    inner: &mut Option<Box<Datagrams>>,
+    facts: &mut Facts,
+    segment: &Segment<'_>,
+) {
+    let Kind::Framed(framing) = own.kind else { return };
+    let inner = inner.get_or_insert_with(|| Box::new(Datagrams::new()));
+    let meta = Meta {
+        direction: segment.direction,
+        ports: segment.ports,
+        packet: segment.packet,
+        timestamp: segment.timestamp,
+        wrapping: Wrapping::Tcp,
+    };
+    let mut consumed = 0_usize;
+    while let Some(rest) = own.buffer.get(consumed..).filter(|rest| !rest.is_empty()) {
+        match framing::next_frame(framing, rest) {
+            Ok(Some((frame, taken))) => {
+                match frame {
+                    Frame::Stun(bytes) | Frame::Packet(bytes) => inner.payload(facts, &meta, bytes),
+                    Frame::ChannelData(channel) => inner.channel_data(facts, &meta, channel.data),
+                    Frame::MsMux(frame) => inner.payload(facts, &meta, frame.payload),
+                    _ => {}
+                }
+                consumed = consumed.saturating_add(taken.max(1));
+            }
+            Ok(None) => break,
+            Err(error) => {
+                facts.anomaly(error.field(), segment.packet);
+                own.close();
+                return;
+            }
+        }
+    }
+    own.buffer.drain(..consumed.min(own.buffer.len()));
+}
+
+/// Decides what the first bytes of a direction are.
+fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<'_>) {
+    let bytes = own.buffer.as_slice();
+    if bytes.is_empty() {
+        return;
+    }
+    if segment.ports.contains(&53) {
+        own.kind = Kind::Dns;
+        return;
+    }
+    if tls::probe(bytes) == Probe::Yes || (matches!(other.kind, Kind::Tls(_)) && tls::probe(bytes) != Probe::No) {
+        own.kind = Kind::Tls(tls::HandshakeAssembler::new());
+        return;
+    }
+    if sip::probe(bytes) == Probe::Yes {
+        own.kind = Kind::Sip;
+        return;
+    }
+    match framing::detect(bytes) {
+        Detection::Found(framing) => {
+            own.kind = Kind::Framed(framing);
+            return;
+        }
+        Detection::NeedMore | Detection::NotMine => {}
+    }
+    let known = if is_http(bytes) {
+        Some(Protocol::Http)
+    } else if bytes.starts_with(b"SSH-") {
+        Some(Protocol::Ssh)
+    } else {
+        None
+    };
+    if known.is_some() {
+        facts.other = known;
+        own.close();
+    } else if bytes.len() >= UNKNOWN_CAP {
+        own.close();
+    }
+}
+
+fn is_http(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] = [
+        b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"HTTP/1.",
+    ];
+    METHODS.iter().any(|method| bytes.starts_with(method))
+}
+
+fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketRef) {
+    let Kind::Tls(assembler) = &mut own.kind else { return };
+    let mut records = tls::Records::new(&own.buffer);
+    let mut done = false;
+    let mut fault: Option<&'static str> = None;
+    for record in records.by_ref() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                fault = Some(error.field());
+                break;
+            }
+        };
+        match record.content_type {
+            ContentType::HANDSHAKE => {
+                let known = facts.tls.get_or_insert_with(Box::default);
+                let fed = assembler.feed(record.fragment, |message| {
+                    let told =
+                        handshake::message(&mut own.tls, known, &message, &other.tls.session_id, Transport::Tcp, packet);
+                    if let Err(field) = told {
+                        fault = Some(field);
+                    }
+                });
+                if let Err(error) = fed {
+                    fault = Some(error.field());
+                }
+            }
+            ContentType::ALERT => alert(facts, record.fragment),
+            // From here on records are encrypted, save the second ClientHello after a HelloRetryRequest.
+            ContentType::CHANGE_CIPHER_SPEC => {
+                done = facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some()) || !own.tls.is_client;
+            }
+            _ => done = true,
+        }
+        if own.tls.done || done {
+            break;
+        }
+    }
+    let consumed = records.consumed();
+    if let Some(field) = fault {
+        facts.anomaly(field, packet);
+        done |= !own.tls.is_client && facts.tls.is_none();
+    }
+    if own.tls.done || done {
+        own.close();
+    } else if fault.is_some() && consumed == 0 {
+        own.close();
+    } else {
+        own.buffer.drain(..consumed.min(own.buffer.len()));
+    }
+    // Once the server has spoken in full, the client has nothing more to say in the clear.
+    if other.tls.is_client && matches!(own.kind, Kind::Done) && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some()) {
+        other.close();
+    }
+}
+
+fn alert(facts: &mut Facts, fragment: &[u8]) {
+    // An encrypted alert is longer than two bytes.
+    if fragment.len() != 2 {
+        return;
+    }
+    if let Ok(alert) = tls::Alert::parse(fragment) {
+        let known: &mut Tls = facts.tls.get_or_insert_with(Box::default);
+        if known.alerts.len() < 8 {
+            known.alerts.push((if alert.is_fatal { 2 } else { 1 }, alert.description.0));
+        }
+    }
+}
+
+fn read_dns(own: &mut Half, facts: &mut Facts, packet: PacketRef) {
+    while let Some(length) = dns::message_length(&own.buffer) {
+        let whole = length.saturating_add(2);
+        if own.buffer.len() < whole {
+            return;
+        }
+        if let Some(message) = own.buffer.get(2..whole) {
+            super::names::message(facts, message, packet);
+        }
+        own.buffer.drain(..whole);
+    }
+}
+
+fn read_sip(own: &mut Half, facts: &mut Facts, packet: PacketRef) {
+    loop {
+        match sip::message_length(&own.buffer) {
+            Ok(Some(length)) if length <= own.buffer.len() && length > 0 => {
+                if let Some(message) = own.buffer.get(..length) {
+                    super::call::message(facts, message, packet);
+                }
+                own.buffer.drain(..length);
+            }
+            Ok(_) => return,
+            Err(error) => {
+                facts.anomaly(error.field(), packet);
+                own.close();
+                return;
+            }
+        }
+        if own.buffer.is_empty() {
+            return;
+        }
+    }
+}

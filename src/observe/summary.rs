@@ -1,0 +1,65 @@
+//! A flow that has ended, as later stages see it.
+
+use super::PacketRef;
+use super::facts::Facts;
+use crate::flow::FiveTuple;
+use crate::time::Timestamp;
+
+/// How a flow came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ending {
+    /// Both sides sent FIN.
+    Fin,
+    /// RST.
+    Reset,
+    /// No packet for its idle timeout.
+    Idle,
+    /// The flow table was full.
+    Evicted,
+    /// The capture ended while it was alive.
+    EndOfCapture,
+}
+
+/// How a flow came to its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Beginning {
+    /// A TCP handshake, or the first datagram of a protocol that shows its beginning.
+    Seen,
+    /// TCP without its SYN: the capture began mid-connection.
+    MidConnection,
+    /// A datagram flow whose protocol does not show where it begins.
+    Unknown,
+}
+
+/// One ended flow.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Number in the run of its first packet; unique.
+    pub id: u64,
+    /// Its first packet, as file and frame.
+    pub first_packet: PacketRef,
+    /// Originator, responder, protocol.
+    pub tuple: FiveTuple,
+    /// Time of the first packet.
+    pub start: Timestamp,
+    /// Time of the latest packet.
+    pub end: Timestamp,
+    /// Packets forward and reverse.
+    pub packets: [u64; 2],
+    /// Frame bytes forward and reverse.
+    pub bytes: [u64; 2],
+    /// Outer headers of its first packet, written out; `None` when there were none.
+    pub path: Option<Box<str>>,
+    /// How it began.
+    pub beginning: Beginning,
+    /// How it ended.
+    pub ending: Ending,
+    /// What was seen inside.
+    pub facts: Option<Box<Facts>>,
+}

@@ -1,0 +1,101 @@
+//! STUN and TURN messages into facts.
+
+use super::datagram::Meta;
+use super::facts::{Facts, LIST_CAP, Stun, note, tally};
+use super::handshake::text;
+use crate::flow::Direction;
+use crate::proto::stun::{self, Attribute, Class, Method};
+use crate::time::Timestamp;
+
+/// Requests that wait for their answer, for RTT.
+const PENDING_CAP: usize = 8;
+
+/// Requests seen and not yet answered.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    requests: Vec<([u8; 16], Direction, Timestamp)>,
+    username_asked: bool,
+}
+
+/// Writes down one message.
+pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
+    let known =
+        facts.stun.get_or_insert_with(|| Box::new(Stun { packet: meta.packet, ..Stun::default() }));
+    known.messages = known.messages.saturating_add(1);
+    if !message.has_cookie {
+        known.classic = known.classic.saturating_add(1);
+    }
+    tally(&mut known.types, message.message_type.0);
+    let mut more_attributes = false;
+    for attribute in message.attributes().filter_map(Result::ok) {
+        more_attributes |= known.attributes.len() >= LIST_CAP;
+        note(&mut known.attributes, attribute.kind.0, meta.packet);
+    }
+    texts(known, meta, message);
+    addresses(known, meta, message);
+    round_trip(known, pending, meta, message);
+    let method = message.method();
+    known.relays |= matches!(
+        method,
+        Method::ALLOCATE
+            | Method::REFRESH
+            | Method::SEND
+            | Method::DATA
+            | Method::CREATE_PERMISSION
+            | Method::CHANNEL_BIND
+    ) && !message.message_type.is_whatsapp();
+    if more_attributes {
+        facts.left_out = facts.left_out.saturating_add(1);
+    }
+}
+
+fn texts(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
+    if let Some(software) = message.software() {
+        note(&mut known.software, text(software.as_bytes()), meta.packet);
+    }
+    if let Some(realm) = message.realm() {
+        note(&mut known.realms, text(realm.as_bytes()), meta.packet);
+    }
+    if let Some(username) = message.username() {
+        note(&mut known.usernames, text(username), meta.packet);
+    }
+}
+
+fn addresses(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
+    if let Some(mapped) = message.reflexive_address() {
+        note(&mut known.mapped, mapped, meta.packet);
+    }
+    if let Some(relayed) = message.xor_relayed_address() {
+        note(&mut known.relayed, relayed, meta.packet);
+    }
+    for peer in message.xor_peer_addresses() {
+        note(&mut known.peers, peer, meta.packet);
+    }
+}
+
+fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
+    let Ok(id) = <[u8; 16]>::try_from(message.xor_key().as_slice()) else { return };
+    match message.class() {
+        Class::Request => {
+            pending.username_asked |= message.has(Attribute::USERNAME);
+            if pending.requests.len() >= PENDING_CAP {
+                pending.requests.remove(0);
+            }
+            pending.requests.push((id, meta.direction, meta.timestamp));
+        }
+        Class::SuccessResponse | Class::ErrorResponse => {
+            let asked = pending
+                .requests
+                .iter()
+                .position(|(held, direction, _)| *held == id && *direction != meta.direction);
+            if let Some(place) = asked {
+                let (.., sent) = pending.requests.remove(place);
+                let (count, sum) = known.rtt;
+                let nanos = u64::try_from(meta.timestamp.since(sent).as_nanos()).unwrap_or(u64::MAX);
+                known.rtt = (count.saturating_add(1), sum.saturating_add(nanos));
+                known.ice |= pending.username_asked && message.class() == Class::SuccessResponse;
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,68 @@
+//! Which end of a flow is the endpoint's, and which the service's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::ends;
+use crate::classify::{Evidence, Verdict};
+use crate::observe::Summary;
+
+/// The two ends of a flow, told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sides {
+    /// The endpoint's.
+    pub local: SocketAddr,
+    /// The server's, or the peer's.
+    pub remote: SocketAddr,
+    /// True when the endpoint is the originator.
+    pub local_is_source: bool,
+}
+
+/// Tells the ends of a flow apart: a private address is the endpoint's; a provider's prefix is not; a
+/// service's port is not; else who spoke first is the endpoint.
+pub fn sides(flow: &Summary, verdict: &Verdict) -> Sides {
+    let tuple = &flow.tuple;
+    let (source, destination) = (tuple.source, tuple.destination);
+    match (is_private(source.ip()), is_private(destination.ip())) {
+        (true, false) => return ends(tuple, true),
+        (false, true) => return ends(tuple, false),
+        _ => {}
+    }
+    if let Some(server) = named_server(&verdict.evidence, source, destination) {
+        return ends(tuple, server == destination);
+    }
+    let service = |port: u16| port < 1024 || matches!(port, 3478..=3481 | 5349 | 8801..=8810);
+    match (service(source.port()), service(destination.port())) {
+        (true, false) => ends(tuple, false),
+        _ => ends(tuple, true),
+    }
+}
+
+/// The end that evidence of the winning app names: inside its prefix, or called so by DNS.
+fn named_server(evidence: &[Evidence], source: SocketAddr, destination: SocketAddr) -> Option<SocketAddr> {
+    let said = |end: SocketAddr| {
+        let address = end.ip().to_string();
+        evidence.iter().any(|item| {
+            matches!(item.what, "prefix" | "dns_name")
+                && item.value.split(' ').next().is_some_and(|word| word == address)
+        })
+    };
+    match (said(source), said(destination)) {
+        (true, false) => Some(source),
+        (false, true) => Some(destination),
+        _ => None,
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            // RFC 1918, RFC 3927, and RFC 6598 (carrier-grade NAT).
+            v4.is_private() || v4.is_link_local() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => {
+            let [first, ..] = v6.segments();
+            first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The other ends of a session: who was spoken to, as what, and by which name.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::Judged;
+use crate::classify::{Names, Role, Rules};
+use crate::observe::PacketRef;
+use crate::time::Timestamp;
+
+/// Where a server's name comes from, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NameSource {
+    /// The `server_name` that the client asked for.
+    Sni,
+    /// The server's certificate.
+    Certificate,
+    /// An answer of the capture's own DNS.
+    Dns,
+}
+
+/// One address that the endpoint spoke to within a session.
+#[derive(Debug)]
+pub struct Server {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its ports with their IP protocol number.
+    pub ports: Vec<(u8, u16)>,
+    /// Its name and where that comes from.
+    pub name: Option<(String, NameSource, PacketRef)>,
+    /// What it did in the session, each role once.
+    pub roles: Vec<Role>,
+    /// A provider file says that hosts of this name hand out media keys.
+    pub key_service: bool,
+    /// A provider file says that hosts of this name carry media, or the address did carry media.
+    pub media_service: bool,
+    /// TLS or QUIC ended here.
+    pub tls: bool,
+    /// DTLS ended here with media keys agreed (`use_srtp`).
+    pub dtls_srtp: bool,
+    /// First packet to or from it.
+    pub first_contact: Timestamp,
+    /// The packet of that.
+    pub first_packet: PacketRef,
+    /// First packet of the handshake that shows the name, where there is one.
+    pub handshake: Option<PacketRef>,
+    /// Last packet to or from it.
+    pub last_contact: Timestamp,
+    /// Frame bytes both ways.
+    pub bytes: u64,
+    /// Frame bytes that it sent.
+    pub bytes_received: u64,
+}
+
+/// The servers of a session's flows, in the order of first contact. Resolvers are not listed.
+pub(super) fn servers(rules: &Rules, names: &Names, flows: &[&Judged]) -> Vec<Server> {
+    let mut found: BTreeMap<IpAddr, Server> = BTreeMap::new();
+    for judged in flows.iter().filter(|judged| judged.role() != Role::Dns) {
+        let server = found.entry(judged.sides.remote.ip()).or_insert_with(|| begin(judged));
+        add(rules, names, server, judged);
+    }
+    let mut servers: Vec<Server> = found.into_values().collect();
+    servers.sort_by_key(|server| (server.first_contact, server.first_packet));
+    servers
+}
+
+const fn begin(judged: &Judged) -> Server {
+    Server {
+        address: judged.sides.remote.ip(),
+        ports: Vec::new(),
+        name: None,
+        roles: Vec::new(),
+        key_service: false,
+        media_service: false,
+        tls: false,
+        dtls_srtp: false,
+        first_contact: judged.flow.start,
+        first_packet: judged.flow.first_packet,
+        handshake: None,
+        last_contact: judged.flow.end,
+        bytes: 0,
+        bytes_received: 0,
+    }
+}
+
+fn add(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
+    let flow = &judged.flow;
+    let port = (flow.tuple.protocol, judged.sides.remote.port());
+    if !server.ports.contains(&port) {
+        server.ports.push(port);
+        server.ports.sort_unstable();
+    }
+    let role = judged.role();
+    if !server.roles.contains(&role) {
+        server.roles.push(role);
+        server.roles.sort_unstable();
+    }
+    if flow.start < server.first_contact {
+        server.first_contact = flow.start;
+        server.first_packet = flow.first_packet;
+    }
+    server.last_contact = server.last_contact.max(flow.end);
+    let [forward, reverse] = flow.bytes;
+    server.bytes = server.bytes.saturating_add(forward).saturating_add(reverse);
+    let received = if judged.sides.local_is_source { reverse } else { forward };
+    server.bytes_received = server.bytes_received.saturating_add(received);
+    server.media_service |= matches!(role, Role::Media);
+    name(rules, names, server, judged);
+}
+
+fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
+    let facts = judged.flow.facts.as_deref();
+    let tls = facts.and_then(|facts| facts.tls.as_deref());
+    let dtls = facts.and_then(|facts| facts.dtls.as_deref());
+    let mut candidates: Vec<(NameSource, String, PacketRef)> = Vec::new();
+    if let Some(tls) = tls {
+        server.tls = true;
+        let hello = tls.client_hello.unwrap_or(judged.flow.first_packet);
+        server.handshake = Some(server.handshake.map_or(hello, |held| held.min(hello)));
+        candidates.extend(tls.sni.iter().map(|name| (NameSource::Sni, name.clone(), hello)));
+    }
+    if let Some(dtls) = dtls {
+        server.dtls_srtp |= !dtls.srtp_offered.is_empty() || dtls.srtp_chosen.is_some();
+    }
+    let leaf = tls
+        .and_then(|tls| tls.certificates.first())
+        .or_else(|| dtls.and_then(|dtls| dtls.server_certificates.first()));
+    candidates.extend(leaf.and_then(|leaf| {
+        leaf.subject_cn.as_ref().map(|name| (NameSource::Certificate, name.clone(), leaf.packet))
+    }));
+    let hits = names.of(judged.sides.local.ip(), server.address);
+    candidates.extend(hits.first().map(|hit| (NameSource::Dns, hit.name.to_string(), hit.packet)));
+    for (source, name, packet) in candidates {
+        for rule in rules.host(&name) {
+            server.key_service |= rule.role == crate::classify::provider::HostRole::Key;
+            server.media_service |= rule.role == crate::classify::provider::HostRole::Media;
+        }
+        if server.name.as_ref().is_none_or(|(_, held, _)| source < *held) {
+            server.name = Some((name, source, packet));
+        }
+    }
+}
