@@ -1,1 +1,3 @@
 //! Stage: flow.
+
+pub mod reassembly;

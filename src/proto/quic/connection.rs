@@ -42,7 +42,7 @@ pub struct Retry {
     pub genuine: Option<bool>,
 }
 
-/// A CONNECTION_CLOSE in a verified Initial.
+/// A `CONNECTION_CLOSE` in a verified Initial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Close {
     /// True when the client sent it.
@@ -58,7 +58,7 @@ pub struct Facts {
     pub offered: Vec<Version>,
     /// The first Retry.
     pub retry: Option<Retry>,
-    /// The first CONNECTION_CLOSE.
+    /// The first `CONNECTION_CLOSE`.
     pub close: Option<Close>,
     /// Initial packets whose tag was checked and fits.
     pub initials_verified: u32,
@@ -396,7 +396,7 @@ impl Connection {
     fn google_public(&mut self, packet: &gquic::Public<'_>, progress: &mut Progress) {
         let (more, tail) = packet.rest.as_chunks::<4>();
         let more = more.iter().map(|value| Version(u32::from_be_bytes(*value)));
-        if tail.is_empty() && more.clone().all(|version| version.is_known()) {
+        if tail.is_empty() && more.clone().all(Version::is_known) {
             std::iter::once(packet.version).chain(more).for_each(|version| self.offer(version));
             return;
         }

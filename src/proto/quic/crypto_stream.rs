@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(stream.held.len(), MAX_HELD);
         assert_eq!(stream.dropped(), 2 + 1000 - 128);
         for _ in 0..100 {
-            stream.insert(5, &[0; 60_000]);
+            stream.insert(5, &vec![0; 60_000]);
         }
         assert!(stream.held_bytes <= MAX_BYTES);
     }

@@ -1,7 +1,7 @@
 //! Frames that may stand in an Initial packet.
 //!
 //! In: the plaintext of an Initial. Out: an iterator of [`Frame`]s. RFC 9000 §19 for PADDING, PING,
-//! ACK, CRYPTO and CONNECTION_CLOSE; Google's own numbering for Q050, T050 and T051. Anything
+//! ACK, CRYPTO and `CONNECTION_CLOSE`; Google's own numbering for Q050, T050 and T051. Anything
 //! else ends the walk with an error that names the frame type: the length of an unknown frame is unknown.
 
 use crate::bytes::{ParseError, Reader};
@@ -24,7 +24,7 @@ pub(super) enum Frame<'a> {
         /// The bytes.
         data: &'a [u8],
     },
-    /// CONNECTION_CLOSE.
+    /// `CONNECTION_CLOSE`.
     Close {
         /// The peer's reason: a transport or TLS alert code.
         error_code: u64,

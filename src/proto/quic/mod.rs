@@ -59,7 +59,7 @@ pub fn probe(datagram: &[u8]) -> Probe {
 
 fn probe_negotiation(packet: &Negotiation<'_>) -> Probe {
     let sane = packet.dcid.len().max(packet.scid.len()) <= *SANE_ID.end();
-    if sane && packet.versions().any(|version| version.is_known()) { Probe::Yes } else { Probe::No }
+    if sane && packet.versions().any(Version::is_known) { Probe::Yes } else { Probe::No }
 }
 
 #[cfg(test)]
