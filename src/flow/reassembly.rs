@@ -164,8 +164,11 @@ impl Stream {
             State::Opened => self.reopen_if_foreign(first, declared_len),
         }
         let in_order = first == self.next && self.held.is_empty();
-        if in_order && payload.len() == declared_len {
+        if in_order {
             self.deliver(payload, sink);
+            if let cut @ 1.. = declared_len.saturating_sub(payload.len()) {
+                self.gap(u32::try_from(cut).unwrap_or(u32::MAX).min(FOREIGN_DISTANCE), sink);
+            }
         } else if declared_len > 0 || !payload.is_empty() {
             self.place(first, payload, declared_len.max(payload.len()), sink);
         }

@@ -83,6 +83,9 @@ struct Seen {
     verified: u32,
     failed: u32,
     names: BTreeSet<String>,
+    /// Retry tags that were checked, and whether they fit.
+    retries: Vec<bool>,
+    offered: usize,
 }
 
 /// Replays a file; panics where tshark reads a name that we do not.
@@ -120,6 +123,8 @@ fn replay(file: &Path) -> Seen {
         seen.versions.extend(connection.version().map(|version| version.to_string()));
         seen.verified += connection.facts().initials_verified;
         seen.failed += connection.facts().initials_failed;
+        seen.retries.extend(connection.facts().retry.and_then(|retry| retry.genuine));
+        seen.offered += connection.facts().offered.len();
     }
     seen
 }
@@ -165,7 +170,18 @@ fn names_agree_with_tshark_over_every_version() {
         let seen = replay(&corpus.join(file));
         assert!(seen.versions.contains(version), "{file}: {seen:?}");
         assert!(seen.verified >= verified, "{file}: {seen:?}");
+        assert_eq!(seen.failed, 0, "{file}: {seen:?}");
         assert!(name.is_empty() || seen.names.contains(name), "{file}: {seen:?}");
+    }
+}
+
+#[test]
+fn retry_and_negotiation_are_read() {
+    let Some(corpus) = corpus() else { return };
+    // tshark lists a Retry in each, and the versions of the Version Negotiation in the last.
+    for (file, offered) in [("quic-29.pcap", 0), ("quic-forcing-vn-with-data.pcapng", 4)] {
+        let seen = replay(&corpus.join("protocols").join(file));
+        assert_eq!((seen.retries.as_slice(), seen.offered), (&[true][..], offered), "{file}: {seen:?}");
     }
 }
 

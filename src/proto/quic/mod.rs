@@ -7,13 +7,15 @@
 
 mod connection;
 mod crypto_stream;
+mod facts;
 mod frame;
 mod gquic;
 mod header;
 mod keys;
 mod version;
 
-pub use connection::{Close, Connection, Facts, GoogleHello, Progress, Retry};
+pub use connection::Connection;
+pub use facts::{Close, Facts, GoogleHello, Progress, Retry};
 pub use header::{Kind, Long, Negotiation, Packet, Packets};
 pub use version::{Family, Version};
 
