@@ -4,6 +4,7 @@
 //! This stage knows no protocol: what a flow *is* lives in the state `S` that later stages attach to it.
 
 pub mod key;
+pub mod reassembly;
 pub mod table;
 mod wheel;
 
