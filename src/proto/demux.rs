@@ -83,25 +83,37 @@ pub fn candidates(datagram: &[u8]) -> Candidates {
     let none = Candidates::default();
     match datagram {
         // RFC 7983: 0 to 3 STUN, 16 to 19 ZRTP, 20 to 63 DTLS, 64 to 79 ChannelData, 128 to 191 media.
-        [0..=63, ..] => match stun::probe(datagram) {
-            Probe::Yes => Candidates::only(Kind::Stun),
-            _ if is_zrtp(datagram) => Candidates::only(Kind::Zrtp),
-            stun => none.with(Kind::Stun, stun == Probe::Maybe).with(Kind::Dtls, may_be_dtls(datagram)),
-        },
+        [0..=63, ..] => below_64(datagram),
         // RFC 9443 §3: 64 to 127 and 192 to 255 are QUIC where the peers do not speak TURN.
         [64..=127, ..] => none
             .with(Kind::ChannelData, stun::ChannelData::fits(datagram))
             .with(Kind::Quic, datagram.len() >= MIN_QUIC_SHORT),
-        // QUIC version 2 and later may clear the fixed bit (RFC 9287), hence 128 to 191 as well.
+        // RFC 9287 lets QUIC clear its fixed bit, hence 128 to 191 as well; beside media only with a version
+        // that is known.
         [128..=191, ..] => none
             .with(Kind::Rtcp, rtcp::probe(datagram) != Probe::No)
             .with(Kind::Rtp, rtp::probe(datagram) != Probe::No)
-            .with(Kind::Quic, may_be_long_quic(datagram)),
+            .with(Kind::Quic, has_known_version(datagram) && may_be_long_quic(datagram)),
         [0xff, 0x10, rest @ ..] if is_ms_mux(rest) => {
             Candidates::only(Kind::MsMux).with(Kind::Quic, may_be_long_quic(datagram))
         }
         [192..=255, ..] => none.with(Kind::Quic, may_be_long_quic(datagram)),
         [] => none,
+    }
+}
+
+#[inline]
+fn below_64(datagram: &[u8]) -> Candidates {
+    let stun = stun::probe(datagram);
+    if stun == Probe::Yes {
+        Candidates::only(Kind::Stun)
+    } else if is_zrtp(datagram) {
+        Candidates::only(Kind::Zrtp)
+    } else {
+        Candidates::default()
+            .with(Kind::Stun, stun == Probe::Maybe)
+            .with(Kind::Dtls, may_be_dtls(datagram))
+            .with(Kind::Quic, may_be_old_google_quic(datagram))
     }
 }
 
@@ -119,16 +131,28 @@ fn may_be_dtls(datagram: &[u8]) -> bool {
     }
 }
 
-/// First byte with the long-header bit and a version that is not absurd: 0 (negotiation) or any other word;
-/// then two connection ids that fit.
+/// Header byte, a version of any value, and two connection ids that fit (RFC 8999 §5.1).
 fn may_be_long_quic(datagram: &[u8]) -> bool {
-    let Some(([_, _, _, _, _, dcid_length], rest)) = datagram.split_first_chunk::<6>() else {
+    let Some(([_, version, _, _, _, dcid_length], rest)) = datagram.split_first_chunk::<6>() else {
         return false;
     };
     let scid = rest.get(usize::from(*dcid_length)..).and_then(|rest| rest.split_first());
-    // Google QUIC before version 1 puts both lengths in one byte, so only the total can be asked for there.
-    let gquic = matches!(datagram.get(1), Some(b'Q' | b'T'));
-    gquic || scid.is_some_and(|(length, rest)| usize::from(*length) <= rest.len())
+    // Google's Q046 and Q050 put both lengths in one byte: their version letter has to do.
+    matches!(version, b'Q' | b'T') || scid.is_some_and(|(length, rest)| usize::from(*length) <= rest.len())
+}
+
+/// Versions 1 and 2, drafts, negotiation and greasing (RFC 9000 §15).
+fn has_known_version(datagram: &[u8]) -> bool {
+    let version = datagram.get(1..5).and_then(|bytes| bytes.first_chunk::<4>());
+    version.is_some_and(|bytes| match u32::from_be_bytes(*bytes) {
+        0 | 1 | 0x6b33_43cf | 0xff00_0000..=0xff00_00ff => true,
+        other => other & 0x0f0f_0f0f == 0x0a0a_0a0a,
+    })
+}
+
+/// Google QUIC up to Q043: public flags with the version bit and an eight-byte connection id, then "Q0".
+fn may_be_old_google_quic(datagram: &[u8]) -> bool {
+    matches!(datagram, [flags, _, _, _, _, _, _, _, _, b'Q', b'0', ..] if flags & 0x09 == 0x09)
 }
 
 /// Length, then a session id and something inside.
@@ -166,8 +190,8 @@ mod tests {
         assert_eq!(kinds(&[0x40, 0, 0, 4, 1, 2, 3, 4]), [Kind::ChannelData]);
         let rtp = [0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 9, 9];
         assert_eq!(kinds(&rtp), [Kind::Rtp]);
-        let rtcp = [0x80, 201, 0, 1, 0, 0, 0, 1];
-        assert_eq!(kinds(&rtcp), [Kind::Rtcp]);
+        let report = [0x80, 201, 0, 1, 0, 0, 0, 1];
+        assert_eq!(kinds(&report), [Kind::Rtcp]);
         assert_eq!(kinds(&[]), []);
         assert_eq!(kinds(&[70]), []);
     }
@@ -196,6 +220,8 @@ mod tests {
         let mut initial = vec![0xc3, 0, 0, 0, 1, 8, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08, 0, 0];
         initial.resize(1200, 0);
         assert_eq!(kinds(&initial), [Kind::Quic]);
+        let google = b"\x0d\x01\x02\x03\x04\x05\x06\x07\x08Q043\x01";
+        assert_eq!(kinds(google), [Kind::Quic]);
         let mux = [0xff, 0x10, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0x80];
         assert!(candidates(&mux).contains(Kind::MsMux));
     }

@@ -160,28 +160,27 @@ impl<'a> Compound<'a> {
         self.reader.peek()
     }
 
-    /// Whether the datagram looks like SRTCP: something stands behind the last whole packet that begins with
-    /// no RTCP header and is long enough for index and tag (RFC 3711 §3.4: four bytes and four to sixteen),
-    /// or the body of the first packet contradicts its count.
+    /// Whether the datagram looks like SRTCP: behind the last whole packet stands something that begins with
+    /// no RTCP header, and the index with its E bit is where one of the usual tags would leave it (RFC 3711
+    /// §3.4, RFC 7714 §9.2).
     ///
     /// In SRTCP everything behind byte 8 is ciphertext, so later headers of a compound are noise as well.
     pub fn looks_encrypted(&self) -> bool {
         let mut walk = Compound { whole: self.whole, reader: Reader::new(self.whole) };
-        let contradicts = walk.next().is_some_and(|first| first.body().is_err());
         while walk.next().is_some() {}
         let left = walk.trailing();
-        contradicts || (left.len() >= MIN_SRTCP_TRAILER && has_index(left))
+        left.len() >= MIN_SRTCP_TRAILER && has_index(left)
     }
 }
 
 /// Index and the shortest authentication tag, in bytes.
 const MIN_SRTCP_TRAILER: usize = 8;
 
-/// True when one of the usual tag lengths (80, 32 bits, or GCM, whose index comes last) leaves an index with
-/// its E bit set and a number small enough for a call.
+/// True when a tag of 80 or 32 bits, or of GCM, which stands before the index, leaves an index with its E bit
+/// set and a number small enough for a call.
 fn has_index(trailer: &[u8]) -> bool {
     const PLAUSIBLE: u32 = 1 << 24;
-    [10, 4, 0, 16].into_iter().any(|tag| {
+    [10, 4, 0].into_iter().any(|tag| {
         let index = trailer.len().checked_sub(tag).and_then(|end| trailer.get(..end));
         let word = index.and_then(|bytes| bytes.last_chunk::<4>()).map(|bytes| u32::from_be_bytes(*bytes));
         word.is_some_and(|word| word & 0x8000_0000 != 0 && word & 0x7fff_ffff < PLAUSIBLE)

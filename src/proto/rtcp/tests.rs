@@ -129,9 +129,14 @@ fn clear_reports_agree_with_tshark() {
                     Ok(Body::Sdes(sdes)) => {
                         texts.extend(sdes.items().map(|i| String::from_utf8_lossy(i.value).into_owned()));
                     }
+                    // tshark keeps the reason of a BYE in the field of the descriptions.
+                    Ok(Body::Bye(bye)) => {
+                        texts.extend(std::str::from_utf8(bye.reason).ok().map(str::to_owned));
+                    }
                     _ => {}
                 }
             }
+            texts.retain(|text| !text.is_empty());
             let column = |of: fn(&ReportBlock) -> i64| {
                 blocks.iter().map(|block| of(block).to_string()).collect::<Vec<_>>().join(",")
             };
@@ -142,6 +147,22 @@ fn clear_reports_agree_with_tshark() {
             assert_eq!(column(|block| i64::from(block.extended_highest)), row[5], "{name}");
             assert_eq!(sent.join(","), row[6], "{name}");
             assert_eq!(texts.join(","), row[7], "{name}");
+        }
+    }
+}
+
+#[test]
+fn srtcp_of_the_corpus_looks_encrypted_and_clear_reports_do_not() {
+    for (name, filter, expected) in
+        [("stun_dtls_rtp.pcapng", "srtcp && udp", true), ("sip.pcap", "rtcp && !icmp", false)]
+    {
+        let Some(path) = tshark::capture(name) else { return };
+        let rows = tshark::fields(&path, filter, &["udp.payload"]);
+        assert!(!rows.is_empty());
+        for row in rows {
+            let datagram = tshark::bytes(&row[0]);
+            let compound = Compound::parse(tshark::unwrapped(&datagram)).unwrap();
+            assert_eq!(compound.looks_encrypted(), expected, "{name} {}", row[0]);
         }
     }
 }

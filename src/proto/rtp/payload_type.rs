@@ -23,17 +23,17 @@ pub struct PayloadType {
     pub kind: Kind,
 }
 
-const fn audio(name: &'static str, clock_hz: u32) -> Option<PayloadType> {
-    Some(PayloadType { name, clock_hz, kind: Kind::Audio })
+const fn audio(name: &'static str, clock_hz: u32) -> PayloadType {
+    PayloadType { name, clock_hz, kind: Kind::Audio }
 }
 
-const fn video(name: &'static str) -> Option<PayloadType> {
-    Some(PayloadType { name, clock_hz: 90_000, kind: Kind::Video })
+const fn video(name: &'static str) -> PayloadType {
+    PayloadType { name, clock_hz: 90_000, kind: Kind::Video }
 }
 
 /// The row of a static payload type; `None` for dynamic, reserved and unassigned numbers.
 pub const fn static_type(number: u8) -> Option<PayloadType> {
-    match number {
+    Some(match number {
         0 => audio("PCMU", 8_000),
         3 => audio("GSM", 8_000),
         4 => audio("G723", 8_000),
@@ -57,10 +57,10 @@ pub const fn static_type(number: u8) -> Option<PayloadType> {
         28 => video("nv"),
         31 => video("H261"),
         32 => video("MPV"),
-        33 => Some(PayloadType { name: "MP2T", clock_hz: 90_000, kind: Kind::AudioVideo }),
+        33 => PayloadType { name: "MP2T", clock_hz: 90_000, kind: Kind::AudioVideo },
         34 => video("H263"),
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 /// Clock of a static payload type in Hz, 0 when it has none.

@@ -395,7 +395,7 @@ impl Stream {
     /// The clock in Hz: that of the static payload type, the one given, or the one inferred.
     pub fn clock_hz(&self) -> Option<u32> {
         let fixed = self.payload_types().find_map(payload_type::static_type).map(|row| row.clock_hz);
-        fixed.or((self.clock_hz != 0).then_some(self.clock_hz))
+        fixed.or_else(|| (self.clock_hz != 0).then_some(self.clock_hz))
     }
 
     /// Whether the clock was inferred from the pace of the stream.

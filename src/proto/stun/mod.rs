@@ -3,7 +3,7 @@
 //! In: a UDP payload, or bytes of a TCP stream. Out: a borrowed [`Message`], a [`ChannelData`], or an
 //! unwrapped frame. Follows RFC 8489 (STUN), RFC 3489 (its predecessor without the cookie), RFC 8656
 //! (TURN), RFC 8445 (ICE) and RFC 4571 (framing on TCP), and reads the dialects of Microsoft (MS-TURN,
-//! MS-ICE2), WhatsApp, Zoom and Google as far as the bytes go.
+//! MS-ICE2), `WhatsApp`, Zoom and Google as far as the bytes go.
 //!
 //! Not done: MESSAGE-INTEGRITY is not checked (an observer has no password), and nothing is refused for
 //! an attribute that is missing, unknown or in the wrong order.
@@ -203,7 +203,7 @@ impl<'a> Message<'a> {
         if self.is_ms_turn() { None } else { self.xor_address(Attribute::XOR_PEER_ADDRESS) }
     }
 
-    /// Every XOR-PEER-ADDRESS: a CreatePermission may name several peers (RFC 8656 §10.1).
+    /// Every XOR-PEER-ADDRESS: a `CreatePermission` may name several peers (RFC 8656 §10.1).
     pub fn xor_peer_addresses(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
         let (key, plain) = (self.key, self.is_ms_turn());
         self.attributes()

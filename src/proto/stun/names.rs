@@ -11,7 +11,7 @@ macro_rules! wire_numbers {
         pub struct $type(pub u16);
 
         impl $type {
-            $(#[doc = $name] pub const $constant: Self = Self($value);)+
+            $(#[doc = concat!("`", $name, "`.")] pub const $constant: Self = Self($value);)+
 
             /// The registered or customary name, where there is one.
             pub const fn name(self) -> Option<&'static str> {
@@ -108,7 +108,7 @@ impl MessageType {
         Method((self.0 & 0x3e00) >> 2 | (self.0 & 0x00e0) >> 1 | self.0 & 0x000f)
     }
 
-    /// True for the message types that WhatsApp added (0x0800 to 0x0805).
+    /// True for the message types that `WhatsApp` added (0x0800 to 0x0805).
     pub const fn is_whatsapp(self) -> bool {
         matches!(self.0, 0x0800..=0x0805)
     }
@@ -215,7 +215,7 @@ impl Attribute {
         self.0 < 0x8000
     }
 
-    /// True in the range that WhatsApp uses for its own attributes (0x4000 to 0x40ff).
+    /// True in the range that `WhatsApp` uses for its own attributes (0x4000 to 0x40ff).
     pub const fn is_whatsapp(self) -> bool {
         self.0 >> 8 == 0x40
     }
