@@ -1,16 +1,20 @@
 //! What one source sent in one direction: counts, loss, order, jitter, frames.
 //!
 //! In: the [`Peek`] of each packet with its time. Out: the numbers of RFC 3550 appendix A.1 (extended
-//! sequence), A.3 (loss) and A.8 (jitter), for the packets that passed the observer.
+//! sequence), A.3 (loss) and A.8 (jitter), for the packets that passed the observer. Jitter is measured
+//! between packets that raise the sequence number; late and duplicate ones and jumps of the media clock are
+//! left out, which would otherwise drown what the network did.
 //!
 //! Two definitions of loss are kept apart. [`Stream::lost`] counts numbers that were never seen.
 //! [`Stream::lost_by_count`] is last number minus first plus one minus all packets, duplicates included and
 //! possibly negative: what Wireshark's RTP stream table shows, whose rules it follows.
 
+mod report;
+
 use std::time::Duration;
 
+use super::Peek;
 use super::payload_type::{is_comfort_noise, static_clock_hz};
-use super::{Peek, payload_type};
 use crate::time::Timestamp;
 
 /// A jump ahead of this many numbers or more is a restart, not loss, once a second packet confirms it
@@ -19,6 +23,10 @@ const MAX_DROPOUT: u16 = 3_000;
 
 /// A step back of at most this many numbers is a late packet (RFC 3550 appendix A.1, `MAX_MISORDER`).
 const MAX_MISORDER: u16 = 100;
+
+/// A packet that is off its pace by more than this shows a media clock that was reset or stood still, as after
+/// hold or a change of codec; it says nothing of the network.
+const MAX_STEP_MS: f32 = 5_000.0;
 
 /// How many different payload types are remembered; one stream rarely has more than media, FEC, comfort
 /// noise and telephone events.
@@ -35,7 +43,7 @@ const INFERENCE_SPAN: Duration = Duration::from_secs(1);
 pub struct Stream {
     first_time: Timestamp,
     last_time: Timestamp,
-    /// Time of the newest packet by media timestamp, from which jitter is measured.
+    /// Time of the packet with the highest number, from which jitter is measured.
     reference_time: Timestamp,
     bytes: u64,
     /// Bit n: number `highest - n` was seen.
@@ -52,7 +60,10 @@ pub struct Stream {
     expected_before: u32,
     ssrc: u32,
     first_timestamp: u32,
+    /// Media timestamp of the packet with the highest number.
     newest_timestamp: u32,
+    /// Highest media timestamp, which decides on cycles in [`Stream::lost_by_count`].
+    cycle_timestamp: u32,
     /// Hz for dynamic payload types; 0 while unknown.
     clock_hz: u32,
     jitter_ms: f32,
@@ -114,6 +125,7 @@ impl Stream {
             ssrc: first.ssrc,
             first_timestamp: first.timestamp,
             newest_timestamp: first.timestamp,
+            cycle_timestamp: first.timestamp,
             clock_hz: clock_hz.unwrap_or(0),
             jitter_ms: 0.0,
             jitter_max_ms: 0.0,
@@ -142,13 +154,11 @@ impl Stream {
             self.last_time = time;
         }
         self.remember_payload_type(packet.payload_type);
-        let advance = packet.timestamp.wrapping_sub(self.newest_timestamp).cast_signed();
-        let in_time = advance >= 0;
-        self.count_cycles(packet.sequence, in_time);
-        self.count_sequence(packet.sequence);
-        self.measure_jitter(packet, advance, time);
-        if in_time {
-            self.frames = self.frames.saturating_add(u32::from(advance > 0));
+        self.count_cycles(packet);
+        if self.count_sequence(packet.sequence) {
+            let advance = packet.timestamp.wrapping_sub(self.newest_timestamp).cast_signed();
+            self.frames = self.frames.saturating_add(u32::from(advance != 0));
+            self.measure_jitter(packet, advance, time);
             self.newest_timestamp = packet.timestamp;
             self.reference_time = time;
         }
@@ -174,10 +184,12 @@ impl Stream {
 
     /// A cycle begins when the number falls below the first one, or steps from 65535 to 0, and the media
     /// timestamp did not run backwards; it is counted once until the number is above the first again.
-    fn count_cycles(&mut self, sequence: u16, in_time: bool) {
-        if !in_time {
+    fn count_cycles(&mut self, packet: &Peek) {
+        let sequence = packet.sequence;
+        if packet.timestamp.wrapping_sub(self.cycle_timestamp).cast_signed() < 0 {
             return;
         }
+        self.cycle_timestamp = packet.timestamp;
         let wrapped = sequence == 0 && self.last_sequence == u16::MAX;
         if !self.flags.below_first && (sequence < self.first_sequence || wrapped) {
             self.cycles = self.cycles.saturating_add(1);
@@ -187,8 +199,9 @@ impl Stream {
         }
     }
 
-    /// RFC 3550 appendix A.1, with a window of the last 64 numbers to tell duplicates from late packets.
-    fn count_sequence(&mut self, sequence: u16) {
+    /// RFC 3550 appendix A.1, with a window of the last 64 numbers to tell duplicates from late packets. True
+    /// when the packet is now the one with the highest number.
+    fn count_sequence(&mut self, sequence: u16) -> bool {
         let newest = u16::try_from(self.highest & 0xffff).unwrap_or(0);
         let ahead = sequence.wrapping_sub(newest);
         let behind = newest.wrapping_sub(sequence);
@@ -198,14 +211,17 @@ impl Stream {
             self.flags.jump_pending = false;
             self.highest = self.highest.wrapping_add(u32::from(ahead));
             self.window = self.window.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
+            return true;
         } else if behind <= MAX_MISORDER {
             self.count_late(behind);
         } else if self.flags.jump_pending && sequence == self.awaited {
             self.restart(sequence);
+            return true;
         } else {
             self.awaited = sequence.wrapping_add(1);
             self.flags.jump_pending = true;
         }
+        false
     }
 
     fn count_late(&mut self, behind: u16) {
@@ -235,16 +251,20 @@ impl Stream {
         let noise = is_comfort_noise(packet.payload_type);
         let after_noise = std::mem::replace(&mut self.flags.last_was_noise, noise);
         let clock_hz = self.clock_of(packet.payload_type);
-        if clock_hz == 0 {
+        // Pictures sent out of display order step back in media time: nothing can be said of them.
+        if clock_hz == 0 || advance < 0 {
             return;
         }
         let due = i64::from(advance) * 1_000_000_000 / i64::from(clock_hz);
         let passed = time.as_nanos().saturating_sub(self.reference_time.as_nanos());
         let off_ms = nanos_to_ms(passed.saturating_sub(due).unsigned_abs());
+        if off_ms > MAX_STEP_MS {
+            return;
+        }
         self.jitter_ms += (off_ms - self.jitter_ms) / 16.0;
         self.flags.jitter_measured = true;
         // Markers begin a talk spurt and comfort noise comes when it likes: neither says how the network did.
-        if !packet.marker && !noise && !after_noise && advance >= 0 {
+        if !packet.marker && !noise && !after_noise {
             self.jitter_max_ms = self.jitter_max_ms.max(self.jitter_ms);
             let weight = count_to_f32(self.packets);
             self.jitter_mean_ms += (self.jitter_ms - self.jitter_mean_ms) / weight;
@@ -281,160 +301,6 @@ impl Stream {
     }
 }
 
-/// What was counted.
-impl Stream {
-    /// The source.
-    pub const fn ssrc(&self) -> u32 {
-        self.ssrc
-    }
-
-    /// Packets seen, duplicates included.
-    pub const fn packets(&self) -> u32 {
-        self.packets
-    }
-
-    /// Bytes of RTP seen, headers and duplicates included.
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Sequence number of the first packet seen.
-    pub const fn first_sequence(&self) -> u16 {
-        self.first_sequence
-    }
-
-    /// Highest sequence number, cycles in the upper half (RFC 3550 §6.4.1); since the last restart.
-    pub const fn extended_highest(&self) -> u32 {
-        self.highest.wrapping_sub(0x1_0000)
-    }
-
-    /// How many packets the numbers seen span, over all epochs (RFC 3550 appendix A.3).
-    pub const fn expected(&self) -> u32 {
-        self.expected_before.saturating_add(self.span())
-    }
-
-    /// Packets seen once or more.
-    pub const fn received_unique(&self) -> u32 {
-        self.packets.saturating_sub(self.duplicates)
-    }
-
-    /// Numbers within [`Stream::expected`] that were never seen.
-    pub const fn lost(&self) -> u32 {
-        self.expected().saturating_sub(self.received_unique())
-    }
-
-    /// Last number minus first plus one minus all packets: what `tshark -z rtp,streams` calls lost.
-    pub fn lost_by_count(&self) -> i64 {
-        let last = i64::from(self.cycles) << 16 | i64::from(self.last_sequence);
-        last.saturating_sub(i64::from(self.first_sequence))
-            .saturating_add(1)
-            .saturating_sub(i64::from(self.packets))
-    }
-
-    /// Packets whose number was seen before, among the last 64 numbers.
-    pub const fn duplicates(&self) -> u32 {
-        self.duplicates
-    }
-
-    /// Packets that came after one with a higher number.
-    pub const fn reordered(&self) -> u32 {
-        self.reordered
-    }
-
-    /// Jumps of 3000 numbers or more that the next packet confirmed.
-    pub const fn restarts(&self) -> u16 {
-        self.restarts
-    }
-
-    /// Packets with the marker bit.
-    pub const fn markers(&self) -> u32 {
-        self.markers
-    }
-
-    /// Distinct media timestamps in rising order: pictures of a video stream.
-    pub const fn frames(&self) -> u32 {
-        self.frames
-    }
-
-    /// [`Stream::frames`] per second; `None` before two frames.
-    pub fn frames_per_second(&self) -> Option<f64> {
-        let seconds = self.last_time.since(self.first_time).as_secs_f64();
-        (self.frames > 1 && seconds > 0.0).then(|| f64::from(self.frames.saturating_sub(1)) / seconds)
-    }
-
-    /// Longest silence between two packets, at most 71 minutes.
-    pub const fn max_gap(&self) -> Duration {
-        Duration::from_micros(widen(self.max_gap_us))
-    }
-
-    /// Time of the first packet.
-    pub const fn first_time(&self) -> Timestamp {
-        self.first_time
-    }
-
-    /// Latest time of any packet.
-    pub const fn last_time(&self) -> Timestamp {
-        self.last_time
-    }
-
-    /// Media timestamp of the first packet.
-    pub const fn first_timestamp(&self) -> u32 {
-        self.first_timestamp
-    }
-
-    /// Newest media timestamp.
-    pub const fn newest_timestamp(&self) -> u32 {
-        self.newest_timestamp
-    }
-
-    /// Payload types in order of first appearance, at most [`MAX_PAYLOAD_TYPES`].
-    pub fn payload_types(&self) -> impl Iterator<Item = u8> + '_ {
-        self.payload_types.iter().copied().filter(|number| *number != NO_PAYLOAD_TYPE)
-    }
-
-    /// The clock in Hz: that of the static payload type, the one given, or the one inferred.
-    pub fn clock_hz(&self) -> Option<u32> {
-        let fixed = self.payload_types().find_map(payload_type::static_type).map(|row| row.clock_hz);
-        fixed.or_else(|| (self.clock_hz != 0).then_some(self.clock_hz))
-    }
-
-    /// Whether the clock was inferred from the pace of the stream.
-    pub const fn is_clock_inferred(&self) -> bool {
-        self.flags.clock_inferred
-    }
-
-    /// Sets the clock of dynamic payload types when signalling tells it late; jitter begins anew if it differs.
-    pub const fn set_clock_hz(&mut self, clock_hz: u32) {
-        if self.clock_hz != clock_hz {
-            self.clock_hz = clock_hz;
-            self.flags.clock_inferred = false;
-            self.flags.jitter_measured = false;
-            (self.jitter_ms, self.jitter_max_ms, self.jitter_mean_ms) = (0.0, 0.0, 0.0);
-        }
-    }
-
-    /// Interarrival jitter at the last packet in ms (RFC 3550 §6.4.1); `None` without a clock.
-    pub const fn jitter_ms(&self) -> Option<f32> {
-        if self.flags.jitter_measured { Some(self.jitter_ms) } else { None }
-    }
-
-    /// The same in units of the RTP clock, as a receiver report states it.
-    pub fn jitter_units(&self) -> Option<f32> {
-        let clock = self.clock_hz()?;
-        self.jitter_ms().map(|ms| ms * count_to_f32(clock) / 1_000.0)
-    }
-
-    /// Highest jitter in ms, over packets that keep the pace (no marker, no comfort noise).
-    pub const fn jitter_max_ms(&self) -> Option<f32> {
-        if self.flags.jitter_measured { Some(self.jitter_max_ms) } else { None }
-    }
-
-    /// Mean jitter in ms, over the same packets.
-    pub const fn jitter_mean_ms(&self) -> Option<f32> {
-        if self.flags.jitter_measured { Some(self.jitter_mean_ms) } else { None }
-    }
-}
-
 /// Nanoseconds to milliseconds for a jitter sum.
 #[expect(
     clippy::as_conversions,
@@ -452,11 +318,6 @@ const fn nanos_to_ms(nanos: u64) -> f32 {
 )]
 const fn count_to_f32(count: u32) -> f32 {
     count as f32
-}
-
-#[expect(clippy::as_conversions, reason = "`u64::from` is not const; widening loses nothing")]
-const fn widen(value: u32) -> u64 {
-    value as u64
 }
 
 #[cfg(test)]

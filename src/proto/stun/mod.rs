@@ -60,7 +60,7 @@ pub struct Message<'a> {
     /// How its attributes are aligned, found by which walk ends at the end of the message.
     pub padding: Padding,
     bytes: &'a [u8],
-    key: &'a [u8; 16],
+    key: [u8; 16],
     attributes: &'a [u8],
 }
 
@@ -90,10 +90,7 @@ impl<'a> Message<'a> {
             });
         }
         let length = usize::from(reader.u16("STUN message length")?);
-        let Some((key, _)) = reader.peek().split_first_chunk::<16>() else {
-            return Err(reader.take(16, "STUN transaction id").err().unwrap_or(SHORT));
-        };
-        reader.take(16, "STUN transaction id")?;
+        let key: [u8; 16] = reader.array("STUN transaction id")?;
         let attributes = reader.take(length, "STUN attributes")?;
         let bytes = input.get(..reader.position()).unwrap_or(input);
         Ok(Self {
@@ -123,12 +120,12 @@ impl<'a> Message<'a> {
 
     /// What pairs an answer with its request: 12 bytes with the cookie, 16 without (RFC 3489 §11.1).
     pub fn transaction_id(&self) -> &'a [u8] {
-        let skip = if self.has_cookie { 4 } else { 0 };
-        self.key.get(skip..).unwrap_or_default()
+        let begin = if self.has_cookie { 8 } else { 4 };
+        self.bytes.get(begin..HEADER_LENGTH).unwrap_or_default()
     }
 
     /// Bytes 4 to 20 of the message, with which XOR addresses are hidden.
-    pub const fn xor_key(&self) -> &'a [u8; 16] {
+    pub const fn xor_key(&self) -> [u8; 16] {
         self.key
     }
 
@@ -170,7 +167,7 @@ impl<'a> Message<'a> {
 
     /// An address attribute hidden with [`Message::xor_key`].
     pub fn xor_address(&self, kind: Attribute) -> Option<SocketAddr> {
-        self.find(kind)?.xor_address(self.key).ok()
+        self.find(kind)?.xor_address(&self.key).ok()
     }
 
     /// MAPPED-ADDRESS as sent (RFC 8489 §14.1).
@@ -208,7 +205,7 @@ impl<'a> Message<'a> {
         let (key, plain) = (self.key, self.is_ms_turn());
         self.attributes()
             .filter(move |attribute| !plain && attribute.kind == Attribute::XOR_PEER_ADDRESS)
-            .filter_map(|attribute| attribute.xor_address(key).ok())
+            .filter_map(move |attribute| attribute.xor_address(&key).ok())
     }
 
     /// REMOTE-ADDRESS of MS-TURN, number 0x0012 but not hidden; nothing in any other dialect.
@@ -321,10 +318,6 @@ impl<'a> Message<'a> {
         Some(crc32(covered) ^ FINGERPRINT_XOR == sent)
     }
 }
-
-/// What a reader that just failed would have said; kept so that no path panics.
-const SHORT: ParseError =
-    ParseError::Truncated { field: "STUN transaction id", offset: 4, needed: 16, available: 0 };
 
 /// "STUN" in ASCII; keeps the checksum apart from one that the payload may carry itself.
 const FINGERPRINT_XOR: u32 = 0x5354_554e;

@@ -95,6 +95,17 @@ fn clock_is_inferred_from_pace_and_frames_from_timestamps() {
     assert_eq!(stream.bytes(), 300_000);
 }
 
+#[test]
+fn media_clock_that_jumps_or_runs_back_leaves_the_jitter_alone() {
+    let mut stream = stream_of(&[1, 2, 3]);
+    for (sequence, timestamp) in [(4, 1 << 30), (5, (1 << 30) + 160), (6, 7), (7, 167), (8, 327)] {
+        let time = Timestamp::from_nanos(i64::from(sequence - 1) * 20_000_000);
+        stream.update(&packet(sequence, timestamp), 172, time);
+    }
+    assert_eq!(stream.jitter_ms(), Some(0.0));
+    assert_eq!(stream.frames(), 8);
+}
+
 /// One row of tshark's table: packets, lost, mean and highest jitter in ms.
 type Row = (u32, i64, f32, f32);
 type Key = (String, String, String, String, u32);
