@@ -1,1 +1,345 @@
-//! Wire format: dns.
+//! DNS (RFC 1035), with SVCB/HTTPS records (RFC 9460), over UDP and TCP.
+//!
+//! In: one message (for TCP: a stream slice, cut by [`message_length`]). Out: [`Message`], its questions
+//! and its answers flattened to name -> address, alias, pointer and service. Authority and additional
+//! sections are not read. mDNS (port 5353) and LLMNR (5355) have the same layout; the caller tells them
+//! apart by port. Record data is decoded by `simple-dns`, which nothing else in the house names.
+
+mod name;
+mod trim;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use simple_dns::Packet;
+use simple_dns::rdata::{RData, SVCB, SVCParam};
+
+use crate::bytes::{ParseError, Probe, Reader};
+
+/// Most questions that are read of one message; more than one is not seen outside mDNS.
+pub const MAX_QUESTIONS: usize = 16;
+/// Most answers that are read of one message.
+pub const MAX_ANSWERS: usize = 64;
+/// Most protocol names and address hints that are kept of one service record.
+const MAX_SERVICE_ITEMS: usize = 16;
+
+/// Record type, as in the registry of RFC 1035 and its successors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordType(pub u16);
+
+impl RecordType {
+    /// IPv4 address.
+    pub const A: Self = Self(1);
+    /// Alias.
+    pub const CNAME: Self = Self(5);
+    /// Pointer, used for reverse look-ups.
+    pub const PTR: Self = Self(12);
+    /// IPv6 address.
+    pub const AAAA: Self = Self(28);
+    /// Service location.
+    pub const SRV: Self = Self(33);
+    /// Service binding (RFC 9460).
+    pub const SVCB: Self = Self(64);
+    /// Service binding of the web (RFC 9460).
+    pub const HTTPS: Self = Self(65);
+}
+
+/// Response code; only the four bits of the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rcode(pub u8);
+
+impl Rcode {
+    /// No error.
+    pub const NO_ERROR: Self = Self(0);
+    /// The name does not exist.
+    pub const NX_DOMAIN: Self = Self(3);
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Question {
+    /// Lower case, without trailing dot; the root is the empty string. Dots, backslashes and bytes that
+    /// are not printable ASCII inside a label are written `\DDD`.
+    pub name: String,
+    /// What is asked for.
+    pub qtype: RecordType,
+}
+
+/// One answer of a kind that ties names and addresses together. Names are written as in [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// A or AAAA.
+    Address {
+        /// The owner.
+        name: String,
+        /// Where it is.
+        address: IpAddr,
+        /// Time to live in seconds.
+        ttl: u32,
+    },
+    /// CNAME.
+    Alias {
+        /// The owner.
+        name: String,
+        /// What it stands for.
+        target: String,
+        /// Time to live in seconds.
+        ttl: u32,
+    },
+    /// PTR.
+    Pointer {
+        /// The owner.
+        name: String,
+        /// What it points to.
+        target: String,
+        /// Time to live in seconds.
+        ttl: u32,
+    },
+    /// SRV, which gives the port too.
+    Location {
+        /// The owner.
+        name: String,
+        /// The host that serves it.
+        target: String,
+        /// The port that it serves it on.
+        port: u16,
+        /// Time to live in seconds.
+        ttl: u32,
+    },
+    /// HTTPS or SVCB.
+    Service {
+        /// The owner.
+        name: String,
+        /// The host that serves it; empty when it is the owner itself.
+        target: String,
+        /// 0 makes it an alias.
+        priority: u16,
+        /// Protocol names on offer.
+        alpn: Vec<String>,
+        /// Another port than the usual one.
+        port: Option<u16>,
+        /// ipv4hint and ipv6hint.
+        hints: Vec<IpAddr>,
+        /// True when keys for Encrypted `ClientHello` are given.
+        ech: bool,
+        /// Time to live in seconds.
+        ttl: u32,
+    },
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// Chosen by the asker; ties answer to question.
+    pub id: u16,
+    /// False for a question.
+    pub is_response: bool,
+    /// 0 is a standard query.
+    pub opcode: u8,
+    /// Outcome; 0 in questions.
+    pub rcode: Rcode,
+    /// The sender says that it left records out (TC).
+    pub truncated: bool,
+    /// At most [`MAX_QUESTIONS`].
+    pub questions: Vec<Question>,
+    /// At most [`MAX_ANSWERS`] were looked at; kinds that are not in [`Answer`] are left out.
+    pub answers: Vec<Answer>,
+    /// Not all questions and answers that the header announces were read: the capture cut the message,
+    /// one of them is malformed, or there are too many.
+    pub partial: bool,
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// [`ParseError`] when the header is cut or no DNS header, or when not even the first question can be read.
+pub fn parse(message: &[u8]) -> Result<Message, ParseError> {
+    let header = Header::parse(message)?;
+    let trimmed = trim::trim(message, &header)?;
+    if let Some(packet) = trimmed.packet() {
+        return Ok(flatten(&header, &packet, trimmed.partial));
+    }
+    let trimmed = trimmed.without_answers();
+    match trimmed.packet() {
+        Some(packet) => Ok(flatten(&header, &packet, trimmed.partial)),
+        None => Err(ParseError::Invalid {
+            field: "dns question",
+            offset: HEADER_LENGTH,
+            value: u64::from(header.questions),
+        }),
+    }
+}
+
+/// Over TCP every message has its length before it (RFC 1035 §4.2.2): the length of prefix and message
+/// together. `None` when the prefix itself is not whole yet.
+pub fn message_length(stream: &[u8]) -> Option<usize> {
+    let length = stream.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes))?;
+    usize::from(length).checked_add(2)
+}
+
+/// Takes the first message off a TCP stream: the message, and what follows it.
+///
+/// # Errors
+/// [`ParseError::Truncated`] when it is not whole yet; [`ParseError::Invalid`] when its length cannot
+/// hold a header.
+pub fn split_tcp(stream: &[u8]) -> Result<(&[u8], &[u8]), ParseError> {
+    let mut reader = Reader::new(stream);
+    let length = reader.u16("dns length")?;
+    if usize::from(length) < HEADER_LENGTH {
+        return Err(ParseError::Invalid { field: "dns length", offset: 0, value: u64::from(length) });
+    }
+    let message = reader.take(usize::from(length), "dns message")?;
+    Ok((message, reader.rest()))
+}
+
+/// Could these bytes be a DNS message? Looks at the header and at the first question, without allocating.
+pub fn probe(message: &[u8]) -> Probe {
+    let Ok(header) = Header::parse(message) else { return Probe::No };
+    let known_opcode = matches!(header.opcode(), 0 | 2 | 4 | 5);
+    let plausible = header.questions <= 4 && header.answers <= 256 && header.authorities <= 64;
+    let question_like = header.is_response() || (header.rcode() == 0 && header.answers <= 32);
+    if !known_opcode || !plausible || !question_like || header.additionals > 64 || header.counts() == 0 {
+        return Probe::No;
+    }
+    if header.questions == 0 {
+        return Probe::Maybe;
+    }
+    match trim::skip_question(message, HEADER_LENGTH) {
+        Some((_, class)) if matches!(class & 0x7FFF, 1 | 255) => Probe::Yes,
+        Some((_, 3 | 4 | 254)) => Probe::Maybe,
+        _ => Probe::No,
+    }
+}
+
+/// Bytes before the first question.
+const HEADER_LENGTH: usize = 12;
+
+/// RFC 1035 §4.1.1.
+#[derive(Clone, Copy)]
+struct Header {
+    id: u16,
+    flags: u16,
+    questions: u16,
+    answers: u16,
+    authorities: u16,
+    additionals: u16,
+}
+
+impl Header {
+    fn parse(message: &[u8]) -> Result<Self, ParseError> {
+        let mut reader = Reader::new(message);
+        let id = reader.u16("dns id")?;
+        let flags = reader.u16("dns flags")?;
+        // The reserved bit must be zero (RFC 1035 §4.1.1); it is the cheapest sign of another protocol.
+        if flags & 0x0040 != 0 {
+            return Err(ParseError::Invalid { field: "dns flags", offset: 2, value: u64::from(flags) });
+        }
+        Ok(Self {
+            id,
+            flags,
+            questions: reader.u16("dns question count")?,
+            answers: reader.u16("dns answer count")?,
+            authorities: reader.u16("dns authority count")?,
+            additionals: reader.u16("dns additional count")?,
+        })
+    }
+
+    const fn is_response(&self) -> bool {
+        self.flags & 0x8000 != 0
+    }
+
+    fn opcode(&self) -> u8 {
+        let [high, _] = self.flags.to_be_bytes();
+        high >> 3 & 0x0F
+    }
+
+    fn rcode(&self) -> u8 {
+        let [_, low] = self.flags.to_be_bytes();
+        low & 0x0F
+    }
+
+    /// All records that the header announces.
+    fn counts(&self) -> u32 {
+        [self.questions, self.answers, self.authorities, self.additionals]
+            .iter()
+            .fold(0, |sum, count| u32::from(*count).saturating_add(sum))
+    }
+}
+
+fn flatten(header: &Header, packet: &Packet<'_>, partial: bool) -> Message {
+    Message {
+        id: header.id,
+        is_response: header.is_response(),
+        opcode: header.opcode(),
+        rcode: Rcode(header.rcode()),
+        truncated: header.flags & 0x0200 != 0,
+        questions: packet
+            .questions
+            .iter()
+            .map(|question| Question {
+                name: name::text(&question.qname),
+                qtype: RecordType(question.qtype.into()),
+            })
+            .collect(),
+        answers: packet.answers.iter().filter_map(answer).collect(),
+        partial,
+    }
+}
+
+fn answer(record: &simple_dns::ResourceRecord<'_>) -> Option<Answer> {
+    let ttl = record.ttl;
+    let name = || name::text(&record.name);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds tie no name to an address")]
+    match &record.rdata {
+        RData::A(a) => Some(Answer::Address { name: name(), address: Ipv4Addr::from(a.address).into(), ttl }),
+        RData::AAAA(a) => {
+            Some(Answer::Address { name: name(), address: Ipv6Addr::from(a.address).into(), ttl })
+        }
+        RData::CNAME(target) => Some(Answer::Alias { name: name(), target: name::text(&target.0), ttl }),
+        RData::PTR(target) => Some(Answer::Pointer { name: name(), target: name::text(&target.0), ttl }),
+        RData::SRV(srv) => {
+            Some(Answer::Location { name: name(), target: name::text(&srv.target), port: srv.port, ttl })
+        }
+        RData::HTTPS(https) => Some(service(name(), &https.0, ttl)),
+        RData::SVCB(svcb) => Some(service(name(), svcb, ttl)),
+        _ => None,
+    }
+}
+
+fn service(name: String, record: &SVCB<'_>, ttl: u32) -> Answer {
+    let (mut alpn, mut hints, mut port, mut ech) = (Vec::new(), Vec::new(), None, false);
+    for param in record.iter_params() {
+        match param {
+            SVCParam::Alpn(ids) => {
+                alpn.extend(ids.iter().take(MAX_SERVICE_ITEMS).map(|id| name::escaped(&id.to_string())));
+            }
+            SVCParam::Port(number) => port = Some(*number),
+            SVCParam::Ipv4Hint(list) => {
+                hints.extend(list.iter().take(MAX_SERVICE_ITEMS).map(|ip| IpAddr::from(Ipv4Addr::from(*ip))));
+            }
+            SVCParam::Ipv6Hint(list) => {
+                hints.extend(list.iter().take(MAX_SERVICE_ITEMS).map(|ip| IpAddr::from(Ipv6Addr::from(*ip))));
+            }
+            SVCParam::Ech(_) => ech = true,
+            SVCParam::Mandatory(_)
+            | SVCParam::NoDefaultAlpn
+            | SVCParam::InvalidKey
+            | SVCParam::Unknown(..) => {}
+        }
+    }
+    Answer::Service {
+        name,
+        target: name::text(&record.target),
+        priority: record.priority,
+        alpn,
+        port,
+        hints,
+        ech,
+        ttl,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Names as text that is safe to print and to compare.
+
+use simple_dns::Name;
+
+/// Lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`.
+pub(super) fn text(name: &Name<'_>) -> String {
+    let mut out = String::with_capacity(64);
+    for (position, label) in name.as_bytes().enumerate() {
+        if position > 0 {
+            out.push('.');
+        }
+        for byte in label {
+            push(&mut out, *byte, b'.');
+        }
+    }
+    out
+}
+
+/// Text of another kind (an ALPN name), in the same escapes but with its dots.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        push(&mut out, byte, b'\\');
+    }
+    out
+}
+
+/// `also` is one more byte that must be escaped beside the backslash and what is not printable ASCII.
+fn push(out: &mut String, byte: u8, also: u8) {
+    if byte.is_ascii_graphic() && byte != b'\\' && byte != also {
+        out.push(char::from(byte.to_ascii_lowercase()));
+    } else {
+        out.push('\\');
+        for divisor in [100, 10, 1] {
+            #[expect(
+                clippy::arithmetic_side_effects,
+                reason = "a digit is at most 9, the divisor is not zero"
+            )]
+            out.push(char::from(b'0' + byte / divisor % 10));
+        }
+    }
+}

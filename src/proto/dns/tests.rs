@@ -1,0 +1,247 @@
+//! Vectors are laid out by hand after RFC 1035 §4.1 and RFC 9460 appendix D; no capture is behind them.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn header(flags: u16, counts: [u16; 4]) -> Vec<u8> {
+    let mut bytes = vec![0xAB, 0xCD];
+    bytes.extend(flags.to_be_bytes());
+    bytes.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+    bytes
+}
+
+fn labels(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend(label.as_bytes());
+    }
+    bytes.push(0);
+    bytes
+}
+
+fn question(name: &[u8], qtype: u16) -> Vec<u8> {
+    [name, &qtype.to_be_bytes(), &[0, 1]].concat()
+}
+
+fn record(name: &[u8], rtype: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap();
+    [name, &rtype.to_be_bytes(), &[0, 1], &ttl.to_be_bytes(), &length.to_be_bytes(), data].concat()
+}
+
+/// `Example.COM` asked for; an alias by compression pointer, then both address kinds.
+fn reply() -> Vec<u8> {
+    [
+        header(0x8180, [1, 3, 0, 1]),
+        question(&labels("Example.COM"), 1),
+        record(&[0xC0, 12], 5, 300, &[3, b'w', b'w', b'w', 0xC0, 12]),
+        record(&[0xC0, 41], 1, 60, &[192, 0, 2, 1]),
+        record(&[0xC0, 41], 28, 61, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]),
+        vec![0, 0, 41, 4, 0xD0, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat()
+}
+
+#[test]
+fn reply_is_flattened_and_lower_cased() {
+    let message = parse(&reply()).unwrap();
+    assert_eq!((message.id, message.is_response, message.rcode), (0xABCD, true, Rcode::NO_ERROR));
+    assert_eq!(message.questions, [Question { name: "example.com".into(), qtype: RecordType::A }]);
+    assert_eq!(
+        message.answers,
+        [
+            Answer::Alias { name: "example.com".into(), target: "www.example.com".into(), ttl: 300 },
+            Answer::Address {
+                name: "www.example.com".into(),
+                address: "192.0.2.1".parse().unwrap(),
+                ttl: 60
+            },
+            Answer::Address {
+                name: "www.example.com".into(),
+                address: "2001:db8::5".parse().unwrap(),
+                ttl: 61
+            },
+        ]
+    );
+    assert!(!message.partial);
+    assert_eq!(probe(&reply()), Probe::Yes);
+}
+
+#[test]
+fn https_record_gives_alpn_hints_and_ech() {
+    let data = [
+        vec![0, 1, 0],
+        vec![0, 1, 0, 6, 2, b'h', b'3', 2, b'h', b'2'],
+        vec![0, 3, 0, 2, 0x20, 0xFB],
+        vec![0, 4, 0, 4, 192, 0, 2, 9],
+        vec![0, 5, 0, 4, 0, 2, 0xAA, 0xBB],
+        vec![0, 6, 0, 16, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+    ]
+    .concat();
+    let bytes =
+        [header(0x8180, [1, 1, 0, 0]), question(&labels("a.test"), 65), record(&[0xC0, 12], 65, 9, &data)]
+            .concat();
+    let message = parse(&bytes).unwrap();
+    assert_eq!(
+        message.answers,
+        [Answer::Service {
+            name: "a.test".into(),
+            target: String::new(),
+            priority: 1,
+            alpn: vec!["h3".into(), "h2".into()],
+            port: Some(8443),
+            hints: vec!["192.0.2.9".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+            ech: true,
+            ttl: 9,
+        }]
+    );
+}
+
+#[test]
+fn pointer_and_location_records_are_kept() {
+    let bytes = [
+        header(0x8180, [0, 2, 0, 0]),
+        record(&labels("1.2.0.192.in-addr.arpa"), 12, 5, &labels("host.test")),
+        record(
+            &labels("_sip._udp.test"),
+            33,
+            6,
+            &[&[0, 1, 0, 2, 0x13, 0xC4], &labels("sip.test")[..]].concat(),
+        ),
+    ]
+    .concat();
+    let message = parse(&bytes).unwrap();
+    assert!(matches!(&message.answers[0], Answer::Pointer { target, .. } if target == "host.test"));
+    assert!(
+        matches!(&message.answers[1], Answer::Location { port: 5060, target, .. } if target == "sip.test")
+    );
+}
+
+#[test]
+fn hostile_bytes_in_a_name_are_escaped() {
+    let name = [&[5, b'a', b'.', b'\\', 0x1B, 0xFF, 1, b'B'][..], &[0]].concat();
+    let bytes = [header(0x0100, [1, 0, 0, 0]), question(&name, 1)].concat();
+    assert_eq!(parse(&bytes).unwrap().questions[0].name, r"a\046\092\027\255.b");
+}
+
+#[test]
+fn what_is_whole_is_kept_of_a_cut_reply() {
+    let bytes = reply();
+    let message = parse(&bytes[..bytes.len() - 15]).unwrap();
+    assert_eq!((message.answers.len(), message.partial), (2, true));
+}
+
+#[test]
+fn an_odd_record_does_not_hide_those_before_it() {
+    let bytes = [
+        header(0x8180, [1, 2, 0, 0]),
+        question(&labels("a.test"), 1),
+        record(&[0xC0, 12], 1, 9, &[192, 0, 2, 1]),
+        record(&[0xC0, 12], 1, 9, &[192, 0, 2]),
+    ]
+    .concat();
+    let message = parse(&bytes).unwrap();
+    assert_eq!((message.answers.len(), message.partial), (1, true));
+}
+
+#[test]
+fn a_record_that_the_decoder_refuses_leaves_the_question() {
+    let bytes =
+        [header(0x8180, [1, 1, 0, 0]), question(&labels("a.test"), 33), record(&[0xC0, 12], 33, 9, &[0, 1])]
+            .concat();
+    let message = parse(&bytes).unwrap();
+    assert_eq!((message.questions.len(), message.answers.len(), message.partial), (1, 0, true));
+}
+
+#[test]
+fn counts_without_records_cost_nothing() {
+    let message = parse(&header(0x8180, [0, u16::MAX, u16::MAX, u16::MAX])).unwrap();
+    assert!(message.partial && message.answers.is_empty());
+    assert!(parse(&header(0x0100, [u16::MAX, 0, 0, 0])).unwrap_err().is_truncated());
+}
+
+#[test]
+fn pointer_loops_end_in_an_error() {
+    for target in [12_u8, 14, 11] {
+        let bytes = [header(0x0100, [1, 0, 0, 0]), vec![0xC0, target, 0, 1, 0, 1]].concat();
+        let _ = parse(&bytes);
+    }
+    let bytes = [header(0x0100, [1, 0, 0, 0]), question(&[1, b'a', 0xC0, 12], 1)].concat();
+    assert!(parse(&bytes).is_err());
+}
+
+#[test]
+fn long_chains_of_pointers_are_bounded_in_time() {
+    // One record holds 3500 pointers, each to the one before it; 60 owners start at the last of them.
+    let mut chain = vec![0_u8, 0];
+    let base = 12 + 11;
+    for hop in 0..3500_u16 {
+        chain.extend((0xC000 | (base + hop * 2)).to_be_bytes());
+    }
+    let last = 0xC000 | (base + 3500 * 2);
+    let mut bytes = header(0x8180, [0, 61, 0, 0]);
+    bytes.extend(record(&[0], 65280, 1, &chain));
+    for _ in 0..60 {
+        bytes.extend(record(&last.to_be_bytes(), 1, 1, &[192, 0, 2, 1]));
+    }
+    // All are followed; what counts is that 100 such messages take no time to speak of.
+    for _ in 0..100 {
+        assert_eq!(parse(&bytes).unwrap().answers.len(), 60);
+    }
+}
+
+#[test]
+fn tcp_messages_are_cut_by_their_length() {
+    let body = reply();
+    let length = u16::try_from(body.len()).unwrap();
+    let mut stream = [&length.to_be_bytes()[..], &body].concat();
+    assert_eq!(message_length(&stream), Some(body.len() + 2));
+    assert!(split_tcp(&stream[..stream.len() - 1]).unwrap_err().is_truncated());
+    stream.extend([9, 9]);
+    assert_eq!(split_tcp(&stream).unwrap(), (&body[..], &[9_u8, 9][..]));
+    assert!(!split_tcp(&[0, 3, 1, 2, 3]).unwrap_err().is_truncated());
+}
+
+#[test]
+fn every_prefix_is_an_error_or_partial() {
+    let bytes = reply();
+    for end in 0..bytes.len() - 11 {
+        match parse(&bytes[..end]) {
+            Ok(message) => assert!(message.partial),
+            Err(error) => assert!(error.is_truncated() || end > 12, "{end}: {error}"),
+        }
+        let _ = probe(&bytes[..end]);
+    }
+}
+
+#[test]
+fn stun_is_not_taken_for_dns() {
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[7; 12]].concat();
+    assert_eq!(probe(&stun), Probe::No);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = (parse(&bytes), probe(&bytes), split_tcp(&bytes));
+    }
+
+    #[test]
+    fn never_panics_near_a_real_message(
+        changes in prop::collection::vec((0..96_usize, any::<u8>()), 1..6),
+        rtype in prop::sample::select(vec![5_u16, 6, 15, 16, 33, 35, 41, 47, 64, 65, 257]),
+        data in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let mut bytes = reply();
+        bytes[7] = 4;
+        bytes.truncate(bytes.len() - 11);
+        bytes.extend(record(&[0xC0, 12], rtype, 1, &data));
+        for (at, value) in changes {
+            if let Some(byte) = bytes.get_mut(at) { *byte = value; }
+        }
+        let _ = (parse(&bytes), probe(&bytes));
+    }
+}
