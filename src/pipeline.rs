@@ -1,1 +1,211 @@
-//! The one place where the stages meet.
+//! The one place where the stages meet: packets are decoded and dealt to partitions of the flow table, ended flows
+//! are judged together, put into sessions, and their keys considered.
+//!
+//! Packets are dealt by a fixed symmetric hash of the innermost five-tuple to a fixed number of partitions, each with
+//! its own table, caps and packet time. Threads share out partitions, never flows, so that the same input gives the
+//! same output with any number of threads.
+
+mod engine;
+mod partition;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::capture::{self, CaptureError, Filter, LinkType, compile_bpf};
+use crate::classify::{self, Names, Rules};
+use crate::decode::{self, Decoder, Outcome};
+use crate::flow::{FiveTuple, Packet, TableStats};
+use crate::keys::{self, Keys};
+use crate::observe::pattern::PatternSet;
+use crate::observe::{PacketRef, Summary};
+use crate::session::{self, Judged, Session};
+use crate::time::Timestamp;
+
+use engine::Engine;
+
+/// Longest packet that a filter expression is compiled for, in bytes.
+const FILTER_SNAPLEN: u32 = 262_144;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Worker threads; 1 runs everything in the caller's.
+    pub threads: usize,
+    /// Filter in libpcap's language, applied before decoding.
+    pub filter: Option<String>,
+    /// Most flows held at once.
+    pub max_flows: usize,
+    /// The decoder's switches.
+    pub decode: decode::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { threads: 1, filter: None, max_flows: 1 << 20, decode: decode::Config::default() }
+    }
+}
+
+/// What became of the packets. `seen = analysed + filtered`; what an interface lost is added by the reader of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets given.
+    pub seen: u64,
+    /// Packets decoded or found undecodable.
+    pub analysed: u64,
+    /// Packets that the filter left out.
+    pub filtered: u64,
+    /// Captured bytes of all packets given.
+    pub bytes_captured: u64,
+    /// Latest packet time.
+    pub latest: Option<Timestamp>,
+}
+
+/// Packets in, ended flows out.
+#[derive(Debug)]
+pub struct Pipeline {
+    decoder: Decoder,
+    engine: Engine,
+    filter: Option<String>,
+    filters: BTreeMap<u16, Filter>,
+    counts: Counts,
+}
+
+/// What is left when the packets are over.
+#[derive(Debug)]
+pub struct Flows {
+    /// Ended flows, in the order in which they began.
+    pub flows: Vec<Summary>,
+    /// What became of the packets.
+    pub counts: Counts,
+    /// What the decoder met.
+    pub decode: decode::Counters,
+    /// What the flow tables did.
+    pub table: TableStats,
+}
+
+impl Pipeline {
+    /// A pipeline without packets.
+    pub fn new(config: &Config, rules: &Rules) -> Self {
+        let patterns = Arc::new(PatternSet::new(rules.wire_patterns()));
+        Self {
+            decoder: Decoder::new(config.decode),
+            engine: Engine::new(config.threads, config.max_flows, patterns),
+            filter: config.filter.clone(),
+            filters: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes one packet: frame `frame` (from 1) of file `file` (from 0).
+    ///
+    /// # Errors
+    /// When the filter does not compile for the packet's link type.
+    pub fn packet(
+        &mut self,
+        file: u32,
+        frame: u64,
+        packet: &capture::Packet<'_>,
+    ) -> Result<(), CaptureError> {
+        let counts = &mut self.counts;
+        counts.seen = counts.seen.wrapping_add(1);
+        let captured = u64::try_from(packet.data.len()).unwrap_or(u64::MAX);
+        counts.bytes_captured = counts.bytes_captured.wrapping_add(captured);
+        counts.latest = counts.latest.max(Some(packet.timestamp));
+        let number = counts.seen;
+        if let Some(expression) = &self.filter
+            && !passes(&mut self.filters, expression, packet)?
+        {
+            self.counts.filtered = self.counts.filtered.wrapping_add(1);
+            return Ok(());
+        }
+        self.counts.analysed = self.counts.analysed.wrapping_add(1);
+        let outcome =
+            self.decoder.decode(packet.link_type.0, packet.timestamp, packet.data, packet.original_len);
+        if let Outcome::Packet(decoded) = outcome {
+            let protocol = decoded.transport.protocol();
+            let tuple = FiveTuple { source: decoded.source, destination: decoded.destination, protocol };
+            let timestamp = packet.timestamp;
+            let counted = Packet { tuple, timestamp, number, wire_len: decoded.wire_len };
+            self.engine.packet(&counted, PacketRef::new(file, frame), &decoded);
+        }
+        Ok(())
+    }
+
+    /// Checks that the filter compiles, before a packet is read.
+    ///
+    /// # Errors
+    /// What libpcap's compiler says.
+    pub fn check_filter(&mut self) -> Result<(), CaptureError> {
+        if let Some(expression) = &self.filter {
+            let link_type = LinkType::ETHERNET;
+            self.filters.insert(link_type.0, compile_bpf(expression, link_type, FILTER_SNAPLEN)?);
+        }
+        Ok(())
+    }
+
+    /// What became of the packets so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes the flows that have ended so far; flows that are alive stay. Only for a single thread.
+    pub fn take_ended(&mut self) -> Vec<Summary> {
+        self.engine.take_ended()
+    }
+
+    /// Addresses of the flows that are alive, each flow's originator and responder. Only for a single thread.
+    pub fn for_each_alive(&self, look: impl FnMut(&FiveTuple)) {
+        self.engine.for_each_alive(look);
+    }
+
+    /// Ends all flows.
+    pub fn finish(self) -> Flows {
+        let (mut flows, table) = self.engine.finish();
+        flows.sort_by_key(|flow| flow.id);
+        Flows { flows, counts: self.counts, decode: self.decoder.counters().clone(), table }
+    }
+}
+
+fn passes(
+    filters: &mut BTreeMap<u16, Filter>,
+    expression: &str,
+    packet: &capture::Packet<'_>,
+) -> Result<bool, CaptureError> {
+    if !filters.contains_key(&packet.link_type.0) {
+        filters.insert(packet.link_type.0, compile_bpf(expression, packet.link_type, FILTER_SNAPLEN)?);
+    }
+    let filter = filters.get(&packet.link_type.0);
+    Ok(filter.is_none_or(|filter| filter.matches(packet.data, packet.original_len)))
+}
+
+/// Flows judged and put into sessions.
+#[derive(Debug)]
+pub struct Analysis {
+    /// All flows, in the order in which they began.
+    pub flows: Vec<Judged>,
+    /// Sessions with their keys, in the order in which they began.
+    pub sessions: Vec<(Session, Keys)>,
+}
+
+/// Judges flows, given in the order in which they began, and puts them into sessions.
+pub fn analyse(rules: &Rules, names: &mut Names, flows: Vec<Summary>) -> Analysis {
+    flows.iter().for_each(|flow| names.learn(flow));
+    let verdicts = classify::judge(rules, names, &flows);
+    let flows: Vec<Judged> = flows
+        .into_iter()
+        .zip(verdicts)
+        .map(|(flow, verdict)| {
+            let sides = session::sides(&flow, &verdict);
+            Judged { flow, verdict, sides }
+        })
+        .collect();
+    let sessions = session::assemble(rules, names, &flows);
+    let sessions = sessions
+        .into_iter()
+        .map(|session| {
+            let keys = keys::keys(rules, &flows, &session);
+            (session, keys)
+        })
+        .collect();
+    Analysis { flows, sessions }
+}

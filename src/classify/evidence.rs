@@ -258,7 +258,11 @@ impl<'a> Collector<'a> {
                 continue;
             }
             for net in self.rules.nets(end.ip()) {
-                let ported = self.ported(net.provider, end.port(), if own == 0 { ends[1].port() } else { ends[0].port() });
+                let ported = self.ported(
+                    net.provider,
+                    end.port(),
+                    if own == 0 { ends[1].port() } else { ends[0].port() },
+                );
                 let worth = match (net.dedicated, ported) {
                     (true, true) => &PREFIX_AND_PORT,
                     (true, false) => &PREFIX,

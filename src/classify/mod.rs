@@ -17,8 +17,8 @@ pub use rules::Rules;
 pub use ties::Names;
 pub use verdict::{Evidence, Role, Verdict};
 
-use crate::observe::facts::{Facts, Protocol};
 use crate::observe::Summary;
+use crate::observe::facts::{Facts, Protocol};
 
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
@@ -125,5 +125,7 @@ fn is_peer_to_peer(flow: &Summary, facts: &Facts) -> bool {
     }
     let (source, destination) = (flow.tuple.source, flow.tuple.destination);
     let private = |address: std::net::SocketAddr| !evidence::could_be_server(address.ip());
-    facts.stun.as_ref().is_some_and(|stun| stun.ice && !stun.relays) && private(source) && private(destination)
+    facts.stun.as_ref().is_some_and(|stun| stun.ice && !stun.relays)
+        && private(source)
+        && private(destination)
 }

@@ -165,6 +165,8 @@ pub struct Net {
     pub role: String,
     /// `dedicated` when the provider alone uses it; everything else names an operator at most.
     pub exclusivity: String,
+    /// What the source says of that, where it says more.
+    pub exclusivity_note: Option<String>,
     /// How sure.
     pub confidence: Grade,
     /// Where it was read.
@@ -224,6 +226,8 @@ pub struct Wire {
     pub le16_len_at: Option<usize>,
     /// Offset of a big-endian 16-bit length.
     pub be16_len_at: Option<usize>,
+    /// Bits of that length that count; all when left out.
+    pub len_mask: Option<u16>,
     /// What is added to that length to get the payload's.
     #[serde(default)]
     pub len_adjust: i64,
@@ -261,8 +265,10 @@ pub struct StunMarks {
     /// REALM values.
     #[serde(default)]
     pub realms: Vec<String>,
-    /// Shape of USERNAME, a regular expression.
-    pub username_shape: Option<Spanned<String>>,
+    /// Shape of USERNAME in ICE checks, a regular expression.
+    pub ice_username: Option<Spanned<String>>,
+    /// Shape of USERNAME in TURN requests, a regular expression.
+    pub turn_username: Option<Spanned<String>>,
     /// Remarks.
     #[serde(default)]
     pub note: String,
@@ -278,7 +284,7 @@ pub struct StunMarks {
 pub struct RtpMarks {
     /// Payload types with their meaning.
     #[serde(default)]
-    pub payload_types: Vec<String>,
+    pub payload_types: Vec<PayloadTypeMark>,
     /// Extension profiles.
     #[serde(default)]
     pub extension_profiles: Vec<u16>,
@@ -292,6 +298,16 @@ pub struct RtpMarks {
     pub confidence: Grade,
     /// Where it was read.
     pub sources: Spanned<Vec<String>>,
+}
+
+/// A payload type as the provider uses it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PayloadTypeMark {
+    /// RTP payload type.
+    pub pt: u8,
+    /// What it carries.
+    pub meaning: Option<String>,
 }
 
 /// DTLS marks.
@@ -322,6 +338,10 @@ pub struct DtlsMarks {
 pub struct Sources {
     /// Version of this schema; 1.
     pub schema_version: u32,
+    /// When the facts were gathered.
+    pub retrieved: Option<String>,
+    /// How to read the list.
+    pub note: Option<String>,
     /// By key.
     pub source: std::collections::BTreeMap<String, Source>,
 }

@@ -165,28 +165,24 @@ impl Rules {
         self.wire_patterns.clone()
     }
 
-    /// The rules for a host name (lower case, no trailing dot): of each provider the most specific.
+    /// The most specific rules for a host name (lower case, no trailing dot).
     pub(super) fn host(&self, name: &str) -> Vec<HostRule> {
-        let mut found: Vec<HostRule> = Vec::new();
-        let mut add = |rule: &HostRule| match found.iter_mut().find(|held| held.provider == rule.provider) {
-            Some(held) if held.specificity < rule.specificity => *held = *rule,
-            Some(_) => {}
-            None => found.push(*rule),
-        };
-        self.exact.get(name).into_iter().flatten().for_each(&mut add);
+        let mut found: Vec<HostRule> = self.exact.get(name).into_iter().flatten().copied().collect();
         let mut rest = Some(name);
         while let Some(suffix) = rest {
-            self.suffix.get(suffix).into_iter().flatten().for_each(&mut add);
+            found.extend(self.suffix.get(suffix).into_iter().flatten());
             rest = suffix.split_once('.').map(|(_, parent)| parent);
         }
-        if !found.is_empty() || self.patterns.len() < 64 {
-            let matching = self.patterns.iter().filter(|(regex, _)| regex.is_match(name));
-            let rules: Vec<HostRule> = matching.map(|(_, rule)| *rule).collect();
-            rules.iter().for_each(&mut add);
-        }
+        let matching = self.patterns.iter().filter(|(regex, _)| regex.is_match(name));
+        found.extend(matching.map(|(_, rule)| *rule));
         let best = found.iter().map(|rule| rule.specificity).max().unwrap_or(0);
         found.retain(|rule| rule.specificity == best);
         found
+    }
+
+    /// What a host of this name does, by the provider's file.
+    pub fn host_role(&self, name: &str) -> Option<HostRole> {
+        self.host(name).first().map(|rule| rule.role)
     }
 
     /// True when some host rule knows the name.
@@ -223,7 +219,11 @@ impl Compiler<'_> {
         ProviderError::Schema { file: self.file.to_owned(), line: line_of(self.text, span), reason }
     }
 
-    fn standing(&self, grade: Grade, sources: &toml::Spanned<Vec<String>>) -> Result<Standing, ProviderError> {
+    fn standing(
+        &self,
+        grade: Grade,
+        sources: &toml::Spanned<Vec<String>>,
+    ) -> Result<Standing, ProviderError> {
         for source in sources.get_ref() {
             if !self.rules.sources.source.contains_key(source) {
                 let reason = format!("sources: `{source}` is not in sources.toml");
@@ -267,7 +267,8 @@ impl Compiler<'_> {
             }
         }
         if let Some(dtls) = &provider.dtls {
-            let mark = Mark { provider: self.number, standing: self.standing(dtls.confidence, &dtls.sources)? };
+            let mark =
+                Mark { provider: self.number, standing: self.standing(dtls.confidence, &dtls.sources)? };
             let names = dtls.server_cert_names.iter().map(|name| (name.to_lowercase(), mark));
             self.rules.server_certificates.extend(names);
             self.rules.dtls_alpn.extend(dtls.alpn.iter().map(|alpn| (alpn.clone(), mark)));
@@ -338,10 +339,13 @@ impl Compiler<'_> {
         }
         self.rules.realms.extend(stun.realms.iter().map(|realm| (realm.to_lowercase(), mark)));
         self.rules.software.extend(stun.software.iter().map(|software| (software.clone(), mark)));
-        if let Some(shape) = &stun.username_shape
-            && let Ok(regex) = Regex::new(shape.get_ref())
+        for (shape, field) in
+            [(&stun.ice_username, "stun.ice_username"), (&stun.turn_username, "stun.turn_username")]
         {
-            self.rules.usernames.push((regex, mark));
+            if let Some(shape) = shape {
+                let regex = self.regex(shape, field)?;
+                self.rules.usernames.push((regex, mark));
+            }
         }
         Ok(())
     }

@@ -113,8 +113,12 @@ impl Ties {
             self.announced.entry(address).or_insert((Lender { packet, ..lender }, what));
         };
         if let Some(stun) = &facts.stun {
-            stun.mapped.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_mapped_address"));
-            stun.relayed.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_relayed_address"));
+            stun.mapped
+                .iter()
+                .for_each(|(address, packet)| announce(*address, *packet, "tie_mapped_address"));
+            stun.relayed
+                .iter()
+                .for_each(|(address, packet)| announce(*address, *packet, "tie_relayed_address"));
             stun.peers.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_peer_address"));
             for (username, packet) in &stun.usernames {
                 if let Some(pair) = ufrag_pair(username) {
@@ -123,7 +127,9 @@ impl Ties {
             }
         }
         if let Some(sip) = &facts.sip {
-            sip.media.iter().for_each(|(address, _, _, packet)| announce(*address, *packet, "tie_sdp_address"));
+            sip.media
+                .iter()
+                .for_each(|(address, _, _, packet)| announce(*address, *packet, "tie_sdp_address"));
         }
         if let Some(media) = &facts.media {
             for stream in &media.streams {

@@ -34,9 +34,10 @@ pub(super) fn compile(row: &Wire, number: u16) -> Result<Pattern, String> {
         fixed.extend(bytes_at(bytes)?);
     }
     let contains = row.contains.as_deref().map(hex).transpose()?;
+    let mask = row.len_mask.unwrap_or(u16::MAX);
     let length_field = match (row.le16_len_at, row.be16_len_at) {
-        (Some(at), None) => Some(LengthField { at, little_endian: true, adjust: row.len_adjust }),
-        (None, Some(at)) => Some(LengthField { at, little_endian: false, adjust: row.len_adjust }),
+        (Some(at), None) => Some(LengthField { at, little_endian: true, mask, adjust: row.len_adjust }),
+        (None, Some(at)) => Some(LengthField { at, little_endian: false, mask, adjust: row.len_adjust }),
         (None, None) => None,
         (Some(_), Some(_)) => return Err("le16_len_at and be16_len_at exclude each other".to_owned()),
     };

@@ -98,11 +98,13 @@ pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
 }
 
 fn method(provider: Option<&Provider>, flows: &[Judged], session: &Session) -> (Method, String) {
-    let facts =
-        || session.flows.iter().filter_map(|index| flows.get(*index)?.flow.facts.as_deref());
+    let facts = || session.flows.iter().filter_map(|index| flows.get(*index)?.flow.facts.as_deref());
     let dtls = facts().filter_map(|facts| facts.dtls.as_ref()).find(|dtls| !dtls.srtp_offered.is_empty());
     if let Some(dtls) = dtls {
-        return (Method::DtlsSrtp, format!("DTLS ClientHello with use_srtp in packet {}", dtls.packet.frame()));
+        return (
+            Method::DtlsSrtp,
+            format!("DTLS ClientHello with use_srtp in packet {}", dtls.packet.frame()),
+        );
     }
     if let Some(packet) = facts().filter_map(|facts| facts.sip.as_ref()).find_map(|sip| sip.sdes) {
         return (Method::Sdes, format!("SDP with a=crypto in packet {}", packet.frame()));
@@ -120,7 +122,7 @@ fn method(provider: Option<&Provider>, flows: &[Judged], session: &Session) -> (
             (Method::Sdes, format!("no DTLS on the media path of a call seen from its start; {}", words()))
         }
         Some(Keying::DtlsSrtp) => (Method::NotDeterminable, "no DTLS handshake was captured".to_owned()),
-        Some(Keying::Zrtp | Keying::None) | None => {
+        Some(Keying::Zrtp | Keying::None | Keying::E2eeOptional) | None => {
             (Method::NotDeterminable, "neither a handshake nor keys in signalling were seen".to_owned())
         }
     }
@@ -130,12 +132,12 @@ fn judge(index: usize, server: &Server, method: Method, session: &Session) -> Ho
     let (could_hold, confidence, why) = match method {
         Method::DtlsSrtp => dtls_peer(server),
         Method::KeyService | Method::Sdes => signalling(server, method, session),
-        Method::EndToEnd => {
-            (CouldHold::No, 0.6, "the provider's documents say that only the endpoints have the key".to_owned())
-        }
-        Method::NotDeterminable => {
-            (CouldHold::Unknown, 0.0, "how the keys arose was not seen".to_owned())
-        }
+        Method::EndToEnd => (
+            CouldHold::No,
+            0.6,
+            "the provider's documents say that only the endpoints have the key".to_owned(),
+        ),
+        Method::NotDeterminable => (CouldHold::Unknown, 0.0, "how the keys arose was not seen".to_owned()),
     };
     let before_media = session.media_start.filter(|media| server.first_contact < *media);
     let mut packets = vec![server.handshake.unwrap_or(server.first_packet)];
@@ -167,10 +169,18 @@ fn dtls_peer(server: &Server) -> (CouldHold, f32, String) {
 
 fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold, f32, String) {
     let before = session.media_start.is_none_or(|media| server.first_contact <= media);
-    let words = if method == Method::Sdes { "media keys travel in signalling" } else { "a key service hands out keys" };
+    let words = if method == Method::Sdes {
+        "media keys travel in signalling"
+    } else {
+        "a key service hands out keys"
+    };
     let roles = &server.roles;
     if server.tls && !before {
-        return (CouldHold::Unknown, 0.3, format!("{words}, and TLS ended here, but only after media had begun"));
+        return (
+            CouldHold::Unknown,
+            0.3,
+            format!("{words}, and TLS ended here, but only after media had begun"),
+        );
     }
     if server.tls && server.key_service {
         return (
@@ -183,13 +193,21 @@ fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold,
         return (CouldHold::Yes, 0.75, format!("{words}, and TLS to this media server began before media"));
     }
     if server.tls && roles.contains(&Role::Signalling) {
-        return (CouldHold::Yes, 0.5, format!("{words}, and TLS signalling that could carry them ended here before media"));
+        return (
+            CouldHold::Yes,
+            0.5,
+            format!("{words}, and TLS signalling that could carry them ended here before media"),
+        );
     }
     if server.tls {
         return (CouldHold::Unknown, 0.2, "TLS ended here, but hosts of this name serve the web".to_owned());
     }
     if roles.contains(&Role::Media) {
-        return (CouldHold::Unknown, 0.4, "it carried the media; whether it was given the key is not visible".to_owned());
+        return (
+            CouldHold::Unknown,
+            0.4,
+            "it carried the media; whether it was given the key is not visible".to_owned(),
+        );
     }
     if roles.contains(&Role::Relay) {
         return (CouldHold::No, 0.7, "a TURN relay forwards and has no key".to_owned());

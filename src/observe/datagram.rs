@@ -164,8 +164,7 @@ impl Datagrams {
         if self.quic.is_none() && (quic::probe(payload) == Probe::No || meta.wrapping != Wrapping::None) {
             return false;
         }
-        let (work, packet) =
-            self.quic.get_or_insert_with(|| (Box::new(QuicWork::new()), meta.packet));
+        let (work, packet) = self.quic.get_or_insert_with(|| (Box::new(QuicWork::new()), meta.packet));
         if !work.datagram(facts, meta, payload) {
             work.finish(facts, *packet);
             self.quic = None;

@@ -144,8 +144,7 @@ impl QuicWork {
             let known = facts.tls.get_or_insert_with(Box::default);
             let mut fault = None;
             let result = assembler.feed(fresh, |message| {
-                let told =
-                    handshake::message(side, known, &message, &offered, Transport::Quic, meta.packet);
+                let told = handshake::message(side, known, &message, &offered, Transport::Quic, meta.packet);
                 fault = told.err().or(fault);
             });
             if side.is_client {
@@ -190,7 +189,8 @@ impl QuicWork {
         if let Some(hello) = connection.google_hello() {
             let known = facts.tls.get_or_insert_with(Box::default);
             if known.sni.is_none() {
-                known.sni = hello.server_name.as_deref().filter(|name| !name.is_empty()).map(handshake::host_name);
+                known.sni =
+                    hello.server_name.as_deref().filter(|name| !name.is_empty()).map(handshake::host_name);
                 known.client_hello = known.client_hello.or(Some(packet));
             }
         }

@@ -44,7 +44,8 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 fn escape(out: &mut String, byte: u8) {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     out.push_str("\\x");
     for nibble in [byte >> 4, byte & 15] {
         out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('?'));
@@ -61,7 +62,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Writes down a ClientHello. The first one of a flow is kept; a second (after HelloRetryRequest) is counted.
-pub(super) fn client_hello(tls: &mut Tls, hello: &tls::ClientHello<'_>, transport: Transport, packet: PacketRef) {
+pub(super) fn client_hello(
+    tls: &mut Tls,
+    hello: &tls::ClientHello<'_>,
+    transport: Transport,
+    packet: PacketRef,
+) {
     tls.client_hellos = tls.client_hellos.saturating_add(1);
     if tls.client_hello.is_some() {
         return;
@@ -79,7 +85,12 @@ pub(super) fn client_hello(tls: &mut Tls, hello: &tls::ClientHello<'_>, transpor
 }
 
 /// Writes down a ServerHello; `session_id` is the one that the client offered.
-pub(super) fn server_hello(tls: &mut Tls, hello: &tls::ServerHello<'_>, session_id: &[u8], packet: PacketRef) {
+pub(super) fn server_hello(
+    tls: &mut Tls,
+    hello: &tls::ServerHello<'_>,
+    session_id: &[u8],
+    packet: PacketRef,
+) {
     tls.version = Some(hello.version().0);
     tls.version_chosen = true;
     tls.cipher_suite = Some(hello.cipher_suite().0);

@@ -5,9 +5,9 @@ use super::datagram::Meta;
 use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, Wrapping, tally};
 use crate::bytes::Probe;
 use crate::flow::Direction;
+use crate::proto::rtcp;
 use crate::proto::rtp::stats::Stream;
 use crate::proto::rtp::{self, Peek};
-use crate::proto::rtcp;
 use crate::time::Timestamp;
 
 /// Streams of one flow that are followed; a conference of many senders has some dozens.
@@ -134,7 +134,7 @@ impl MediaTable {
             return None;
         }
         let header = rtp::Header::parse(payload).ok();
-        let clock = rtp::payload_type::static_type(peek.payload_type).map(|known| known.clock_hz);
+        let clock = rtp::static_type(peek.payload_type).map(|known| known.clock_hz);
         self.tracks.push(Track {
             ssrc: peek.ssrc,
             direction: meta.direction,
@@ -166,18 +166,28 @@ impl MediaTable {
             Probe::Maybe | Probe::Yes => {}
         }
         self.rtcp_first.get_or_insert(meta.packet);
-        for packet in rtcp::Packets::new(payload) {
-            let Ok(packet) = packet else { break };
+        let Ok(compound) = rtcp::Compound::parse(payload) else { return false };
+        // In SRTCP what follows the first header is ciphertext.
+        let readable = if compound.looks_encrypted() { 1 } else { usize::MAX };
+        for packet in compound.take(readable) {
             tally(&mut self.rtcp, packet.packet_type.0);
             self.rtcp_packets = self.rtcp_packets.saturating_add(1);
-            for cname in packet.cnames() {
-                let cname = super::handshake::text(cname);
-                if !cname.is_empty() && self.cnames.len() < LIST_CAP && !self.cnames.contains(&cname) {
-                    self.cnames.push(cname);
-                }
+            if readable > 1
+                && let Ok(rtcp::Body::Sdes(sdes)) = packet.body()
+            {
+                self.names(&sdes);
             }
         }
         true
+    }
+
+    fn names(&mut self, sdes: &rtcp::Sdes<'_>) {
+        for item in sdes.items().filter(|item| item.kind == rtcp::SdesKind::CNAME) {
+            let cname = super::handshake::text(item.value);
+            if !cname.is_empty() && self.cnames.len() < LIST_CAP && !self.cnames.contains(&cname) {
+                self.cnames.push(cname);
+            }
+        }
     }
 
     /// Writes down the accepted streams.
@@ -209,10 +219,11 @@ impl Track {
             self.run = if (1..=MAX_JUMP).contains(&jump) { self.run.saturating_add(1) } else { 1 };
         }
         self.last_sequence = peek.sequence;
-        match self.payload_types.iter_mut().find(|(known, _)| *known == peek.payload_type) {
-            Some((_, count)) => *count = count.saturating_add(1),
-            None if self.payload_types.len() < LIST_CAP => self.payload_types.push((peek.payload_type, 1)),
-            None => {}
+        if let Some((_, count)) = self.payload_types.iter_mut().find(|(known, _)| *known == peek.payload_type)
+        {
+            *count = count.saturating_add(1);
+        } else if self.payload_types.len() < LIST_CAP {
+            self.payload_types.push((peek.payload_type, 1));
         }
     }
 

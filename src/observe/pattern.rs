@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use crate::flow::Direction;
 
 /// Packets with payload of one flow that are held against the patterns, each way.
-pub const PACKETS_TESTED: u32 = 16;
+pub const PACKETS_TESTED: u32 = 32;
 
 /// One pattern. A payload matches when every condition given holds.
 #[derive(Debug, Clone)]
@@ -30,13 +30,15 @@ pub struct Pattern {
     pub rule: u16,
 }
 
-/// A 16-bit integer that plus `adjust` is the payload's length.
+/// A 16-bit integer that, masked and plus `adjust`, is the payload's length.
 #[derive(Debug, Clone, Copy)]
 pub struct LengthField {
     /// Offset of the integer, in bytes.
     pub at: usize,
     /// True for least significant byte first.
     pub little_endian: bool,
+    /// Bits of the integer that count.
+    pub mask: u16,
     /// Added to the integer.
     pub adjust: i64,
 }
@@ -46,9 +48,8 @@ impl LengthField {
         let Some(bytes) = payload.get(self.at..).and_then(|tail| tail.first_chunk::<2>()) else {
             return false;
         };
-        let value =
-            if self.little_endian { u16::from_le_bytes(*bytes) } else { u16::from_be_bytes(*bytes) };
-        i64::from(value).checked_add(self.adjust) == i64::try_from(payload.len()).ok()
+        let value = if self.little_endian { u16::from_le_bytes(*bytes) } else { u16::from_be_bytes(*bytes) };
+        i64::from(value & self.mask).checked_add(self.adjust) == i64::try_from(payload.len()).ok()
     }
 }
 
@@ -66,9 +67,10 @@ pub struct Context {
 impl Pattern {
     /// True when the packet bears this mark.
     pub fn matches(&self, context: &Context, payload: &[u8]) -> bool {
-        self.fixed.iter().all(|(offset, value, mask)| {
-            payload.get(*offset).is_some_and(|byte| byte & mask == *value)
-        }) && self.length.contains(&payload.len())
+        self.fixed
+            .iter()
+            .all(|(offset, value, mask)| payload.get(*offset).is_some_and(|byte| byte & mask == *value))
+            && self.length.contains(&payload.len())
             && self.protocol.is_none_or(|protocol| protocol == context.protocol)
             && self.direction.is_none_or(|direction| direction == context.direction)
             && (self.ports.is_empty()
@@ -164,17 +166,12 @@ mod tests {
 
     #[test]
     fn length_field_and_repeated_bytes() {
-        let field = LengthField { at: 0, little_endian: true, adjust: 2 };
-        let framed =
-            Pattern { fixed: Vec::new(), length: 0..=99, length_field: Some(field), ..pattern() };
+        let field = LengthField { at: 0, little_endian: true, mask: u16::MAX, adjust: 2 };
+        let framed = Pattern { fixed: Vec::new(), length: 0..=99, length_field: Some(field), ..pattern() };
         assert_eq!(hits(framed.clone(), &UDP, &[3, 0, 1, 2, 3]), [7]);
         assert!(hits(framed, &UDP, &[4, 0, 1, 2, 3]).is_empty());
-        let run = Pattern {
-            fixed: Vec::new(),
-            length: 0..=99,
-            contains: Some((vec![0xff; 3], 1)),
-            ..pattern()
-        };
+        let run =
+            Pattern { fixed: Vec::new(), length: 0..=99, contains: Some((vec![0xff; 3], 1)), ..pattern() };
         assert_eq!(hits(run.clone(), &UDP, &[1, 0xff, 0xff, 0xff, 0]), [7]);
         assert!(hits(run, &UDP, &[1, 0xff, 0xff, 0, 0xff]).is_empty());
     }

@@ -100,7 +100,8 @@ fn datagram(
     let ports = [tuple.source.port(), tuple.destination.port()];
     // A flow whose first packet comes from a service's port was begun by the other side.
     if matches!(flow.state.work, Work::Fresh) {
-        let from_service = ports.first().is_some_and(|port| *port < 1024) && ports.get(1).is_some_and(|port| *port >= 1024);
+        let from_service =
+            ports.first().is_some_and(|port| *port < 1024) && ports.get(1).is_some_and(|port| *port >= 1024);
         if from_service {
             flow.swap_originator();
             return datagram_of(flow, direction.flipped(), patterns, seen, payload, [ports[1], ports[0]]);
@@ -124,13 +125,8 @@ fn datagram_of(
     }
     let Work::Datagrams(work) = &mut state.work else { return };
     let facts = state.facts.get_or_insert_with(Box::default);
-    let meta = Meta {
-        direction,
-        ports,
-        packet: seen.packet,
-        timestamp: seen.timestamp,
-        wrapping: Wrapping::None,
-    };
+    let meta =
+        Meta { direction, ports, packet: seen.packet, timestamp: seen.timestamp, wrapping: Wrapping::None };
     work.payload(facts, &meta, payload);
     if work.is_bored() && !work.is_call() {
         let Work::Datagrams(work) = std::mem::replace(&mut state.work, Work::Done) else { return };

@@ -1,16 +1,16 @@
 //! TCP: the beginning of each direction is reassembled and read until it has said what it is.
 
 use super::PacketRef;
-use super::facts::{Facts, Protocol, Tls, Wrapping};
 use super::datagram::{Datagrams, Meta};
+use super::facts::{Facts, Protocol, Tls, Wrapping};
 use super::handshake;
+use crate::bytes::Probe;
 use crate::fingerprint::Transport;
 use crate::flow::Direction;
 use crate::flow::reassembly::{Chunk, Limits, Stream};
-use crate::proto::tls::{self, ContentType};
 use crate::proto::stun::tcp::{self as framing, Detection, Frame, Framing};
+use crate::proto::tls::{self, ContentType};
 use crate::proto::{dns, sip};
-use crate::bytes::Probe;
 use crate::time::Timestamp;
 
 /// Bytes of one direction that are buffered at most while a message is incomplete.
@@ -165,12 +165,7 @@ fn read(
 }
 
 /// Cuts messages out of the stream and reads each as a datagram.
-fn read_framed(
-    own: &mut Half,
-    inner: &mut Option<Box<Datagrams>>,
-    facts: &mut Facts,
-    segment: &Segment<'_>,
-) {
+fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut Facts, segment: &Segment<'_>) {
     let Kind::Framed(framing) = own.kind else { return };
     let inner = inner.get_or_insert_with(|| Box::new(Datagrams::new()));
     let meta = Meta {
@@ -213,7 +208,9 @@ fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<
         own.kind = Kind::Dns;
         return;
     }
-    if tls::probe(bytes) == Probe::Yes || (matches!(other.kind, Kind::Tls(_)) && tls::probe(bytes) != Probe::No) {
+    if tls::probe(bytes) == Probe::Yes
+        || (matches!(other.kind, Kind::Tls(_)) && tls::probe(bytes) != Probe::No)
+    {
         own.kind = Kind::Tls(tls::HandshakeAssembler::new());
         return;
     }
@@ -244,9 +241,8 @@ fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<
 }
 
 fn is_http(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] = [
-        b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"HTTP/1.",
-    ];
+    const METHODS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"HTTP/1."];
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
@@ -267,8 +263,14 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
             ContentType::HANDSHAKE => {
                 let known = facts.tls.get_or_insert_with(Box::default);
                 let fed = assembler.feed(record.fragment, |message| {
-                    let told =
-                        handshake::message(&mut own.tls, known, &message, &other.tls.session_id, Transport::Tcp, packet);
+                    let told = handshake::message(
+                        &mut own.tls,
+                        known,
+                        &message,
+                        &other.tls.session_id,
+                        Transport::Tcp,
+                        packet,
+                    );
                     if let Err(field) = told {
                         fault = Some(field);
                     }
@@ -301,7 +303,10 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
         own.buffer.drain(..consumed.min(own.buffer.len()));
     }
     // Once the server has spoken in full, the client has nothing more to say in the clear.
-    if other.tls.is_client && matches!(own.kind, Kind::Done) && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some()) {
+    if other.tls.is_client
+        && matches!(own.kind, Kind::Done)
+        && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some())
+    {
         other.close();
     }
 }

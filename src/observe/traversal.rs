@@ -19,15 +19,14 @@ pub(super) struct Pending {
 
 /// Writes down one message.
 pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
-    let known =
-        facts.stun.get_or_insert_with(|| Box::new(Stun { packet: meta.packet, ..Stun::default() }));
+    let known = facts.stun.get_or_insert_with(|| Box::new(Stun { packet: meta.packet, ..Stun::default() }));
     known.messages = known.messages.saturating_add(1);
     if !message.has_cookie {
         known.classic = known.classic.saturating_add(1);
     }
     tally(&mut known.types, message.message_type.0);
     let mut more_attributes = false;
-    for attribute in message.attributes().filter_map(Result::ok) {
+    for attribute in message.attributes() {
         more_attributes |= known.attributes.len() >= LIST_CAP;
         note(&mut known.attributes, attribute.kind.0, meta.packet);
     }
@@ -83,7 +82,7 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
             }
             pending.requests.push((id, meta.direction, meta.timestamp));
         }
-        Class::SuccessResponse | Class::ErrorResponse => {
+        Class::Success | Class::Error => {
             let asked = pending
                 .requests
                 .iter()
@@ -93,7 +92,7 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
                 let (count, sum) = known.rtt;
                 let nanos = u64::try_from(meta.timestamp.since(sent).as_nanos()).unwrap_or(u64::MAX);
                 known.rtt = (count.saturating_add(1), sum.saturating_add(nanos));
-                known.ice |= pending.username_asked && message.class() == Class::SuccessResponse;
+                known.ice |= pending.username_asked && message.class() == Class::Success;
             }
         }
         _ => {}

@@ -69,7 +69,13 @@ impl ZoomWork {
     }
 
     /// Reads one datagram. False when it does not fit the framing.
-    pub(super) fn datagram(&mut self, _: &mut Facts, table: &mut MediaTable, meta: &Meta, payload: &[u8]) -> bool {
+    pub(super) fn datagram(
+        &mut self,
+        _: &mut Facts,
+        table: &mut MediaTable,
+        meta: &Meta,
+        payload: &[u8],
+    ) -> bool {
         if self.peer_to_peer {
             let Ok(inner) = zoom::parse_inner(payload) else { return false };
             return self.inner(table, meta, payload, &inner);

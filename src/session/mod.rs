@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use endpoint::{Sides, sides};
-pub use quality::{Quality, quality};
+pub use quality::{Quality, Way, quality};
 pub use server::{NameSource, Server};
 
 use crate::classify::{Names, Role, Rules, Verdict};
@@ -131,7 +131,8 @@ fn build(
     mut members: Vec<usize>,
 ) -> Session {
     let call = |index: &usize| flows.get(*index);
-    let call_start = members.iter().filter_map(call).map(|judged| judged.flow.start).min().unwrap_or_default();
+    let call_start =
+        members.iter().filter_map(call).map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = members.iter().filter_map(call).map(|judged| judged.flow.end).max().unwrap_or_default();
     let media_start = members
         .iter()

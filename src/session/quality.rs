@@ -75,20 +75,19 @@ pub fn quality(flows: &[&Judged]) -> Quality {
 }
 
 impl Sum {
-    #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "a weighted mean for people")]
     fn add(&mut self, stream: &crate::observe::facts::RtpStream) {
         let stats = &stream.stats;
         let way = &mut self.way;
         way.streams = way.streams.saturating_add(1);
-        way.packets = way.packets.saturating_add(stats.packets());
-        way.lost = way.lost.saturating_add(stats.lost());
-        way.expected = way.expected.saturating_add(stats.expected());
-        way.duplicates = way.duplicates.saturating_add(stats.duplicates());
-        way.reordered = way.reordered.saturating_add(stats.reordered());
+        way.packets = way.packets.saturating_add(stats.packets().into());
+        way.lost = way.lost.saturating_add(stats.lost().into());
+        way.expected = way.expected.saturating_add(stats.expected().into());
+        way.duplicates = way.duplicates.saturating_add(stats.duplicates().into());
+        way.reordered = way.reordered.saturating_add(stats.reordered().into());
         way.bytes = way.bytes.saturating_add(stats.bytes());
         if let Some(jitter) = stats.jitter_ms() {
-            self.jitter_sum += jitter * stats.packets() as f64;
-            self.jitter_weight += stats.packets() as f64;
+            self.jitter_sum += f64::from(jitter) * f64::from(stats.packets());
+            self.jitter_weight += f64::from(stats.packets());
         }
         let (from, to) = self.span.unwrap_or((stream.start, stream.last));
         self.span = Some((from.min(stream.start), to.max(stream.last)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Judged;
+use crate::classify::provider::HostRole;
 use crate::classify::{Names, Role, Rules};
 use crate::observe::PacketRef;
 use crate::time::Timestamp;
@@ -134,10 +135,9 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
     let hits = names.of(judged.sides.local.ip(), server.address);
     candidates.extend(hits.first().map(|hit| (NameSource::Dns, hit.name.to_string(), hit.packet)));
     for (source, name, packet) in candidates {
-        for rule in rules.host(&name) {
-            server.key_service |= rule.role == crate::classify::provider::HostRole::Key;
-            server.media_service |= rule.role == crate::classify::provider::HostRole::Media;
-        }
+        let role = rules.host_role(&name.to_lowercase());
+        server.key_service |= role == Some(HostRole::Key);
+        server.media_service |= role == Some(HostRole::Media);
         if server.name.as_ref().is_none_or(|(_, held, _)| source < *held) {
             server.name = Some((name, source, packet));
         }

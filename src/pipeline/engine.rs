@@ -1,0 +1,233 @@
+//! Partitions in the caller's thread, or shared out to workers.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+
+use super::partition::{PARTITIONS, Partition};
+use crate::decode::{Decoded, Path, TcpFlags, Transport};
+use crate::flow::{FiveTuple, Key, Packet, TableStats};
+use crate::observe::pattern::PatternSet;
+use crate::observe::{PacketRef, Summary};
+
+/// Packets of a batch.
+const BATCH_PACKETS: usize = 1024;
+/// Payload bytes of a batch.
+const BATCH_BYTES: usize = 1 << 20;
+/// Batches on their way to one worker.
+const QUEUE: usize = 8;
+
+#[derive(Debug)]
+pub(super) enum Engine {
+    Here { partitions: Vec<Partition>, patterns: Arc<PatternSet> },
+    Workers(Workers),
+}
+
+fn partition_of(tuple: &FiveTuple) -> usize {
+    let (key, _) = Key::of(tuple);
+    let count = u64::try_from(PARTITIONS).unwrap_or(1);
+    usize::try_from(key.dealing_hash() % count.max(1)).unwrap_or(0)
+}
+
+impl Engine {
+    pub(super) fn new(threads: usize, max_flows: usize, patterns: Arc<PatternSet>) -> Self {
+        let threads = threads.clamp(1, PARTITIONS);
+        if threads == 1 {
+            let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows)).collect();
+            return Self::Here { partitions, patterns };
+        }
+        Self::Workers(Workers::start(threads, max_flows, &patterns))
+    }
+
+    #[inline]
+    pub(super) fn packet(&mut self, packet: &Packet, reference: PacketRef, decoded: &Decoded<'_>) {
+        let partition = partition_of(&packet.tuple);
+        match self {
+            Self::Here { partitions, patterns } => {
+                if let Some(partition) = partitions.get_mut(partition) {
+                    partition.packet(patterns, packet, reference, decoded.transport, Some(&decoded.path));
+                }
+            }
+            Self::Workers(workers) => workers.packet(partition, packet, reference, decoded),
+        }
+    }
+
+    pub(super) fn take_ended(&mut self) -> Vec<Summary> {
+        match self {
+            Self::Here { partitions, .. } => partitions.iter_mut().flat_map(Partition::take_ended).collect(),
+            Self::Workers(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn for_each_alive(&self, mut look: impl FnMut(&FiveTuple)) {
+        if let Self::Here { partitions, .. } = self {
+            partitions.iter().for_each(|partition| partition.for_each_alive(&mut look));
+        }
+    }
+
+    pub(super) fn finish(self) -> (Vec<Summary>, TableStats) {
+        match self {
+            Self::Here { partitions, .. } => gather(partitions.into_iter().map(Partition::finish)),
+            Self::Workers(workers) => workers.finish(),
+        }
+    }
+}
+
+fn gather(parts: impl Iterator<Item = (Vec<Summary>, TableStats)>) -> (Vec<Summary>, TableStats) {
+    let mut flows = Vec::new();
+    let mut stats = TableStats::default();
+    for (mut part, own) in parts {
+        flows.append(&mut part);
+        stats.created = stats.created.saturating_add(own.created);
+        stats.evicted = stats.evicted.saturating_add(own.evicted);
+        stats.peak = stats.peak.saturating_add(own.peak);
+    }
+    (flows, stats)
+}
+
+/// One packet on its way to a worker; its payload lies in the batch.
+#[derive(Debug)]
+struct Item {
+    partition: usize,
+    packet: Packet,
+    reference: PacketRef,
+    transport: Head,
+    payload: Range<usize>,
+    path: Option<Box<Path>>,
+}
+
+/// A transport header without its payload.
+#[derive(Debug, Clone, Copy)]
+enum Head {
+    Udp { declared_len: usize },
+    Tcp { sequence: u32, acknowledgment: u32, flags: TcpFlags, window: u16, declared_len: usize },
+    Other { protocol: u8 },
+}
+
+impl Head {
+    const fn of(transport: &Transport<'_>) -> Self {
+        match *transport {
+            Transport::Udp { declared_len, .. } => Self::Udp { declared_len },
+            Transport::Tcp { sequence, acknowledgment, flags, window, declared_len, .. } => {
+                Self::Tcp { sequence, acknowledgment, flags, window, declared_len }
+            }
+            Transport::Other { protocol, .. } => Self::Other { protocol },
+        }
+    }
+
+    const fn with<'a>(&self, payload: &'a [u8]) -> Transport<'a> {
+        match *self {
+            Self::Udp { declared_len } => Transport::Udp { payload, declared_len },
+            Self::Tcp { sequence, acknowledgment, flags, window, declared_len } => {
+                Transport::Tcp { sequence, acknowledgment, flags, window, payload, declared_len }
+            }
+            Self::Other { protocol } => Transport::Other { protocol, payload },
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    items: Vec<Item>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    filling: Batch,
+    full: SyncSender<Batch>,
+    empty: Receiver<Batch>,
+    thread: JoinHandle<(Vec<Summary>, TableStats)>,
+}
+
+/// Threads that own partitions.
+#[derive(Debug)]
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+}
+
+impl Workers {
+    fn start(threads: usize, max_flows: usize, patterns: &Arc<PatternSet>) -> Self {
+        let workers = (0..threads)
+            .map(|_| {
+                let (full, work) = sync_channel::<Batch>(QUEUE);
+                let (back, empty) = sync_channel::<Batch>(QUEUE);
+                let patterns = Arc::clone(patterns);
+                let thread = std::thread::spawn(move || run(max_flows, threads, &patterns, &work, &back));
+                Worker { filling: Batch::default(), full, empty, thread }
+            })
+            .collect();
+        Self { workers }
+    }
+
+    fn packet(&mut self, partition: usize, packet: &Packet, reference: PacketRef, decoded: &Decoded<'_>) {
+        let threads = self.workers.len();
+        let Some(worker) = partition.checked_rem(threads).and_then(|index| self.workers.get_mut(index))
+        else {
+            return;
+        };
+        let batch = &mut worker.filling;
+        let start = batch.bytes.len();
+        batch.bytes.extend_from_slice(decoded.transport.payload());
+        batch.items.push(Item {
+            partition: partition.checked_div(threads).unwrap_or(0),
+            packet: *packet,
+            reference,
+            transport: Head::of(&decoded.transport),
+            payload: start..batch.bytes.len(),
+            path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path.clone())),
+        });
+        if batch.items.len() >= BATCH_PACKETS || batch.bytes.len() >= BATCH_BYTES {
+            worker.send();
+        }
+    }
+
+    fn finish(self) -> (Vec<Summary>, TableStats) {
+        let parts: Vec<_> = self.workers.into_iter().map(Worker::finish).collect();
+        gather(parts.into_iter())
+    }
+}
+
+impl Worker {
+    fn send(&mut self) {
+        let next = match self.empty.try_recv() {
+            Ok(batch) => batch,
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Batch::default(),
+        };
+        // A worker that is gone has panicked; joining it in `finish` passes that on.
+        let _ = self.full.send(std::mem::replace(&mut self.filling, next));
+    }
+
+    fn finish(mut self) -> (Vec<Summary>, TableStats) {
+        self.send();
+        drop(self.full);
+        match self.thread.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+fn run(
+    max_flows: usize,
+    threads: usize,
+    patterns: &PatternSet,
+    work: &Receiver<Batch>,
+    back: &SyncSender<Batch>,
+) -> (Vec<Summary>, TableStats) {
+    let own = PARTITIONS.div_ceil(threads.max(1));
+    let mut partitions: Vec<Partition> = (0..own).map(|_| Partition::new(max_flows)).collect();
+    while let Ok(mut batch) = work.recv() {
+        for item in batch.items.drain(..) {
+            let payload = batch.bytes.get(item.payload.clone()).unwrap_or_default();
+            if let Some(partition) = partitions.get_mut(item.partition) {
+                let transport = item.transport.with(payload);
+                partition.packet(patterns, &item.packet, item.reference, transport, item.path.as_deref());
+            }
+        }
+        batch.bytes.clear();
+        let _ = back.try_send(batch);
+    }
+    gather(partitions.into_iter().map(Partition::finish))
+}

@@ -1,0 +1,57 @@
+//! One share of the flow table: its own caps, its own packet time.
+
+use crate::decode::{Path, Transport};
+use crate::flow::{Ended, FiveTuple, Limits, Packet, Table, TableStats};
+use crate::observe::pattern::PatternSet;
+use crate::observe::{PacketRef, Seen, State, Summary, observe, summarise};
+
+/// Partitions of a run. Fixed, so that caps and timeouts do not depend on the number of threads.
+pub(super) const PARTITIONS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    table: Table<State>,
+    ended: Vec<Summary>,
+}
+
+impl Partition {
+    pub(super) fn new(max_flows: usize) -> Self {
+        let share = max_flows.div_ceil(PARTITIONS).max(1);
+        let limits = Limits { max_flows: share, ..Limits::default() };
+        Self { table: Table::new(limits), ended: Vec::new() }
+    }
+
+    #[inline]
+    pub(super) fn packet(
+        &mut self,
+        patterns: &PatternSet,
+        packet: &Packet,
+        reference: PacketRef,
+        transport: Transport<'_>,
+        path: Option<&Path>,
+    ) {
+        let ended = &mut self.ended;
+        let begin = || {
+            State::begin(reference, path.filter(|path| !path.is_empty()).map(|path| path.to_string().into()))
+        };
+        let mut end = |done: Ended<State>| ended.push(summarise(done.flow, done.reason));
+        if let Some((flow, direction)) = self.table.packet(packet, begin, &mut end) {
+            let seen = Seen { transport, timestamp: packet.timestamp, packet: reference };
+            observe(flow, direction, patterns, &seen);
+        }
+    }
+
+    pub(super) fn take_ended(&mut self) -> Vec<Summary> {
+        std::mem::take(&mut self.ended)
+    }
+
+    pub(super) fn for_each_alive(&self, look: &mut impl FnMut(&FiveTuple)) {
+        self.table.for_each(|flow| look(&flow.tuple()));
+    }
+
+    pub(super) fn finish(mut self) -> (Vec<Summary>, TableStats) {
+        let ended = &mut self.ended;
+        self.table.finish(&mut |done| ended.push(summarise(done.flow, done.reason)));
+        (self.ended, self.table.stats())
+    }
+}
