@@ -1,0 +1,22 @@
+//! The captures that can be made. A new one is a module here and a row in [`ALL`].
+
+mod zoom_beijing_2020;
+
+use anyhow::Result;
+
+/// A finished capture and the files beside it.
+pub(crate) struct Capture {
+    pub(crate) pcapng: Vec<u8>,
+    /// File extension and content.
+    pub(crate) companions: Vec<(&'static str, String)>,
+}
+
+/// A recipe.
+pub(crate) struct Case {
+    /// File name without extension.
+    pub(crate) name: &'static str,
+    pub(crate) make: fn() -> Result<Capture>,
+}
+
+/// All recipes.
+pub(crate) const ALL: &[Case] = &[Case { name: "zoom-beijing-2020", make: zoom_beijing_2020::make }];

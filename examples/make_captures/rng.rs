@@ -1,0 +1,69 @@
+//! The only source of chance: `SplitMix64` seeded from a label, so that one label gives one stream of
+//! numbers for ever. It guards nothing: every secret of the captures is published beside them.
+
+use sha2::{Digest, Sha256};
+
+/// A seeded generator.
+#[derive(Debug, Clone)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    /// The generator that belongs to a label.
+    pub(crate) fn named(label: &str) -> Self {
+        let digest = Sha256::digest(label.as_bytes());
+        Self(digest.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte)))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number in `0..bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// True once in `n` calls.
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(8) {
+            let bytes = self.next().to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
+        let mut out = [0; N];
+        self.fill(&mut out);
+        out
+    }
+
+    pub(crate) fn u32(&mut self) -> u32 {
+        self.next() as u32
+    }
+
+    pub(crate) fn u16(&mut self) -> u16 {
+        self.next() as u16
+    }
+
+    /// An ephemeral port of a client.
+    pub(crate) fn port(&mut self) -> u16 {
+        49152 + self.below(16000) as u16
+    }
+
+    /// Queueing delay: mostly small, now and then long (sum of two halves of a geometric draw).
+    pub(crate) fn jitter_ns(&mut self, typical_ns: u64) -> u64 {
+        let mut delay = self.below(typical_ns);
+        while self.one_in(4) {
+            delay += self.below(typical_ns);
+        }
+        delay
+    }
+}
