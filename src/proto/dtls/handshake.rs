@@ -12,6 +12,10 @@ pub const MAX_MESSAGES: usize = 8;
 /// Most separate pieces of one message that are remembered; a fragment that would add one is dropped.
 pub const MAX_PIECES: usize = 64;
 
+/// Most bytes that the waiting messages of one direction hold together; one fragment at the far end of a long
+/// message would otherwise claim its whole length, eight times over.
+pub const MAX_BUFFERED: usize = MAX_MESSAGE_LENGTH;
+
 /// One fragment of a handshake message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire format is closed")]
@@ -132,6 +136,7 @@ impl Reassembler {
 
     /// Takes a fragment and gives the message that it completes, if it does.
     pub fn push<'s>(&'s mut self, fragment: Fragment<'s>) -> Option<Message<'s>> {
+        self.finished = Vec::new();
         let bit = 1_u64.checked_shl(fragment.message_seq.min(63).into()).unwrap_or(0);
         let is_repeat = self.seen & bit != 0;
         let Fragment { kind, message_seq, .. } = fragment;
@@ -140,7 +145,8 @@ impl Reassembler {
             self.waiting.retain(|waiting| waiting.message_seq != message_seq);
             return Some(Message { kind, message_seq, body: fragment.piece, is_repeat });
         }
-        if fragment.length > MAX_MESSAGE_LENGTH {
+        let end = fragment.offset.saturating_add(fragment.piece.len());
+        if fragment.length > MAX_MESSAGE_LENGTH || self.buffered_besides(message_seq, end) > MAX_BUFFERED {
             self.dropped = self.dropped.saturating_add(1);
             return None;
         }
@@ -163,7 +169,8 @@ impl Reassembler {
         *self = Self { dropped: self.dropped, ..Self::default() };
     }
 
-    /// How many fragments were dropped: of over-long messages, in too many pieces, or pushed out by others.
+    /// How many fragments were dropped, or messages with them: over-long, in too many pieces, beyond
+    /// [`MAX_BUFFERED`], or pushed out by others.
     pub const fn dropped(&self) -> u32 {
         self.dropped
     }
@@ -171,6 +178,12 @@ impl Reassembler {
     /// Bytes held, for the memory account.
     pub fn buffered(&self) -> usize {
         self.waiting.iter().fold(self.finished.len(), |sum, waiting| sum.saturating_add(waiting.body.len()))
+    }
+
+    /// Bytes held when the message with this number grows to `end`.
+    fn buffered_besides(&self, message_seq: u16, end: usize) -> usize {
+        let others = self.waiting.iter().filter(|waiting| waiting.message_seq != message_seq);
+        others.fold(end, |sum, waiting| sum.saturating_add(waiting.body.len()))
     }
 
     /// Index of the message that the fragment belongs to; the oldest gives way when all places are taken.
@@ -325,6 +338,16 @@ mod tests {
         assert_eq!(reassembler.push(huge), None);
         assert_eq!(reassembler.dropped(), 3);
         assert!(reassembler.buffered() <= MAX_MESSAGES);
+    }
+
+    #[test]
+    fn fragments_at_the_far_end_of_long_messages_do_not_claim_their_lengths_twice() {
+        let body = vec![0_u8; MAX_BUFFERED];
+        let mut reassembler = Reassembler::new();
+        for number in 0..4 {
+            reassembler.push(piece(number, &body, MAX_BUFFERED - 1, MAX_BUFFERED));
+        }
+        assert_eq!((reassembler.buffered(), reassembler.dropped()), (MAX_BUFFERED, 3));
     }
 
     #[test]

@@ -11,6 +11,6 @@ mod handshake;
 mod record;
 
 pub use handshake::{
-    Fragment, Fragments, HelloVerifyRequest, MAX_MESSAGES, MAX_PIECES, Message, Reassembler,
+    Fragment, Fragments, HelloVerifyRequest, MAX_BUFFERED, MAX_MESSAGES, MAX_PIECES, Message, Reassembler,
 };
 pub use record::{PlainRecord, Record, Records, UnifiedRecord, probe};

@@ -15,6 +15,10 @@ pub const MAX_MESSAGE_LENGTH: usize = 128 * 1024;
 
 const HEADER_LENGTH: usize = 4;
 
+/// A record of at least so many bytes is no encrypted `Finished`: that is at most 4 + 48 bytes of message, and
+/// nonce, padding and tag around it.
+const LONGER_THAN_FINISHED: usize = 256;
+
 /// One whole handshake message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the wire format is closed")]
@@ -33,7 +37,21 @@ pub struct HandshakeAssembler {
     /// `0 < skip` while the rest of an oversized message passes by.
     skip: usize,
     oversized: u32,
-    failed: Option<ParseError>,
+    phase: Phase,
+}
+
+/// How far a direction has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Messages are in clear.
+    #[default]
+    Clear,
+    /// After `change_cipher_spec`: ciphertext, or the hello after a retry.
+    Changed,
+    /// All that follows is ciphertext.
+    Encrypted,
+    /// What came was no handshake message.
+    Failed(ParseError),
 }
 
 impl HandshakeAssembler {
@@ -48,18 +66,40 @@ impl HandshakeAssembler {
     /// [`ParseError::Invalid`] at a handshake type that does not exist: the fragments are encrypted, or some
     /// are missing. The error stays: every later call repeats it.
     pub fn feed(&mut self, fragment: &[u8], mut each: impl FnMut(Message<'_>)) -> Result<(), ParseError> {
-        if let Some(error) = self.failed {
-            return Err(error);
+        match self.phase {
+            Phase::Clear => {}
+            Phase::Changed if is_second_hello(fragment) => self.phase = Phase::Clear,
+            Phase::Changed | Phase::Encrypted => {
+                self.phase = Phase::Encrypted;
+                return Ok(());
+            }
+            Phase::Failed(error) => return Err(error),
         }
         let passing = self.skip.min(fragment.len());
         self.skip = self.skip.saturating_sub(passing);
         let rest = fragment.get(passing..).unwrap_or_default();
         let outcome = self.complete(rest, &mut each).and_then(|rest| self.split(rest, &mut each));
-        if outcome.is_err() {
-            self.failed = outcome.err();
+        if let Err(error) = outcome {
+            self.phase = Phase::Failed(error);
             self.partial = Vec::new();
         }
         outcome
+    }
+
+    /// Tells that a `change_cipher_spec` record passed in this direction.
+    ///
+    /// Up to TLS 1.2 only ciphertext follows, and is passed over in silence from here on. In TLS 1.3 the
+    /// record means nothing (RFC 8446 §D.4): after a retry request a second hello follows in clear, and is
+    /// still read.
+    pub fn change_cipher_spec(&mut self) {
+        if self.phase == Phase::Clear {
+            self.phase = Phase::Changed;
+        }
+    }
+
+    /// True once ciphertext was met: nothing more will come out.
+    pub const fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Encrypted | Phase::Failed(_))
     }
 
     /// True while the begin of a message waits for its end.
@@ -131,6 +171,15 @@ impl HandshakeAssembler {
         self.skip = length.saturating_sub(passed.len());
         after
     }
+}
+
+/// A record after `change_cipher_spec` that holds one hello exactly, or the begin of a long one.
+fn is_second_hello(fragment: &[u8]) -> bool {
+    let Ok(Some((kind, length))) = header(fragment) else { return false };
+    let held = fragment.len().saturating_sub(HEADER_LENGTH);
+    let is_hello = matches!(kind, HandshakeType::CLIENT_HELLO | HandshakeType::SERVER_HELLO);
+    let is_begin = held < length && length <= MAX_MESSAGE_LENGTH && held >= LONGER_THAN_FINISHED;
+    is_hello && (held == length || is_begin)
 }
 
 /// Type and length at the start of `bytes`; `None` when the header is not whole.
@@ -252,6 +301,22 @@ mod tests {
         let error = assembler.feed(&[0x99, 1, 2, 3, 4], |_| ()).unwrap_err();
         assert_eq!(error.field(), "handshake type");
         assert_eq!(assembler.feed(&[1, 0, 0, 0], |_| ()), Err(error));
+    }
+
+    #[test]
+    fn after_change_cipher_spec_a_second_hello_is_read_and_ciphertext_is_passed_over() {
+        let hello = [1, 0, 0, 2, 3, 3];
+        let mut assembler = HandshakeAssembler::new();
+        let mut seen = 0;
+        for _ in 0..2 {
+            assembler.feed(&hello, |_| seen += 1).unwrap();
+            assembler.change_cipher_spec();
+        }
+        assert_eq!((seen, assembler.is_finished()), (2, false));
+        // An AES-GCM Finished opens with its explicit nonce, which often counts from 0.
+        assembler.feed(&[0; 40], |_| seen += 1).unwrap();
+        assembler.feed(&hello, |_| seen += 1).unwrap();
+        assert_eq!((seen, assembler.is_finished()), (2, true));
     }
 
     #[test]

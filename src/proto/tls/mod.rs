@@ -3,8 +3,8 @@
 //! In: one direction of a TCP stream, in order. Out: records, then handshake messages over many records,
 //! then the parsed hellos, the certificate chain and alerts. The hellos are shared with DTLS and QUIC.
 //! Not handled: anything encrypted, SSL 2.0 messages (only recognised), and checking of signatures.
-//! A caller stops feeding [`HandshakeAssembler`] at the first `change_cipher_spec` of a direction:
-//! what follows there is ciphertext that merely has the handshake content type.
+//! A caller tells [`HandshakeAssembler::change_cipher_spec`] when such a record passes: what follows is
+//! ciphertext that merely has the handshake content type, or in TLS 1.3 the second hello after a retry.
 
 pub mod certificate;
 mod cipher_suites;
@@ -18,7 +18,9 @@ mod server_hello;
 pub use client_hello::{ClientHello, EncryptedClientHello};
 pub use extensions::{Extension, Extensions};
 pub use handshake::{Alert, EncryptedExtensions, HandshakeAssembler, MAX_MESSAGE_LENGTH, Message};
-pub use record::{MAX_FRAGMENT_LENGTH, Record, Records, is_ssl2_client_hello, probe};
+pub use record::{
+    HELLO_SEARCH_LIMIT, MAX_FRAGMENT_LENGTH, Record, Records, find_hello, is_ssl2_client_hello, probe,
+};
 pub use registry::{
     AlertDescription, CipherSuite, ContentType, ExtensionType, HandshakeType, NamedGroup, ProtocolVersion,
     SignatureScheme, SrtpProfile, is_grease,

@@ -142,6 +142,29 @@ fn probe_hello(mut reader: Reader<'_>) -> Probe {
     }
 }
 
+/// How far [`find_hello`] looks, in bytes: proxies and mail servers say their part in less.
+pub const HELLO_SEARCH_LIMIT: usize = 2_048;
+
+/// Where in the first bytes of a stream a hello begins, for TLS that starts late: after HTTP `CONNECT`, SOCKS
+/// or `STARTTLS`. Only a record whose length agrees with that of the hello in it counts.
+///
+/// The inner handshake of `OpenVPN` over TCP is found too, though its records are cut up by VPN framing: what
+/// follows the hello there is not one stream of records.
+pub fn find_hello(stream: &[u8]) -> Option<usize> {
+    let places = stream.windows(10).take(HELLO_SEARCH_LIMIT);
+    places.enumerate().find(|(_, place)| is_hello_start(place)).map(|(at, _)| at)
+}
+
+fn is_hello_start(place: &[u8]) -> bool {
+    let Some(&[22, 3, 0..=4, high, low, 1 | 2, 0, length_high, length_low, 3]) = place.first_chunk() else {
+        return false;
+    };
+    let record = u16::from_be_bytes([high, low]);
+    let hello = u16::from_be_bytes([length_high, length_low]);
+    // A server may put its certificate into the same record; a long hello fills a record and goes on.
+    hello >= 38 && record >= 42 && (record <= hello.saturating_add(4) || place.get(5) == Some(&2))
+}
+
 /// True for the SSL 2.0 form of ClientHello that old clients sent to offer TLS (RFC 5246 §E.2).
 ///
 /// It is recognised so that it can be named in a report; its contents are not parsed.
@@ -203,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn hello_behind_a_proxy_greeting_is_found() {
+        let stream = [b"CONNECT a:443 HTTP/1.1\r\n\r\n", vectors::CLIENT_HELLO_RECORD].concat();
+        assert_eq!(find_hello(&stream), Some(26));
+        assert_eq!(probe(&stream[26..]), Probe::Yes);
+        assert_eq!(find_hello(vectors::SERVER_HELLO_RECORD), Some(0));
+        assert_eq!(find_hello(&stream[..30]), None);
+        let late = [&vec![0; HELLO_SEARCH_LIMIT][..], vectors::CLIENT_HELLO_RECORD].concat();
+        assert_eq!(find_hello(&late), None);
+    }
+
+    #[test]
     fn oversized_record_names_its_limit() {
         let error = Records::new(&[23, 3, 3, 0x48, 0x01]).next().unwrap().unwrap_err();
         assert!(matches!(error, ParseError::TooLong { length: 18_433, limit: 18_432, offset: 3, .. }));
@@ -224,7 +258,7 @@ mod tests {
             let mut records = Records::new(&input);
             while records.next().is_some() {}
             prop_assert!(records.consumed() <= input.len());
-            let _ = (probe(&input), is_ssl2_client_hello(&input));
+            let _ = (find_hello(&input), probe(&input), is_ssl2_client_hello(&input));
         }
     }
 }
