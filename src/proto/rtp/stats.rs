@@ -155,7 +155,7 @@ impl Stream {
         }
         self.remember_payload_type(packet.payload_type);
         self.count_cycles(packet);
-        if self.count_sequence(packet.sequence) {
+        if self.count_sequence(packet.sequence) && !self.is_event(packet.payload_type) {
             let advance = packet.timestamp.wrapping_sub(self.newest_timestamp).cast_signed();
             self.frames = self.frames.saturating_add(u32::from(advance != 0));
             self.measure_jitter(packet, advance, time);
@@ -271,8 +271,12 @@ impl Stream {
         }
     }
 
-    /// A dynamic type in a stream of static ones is telephone events or the like, whose timestamps stand
-    /// still; without a clock from signalling it is left out.
+    /// A dynamic type in a stream of static ones carries telephone events or the like, whose timestamps stand
+    /// still (RFC 4733 §2.2.1); without a clock from signalling they keep no pace.
+    const fn is_event(&self, number: u8) -> bool {
+        self.flags.has_static_clock && self.clock_of(number) == 0
+    }
+
     const fn clock_of(&self, number: u8) -> u32 {
         if number < 96 { static_clock_hz(number) } else { self.clock_hz }
     }

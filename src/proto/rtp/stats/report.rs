@@ -111,7 +111,7 @@ impl Stream {
         self.newest_timestamp
     }
 
-    /// Payload types in order of first appearance, at most [`MAX_PAYLOAD_TYPES`].
+    /// Payload types in order of first appearance, at most [`super::MAX_PAYLOAD_TYPES`].
     pub fn payload_types(&self) -> impl Iterator<Item = u8> + '_ {
         self.payload_types.iter().copied().filter(|number| *number != NO_PAYLOAD_TYPE)
     }
