@@ -216,8 +216,8 @@ impl<'a> Collector<'a> {
                 continue;
             }
             let mark = Mark { provider: rule.provider, standing: rule.standing };
-            let (value, role) = (format!("{} ({} packets)", rule.id, hit.hits), rule.role);
-            self.push(&WIRE, mark, value, hit.packet, Some(role));
+            let value = format!("{} ({} packets)", rule.id, hit.hits);
+            self.push(&WIRE, mark, value, hit.packet, Some(rule.role));
         }
     }
 

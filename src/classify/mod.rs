@@ -30,8 +30,8 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
         .map(|flow| {
             let facts = flow.facts.as_deref();
             let mut found = evidence::Collector::new(rules, flow.tuple, facts).collect();
-            let named = facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.sni.is_some());
-            if !named {
+            let has_sni = facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.sni.is_some());
+            if !has_sni {
                 found.extend(ties::dns_evidence(rules, names, flow));
             }
             found
@@ -110,10 +110,9 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     }
     let web = facts.tls.is_some() || facts.quic.is_some() || facts.other == Some(Protocol::Http);
     match (verdict.provider, web) {
-        (Some(_), true) => Role::Signalling,
         (None, true) => Role::Web,
         (Some(_), false) if flow.tuple.protocol == 17 => Role::Media,
-        (Some(_), false) => Role::Signalling,
+        (Some(_), _) => Role::Signalling,
         (None, false) => Role::Other,
     }
 }

@@ -183,7 +183,6 @@ fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut F
                     Frame::Stun(bytes) | Frame::Packet(bytes) => inner.payload(facts, &meta, bytes),
                     Frame::ChannelData(channel) => inner.channel_data(facts, &meta, channel.data),
                     Frame::MsMux(frame) => inner.payload(facts, &meta, frame.payload),
-                    _ => {}
                 }
                 consumed = consumed.saturating_add(taken.max(1));
             }
@@ -282,6 +281,7 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
             ContentType::ALERT => alert(facts, record.fragment),
             // From here on records are encrypted, save the second ClientHello after a HelloRetryRequest.
             ContentType::CHANGE_CIPHER_SPEC => {
+                assembler.change_cipher_spec();
                 done = facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some()) || !own.tls.is_client;
             }
             _ => done = true,
@@ -295,9 +295,7 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
         facts.anomaly(field, packet);
         done |= !own.tls.is_client && facts.tls.is_none();
     }
-    if own.tls.done || done {
-        own.close();
-    } else if fault.is_some() && consumed == 0 {
+    if own.tls.done || done || (fault.is_some() && consumed == 0) {
         own.close();
     } else {
         own.buffer.drain(..consumed.min(own.buffer.len()));

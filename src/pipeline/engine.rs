@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::partition::{PARTITIONS, Partition};
@@ -27,7 +27,7 @@ pub(super) enum Engine {
 fn partition_of(tuple: &FiveTuple) -> usize {
     let (key, _) = Key::of(tuple);
     let count = u64::try_from(PARTITIONS).unwrap_or(1);
-    usize::try_from(key.dealing_hash() % count.max(1)).unwrap_or(0)
+    usize::try_from(key.dealing_hash().checked_rem(count).unwrap_or(0)).unwrap_or(0)
 }
 
 impl Engine {
@@ -62,7 +62,9 @@ impl Engine {
 
     pub(super) fn for_each_alive(&self, mut look: impl FnMut(&FiveTuple)) {
         if let Self::Here { partitions, .. } = self {
-            partitions.iter().for_each(|partition| partition.for_each_alive(&mut look));
+            for partition in partitions {
+                partition.for_each_alive(&mut look);
+            }
         }
     }
 
@@ -176,7 +178,7 @@ impl Workers {
             reference,
             transport: Head::of(&decoded.transport),
             payload: start..batch.bytes.len(),
-            path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path.clone())),
+            path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path)),
         });
         if batch.items.len() >= BATCH_PACKETS || batch.bytes.len() >= BATCH_BYTES {
             worker.send();
@@ -191,10 +193,7 @@ impl Workers {
 
 impl Worker {
     fn send(&mut self) {
-        let next = match self.empty.try_recv() {
-            Ok(batch) => batch,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Batch::default(),
-        };
+        let next = self.empty.try_recv().unwrap_or_default();
         // A worker that is gone has panicked; joining it in `finish` passes that on.
         let _ = self.full.send(std::mem::replace(&mut self.filling, next));
     }
