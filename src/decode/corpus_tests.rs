@@ -204,7 +204,6 @@ fn tunnels_end_at_the_packet_that_tshark_finds() {
                 *wrapped.entry(packet.path.to_string()).or_default() += 1;
             }
         }
-        println!("{name}: {wrapped:#?}");
         assert!(wrapped.keys().all(|path| path.contains(layers)), "{wrapped:?}");
         assert!(wrapped.values().sum::<usize>() >= frames, "{wrapped:?}");
     }
@@ -222,22 +221,15 @@ fn whole_corpus_agrees_with_tshark() {
 #[test]
 fn whole_corpus_is_accounted_for() {
     let Some(corpus) = corpus() else { return };
+    let mut duplicates = BTreeMap::new();
+    let mut odd = BTreeMap::new();
     for path in captures(&corpus) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut decoder = Decoder::default();
-        for (index, frame) in read(&path).iter().enumerate() {
-            let outcome = decoder.decode(frame.link_type, frame.at, &frame.data, frame.original_len);
-            if let Outcome::Duplicate(_) | Outcome::Undecodable(_) = outcome {
-                println!("{} {}: {outcome:?}", path.file_name().unwrap().display(), index + 1);
-            }
+        for frame in read(&path) {
+            decoder.decode(frame.link_type, frame.at, &frame.data, frame.original_len);
         }
         let counters = decoder.counters();
-        let not_zero: Vec<_> = counters
-            .iter()
-            .filter(|(name, count)| *count > 0 && !["packets", "decoded", "not_ip"].contains(name))
-            .collect();
-        if !not_zero.is_empty() {
-            println!("{}: {not_zero:?}", path.file_name().unwrap().display());
-        }
         assert_eq!(
             counters.packets,
             counters.decoded
@@ -246,5 +238,27 @@ fn whole_corpus_is_accounted_for() {
                 + counters.not_ip
                 + counters.undecodable_total()
         );
+        if counters.duplicates > 0 {
+            duplicates.insert(name.clone(), counters.duplicates);
+        }
+        for reason in Reason::ALL.iter().filter(|reason| counters.undecodable(**reason) > 0) {
+            odd.insert(name.clone(), reason.name());
+        }
     }
+    // Looked at one by one: pairs with one IPv4 identification and checksum, all but the one in `alexa-app`
+    // (a SYN sent twice in 20 µs), most with one timestamp.
+    let expected = [
+        ("FAX-Call-t38-CA-TDM-SIP-FB-1.pcap", 23),
+        ("alexa-app.pcapng", 1),
+        ("dtls.pcap", 1),
+        ("heuristic_tcp_ack_payload.pcap", 19),
+        ("psiphon3.pcap", 21),
+        ("quic-mvfst-22_decryption_error.pcap", 6),
+        ("raknet.pcap", 5),
+        ("tls3.pcapng", 12),
+        ("viber.pcap", 2),
+    ];
+    assert_eq!(duplicates, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    // One fragment with an offset beyond 64 KiB.
+    assert_eq!(odd, [("quic-fuzz-overflow.pcapng".to_owned(), "fragment_invalid")].into());
 }
