@@ -114,6 +114,13 @@ pub struct Tls {
     pub client_hellos: u32,
 }
 
+impl Tls {
+    /// The name that the client asked for, unless it is an address, which RFC 6066 section 3 forbids and some do.
+    pub fn asked_name(&self) -> Option<&str> {
+        self.sni.as_deref().filter(|name| name.parse::<IpAddr>().is_err())
+    }
+}
+
 /// A certificate, in the words of RFC 5280.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Certificate {
