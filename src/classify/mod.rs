@@ -151,8 +151,7 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
         // Where a server stands says whose it is, not what was said to it.
         (_, true) => Role::Web,
         (Some(_), false) if flow.tuple.protocol == 17 => Role::Media,
-        (Some(_), false) => Role::Other,
-        (None, false) => Role::Other,
+        (_, false) => Role::Other,
     }
 }
 

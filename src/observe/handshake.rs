@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(host_name(b"WWW.Example.ORG."), "www.example.org");
         assert_eq!(host_name(b"a\x1b[31m\"b\xff"), "a\\x1b[31m\"b\\xff");
         assert_eq!(host_name(b"a b\\c"), "a\\x20b\\x5cc");
-        assert!(host_name(&[0xff; 70_000]).len() <= NAME_CAP + 4);
+        assert!(host_name(&vec![0xff; 70_000]).len() <= NAME_CAP + 4);
         assert_eq!(text(b"http/1.1"), "http/1.1");
     }
 }
