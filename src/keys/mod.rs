@@ -170,7 +170,9 @@ fn dtls_peer(server: &Server) -> (CouldHold, f32, String) {
 fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold, f32, String) {
     let words = match method {
         Method::Sdes => "media keys travel in signalling",
-        _ => "a key service hands out keys",
+        Method::DtlsSrtp | Method::KeyService | Method::EndToEnd | Method::NotDeterminable => {
+            "a key service hands out keys"
+        }
     };
     let roles = &server.roles;
     if server.tls {
