@@ -6,6 +6,7 @@
 //! same output with any number of threads.
 
 mod engine;
+mod live;
 mod partition;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use crate::session::{self, Judged, Session};
 use crate::time::Timestamp;
 
 use engine::Engine;
+
+pub use live::{Alive, Held};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
 const FILTER_SNAPLEN: u32 = 262_144;
@@ -149,9 +152,9 @@ impl Pipeline {
         self.counts
     }
 
-    /// Takes the flows that have ended so far; flows that are alive stay. Only for a single thread.
-    pub fn take_ended(&mut self) -> Vec<Summary> {
-        self.engine.take_ended()
+    /// Takes the flows that have ended by packet time `now`; flows that are alive stay. Only for a single thread.
+    pub fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
+        self.engine.take_ended(now)
     }
 
     /// Addresses of the flows that are alive, each flow's originator and responder. Only for a single thread.

@@ -10,6 +10,7 @@ use crate::decode::{Decoded, Path, TcpFlags, Transport};
 use crate::flow::{FiveTuple, Key, Packet, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
+use crate::time::Timestamp;
 
 /// Packets of a batch.
 const BATCH_PACKETS: usize = 1024;
@@ -53,9 +54,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn take_ended(&mut self) -> Vec<Summary> {
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
         match self {
-            Self::Here { partitions, .. } => partitions.iter_mut().flat_map(Partition::take_ended).collect(),
+            Self::Here { partitions, .. } => {
+                partitions.iter_mut().flat_map(|partition| partition.take_ended(now)).collect()
+            }
             Self::Workers(_) => Vec::new(),
         }
     }
