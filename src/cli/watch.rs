@@ -147,7 +147,8 @@ impl<'a> Watching<'a> {
     fn write(&mut self, flows: Vec<Summary>, out: &mut dyn Write) -> anyhow::Result<()> {
         let Report { rules, databases, style, .. } = self.report;
         let analysis = pipeline::analyse(rules, &mut self.names, flows);
-        report::write_records(out, rules, databases, &analysis, style)?;
+        let mut context = report::Context::new(rules, databases, false);
+        report::write_records(out, &mut context, &analysis, style)?;
         out.flush()?;
         Ok(())
     }

@@ -18,12 +18,12 @@ use crate::session;
 use crate::time::Timestamp;
 
 /// Packet time without any packet of an endpoint's flows after which they are let go.
-pub const QUIET: Duration = Duration::from_secs(30);
+pub(super) const QUIET: Duration = Duration::from_secs(30);
 /// A TCP connection that stays open for push messages must not keep a call's report back for ever: after this much
 /// packet time since its last ended flow, an endpoint without live datagram flows is let go.
-pub const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// Ended flows held at most, over all endpoints. Beyond it the endpoint that fell silent first is let go.
-pub const MAX_HELD: usize = 1 << 18;
+pub(super) const MAX_HELD: usize = 1 << 18;
 
 const TCP: u8 = 6;
 
