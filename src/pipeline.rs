@@ -6,9 +6,11 @@
 //! same output with any number of threads.
 
 mod engine;
+mod live;
 mod partition;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::capture::{self, CaptureError, Filter, LinkType, compile_bpf};
@@ -22,6 +24,8 @@ use crate::session::{self, Judged, Session};
 use crate::time::Timestamp;
 
 use engine::Engine;
+
+pub use live::{Alive, Held};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
 const FILTER_SNAPLEN: u32 = 262_144;
@@ -148,9 +152,9 @@ impl Pipeline {
         self.counts
     }
 
-    /// Takes the flows that have ended so far; flows that are alive stay. Only for a single thread.
-    pub fn take_ended(&mut self) -> Vec<Summary> {
-        self.engine.take_ended()
+    /// Takes the flows that have ended by packet time `now`; flows that are alive stay. Only for a single thread.
+    pub fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
+        self.engine.take_ended(now)
     }
 
     /// Addresses of the flows that are alive, each flow's originator and responder. Only for a single thread.
@@ -171,11 +175,11 @@ fn passes(
     expression: &str,
     packet: &capture::Packet<'_>,
 ) -> Result<bool, CaptureError> {
-    if !filters.contains_key(&packet.link_type.0) {
-        filters.insert(packet.link_type.0, compile_bpf(expression, packet.link_type, FILTER_SNAPLEN)?);
-    }
-    let filter = filters.get(&packet.link_type.0);
-    Ok(filter.is_none_or(|filter| filter.matches(packet.data, packet.original_len)))
+    let filter = match filters.entry(packet.link_type.0) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(free) => free.insert(compile_bpf(expression, packet.link_type, FILTER_SNAPLEN)?),
+    };
+    Ok(filter.matches(packet.data, packet.original_len))
 }
 
 /// Flows judged and put into sessions.
@@ -189,7 +193,9 @@ pub struct Analysis {
 
 /// Judges flows, given in the order in which they began, and puts them into sessions.
 pub fn analyse(rules: &Rules, names: &mut Names, flows: Vec<Summary>) -> Analysis {
-    flows.iter().for_each(|flow| names.learn(flow));
+    for flow in &flows {
+        names.learn(flow);
+    }
     let verdicts = classify::judge(rules, names, &flows);
     let flows: Vec<Judged> = flows
         .into_iter()

@@ -76,7 +76,9 @@ mod tests {
         let mut on_disk: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".toml") && name != "sources.toml" && name != "common.toml")
+            .filter(|name| {
+                name.strip_suffix(".toml").is_some() && name != "sources.toml" && name != "common.toml"
+            })
             .collect();
         on_disk.sort();
         let mut shipped: Vec<String> = files().map(|(name, _)| name.to_owned()).collect();

@@ -29,6 +29,7 @@ const MESSAGE_TYPE: Worth = Worth { what: "stun_message_type", weights: [0.9, 0.
 const SOFTWARE: Worth = Worth { what: "stun_software", weights: [0.3, 0.2, 0.1] };
 const USERNAME: Worth = Worth { what: "stun_username", weights: [0.6, 0.4, 0.2] };
 const PROFILE: Worth = Worth { what: "rtp_extension_profile", weights: [0.85, 0.7, 0.4] };
+const QUIC_WITH_RTP: Worth = Worth { what: "quic_with_rtp", weights: [0.85, 0.7, 0.4] };
 const WIRE: Worth = Worth { what: "wire_mark", weights: [0.93, 0.7, 0.4] };
 const PREFIX_AND_PORT: Worth = Worth { what: "prefix", weights: [0.92, 0.85, 0.4] };
 const PREFIX: Worth = Worth { what: "prefix", weights: [0.8, 0.7, 0.3] };
@@ -105,7 +106,7 @@ impl<'a> Collector<'a> {
 
     fn names(&mut self, facts: &Facts) {
         if let Some(tls) = &facts.tls {
-            if let Some(sni) = &tls.sni {
+            if let Some(sni) = tls.asked_name() {
                 self.host(&NAME, sni, tls.client_hello.unwrap_or_default());
             } else if let Some(certificate) = tls.certificates.first() {
                 for name in certificate.subject_cn.iter().chain(&certificate.dns_names).take(8) {
@@ -193,6 +194,12 @@ impl<'a> Collector<'a> {
 
     fn media(&mut self, facts: &Facts) {
         let Some(media) = &facts.media else { return };
+        if let Some(quic) = &facts.quic {
+            for mark in &self.rules.quic_with_rtp {
+                let value = "QUIC handshake and RTP or RTCP on one flow".to_owned();
+                self.push(&QUIC_WITH_RTP, *mark, value, quic.packet, Some(Role::Media));
+            }
+        }
         let mut told: Vec<u16> = Vec::new();
         for stream in &media.streams {
             let Some(profile) = stream.extension_profile.filter(|profile| !told.contains(profile)) else {
@@ -216,8 +223,8 @@ impl<'a> Collector<'a> {
                 continue;
             }
             let mark = Mark { provider: rule.provider, standing: rule.standing };
-            let (value, role) = (format!("{} ({} packets)", rule.id, hit.hits), rule.role);
-            self.push(&WIRE, mark, value, hit.packet, Some(role));
+            let value = format!("{} ({} packets)", rule.id, hit.hits);
+            self.push(&WIRE, mark, value, hit.packet, Some(rule.role));
         }
     }
 
@@ -280,13 +287,13 @@ impl<'a> Collector<'a> {
 
     fn ported(&self, provider: u16, server: u16, client: u16) -> bool {
         self.rules.ports.get(usize::from(provider)).into_iter().flatten().any(|rule| {
-            rule.protocol == self.tuple.protocol
-                && rule.range.contains(if rule.server_side { &server } else { &client })
+            let port = if rule.server_side { server } else { client };
+            rule.protocol == self.tuple.protocol && rule.ranges.iter().any(|range| range.contains(&port))
         })
     }
 
     fn has_foreign_name(&self, provider: u16) -> bool {
-        let sni = self.facts.and_then(|facts| facts.tls.as_ref()).and_then(|tls| tls.sni.as_ref());
+        let sni = self.facts.and_then(|facts| facts.tls.as_ref()).and_then(|tls| tls.asked_name());
         sni.is_some_and(|name| !self.rules.host(name).iter().any(|rule| rule.provider == provider))
     }
 }

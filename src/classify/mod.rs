@@ -19,6 +19,11 @@ pub use verdict::{Evidence, Role, Verdict};
 
 use crate::observe::Summary;
 use crate::observe::facts::{Facts, Protocol};
+use crate::time::Timestamp;
+use provider::Purpose;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
@@ -30,8 +35,9 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
         .map(|flow| {
             let facts = flow.facts.as_deref();
             let mut found = evidence::Collector::new(rules, flow.tuple, facts).collect();
-            let named = facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.sni.is_some());
-            if !named {
+            let has_sni =
+                facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.asked_name().is_some());
+            if !has_sni {
                 found.extend(ties::dns_evidence(rules, names, flow));
             }
             found
@@ -53,7 +59,39 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
             }
         }
     }
+    demote_visits(rules, flows, &mut verdicts);
     verdicts
+}
+
+/// How far a messenger's signalling may lie from a call to count as the call's.
+const CALL_REACH: Duration = Duration::from_secs(300);
+
+/// Talking to a messenger's servers is no call; it is call signalling only beside call flows of the same endpoint.
+fn demote_visits(rules: &Rules, flows: &[Summary], verdicts: &mut [Verdict]) {
+    let mut calls: HashMap<(u16, IpAddr), Vec<(Timestamp, Timestamp)>> = HashMap::new();
+    for (flow, verdict) in flows.iter().zip(verdicts.iter()) {
+        if let Some(provider) = verdict.provider.filter(|_| verdict.role.is_some_and(Role::is_call)) {
+            for end in [flow.tuple.source.ip(), flow.tuple.destination.ip()] {
+                calls.entry((provider, end)).or_default().push((flow.start, flow.end));
+            }
+        }
+    }
+    for (flow, verdict) in flows.iter().zip(verdicts) {
+        let Some(provider) = verdict.provider.filter(|_| verdict.role == Some(Role::Signalling)) else {
+            continue;
+        };
+        if !rules.provider(provider).is_some_and(|provider| provider.purpose == Purpose::Messenger) {
+            continue;
+        }
+        let near = calls.get(&(provider, flow.tuple.source.ip())).is_some_and(|spans| {
+            spans
+                .iter()
+                .any(|(from, to)| from.since(flow.end) <= CALL_REACH && flow.start.since(*to) <= CALL_REACH)
+        });
+        if !near {
+            verdict.role = Some(Role::Web);
+        }
+    }
 }
 
 /// A flow that is plainly something else, or plainly named, borrows no name.
@@ -66,7 +104,7 @@ fn can_borrow(flow: &Summary, verdict: &Verdict) -> bool {
         return false;
     }
     let facts = flow.facts.as_deref();
-    let named = facts.is_some_and(|facts| facts.tls.as_ref().is_some_and(|tls| tls.sni.is_some()));
+    let named = facts.is_some_and(|facts| facts.tls.as_ref().is_some_and(|tls| tls.asked_name().is_some()));
     let other = facts.is_some_and(|facts| facts.other.is_some());
     !named && !other
 }
@@ -110,11 +148,10 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     }
     let web = facts.tls.is_some() || facts.quic.is_some() || facts.other == Some(Protocol::Http);
     match (verdict.provider, web) {
-        (Some(_), true) => Role::Signalling,
-        (None, true) => Role::Web,
+        // Where a server stands says whose it is, not what was said to it.
+        (_, true) => Role::Web,
         (Some(_), false) if flow.tuple.protocol == 17 => Role::Media,
-        (Some(_), false) => Role::Signalling,
-        (None, false) => Role::Other,
+        (_, false) => Role::Other,
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Provider {
     /// Further countries of companies that run it.
     #[serde(default)]
     pub other_countries: Vec<String>,
+    /// What the product is for.
+    pub purpose: Purpose,
     /// `active`, or `retired` with a date.
     pub status: String,
     /// How media travels.
@@ -54,6 +56,8 @@ pub struct Provider {
     pub stun: Option<StunMarks>,
     /// RTP marks.
     pub rtp: Option<RtpMarks>,
+    /// QUIC marks.
+    pub quic: Option<QuicMarks>,
     /// DTLS marks.
     pub dtls: Option<DtlsMarks>,
     /// Host names.
@@ -68,6 +72,19 @@ pub struct Provider {
     /// Byte patterns.
     #[serde(default)]
     pub wire: Vec<Wire>,
+}
+
+/// What a product is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Meetings: who speaks to its signalling servers is about to meet.
+    Meetings,
+    /// Chat that can also call: its servers are spoken to all day.
+    Messenger,
+    /// Telephony and building blocks of others' products.
+    Voice,
 }
 
 /// How media keys arise.
@@ -188,8 +205,8 @@ impl Net {
 pub struct Port {
     /// `udp` or `tcp`.
     pub proto: String,
-    /// One port or a range `a-b`.
-    pub ports: Spanned<String>,
+    /// Ports, or ranges `a-b`.
+    pub ports: Vec<Spanned<String>>,
     /// What it carries.
     pub role: String,
     /// Whose port it is.
@@ -323,6 +340,22 @@ pub struct DtlsMarks {
     /// Protocols that the client offers.
     #[serde(default)]
     pub alpn: Vec<String>,
+    /// Remarks.
+    #[serde(default)]
+    pub note: String,
+    /// How sure.
+    pub confidence: Grade,
+    /// Where it was read.
+    pub sources: Spanned<Vec<String>>,
+}
+
+/// QUIC marks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuicMarks {
+    /// RTP and RTCP share the five-tuple with a QUIC handshake.
+    #[serde(default)]
+    pub carries_rtp: bool,
     /// Remarks.
     #[serde(default)]
     pub note: String,

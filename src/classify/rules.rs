@@ -48,7 +48,7 @@ pub(super) struct NetRule {
 #[derive(Debug, Clone)]
 pub(super) struct PortRule {
     pub(super) protocol: u8,
-    pub(super) range: RangeInclusive<u16>,
+    pub(super) ranges: Vec<RangeInclusive<u16>>,
     pub(super) server_side: bool,
 }
 
@@ -87,6 +87,7 @@ pub struct Rules {
     pub(super) usernames: Vec<(Regex, Mark)>,
     pub(super) server_certificates: Vec<(String, Mark)>,
     pub(super) dtls_alpn: Vec<(String, Mark)>,
+    pub(super) quic_with_rtp: Vec<Mark>,
     pub(super) extension_profiles: HashMap<u16, Vec<Mark>>,
     pub(super) wires: Vec<WireRule>,
     wire_patterns: Vec<Pattern>,
@@ -130,6 +131,7 @@ impl Rules {
             usernames: Vec::new(),
             server_certificates: Vec::new(),
             dtls_alpn: Vec::new(),
+            quic_with_rtp: Vec::new(),
             extension_profiles: HashMap::new(),
             wires: Vec::new(),
             wire_patterns: Vec::new(),
@@ -266,6 +268,10 @@ impl Compiler<'_> {
                 self.rules.extension_profiles.entry(*profile).or_default().push(mark);
             }
         }
+        if let Some(quic) = provider.quic.as_ref().filter(|quic| quic.carries_rtp) {
+            let standing = self.standing(quic.confidence, &quic.sources)?;
+            self.rules.quic_with_rtp.push(Mark { provider: self.number, standing });
+        }
         if let Some(dtls) = &provider.dtls {
             let mark =
                 Mark { provider: self.number, standing: self.standing(dtls.confidence, &dtls.sources)? };
@@ -323,10 +329,14 @@ impl Compiler<'_> {
 
     fn port(&self, port: &provider::Port) -> Result<PortRule, ProviderError> {
         self.standing(port.confidence, &port.sources)?;
-        let range = wire::port_range(port.ports.get_ref())
-            .map_err(|reason| self.error(&port.ports.span(), format!("port.ports: {reason}")))?;
+        let mut ranges = Vec::new();
+        for ports in &port.ports {
+            let range = wire::port_range(ports.get_ref())
+                .map_err(|reason| self.error(&ports.span(), format!("port.ports: {reason}")))?;
+            ranges.push(range);
+        }
         let protocol = if port.proto == "udp" { 17 } else { 6 };
-        Ok(PortRule { protocol, range, server_side: port.side != "client" })
+        Ok(PortRule { protocol, ranges, server_side: port.side != "client" })
     }
 
     fn stun(&mut self, stun: &provider::StunMarks) -> Result<(), ProviderError> {

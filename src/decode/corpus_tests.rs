@@ -117,14 +117,14 @@ fn read_pcapng(file: &[u8]) -> Vec<Captured> {
     frames
 }
 
-/// Source, destination, protocol of the innermost packet that tshark finds; `None` where it finds no TCP or UDP.
-type Tuple = Option<(SocketAddr, SocketAddr, u8)>;
+/// Source, destination, protocol, and declared payload length of the innermost packet that tshark finds; `None` where it finds no TCP or UDP.
+type Tuple = Option<(SocketAddr, SocketAddr, u8, usize)>;
 
 fn tshark(path: &FilePath) -> Option<Vec<Tuple>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(path).args(["-T", "fields", "-E", "occurrence=l"]);
     for field in
-        "frame.protocols ip.src ip.dst ipv6.src ipv6.dst udp.srcport udp.dstport tcp.srcport tcp.dstport"
+        "frame.protocols ip.src ip.dst ipv6.src ipv6.dst udp.srcport udp.dstport tcp.srcport tcp.dstport udp.length tcp.len"
             .split(' ')
     {
         command.args(["-e", field]);
@@ -151,11 +151,13 @@ fn tuple(line: &str) -> Tuple {
     }
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     let transport = fields[0].split(':').rfind(|layer| ["tcp", "udp"].contains(layer))?;
-    let (ports, protocol) = if transport == "udp" { (5, ip::UDP) } else { (7, ip::TCP) };
+    let (ports, protocol, length, header) =
+        if transport == "udp" { (5, ip::UDP, fields[9], 8) } else { (7, ip::TCP, fields[10], 0) };
     Some((
         SocketAddr::new(address(source), fields[ports].parse().ok()?),
         SocketAddr::new(address(destination), fields[ports + 1].parse().ok()?),
         protocol,
+        length.parse::<usize>().ok()?.checked_sub(header)?,
     ))
 }
 
@@ -169,9 +171,11 @@ fn differences(path: &FilePath) -> Option<Vec<String>> {
     for (index, (frame, expected)) in frames.iter().zip(expected).enumerate() {
         let outcome = decoder.decode(frame.link_type, frame.at, &frame.data, frame.original_len);
         let ours = match &outcome {
-            Outcome::Packet(packet) if !matches!(packet.transport, Transport::Other { .. }) => {
-                Some((packet.source, packet.destination, packet.transport.protocol()))
-            }
+            Outcome::Packet(Decoded { source, destination, transport, .. }) => match *transport {
+                Transport::Udp { declared_len, .. } => Some((*source, *destination, ip::UDP, declared_len)),
+                Transport::Tcp { declared_len, .. } => Some((*source, *destination, ip::TCP, declared_len)),
+                Transport::Other { .. } => None,
+            },
             _ => None,
         };
         if ours != expected {
@@ -204,7 +208,6 @@ fn tunnels_end_at_the_packet_that_tshark_finds() {
                 *wrapped.entry(packet.path.to_string()).or_default() += 1;
             }
         }
-        println!("{name}: {wrapped:#?}");
         assert!(wrapped.keys().all(|path| path.contains(layers)), "{wrapped:?}");
         assert!(wrapped.values().sum::<usize>() >= frames, "{wrapped:?}");
     }
@@ -216,28 +219,23 @@ fn whole_corpus_agrees_with_tshark() {
     let Some(corpus) = corpus() else { return };
     let differences: Vec<_> =
         captures(&corpus).iter().filter_map(|path| differences(path)).flatten().collect();
-    assert!(differences.is_empty(), "{differences:#?}");
+    // Its IP header claims 4096 bytes that the frame never had; tshark takes the frame's word, we the header's.
+    let known = "tls_invalid_reads.pcap 2: ";
+    assert!(differences.iter().all(|difference| difference.starts_with(known)), "{differences:#?}");
 }
 
 #[test]
 fn whole_corpus_is_accounted_for() {
     let Some(corpus) = corpus() else { return };
+    let mut duplicates = BTreeMap::new();
+    let mut odd = BTreeMap::new();
     for path in captures(&corpus) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut decoder = Decoder::default();
-        for (index, frame) in read(&path).iter().enumerate() {
-            let outcome = decoder.decode(frame.link_type, frame.at, &frame.data, frame.original_len);
-            if let Outcome::Duplicate(_) | Outcome::Undecodable(_) = outcome {
-                println!("{} {}: {outcome:?}", path.file_name().unwrap().display(), index + 1);
-            }
+        for frame in read(&path) {
+            decoder.decode(frame.link_type, frame.at, &frame.data, frame.original_len);
         }
         let counters = decoder.counters();
-        let not_zero: Vec<_> = counters
-            .iter()
-            .filter(|(name, count)| *count > 0 && !["packets", "decoded", "not_ip"].contains(name))
-            .collect();
-        if !not_zero.is_empty() {
-            println!("{}: {not_zero:?}", path.file_name().unwrap().display());
-        }
         assert_eq!(
             counters.packets,
             counters.decoded
@@ -246,5 +244,29 @@ fn whole_corpus_is_accounted_for() {
                 + counters.not_ip
                 + counters.undecodable_total()
         );
+        if counters.duplicates > 0 {
+            duplicates.insert(name.clone(), counters.duplicates);
+        }
+        for reason in Reason::ALL.iter().filter(|reason| counters.undecodable(**reason) > 0) {
+            odd.insert(name.clone(), reason.name());
+        }
     }
+    // Counted apart from this code, out of tshark's fields: pairs within 5 ms of one identification, length,
+    // checksum and sequence number (two of `heuristic_tcp_ack_payload` and one of `psiphon3` have identification
+    // 0 and come within 1 ms). What tshark's count has beyond these is not the same packet: five RTP packets of
+    // a sender that always writes identification 1, packets of different ports, quotations in ICMP.
+    let expected = [
+        ("FAX-Call-t38-CA-TDM-SIP-FB-1.pcap", 23),
+        ("alexa-app.pcapng", 1),
+        ("dtls.pcap", 1),
+        ("heuristic_tcp_ack_payload.pcap", 19),
+        ("psiphon3.pcap", 23),
+        ("quic-mvfst-22_decryption_error.pcap", 6),
+        ("raknet.pcap", 5),
+        ("tls3.pcapng", 12),
+        ("viber.pcap", 2),
+    ];
+    assert_eq!(duplicates, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    // A fragment that is not the last, and whose 1260 bytes are no multiple of 8.
+    assert_eq!(odd, [("quic-fuzz-overflow.pcapng".to_owned(), "fragment_invalid")].into());
 }

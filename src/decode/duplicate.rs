@@ -5,8 +5,8 @@
 //! like duplicate media and like repeated cipher blocks.
 //!
 //! **Same packet** means: the same addresses, protocol, ports, IP payload length, IPv4 identification, UDP or
-//! TCP checksum, and for TCP sequence and acknowledgment number. Where the checksum says nothing (UDP over
-//! IPv4 may leave it 0; other protocols) the ends of the payload are compared too.
+//! TCP checksum, and for TCP sequence and acknowledgment number, else some bytes at the ends of the payload
+//! (more of them where the checksum says nothing, as in UDP over IPv4, which may leave it 0).
 //!
 //! **IPv4 with an identification** that is not 0: a sender gives each packet a new one (RFC 6864 asks that only
 //! of fragmentable packets; the common stacks do it for all, or write 0). The same packet within [`WINDOW`]
@@ -17,7 +17,7 @@
 //! then nothing in the packet tells. The ends of the payload are compared always (on the sending machine the
 //! checksum is often not filled in yet), and
 //! - a hop count that differs by 1 to [`MAX_HOPS`], or another VLAN or tunnel: a second copy within [`WINDOW`];
-//! - TCP with payload within [`TWIN_WINDOW`]: a second copy; no stack retransmits so soon;
+//! - TCP with payload, SYN or FIN within [`TWIN_WINDOW`]: a second copy; no stack retransmits so soon;
 //! - all else within [`TWIN_WINDOW`]: *suspected*, and dropped only while this mirror is known to double, that
 //!   is while at least one in [`PROOF_SHARE`] of the recent packets was a proven copy.
 //!
@@ -33,7 +33,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::counters::{Counters, bump};
-use super::packet::{Duplicate, Transport};
+use super::packet::{Duplicate, TcpFlags, Transport};
 use super::path::Path;
 use super::walk::Found;
 use crate::time::Timestamp;
@@ -50,8 +50,11 @@ const SLOTS: usize = 4096;
 const PROOF_SHARE: u32 = 16;
 /// The proof fades to 1/e in so many packets.
 const PROOF_MEMORY: u32 = 1024;
-/// Bytes compared at either end of a payload.
+/// Bytes compared at either end of a payload where little else tells packets apart.
 const EDGE: usize = 64;
+/// The same for UDP with identification and checksum: enough for what counts up in a header, and for senders
+/// that write one identification always.
+const SHORT_EDGE: usize = 16;
 
 #[derive(Clone, Copy)]
 struct Slot {
@@ -146,10 +149,13 @@ fn judge(seen: &Slot, new: &Slot, found: &Found<'_>) -> Verdict {
     if apart > TWIN_WINDOW {
         return Verdict::New;
     }
-    if matches!(found.transport, Transport::Tcp { declared_len: 1.., .. }) {
-        Verdict::Proven
-    } else {
-        Verdict::Suspected
+    match found.transport {
+        Transport::Tcp { declared_len, flags, .. }
+            if declared_len > 0 || flags.0 & (TcpFlags::SYN | TcpFlags::FIN).0 != 0 =>
+        {
+            Verdict::Proven
+        }
+        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Other { .. } => Verdict::Suspected,
     }
 }
 
@@ -165,34 +171,40 @@ const SLOT_MASK: u64 = 0xfff;
 /// 64 bits that stand for the packet; never 0, which an empty place holds.
 #[inline]
 fn identity(found: &Found<'_>) -> u64 {
-    let ports = u64::from(found.source.port()) << 16 | u64::from(found.destination.port());
-    let numbers = u64::from(found.ip.id) << 32 | u64::from(found.checksum) << 48 | ports;
-    let mut hash = match (found.ip.source, found.ip.destination) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => mix(0x9e37_79b9_7f4a_7c15, pair(a.to_bits(), b.to_bits())),
+    let mut hash = Mixer(0);
+    let ports = pair(found.source.port(), found.destination.port());
+    let numbers = u64::from(pair(found.ip.id, found.checksum)) << 32 | u64::from(ports);
+    match (found.ip.source, found.ip.destination) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            hash.add(u64::from(a.to_bits()) << 32 | u64::from(b.to_bits()), numbers);
+        }
         (IpAddr::V6(a), IpAddr::V6(b)) => {
-            let [(a0, a1), (b0, b1)] = [a.to_bits(), b.to_bits()].map(halves);
-            mix(mix(mix(mix(0x2545_f491_4f6c_dd1d, a0), a1), b0), b1)
+            for address in [a, b] {
+                let (high, low) = halves(address.to_bits());
+                hash.add(high, low);
+            }
+            hash.add(numbers, 6);
         }
-        _ => 0,
-    };
-    hash = mix(hash, numbers);
+        _ => {}
+    }
     let length = u64::try_from(found.ip.payload_len).unwrap_or(u64::MAX) << 8;
-    hash = mix(hash, length | u64::from(found.transport.protocol()));
+    let kind = length | u64::from(found.transport.protocol());
     if let Transport::Tcp { sequence, acknowledgment, .. } = found.transport {
-        hash = mix(hash, pair(sequence, acknowledgment));
+        hash.add(kind, u64::from(sequence) << 32 | u64::from(acknowledgment));
         if found.ip.id != 0 {
-            return hash | 1 << 63;
+            return hash.finish();
         }
+    } else {
+        hash.add(kind, 0);
     }
-    if found.checksum == 0 || found.ip.id == 0 {
-        hash = mix_edges(hash, found.transport.payload());
-    }
-    hash | 1 << 63
+    let edge = if found.checksum == 0 || found.ip.id == 0 { EDGE } else { SHORT_EDGE };
+    hash.add_edges(found.transport.payload(), edge);
+    hash.finish()
 }
 
 #[inline]
-fn pair(high: u32, low: u32) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
+fn pair(high: u16, low: u16) -> u32 {
+    u32::from(high) << 16 | u32::from(low)
 }
 
 #[inline]
@@ -201,30 +213,58 @@ const fn halves(wide: u128) -> (u64, u64) {
     ((wide >> 64) as u64, wide as u64)
 }
 
-/// One folded multiplication: cheap, and each bit of the input reaches the result.
+/// Both halves of the product, so that each bit of the input reaches the result.
 #[inline]
-fn mix(hash: u64, value: u64) -> u64 {
-    let wide = u128::from(hash ^ value ^ 0xa076_1d64_78bd_642f).wrapping_mul(0xe703_7ed1_a0b4_28db);
-    let (high, low) = halves(wide);
-    (high ^ low).wrapping_mul(0x9fb2_1c65_1e98_df25).rotate_left(29)
+fn fold(a: u64, b: u64) -> u64 {
+    let (high, low) = halves(u128::from(a).wrapping_mul(u128::from(b)));
+    high ^ low
 }
 
-/// The first and the last bytes; all of a short payload.
-#[inline]
-fn mix_edges(mut hash: u64, payload: &[u8]) -> u64 {
-    let first = payload.get(..EDGE).unwrap_or(payload);
-    let last = payload.get(payload.len().saturating_sub(EDGE).max(first.len())..).unwrap_or_default();
-    for edge in [first, last] {
-        let (words, rest) = edge.as_chunks::<8>();
-        for word in words {
-            hash = mix(hash, u64::from_le_bytes(*word));
-        }
-        for byte in rest {
-            hash = hash << 8 ^ hash >> 56 ^ u64::from(*byte);
-        }
-        hash = mix(hash, 0);
+/// A hash whose multiplications do not wait for one another.
+struct Mixer(u64);
+
+impl Mixer {
+    #[inline]
+    fn add(&mut self, a: u64, b: u64) {
+        let word = fold(a ^ 0xa076_1d64_78bd_642f, b ^ 0xe703_7ed1_a0b4_28db);
+        self.0 = self.0.rotate_left(25).wrapping_add(word);
     }
-    hash
+
+    /// The first and the last `edge` bytes (a multiple of 16); all of a short payload.
+    #[inline]
+    fn add_edges(&mut self, payload: &[u8], edge: usize) {
+        if let (Some((first, _)), Some((_, last))) =
+            (payload.split_at_checked(edge), payload.split_at_checked(payload.len().saturating_sub(edge)))
+        {
+            self.add_words(first);
+            self.add_words(last);
+        } else {
+            self.add_short(payload);
+        }
+    }
+
+    #[inline]
+    fn add_words(&mut self, bytes: &[u8]) {
+        for words in bytes.as_chunks::<16>().0 {
+            let (high, low) = halves(u128::from_le_bytes(*words));
+            self.add(high, low);
+        }
+    }
+
+    /// Fewer than [`EDGE`] bytes.
+    fn add_short(&mut self, payload: &[u8]) {
+        self.add_words(payload);
+        let mut last = [0; 16];
+        for (place, byte) in last.iter_mut().zip(payload.as_chunks::<16>().1) {
+            *place = *byte;
+        }
+        self.add_words(&last);
+    }
+
+    #[inline]
+    fn finish(self) -> u64 {
+        fold(self.0 ^ 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3) | 1 << 63
+    }
 }
 
 /// 32 bits that stand for a path; 0 for none.
@@ -233,11 +273,23 @@ fn path_tag(path: &Path) -> u32 {
     if path.is_empty() { 0 } else { hash_path(path) }
 }
 
-#[inline(never)]
+#[inline]
 fn hash_path(path: &Path) -> u32 {
-    use std::hash::BuildHasher;
-
-    u32::try_from(foldhash::fast::FixedState::with_seed(1).hash_one(path) >> 32).unwrap_or_default() | 1
+    let mut hash = Mixer(0);
+    for layer in path.layers() {
+        let (kind, value) = layer.code();
+        hash.add(kind, value);
+    }
+    if let Some((source, destination)) = path.outer() {
+        for address in [source, destination] {
+            let (high, low) = halves(match address {
+                IpAddr::V4(address) => u128::from(address.to_bits()),
+                IpAddr::V6(address) => address.to_bits(),
+            });
+            hash.add(high, low);
+        }
+    }
+    u32::try_from(hash.finish() >> 32).unwrap_or_default() | 1
 }
 
 #[cfg(test)]
@@ -246,7 +298,7 @@ mod tests {
 
     #[test]
     fn mask_fits_the_table() {
-        assert_eq!(SLOT_MASK as usize, SLOTS - 1);
+        assert_eq!(usize::try_from(SLOT_MASK).unwrap(), SLOTS - 1);
         assert!(SLOTS.is_power_of_two());
     }
 }

@@ -10,7 +10,7 @@ use super::walk::Next;
 use super::wifi;
 
 const NULL: u16 = 0;
-const ETHERNET: u16 = 1;
+pub(super) const ETHERNET: u16 = 1;
 const PPP: u16 = 9;
 const PPP_HDLC: u16 = 50;
 const PPPOE: u16 = 51;

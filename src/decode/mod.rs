@@ -19,6 +19,7 @@
 mod counters;
 mod defrag;
 mod duplicate;
+mod fast;
 mod ip;
 mod link;
 mod packet;
@@ -29,8 +30,18 @@ mod walk;
 mod wifi;
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "small files; a skipped test says so"
+)]
 mod corpus_tests;
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "tests count on small known numbers"
+)]
 mod tests;
 
 use std::time::Duration;
@@ -118,9 +129,27 @@ impl Decoder {
         bump(&mut self.state.counters.packets);
         let mut path = Path::EMPTY;
         let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
-        let start = Next::Link(link_type, Span::new(data, wire));
+        let span = Span::new(data, wire);
         let wire_len = original_len.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
-        match walk(start, &mut path, self.config.open_tunnels) {
+        if link_type == link::ETHERNET
+            && let Some(found) = fast::ethernet(span, &mut path, self.config.open_tunnels)
+        {
+            return self.state.found(&found, path, timestamp, wire_len);
+        }
+        self.decode_slowly(link_type, timestamp, span, wire_len)
+    }
+
+    /// Any frame but the common one.
+    #[inline(never)]
+    fn decode_slowly<'a>(
+        &'a mut self,
+        link_type: u16,
+        timestamp: Timestamp,
+        span: Span<'a>,
+        wire_len: u32,
+    ) -> Outcome<'a> {
+        let mut path = Path::EMPTY;
+        match walk(Next::Link(link_type, span), &mut path, self.config.open_tunnels) {
             End::Found(found) => self.state.found(&found, path, timestamp, wire_len),
             End::Fragment(fragment) => self.reassemble(&fragment, path, timestamp, wire_len),
             End::NotIp => self.state.not_ip(),
@@ -171,7 +200,8 @@ fn resume<'a>(datagram: &Datagram, payload: &'a [u8]) -> Next<'a> {
 }
 
 impl State {
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "measured: the result is large, and a call would copy it")]
     fn found<'a>(&mut self, found: &Found<'a>, path: Path, now: Timestamp, wire_len: u32) -> Outcome<'a> {
         if let Some(filter) = &mut self.duplicates
             && let Some(duplicate) = filter.check(found, &path, now, &mut self.counters)

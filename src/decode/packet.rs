@@ -53,7 +53,8 @@ pub struct Decoded<'a> {
     pub path: Path,
     /// Bytes of the frame on the wire; for a datagram that came in fragments, of all their frames.
     pub wire_len: u32,
-    /// The snap length cut the payload.
+    /// The payload is shorter than its headers declare: cut by the snap length, or (a host would drop the
+    /// packet) the IP header claims more than the frame held.
     pub truncated: bool,
     /// Innermost time to live or hop limit.
     pub ttl: u8,

@@ -43,6 +43,28 @@ pub enum Layer {
     EtherIp,
 }
 
+impl Layer {
+    /// Two numbers that tell layers apart.
+    #[inline]
+    pub(super) fn code(self) -> (u64, u64) {
+        match self {
+            Self::Vlan(id) => (1, id.into()),
+            Self::Mpls(label) => (2, label.into()),
+            Self::Pppoe(session) => (3, session.into()),
+            Self::Gre => (4, 0),
+            Self::Erspan { version, session } => (5 | u64::from(version) << 8, session.into()),
+            Self::Vxlan(vni) => (6, vni.into()),
+            Self::Geneve(vni) => (7, vni.into()),
+            Self::GtpU(teid) => (8, teid.into()),
+            Self::IpInIp => (9, 0),
+            Self::SixInFour => (10, 0),
+            Self::Teredo => (11, 0),
+            Self::Tzsp => (12, 0),
+            Self::EtherIp => (13, 0),
+        }
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -25,6 +25,8 @@ const ERSPAN_3: u16 = 0x22eb;
 const GTP_U: u16 = 2152;
 const TEREDO: u16 = 3544;
 const VXLAN: u16 = 4789;
+/// The generic protocol extension has a port of its own.
+const VXLAN_GPE: u16 = 4790;
 /// What Linux used before 4789 was assigned.
 const VXLAN_LINUX: u16 = 8472;
 const GENEVE: u16 = 6081;
@@ -136,19 +138,22 @@ pub(super) fn over_udp<'a>(
     body: Span<'a>,
     path: &mut Path,
 ) -> Option<Next<'a>> {
-    match (source, destination) {
-        (_, VXLAN | VXLAN_LINUX | GENEVE | GTP_U | TEREDO | TZSP) | (GTP_U | TEREDO, _) => {
-            let port = if matches!(source, GTP_U | TEREDO) { source } else { destination };
-            open_udp(ip, port, body, path)
-        }
-        _ => None,
+    // Some write a tunnel's port only as the source.
+    if is_tunnel_port(destination) {
+        return open_udp(ip, destination, body, path);
     }
+    if is_tunnel_port(source) { open_udp(ip, source, body, path) } else { None }
+}
+
+#[inline]
+const fn is_tunnel_port(port: u16) -> bool {
+    matches!(port, GTP_U | TEREDO | VXLAN | VXLAN_GPE | VXLAN_LINUX | GENEVE | TZSP)
 }
 
 #[inline(never)]
 fn open_udp<'a>(ip: &IpHeader, port: u16, body: Span<'a>, path: &mut Path) -> Option<Next<'a>> {
     let (layer, next) = match port {
-        VXLAN | VXLAN_LINUX => vxlan(body)?,
+        VXLAN | VXLAN_GPE | VXLAN_LINUX => vxlan(body)?,
         GENEVE => geneve(body)?,
         GTP_U => gtp_u(body)?,
         TEREDO => teredo(body)?,
@@ -166,14 +171,16 @@ fn packet(span: Span<'_>) -> Option<Next<'_>> {
     ip::plausible(span).then_some(Next::Ip(span))
 }
 
-/// RFC 7348 §5. Bits of the group policy extension may be set beside the I flag; the last byte is zero.
+/// RFC 7348 §5, and the two drafts that extend it: group policy sets the first bit and uses the next three
+/// bytes, the generic protocol extension (GPE) sets the P bit and names a protocol in the fourth byte.
 fn vxlan(span: Span<'_>) -> Option<Opened<'_>> {
-    let (&[flags, policy, g0, g1, v0, v1, v2, last], frame) = span.head::<8>()?;
-    let plain = flags == 0x08 && [policy, g0, g1] == [0; 3];
-    if !(plain || flags == 0x88) || last != 0 {
-        return None;
-    }
-    Some((Layer::Vxlan(u32::from_be_bytes([0, v0, v1, v2])), framed(frame)?))
+    let (&[flags, b1, b2, b3, v0, v1, v2, last], body) = span.head::<8>()?;
+    let next = match (flags, [b1, b2, b3], last) {
+        (0x08, [0, 0, 0], 0) | (0x88, _, 0) | (0x0c, [0, 0, 3], 0) => framed(body)?,
+        (0x0c, [0, 0, 1 | 2], 0) => packet(body)?,
+        _ => return None,
+    };
+    Some((Layer::Vxlan(u32::from_be_bytes([0, v0, v1, v2])), next))
 }
 
 /// RFC 8926 §3.4: version 0, reserved bits zero.

@@ -111,8 +111,9 @@ fn other(ip: IpHeader, protocol: u8, span: Span<'_>) -> Next<'_> {
 }
 
 /// RFC 768. The payload ends at the UDP length, or with the IP packet where that comes first.
-#[inline]
-fn udp<'a>(ip: IpHeader, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next<'a> {
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "measured: the result is large, and a call would copy it")]
+pub(super) fn udp<'a>(ip: IpHeader, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next<'a> {
     let Some((&[s0, s1, d0, d1, l0, l1, c0, c1], rest)) = span.head::<8>() else {
         return Next::Undecodable(Reason::UdpTruncated);
     };
@@ -138,7 +139,7 @@ fn udp<'a>(ip: IpHeader, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next
 
 /// RFC 9293. Options cut by the snap length are no reason to lose the packet.
 #[inline]
-fn tcp(ip: IpHeader, span: Span<'_>) -> Next<'_> {
+pub(super) fn tcp(ip: IpHeader, span: Span<'_>) -> Next<'_> {
     use super::packet::TcpFlags;
     let Some((fixed, rest)) = span.head::<20>() else {
         return Next::Undecodable(Reason::TcpTruncated);

@@ -10,7 +10,6 @@ use crate::classify::provider::{Keying, Provider};
 use crate::classify::{Role, Rules};
 use crate::observe::PacketRef;
 use crate::session::{Judged, Server, Session};
-use crate::time::Timestamp;
 
 /// How the media keys of a session arose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -167,47 +166,21 @@ fn dtls_peer(server: &Server) -> (CouldHold, f32, String) {
     }
 }
 
+/// Keys that came through signalling: whose TLS ended where, and when.
 fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold, f32, String) {
-    let before = session.media_start.is_none_or(|media| server.first_contact <= media);
-    let words = if method == Method::Sdes {
-        "media keys travel in signalling"
-    } else {
-        "a key service hands out keys"
+    let words = match method {
+        Method::Sdes => "media keys travel in signalling",
+        Method::DtlsSrtp | Method::KeyService | Method::EndToEnd | Method::NotDeterminable => {
+            "a key service hands out keys"
+        }
     };
     let roles = &server.roles;
-    if server.tls && !before {
-        return (
-            CouldHold::Unknown,
-            0.3,
-            format!("{words}, and TLS ended here, but only after media had begun"),
-        );
-    }
-    if server.tls && server.key_service {
-        return (
-            CouldHold::Yes,
-            0.8,
-            format!("{words}, and TLS to this host, by its name one that hands them out, began before media"),
-        );
-    }
-    if server.tls && (server.media_service || roles.contains(&Role::Media)) {
-        return (CouldHold::Yes, 0.75, format!("{words}, and TLS to this media server began before media"));
-    }
-    if server.tls && roles.contains(&Role::Signalling) {
-        return (
-            CouldHold::Yes,
-            0.5,
-            format!("{words}, and TLS signalling that could carry them ended here before media"),
-        );
-    }
     if server.tls {
-        return (CouldHold::Unknown, 0.2, "TLS ended here, but hosts of this name serve the web".to_owned());
+        return tls_server(server, words, session);
     }
     if roles.contains(&Role::Media) {
-        return (
-            CouldHold::Unknown,
-            0.4,
-            "it carried the media; whether it was given the key is not visible".to_owned(),
-        );
+        let why = "it carried the media; whether it was given the key is not visible";
+        return (CouldHold::Unknown, 0.4, why.to_owned());
     }
     if roles.contains(&Role::Relay) {
         return (CouldHold::No, 0.7, "a TURN relay forwards and has no key".to_owned());
@@ -218,7 +191,47 @@ fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold,
     (CouldHold::No, 0.6, "no signalling ran to it".to_owned())
 }
 
-/// Packet time for tests and reports: when a holder was first contacted.
-pub fn first_contact(session: &Session, holder: &Holder) -> Option<Timestamp> {
-    session.servers.get(holder.server).map(|server| server.first_contact)
+fn tls_server(server: &Server, words: &str, session: &Session) -> (CouldHold, f32, String) {
+    let roles = &server.roles;
+    let carried_media = server.media_service || roles.contains(&Role::Media);
+    if session.media_start.is_some_and(|media| server.first_contact > media) {
+        let why = format!("{words}, and TLS ended here, but only after media had begun");
+        (CouldHold::Unknown, 0.3, why)
+    } else if server.key_service && closed_before_media(server, session) && another_stayed(server, session) {
+        // Clients try several controllers at once and keep one.
+        let why = format!(
+            "{words}, and TLS to this host, by its name one that hands them out, began before media; it also \
+             ended before media, while another of its kind stayed"
+        );
+        (CouldHold::Yes, 0.45, why)
+    } else if server.key_service {
+        let why =
+            format!("{words}, and TLS to this host, by its name one that hands them out, began before media");
+        (CouldHold::Yes, 0.8, why)
+    } else if carried_media {
+        (CouldHold::Yes, 0.75, format!("{words}, and TLS to this media server began before media"))
+    } else if roles.contains(&Role::Signalling)
+        && session.servers.iter().any(|other| other.key_service && other.tls)
+    {
+        let why = "TLS ended here before media, but by their names it is other servers that hand out keys";
+        (CouldHold::Unknown, 0.3, why.to_owned())
+    } else if roles.contains(&Role::Signalling) {
+        let why = format!("{words}, and TLS signalling that could carry them ended here before media");
+        (CouldHold::Yes, 0.5, why)
+    } else {
+        (CouldHold::Unknown, 0.2, "TLS ended here, but hosts of this name serve the web".to_owned())
+    }
+}
+
+fn closed_before_media(server: &Server, session: &Session) -> bool {
+    session.media_start.is_some_and(|media| server.last_contact < media)
+}
+
+fn another_stayed(server: &Server, session: &Session) -> bool {
+    session.servers.iter().any(|other| {
+        other.address != server.address
+            && other.key_service
+            && other.tls
+            && !closed_before_media(other, session)
+    })
 }

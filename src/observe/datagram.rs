@@ -104,7 +104,7 @@ impl Datagrams {
                 self.stun(facts, meta, payload, depth)
                     || self.dtls(facts, meta, payload)
                     || self.zoom(facts, meta, payload)
-                    || self.zrtp(facts, payload)
+                    || zrtp(facts, payload)
                     || self.quic(facts, meta, payload)
             }
         }
@@ -185,14 +185,6 @@ impl Datagrams {
         taken
     }
 
-    fn zrtp(&self, facts: &mut Facts, payload: &[u8]) -> bool {
-        let found = demux::is_zrtp(payload);
-        if found {
-            facts.other = Some(Protocol::Zrtp);
-        }
-        found
-    }
-
     fn mux(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
         let Ok(frame) = ms_mux::parse(payload) else { return false };
         self.inner(facts, &wrapped(meta, Wrapping::MsMux), frame.payload, depth.saturating_add(1));
@@ -226,6 +218,14 @@ impl Datagrams {
         }
         self.media.finish(facts);
     }
+}
+
+fn zrtp(facts: &mut Facts, payload: &[u8]) -> bool {
+    let found = demux::is_zrtp(payload);
+    if found {
+        facts.other = Some(Protocol::Zrtp);
+    }
+    found
 }
 
 const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {

@@ -74,7 +74,7 @@ fn handshake_message(known: &mut Dtls, meta: &Meta, message: &dtls::Message<'_>)
         }
         HandshakeType::SERVER_HELLO => {
             let hello = tls::ServerHello::parse(message.body).map_err(|error| error.field())?;
-            known.client.get_or_insert(meta.direction.flipped());
+            known.client.get_or_insert_with(|| meta.direction.flipped());
             if !hello.is_hello_retry_request() {
                 handshake::dtls_server_hello(known, &hello, meta.packet);
             }

@@ -110,8 +110,15 @@ pub struct Tls {
     pub alerts: Vec<(u8, u8)>,
     /// Server certificates, leaf first (TLS 1.2 and earlier).
     pub certificates: Vec<Certificate>,
-    /// ClientHellos seen on this flow (more than one after a HelloRetryRequest).
+    /// `ClientHellos` seen on this flow (more than one after a `HelloRetryRequest`).
     pub client_hellos: u32,
+}
+
+impl Tls {
+    /// The name that the client asked for, unless it is an address, which RFC 6066 section 3 forbids and some do.
+    pub fn asked_name(&self) -> Option<&str> {
+        self.sni.as_deref().filter(|name| name.parse::<IpAddr>().is_err())
+    }
 }
 
 /// A certificate, in the words of RFC 5280.
@@ -228,7 +235,7 @@ pub struct Stun {
     pub peers: Vec<(SocketAddr, PacketRef)>,
     /// Binding requests answered, for RTT: (count, sum of nanoseconds).
     pub rtt: (u32, u64),
-    /// TURN Allocate, Send, Data, ChannelBind or ChannelData seen: the server relays.
+    /// TURN Allocate, Send, Data, `ChannelBind` or ChannelData seen: the server relays.
     pub relays: bool,
     /// ChannelData messages.
     pub channel_data: u32,

@@ -53,7 +53,7 @@ fn escape(out: &mut String, byte: u8) {
 }
 
 /// Bytes in hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
@@ -61,7 +61,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Writes down a ClientHello. The first one of a flow is kept; a second (after HelloRetryRequest) is counted.
+/// Writes down a ClientHello. The first one of a flow is kept; a second (after `HelloRetryRequest`) is counted.
 pub(super) fn client_hello(
     tls: &mut Tls,
     hello: &tls::ClientHello<'_>,
@@ -196,10 +196,8 @@ pub(super) fn message(
             server_hello(tls, &hello, offered, packet);
             side.done = hello.version().is_1_3() && !hello.is_hello_retry_request();
         }
-        HandshakeType::CERTIFICATE if !side.is_client => {
-            if tls.certificates.is_empty() {
-                tls.certificates = certificates(message.body, packet)?;
-            }
+        HandshakeType::CERTIFICATE if !side.is_client && tls.certificates.is_empty() => {
+            tls.certificates = certificates(message.body, packet)?;
         }
         HandshakeType::SERVER_HELLO_DONE => side.done = true,
         _ => {}
@@ -216,7 +214,7 @@ mod tests {
         assert_eq!(host_name(b"WWW.Example.ORG."), "www.example.org");
         assert_eq!(host_name(b"a\x1b[31m\"b\xff"), "a\\x1b[31m\"b\\xff");
         assert_eq!(host_name(b"a b\\c"), "a\\x20b\\x5cc");
-        assert!(host_name(&[0xff; 70_000]).len() <= NAME_CAP + 4);
+        assert!(host_name(&vec![0xff; 70_000]).len() <= NAME_CAP + 4);
         assert_eq!(text(b"http/1.1"), "http/1.1");
     }
 }

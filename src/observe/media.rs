@@ -48,6 +48,7 @@ pub(super) struct MediaTable {
     rtcp_packets: u32,
     cnames: Vec<String>,
     rtcp_first: Option<PacketRef>,
+    srtcp_waiting: u32,
     left_out: u32,
     accepted: u32,
 }
@@ -162,11 +163,21 @@ impl MediaTable {
         }
         match rtcp::probe(payload) {
             Probe::No => return false,
-            Probe::Maybe if self.rtcp_packets == 0 && self.tracks.is_empty() => return false,
             Probe::Maybe | Probe::Yes => {}
         }
-        self.rtcp_first.get_or_insert(meta.packet);
         let Ok(compound) = rtcp::Compound::parse(payload) else { return false };
+        if rtcp::probe(payload) == Probe::Maybe && self.rtcp_packets == 0 && self.tracks.is_empty() {
+            // SRTCP alone proves itself like a stream does: by its shape, again and again.
+            self.srtcp_waiting =
+                if compound.looks_encrypted() { self.srtcp_waiting.saturating_add(1) } else { 0 };
+            if self.srtcp_waiting < u32::from(SUPPORTED_RUN) {
+                return false;
+            }
+            let kind = compound.clone().next().map_or(0, |packet| packet.packet_type.0);
+            (1..self.srtcp_waiting).for_each(|_| tally(&mut self.rtcp, kind));
+            self.rtcp_packets = self.srtcp_waiting.saturating_sub(1);
+        }
+        self.rtcp_first.get_or_insert(meta.packet);
         // In SRTCP what follows the first header is ciphertext.
         let readable = if compound.looks_encrypted() { 1 } else { usize::MAX };
         for packet in compound.take(readable) {

@@ -19,7 +19,7 @@ mod summary;
 mod traversal;
 mod zoom;
 
-pub(crate) use handshake::hex;
+pub use handshake::hex;
 pub use packet_ref::PacketRef;
 pub use state::{Seen, State, observe, summarise};
 pub use summary::{Beginning, Ending, Summary};

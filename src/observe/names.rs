@@ -29,9 +29,11 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
                     learn(known, asked.unwrap_or(name), *address, packet);
                 }
                 Answer::Service { hints, name, .. } => {
-                    hints.iter().for_each(|hint| learn(known, asked.unwrap_or(name), *hint, packet));
+                    for hint in hints {
+                        learn(known, asked.unwrap_or(name), *hint, packet);
+                    }
                 }
-                _ => {}
+                Answer::Alias { .. } | Answer::Pointer { .. } | Answer::Location { .. } => {}
             }
         }
     }

@@ -139,40 +139,40 @@ mod tests {
 
     const UDP: Context = Context { protocol: 17, ports: [40_000, 50_000], direction: Direction::Forward };
 
-    fn hits(pattern: Pattern, context: &Context, payload: &[u8]) -> Vec<u16> {
+    fn hits(pattern: Pattern, context: Context, payload: &[u8]) -> Vec<u16> {
         let mut found = Vec::new();
-        PatternSet::new(vec![pattern]).search(context, payload, |rule| found.push(rule));
+        PatternSet::new(vec![pattern]).search(&context, payload, |rule| found.push(rule));
         found
     }
 
     #[test]
     fn fixed_bytes_respect_their_mask_and_the_length() {
-        assert_eq!(hits(pattern(), &UDP, &[0, 1, 9, 0x4f, 0]), [7]);
-        assert!(hits(pattern(), &UDP, &[0, 1, 9, 0x5f, 0]).is_empty());
-        assert!(hits(pattern(), &UDP, &[0, 1, 9, 0x4f]).is_empty(), "too short");
-        assert!(hits(pattern(), &UDP, &[0, 1, 9, 0x4f, 0, 0, 0]).is_empty(), "too long");
+        assert_eq!(hits(pattern(), UDP, &[0, 1, 9, 0x4f, 0]), [7]);
+        assert!(hits(pattern(), UDP, &[0, 1, 9, 0x5f, 0]).is_empty());
+        assert!(hits(pattern(), UDP, &[0, 1, 9, 0x4f]).is_empty(), "too short");
+        assert!(hits(pattern(), UDP, &[0, 1, 9, 0x4f, 0, 0, 0]).is_empty(), "too long");
     }
 
     #[test]
     fn protocol_ports_and_direction_are_conditions() {
         let payload = [0, 1, 9, 0x4f, 0];
-        assert!(hits(pattern(), &Context { protocol: 6, ..UDP }, &payload).is_empty());
+        assert!(hits(pattern(), Context { protocol: 6, ..UDP }, &payload).is_empty());
         let ported = Pattern { ports: vec![50_000..=50_010], ..pattern() };
-        assert_eq!(hits(ported.clone(), &UDP, &payload), [7]);
-        assert!(hits(ported, &Context { ports: [1, 2], ..UDP }, &payload).is_empty());
+        assert_eq!(hits(ported.clone(), UDP, &payload), [7]);
+        assert!(hits(ported, Context { ports: [1, 2], ..UDP }, &payload).is_empty());
         let back = Pattern { direction: Some(Direction::Reverse), ..pattern() };
-        assert!(hits(back, &UDP, &payload).is_empty());
+        assert!(hits(back, UDP, &payload).is_empty());
     }
 
     #[test]
     fn length_field_and_repeated_bytes() {
         let field = LengthField { at: 0, little_endian: true, mask: u16::MAX, adjust: 2 };
         let framed = Pattern { fixed: Vec::new(), length: 0..=99, length_field: Some(field), ..pattern() };
-        assert_eq!(hits(framed.clone(), &UDP, &[3, 0, 1, 2, 3]), [7]);
-        assert!(hits(framed, &UDP, &[4, 0, 1, 2, 3]).is_empty());
+        assert_eq!(hits(framed.clone(), UDP, &[3, 0, 1, 2, 3]), [7]);
+        assert!(hits(framed, UDP, &[4, 0, 1, 2, 3]).is_empty());
         let run =
             Pattern { fixed: Vec::new(), length: 0..=99, contains: Some((vec![0xff; 3], 1)), ..pattern() };
-        assert_eq!(hits(run.clone(), &UDP, &[1, 0xff, 0xff, 0xff, 0]), [7]);
-        assert!(hits(run, &UDP, &[1, 0xff, 0xff, 0, 0xff]).is_empty());
+        assert_eq!(hits(run.clone(), UDP, &[1, 0xff, 0xff, 0xff, 0]), [7]);
+        assert!(hits(run, UDP, &[1, 0xff, 0xff, 0, 0xff]).is_empty());
     }
 }

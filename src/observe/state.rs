@@ -82,7 +82,7 @@ pub fn observe(flow: &mut Flow<State>, direction: Direction, patterns: &PatternS
     match seen.transport {
         Transport::Udp { payload, .. } => datagram(flow, direction, patterns, seen, payload),
         Transport::Tcp { .. } => segment(flow, direction, patterns, seen),
-        _ => {}
+        Transport::Other { .. } => {}
     }
 }
 

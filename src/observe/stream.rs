@@ -15,8 +15,6 @@ use crate::time::Timestamp;
 
 /// Bytes of one direction that are buffered at most while a message is incomplete.
 const BUFFER_CAP: usize = 1 << 17;
-/// Bytes of one direction that are looked at before an unknown protocol is let go.
-const UNKNOWN_CAP: usize = 1 << 10;
 
 /// What one direction has turned out to be.
 #[derive(Debug)]
@@ -183,7 +181,6 @@ fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut F
                     Frame::Stun(bytes) | Frame::Packet(bytes) => inner.payload(facts, &meta, bytes),
                     Frame::ChannelData(channel) => inner.channel_data(facts, &meta, channel.data),
                     Frame::MsMux(frame) => inner.payload(facts, &meta, frame.payload),
-                    _ => {}
                 }
                 consumed = consumed.saturating_add(taken.max(1));
             }
@@ -225,17 +222,20 @@ fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<
         }
         Detection::NeedMore | Detection::NotMine => {}
     }
-    let known = if is_http(bytes) {
-        Some(Protocol::Http)
+    // TLS may begin after a proxy's handshake or after STARTTLS.
+    if let Some(offset) = tls::find_hello(bytes) {
+        own.buffer.drain(..offset.min(own.buffer.len()));
+        own.kind = Kind::Tls(tls::HandshakeAssembler::new());
+        facts.other = None;
+        return;
+    }
+    if is_http(bytes) {
+        facts.other = Some(Protocol::Http);
     } else if bytes.starts_with(b"SSH-") {
-        Some(Protocol::Ssh)
-    } else {
-        None
-    };
-    if known.is_some() {
-        facts.other = known;
-        own.close();
-    } else if bytes.len() >= UNKNOWN_CAP {
+        facts.other = Some(Protocol::Ssh);
+    }
+    let tunnels = bytes.starts_with(b"CONNECT ") || bytes.starts_with(b"HTTP/1.");
+    if own.buffer.len() >= tls::HELLO_SEARCH_LIMIT || (facts.other.is_some() && !tunnels) {
         own.close();
     }
 }
@@ -254,6 +254,8 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
     for record in records.by_ref() {
         let record = match record {
             Ok(record) => record,
+            // The rest of it is still to come.
+            Err(error) if error.is_truncated() => break,
             Err(error) => {
                 fault = Some(error.field());
                 break;
@@ -282,6 +284,7 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
             ContentType::ALERT => alert(facts, record.fragment),
             // From here on records are encrypted, save the second ClientHello after a HelloRetryRequest.
             ContentType::CHANGE_CIPHER_SPEC => {
+                assembler.change_cipher_spec();
                 done = facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some()) || !own.tls.is_client;
             }
             _ => done = true,
@@ -295,9 +298,7 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
         facts.anomaly(field, packet);
         done |= !own.tls.is_client && facts.tls.is_none();
     }
-    if own.tls.done || done {
-        own.close();
-    } else if fault.is_some() && consumed == 0 {
+    if own.tls.done || done || (fault.is_some() && consumed == 0) {
         own.close();
     } else {
         own.buffer.drain(..consumed.min(own.buffer.len()));

@@ -95,6 +95,6 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
                 known.ice |= pending.username_asked && message.class() == Class::Success;
             }
         }
-        _ => {}
+        Class::Indication => {}
     }
 }

@@ -104,7 +104,7 @@ impl ZoomWork {
                 self.generation.get_or_insert(generation);
             }
             Sfu::Close => {}
-            _ => return false,
+            Sfu::Unknown(_) => return false,
         }
         self.facts.packets = self.facts.packets.saturating_add(1);
         true
@@ -129,7 +129,7 @@ impl ZoomWork {
     }
 
     fn inner(&mut self, table: &mut MediaTable, meta: &Meta, payload: &[u8], inner: &Inner<'_>) -> bool {
-        let header = self.generation.map_or(0, |generation| generation.data_header_length());
+        let header = self.generation.map_or(0, Generation::data_header_length);
         let place = if self.peer_to_peer { 0 } else { header };
         let zoomed = Meta { wrapping: Wrapping::Zoom, ..*meta };
         match inner {
@@ -145,14 +145,14 @@ impl ZoomWork {
                 self.supported = true;
             }
             Inner::Media(media) => {
-                table.framed(&zoomed, media.rtp, kind(media.kind, media.rtp));
+                table.framed(&zoomed, media.rtp, Some(kind(media.kind, media.rtp)));
             }
             Inner::Reliable(_) => {
                 if let Some(packet) = inner.rtp() {
-                    table.framed(&zoomed, packet, kind(zoom::MediaKind::Screen, packet));
+                    table.framed(&zoomed, packet, Some(kind(zoom::MediaKind::Screen, packet)));
                 }
             }
-            _ => {}
+            Inner::Control(_) | Inner::Periodic => {}
         }
         if let Some(number) = payload.get(place) {
             tally(&mut self.facts.inner, *number);
@@ -177,13 +177,13 @@ impl ZoomWork {
 }
 
 /// Payload type 110 is FEC on every kind of Zoom stream.
-fn kind(kind: zoom::MediaKind, packet: &[u8]) -> Option<MediaKind> {
+fn kind(kind: zoom::MediaKind, packet: &[u8]) -> MediaKind {
     if rtp::peek(packet).is_some_and(|peek| peek.payload_type == 110) {
-        return Some(MediaKind::Fec);
+        return MediaKind::Fec;
     }
-    Some(match kind {
+    match kind {
         zoom::MediaKind::Audio => MediaKind::Audio,
         zoom::MediaKind::Video => MediaKind::Video,
         zoom::MediaKind::Screen => MediaKind::Screen,
-    })
+    }
 }

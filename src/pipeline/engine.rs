@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::partition::{PARTITIONS, Partition};
@@ -10,6 +10,7 @@ use crate::decode::{Decoded, Path, TcpFlags, Transport};
 use crate::flow::{FiveTuple, Key, Packet, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
+use crate::time::Timestamp;
 
 /// Packets of a batch.
 const BATCH_PACKETS: usize = 1024;
@@ -27,7 +28,7 @@ pub(super) enum Engine {
 fn partition_of(tuple: &FiveTuple) -> usize {
     let (key, _) = Key::of(tuple);
     let count = u64::try_from(PARTITIONS).unwrap_or(1);
-    usize::try_from(key.dealing_hash() % count.max(1)).unwrap_or(0)
+    usize::try_from(key.dealing_hash().checked_rem(count).unwrap_or(0)).unwrap_or(0)
 }
 
 impl Engine {
@@ -53,16 +54,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn take_ended(&mut self) -> Vec<Summary> {
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
         match self {
-            Self::Here { partitions, .. } => partitions.iter_mut().flat_map(Partition::take_ended).collect(),
+            Self::Here { partitions, .. } => {
+                partitions.iter_mut().flat_map(|partition| partition.take_ended(now)).collect()
+            }
             Self::Workers(_) => Vec::new(),
         }
     }
 
     pub(super) fn for_each_alive(&self, mut look: impl FnMut(&FiveTuple)) {
         if let Self::Here { partitions, .. } = self {
-            partitions.iter().for_each(|partition| partition.for_each_alive(&mut look));
+            for partition in partitions {
+                partition.for_each_alive(&mut look);
+            }
         }
     }
 
@@ -176,7 +181,7 @@ impl Workers {
             reference,
             transport: Head::of(&decoded.transport),
             payload: start..batch.bytes.len(),
-            path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path.clone())),
+            path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path)),
         });
         if batch.items.len() >= BATCH_PACKETS || batch.bytes.len() >= BATCH_BYTES {
             worker.send();
@@ -191,10 +196,7 @@ impl Workers {
 
 impl Worker {
     fn send(&mut self) {
-        let next = match self.empty.try_recv() {
-            Ok(batch) => batch,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Batch::default(),
-        };
+        let next = self.empty.try_recv().unwrap_or_default();
         // A worker that is gone has panicked; joining it in `finish` passes that on.
         let _ = self.full.send(std::mem::replace(&mut self.filling, next));
     }

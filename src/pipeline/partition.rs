@@ -4,6 +4,7 @@ use crate::decode::{Path, Transport};
 use crate::flow::{Ended, FiveTuple, Limits, Packet, Table, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Seen, State, Summary, observe, summarise};
+use crate::time::Timestamp;
 
 /// Partitions of a run. Fixed, so that caps and timeouts do not depend on the number of threads.
 pub(super) const PARTITIONS: usize = 16;
@@ -41,7 +42,10 @@ impl Partition {
         }
     }
 
-    pub(super) fn take_ended(&mut self) -> Vec<Summary> {
+    /// A partition without packets has no time of its own, so it is told.
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
+        let ended = &mut self.ended;
+        self.table.expire(now, &mut |done| ended.push(summarise(done.flow, done.reason)));
         std::mem::take(&mut self.ended)
     }
 

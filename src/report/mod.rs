@@ -1,1 +1,151 @@
-//! Stage: report.
+//! Stage 9: what is said. In: an [`Analysis`] and the counts of a run. Out: records ([`record`]) as JSON, NDJSON
+//! or text for people.
+//!
+//! The only stage that writes, and only to where the caller says. It reads no clock and asks no terminal: the caller
+//! decides on colour. Every string that text shows is escaped, because strangers chose many of them.
+
+mod build;
+pub mod record;
+mod text;
+mod time;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+pub use build::{Context, flow_record, session_record, stats_record};
+pub use record::{Kind, Record};
+
+use crate::classify::Rules;
+use crate::decode;
+use crate::flow::TableStats;
+use crate::geo;
+use crate::pipeline::{Analysis, Counts};
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Format {
+    /// For people: the gravest finding first, then a page per session.
+    #[default]
+    Text,
+    /// One object with `flows`, `sessions` and `stats`.
+    Json,
+    /// One record a line: flows, then sessions, then stats.
+    Ndjson,
+}
+
+/// Packets that were lost before they could be looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "filled in by the reader of an interface")]
+pub struct Dropped {
+    /// By the kernel.
+    pub kernel: u64,
+    /// By the interface.
+    pub interface: u64,
+    /// By this program.
+    pub own: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub const fn total(self) -> u64 {
+        self.kernel.saturating_add(self.interface).saturating_add(self.own)
+    }
+}
+
+/// A run that is over.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "put together by the command line")]
+pub struct Run<'a> {
+    /// What is known of providers.
+    pub rules: &'a Rules,
+    /// Where addresses are looked up.
+    pub databases: &'a geo::Databases,
+    /// Flows and sessions.
+    pub analysis: &'a Analysis,
+    /// What became of the packets.
+    pub counts: Counts,
+    /// What the decoder met.
+    pub decode: &'a decode::Counters,
+    /// What the flow tables did.
+    pub table: TableStats,
+    /// The inputs.
+    pub files: Vec<record::FileRecord>,
+    /// What was lost.
+    pub dropped: Dropped,
+    /// False when an input ended before its time.
+    pub complete: bool,
+}
+
+/// How to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "put together by the command line")]
+pub struct Style {
+    /// The format.
+    pub format: Format,
+    /// Which records; `None` is the format's own choice: text leaves out flows, the others leave out nothing.
+    pub kinds: Option<Vec<Kind>>,
+    /// Colour, for text.
+    pub colour: bool,
+}
+
+impl Style {
+    /// Whether records of this kind are asked for.
+    pub fn wants(&self, kind: Kind) -> bool {
+        match &self.kinds {
+            Some(kinds) => kinds.contains(&kind),
+            None => self.format != Format::Text || kind != Kind::Flow,
+        }
+    }
+}
+
+/// Writes the report of a run. The caller buffers.
+///
+/// # Errors
+/// What `out` says.
+pub fn write(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
+    match style.format {
+        Format::Text => text::write(out, run, style),
+        Format::Json => writer::json(out, run, style),
+        Format::Ndjson => {
+            let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
+            write_records(out, &mut context, run.analysis, style)?;
+            write_stats(out, run, style)
+        }
+    }
+}
+
+/// Writes flows and sessions while a run goes on: those of `analysis`, flows first, in text or as NDJSON.
+///
+/// A live run calls this with what has ended since the last time, and [`write_stats`] once at its end.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_records(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    style: &Style,
+) -> io::Result<()> {
+    match style.format {
+        Format::Text => text::write_records(out, context, analysis, style),
+        Format::Json | Format::Ndjson => writer::lines(out, context, analysis, style),
+    }
+}
+
+/// Writes the last record of a run that was written by [`write_records`].
+///
+/// # Errors
+/// What `out` says.
+pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
+    if !style.wants(Kind::Stats) {
+        return Ok(());
+    }
+    match style.format {
+        Format::Text => text::write_stats(out, run, style),
+        Format::Json | Format::Ndjson => writer::line(out, &Record::Stats(Box::new(stats_record(run)))),
+    }
+}

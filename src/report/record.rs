@@ -526,6 +526,9 @@ pub struct SessionRecord {
     pub keys: KeysRecord,
     /// What stands out, the gravest first.
     pub findings: Vec<Finding>,
+    /// The strongest reasons for the app, over all flows; each flow record has all of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceRecord>,
 }
 
 /// The endpoint of a session.
@@ -534,7 +537,10 @@ pub struct SessionRecord {
 pub struct EndpointRecord {
     /// Its address.
     pub ip: String,
-    /// Where a database places it.
+    /// How servers saw it (STUN), where that differs: its address outside of a NAT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<String>,
+    /// Where databases place it: `public_ip` where there is one, else `ip`.
     pub located_in: LocatedIn,
 }
 

@@ -171,13 +171,13 @@ fn build(
 }
 
 /// Signalling, name resolution and web of the same endpoint and app around the call.
-fn companions<'a>(
-    flows: &'a [Judged],
+fn companions(
+    flows: &[Judged],
     endpoint: IpAddr,
     provider: Option<u16>,
     call_start: Timestamp,
     end: Timestamp,
-) -> impl Iterator<Item = usize> + 'a {
+) -> impl Iterator<Item = usize> + '_ {
     flows.iter().enumerate().filter_map(move |(index, judged)| {
         let fits = judged.sides.local.ip() == endpoint
             && judged.verdict.provider == provider

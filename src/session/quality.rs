@@ -54,7 +54,7 @@ pub struct Quality {
 struct Sum {
     way: Way,
     jitter_weight: f64,
-    jitter_sum: f64,
+    jitter: f64,
     span: Option<(Timestamp, Timestamp)>,
 }
 
@@ -85,8 +85,8 @@ impl Sum {
         way.duplicates = way.duplicates.saturating_add(stats.duplicates().into());
         way.reordered = way.reordered.saturating_add(stats.reordered().into());
         way.bytes = way.bytes.saturating_add(stats.bytes());
-        if let Some(jitter) = stats.jitter_ms() {
-            self.jitter_sum += f64::from(jitter) * f64::from(stats.packets());
+        if let Some(own) = stats.jitter_mean_ms() {
+            self.jitter += f64::from(own) * f64::from(stats.packets());
             self.jitter_weight += f64::from(stats.packets());
         }
         let (from, to) = self.span.unwrap_or((stream.start, stream.last));
@@ -94,7 +94,7 @@ impl Sum {
     }
 
     fn done(mut self) -> Way {
-        self.way.jitter_ms = (self.jitter_weight > 0.0).then(|| self.jitter_sum / self.jitter_weight);
+        self.way.jitter_ms = (self.jitter_weight > 0.0).then(|| self.jitter / self.jitter_weight);
         self.way.seconds = self.span.map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
         self.way
     }

@@ -1,0 +1,224 @@
+//! What can be typed. Nothing here knows what it means.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Tells which meeting app a network carries, over which servers, how well and how encrypted, and in whose
+/// jurisdiction the servers sit that could hold the keys. Listens only: it never sends a packet.
+#[derive(Debug, Parser)]
+#[command(name = "meetscope", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub(super) struct Args {
+    /// When to colour text output; `auto` colours on a terminal, unless `NO_COLOR` is set
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, global = true)]
+    pub(super) color: Colour,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_STATUS: &str =
+    "Exit status: 0 done, 1 failed or an input could not be read to its end, 2 bad usage.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Read capture files and report their meetings
+    Replay(Replay),
+    /// Listen on a network interface and report meetings as they end
+    Watch(Watch),
+    /// What location databases say
+    Geo(Geo),
+    /// What is known of each provider
+    Providers(Providers),
+    /// List the network interfaces that can be watched
+    Interfaces,
+    /// Write a completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page
+    Man {
+        /// Write the page of this subcommand instead
+        subcommand: Option<String>,
+    },
+}
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Format of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+    /// One JSON record per line
+    Ndjson,
+}
+
+/// Format of records that are written while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LiveFormat {
+    /// For people
+    Text,
+    /// One JSON record per line
+    Ndjson,
+}
+
+/// Format of a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LookupFormat {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+/// Kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// One five-tuple
+    Flow,
+    /// One endpoint's part in one call
+    Session,
+    /// What the run counted
+    Stats,
+}
+
+/// In which order packets of several files are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Order {
+    /// By time over all files
+    Time,
+    /// One file after the other
+    Given,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Format of the report
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Worker threads; the report is the same for any number [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) threads: Option<u16>,
+    /// Order of the packets of several files
+    #[arg(long, value_enum, default_value_t = Order::Time)]
+    pub(super) order: Order,
+    /// Take packets that a mirror port delivered twice as two
+    #[arg(long)]
+    pub(super) keep_duplicates: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Watch {
+    /// The interface; `meetscope interfaces` lists them
+    #[arg(short, long, value_name = "IFACE")]
+    pub(super) interface: String,
+    /// Format of the records [default: text on a terminal, ndjson elsewhere]
+    #[arg(short, long, value_enum)]
+    pub(super) format: Option<LiveFormat>,
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Size of the kernel's packet buffer in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=2047))]
+    pub(super) ring_mib: u32,
+    /// Most bytes taken of a packet
+    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    pub(super) snaplen: u32,
+    /// Take only what is meant for this host
+    #[arg(long)]
+    pub(super) no_promiscuous: bool,
+    /// Take packets that a mirror port delivered twice as two
+    #[arg(long)]
+    pub(super) keep_duplicates: bool,
+}
+
+/// What replaying and watching have in common.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// Kinds of records to write [default: all that the format shows]
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
+    pub(super) records: Vec<Kind>,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(super) output: Option<PathBuf>,
+    /// Look only at packets that this expression in libpcap's language matches
+    #[arg(long, value_name = "EXPR")]
+    pub(super) bpf: Option<String>,
+    #[command(flatten)]
+    pub(super) geoip: GeoFiles,
+}
+
+/// The user's own databases.
+#[derive(Debug, clap::Args)]
+pub(super) struct GeoFiles {
+    /// A location database (.mmdb), asked before the built-in data; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(super) geoip: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Geo {
+    #[command(subcommand)]
+    pub(super) command: GeoCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GeoCommand {
+    /// What the databases say of addresses
+    Lookup {
+        /// IPv4 or IPv6 addresses
+        #[arg(required = true, value_name = "IP")]
+        addresses: Vec<IpAddr>,
+        #[command(flatten)]
+        geoip: GeoFiles,
+        /// Format of the answer
+        #[arg(short, long, value_enum, default_value_t = LookupFormat::Text)]
+        format: LookupFormat,
+    },
+    /// Which databases are asked, of which date and under which licence
+    Info {
+        #[command(flatten)]
+        geoip: GeoFiles,
+        /// Format of the answer
+        #[arg(short, long, value_enum, default_value_t = LookupFormat::Text)]
+        format: LookupFormat,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Providers {
+    #[command(subcommand)]
+    pub(super) command: ProvidersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProvidersCommand {
+    /// All providers
+    List,
+    /// All that is known of one
+    Show {
+        /// Its identifier, as `list` shows it
+        id: String,
+    },
+    /// Check a directory of provider files, and name file, line and field of each error
+    Check {
+        /// A directory with `sources.toml` and one file per provider
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}

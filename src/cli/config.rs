@@ -1,0 +1,178 @@
+//! What the arguments mean, validated once, before a packet is read.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use anyhow::Context;
+
+use meetscope::capture::{self, LinkType, compile_bpf};
+use meetscope::classify::{self, Rules};
+use meetscope::geo::Databases;
+use meetscope::pipeline;
+use meetscope::report::{self, Style};
+
+use super::UsageError;
+use super::args::{self, Colour};
+
+/// Standard input as a file name.
+pub(super) const STDIN: &str = "-";
+/// Threads that share the work at most; the pipeline has no more shares.
+const MOST_THREADS: usize = 16;
+
+/// A run over capture files.
+pub(super) struct Replay {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) order: capture::Order,
+    pub(super) pipeline: pipeline::Config,
+    pub(super) report: Report,
+}
+
+/// A run on an interface.
+pub(super) struct Watch {
+    pub(super) interface: String,
+    pub(super) live: capture::live::Options,
+    pub(super) pipeline: pipeline::Config,
+    pub(super) report: Report,
+}
+
+/// What is known and how it is written.
+pub(super) struct Report {
+    pub(super) rules: Rules,
+    pub(super) databases: Databases,
+    pub(super) style: Style,
+    pub(super) output: Option<PathBuf>,
+}
+
+impl Replay {
+    pub(super) fn new(typed: args::Replay, colour: Colour) -> anyhow::Result<Self> {
+        let mut pipes = HashSet::new();
+        for file in typed.files.iter().filter(|file| file.as_os_str() == STDIN) {
+            if !pipes.insert(file) {
+                return Err(UsageError("standard input can be read only once".to_owned()).into());
+            }
+        }
+        if let Some(expression) = &typed.common.bpf {
+            check_filter(expression)?;
+        }
+        let format = match typed.format {
+            args::Format::Text => report::Format::Text,
+            args::Format::Json => report::Format::Json,
+            args::Format::Ndjson => report::Format::Ndjson,
+        };
+        let cores = || available_parallelism().map_or(1, usize::from);
+        let threads = typed.threads.map_or_else(cores, usize::from).clamp(1, MOST_THREADS);
+        let order = match typed.order {
+            args::Order::Time => capture::Order::Time,
+            args::Order::Given => capture::Order::AsGiven,
+        };
+        let pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
+        let report = Report::new(typed.common, format, colour)?;
+        Ok(Self { files: typed.files, order, pipeline, report })
+    }
+}
+
+impl Watch {
+    pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
+        if let Some(expression) = &typed.common.bpf {
+            check_filter(expression)?;
+        }
+        let for_people = typed.common.output.is_none() && io::stdout().is_terminal();
+        let format = match typed.format {
+            Some(args::LiveFormat::Text) => report::Format::Text,
+            None if for_people => report::Format::Text,
+            Some(args::LiveFormat::Ndjson) | None => report::Format::Ndjson,
+        };
+        let live = capture::live::Options {
+            promiscuous: !typed.no_promiscuous,
+            snaplen: typed.snaplen,
+            buffer_mib: typed.ring_mib,
+            filter: typed.common.bpf.clone(),
+            ..capture::live::Options::default()
+        };
+        // The kernel filters; and flows that have ended can be taken from a single thread only.
+        let pipeline = pipeline_config(1, None, typed.keep_duplicates);
+        let report = Report::new(typed.common, format, colour)?;
+        Ok(Self { interface: typed.interface, live, pipeline, report })
+    }
+}
+
+impl Report {
+    fn new(typed: args::Common, format: report::Format, colour: Colour) -> anyhow::Result<Self> {
+        let kinds = (!typed.records.is_empty()).then(|| {
+            let kind = |typed: &args::Kind| match typed {
+                args::Kind::Flow => report::Kind::Flow,
+                args::Kind::Session => report::Kind::Session,
+                args::Kind::Stats => report::Kind::Stats,
+            };
+            typed.records.iter().map(kind).collect()
+        });
+        let colour = coloured(colour, typed.output.is_some());
+        Ok(Self {
+            rules: build_rules()?,
+            databases: databases(&typed.geoip)?,
+            style: Style { format, kinds, colour },
+            output: typed.output,
+        })
+    }
+}
+
+/// The provider files inside the program.
+pub(super) fn build_rules() -> anyhow::Result<Rules> {
+    classify::embedded().context("built-in provider files")
+}
+
+/// The user's databases in the order given, then the built-in ones.
+pub(super) fn databases(typed: &args::GeoFiles) -> anyhow::Result<Databases> {
+    let mut databases = Databases::embedded()?;
+    for file in &typed.geoip {
+        databases.add_file(file)?;
+    }
+    Ok(databases)
+}
+
+fn pipeline_config(threads: usize, filter: Option<String>, keep_duplicates: bool) -> pipeline::Config {
+    let mut config = pipeline::Config { threads, filter, ..pipeline::Config::default() };
+    config.decode.drop_duplicates = !keep_duplicates;
+    config
+}
+
+/// Link types whose vocabularies differ; an expression that fits none of them fits nothing.
+const FILTER_DIALECTS: [LinkType; 4] =
+    [LinkType::ETHERNET, LinkType::IEEE802_11_RADIOTAP, LinkType::LINUX_SLL, LinkType::RAW];
+
+/// An expression may speak of things that only some link types have, so one that takes it is enough.
+fn check_filter(expression: &str) -> Result<(), UsageError> {
+    const SNAPLEN: u32 = 262_144;
+    let mut refusal = None;
+    for link_type in FILTER_DIALECTS {
+        match compile_bpf(expression, link_type, SNAPLEN) {
+            Ok(_) => return Ok(()),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    refusal.map_or(Ok(()), |error| Err(UsageError(format!("--bpf: {error}"))))
+}
+
+fn coloured(choice: Colour, into_file: bool) -> bool {
+    match choice {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            !into_file && !unwanted && !dumb_terminal() && io::stdout().is_terminal()
+        }
+    }
+}
+
+/// True for a terminal that knows no escape sequences.
+pub(super) fn dumb_terminal() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == OsStr::new("dumb"))
+}
+
+/// True for a name that stands for standard input.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == STDIN
+}

@@ -1,0 +1,70 @@
+//! The command line: what was typed ([`args`]) becomes what it means ([`config`]), and one module per subcommand
+//! acts on it. Data goes to standard output, everything else to standard error. Only here: `clap` and `anyhow`.
+
+mod args;
+mod config;
+mod generate;
+mod geo;
+mod input;
+mod interfaces;
+mod messages;
+mod output;
+mod progress;
+mod providers;
+mod replay;
+mod watch;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// How a run ended that could begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// All that was asked for.
+    Done,
+    /// Something could not be read, or not to its end; it has been told.
+    Failed,
+}
+
+/// What was typed is well-formed and yet cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// Parses, runs, and says how it ended: 0 done, 1 failed, 2 bad usage.
+pub(crate) fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Failed) => ExitCode::from(1),
+        // The reader has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            messages::say(format_args!("{error:#}"));
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<Status> {
+    let colour = args.color;
+    match args.command {
+        Command::Replay(typed) => replay::run(config::Replay::new(typed, colour)?),
+        Command::Watch(typed) => watch::run(config::Watch::new(typed, colour)?),
+        Command::Geo(typed) => geo::run(typed),
+        Command::Providers(typed) => providers::run(typed),
+        Command::Interfaces => interfaces::run(),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { subcommand } => generate::man(subcommand.as_deref()),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

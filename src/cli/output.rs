@@ -1,0 +1,46 @@
+//! Where data goes: standard output, or the file that `-o` names.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::UsageError;
+
+/// Bytes gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// Opens the destination before any work is done. An input is never overwritten.
+///
+/// # Errors
+/// When the file cannot be opened, or is one of `inputs`.
+pub(super) fn open(path: Option<&Path>, inputs: &[PathBuf]) -> anyhow::Result<Box<dyn Write>> {
+    let Some(path) = path else {
+        return Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, io::stdout())));
+    };
+    if inputs.iter().any(|input| is_same_file(input, path)) {
+        let message = format!("{}: the output would overwrite this input", path.display());
+        return Err(UsageError(message).into());
+    }
+    let file = create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).open(path)
+}
+
+#[cfg(unix)]
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,131 @@
+//! `meetscope replay`: capture files through the pipeline into a report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+
+use meetscope::capture::{CaptureError, LinkType, Merge, Packet};
+use meetscope::classify::Names;
+use meetscope::decode::{self, Decoder, Outcome, Reason};
+use meetscope::pipeline::{self, Counts, Pipeline};
+use meetscope::report::{self, Dropped, Run};
+
+use super::messages::say;
+use super::progress::Progress;
+use super::{Status, config, input, output};
+
+/// Reads all files, then writes the report. A fault of one file does not keep the others from being read.
+pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
+    let mut out = output::open(config.report.output.as_deref(), &config.files)?;
+    let rules = &config.report.rules;
+    let mut merge = Merge::open(config.files, config.order);
+    let mut feed = Feed::new(Pipeline::new(&config.pipeline, rules), merge.files());
+    let mut progress = Progress::new(&merge);
+    while let Some((file, packet)) = merge.next() {
+        feed.packet(file, &packet);
+        if let Some(progress) = &mut progress {
+            progress.packet(&merge);
+        }
+    }
+    if let Some(mut progress) = progress {
+        progress.clear();
+    }
+    let files = input::records(&merge);
+    let Feed { pipeline, left_out, refused, .. } = feed;
+    refused.values().for_each(|error| say(format_args!("{error}; its packets are left out")));
+    let flows = pipeline.finish();
+    warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
+    let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
+    let analysis = pipeline::analyse(rules, &mut Names::default(), flows.flows);
+    let run = Run {
+        rules,
+        databases: &config.report.databases,
+        analysis: &analysis,
+        counts: add(flows.counts, &left_out),
+        decode: &flows.decode,
+        table: flows.table,
+        files,
+        dropped: Dropped::default(),
+        complete,
+    };
+    report::write(&mut out, &run, &config.report.style)?;
+    out.flush()?;
+    Ok(if complete { Status::Done } else { Status::Failed })
+}
+
+/// Packets on their way into the pipeline, numbered by file.
+struct Feed {
+    pipeline: Pipeline,
+    /// Packets handed out of each file.
+    frames: Vec<u64>,
+    /// Link types that the filter does not fit, with what its compiler said.
+    refused: BTreeMap<LinkType, CaptureError>,
+    /// Packets of those link types: no filter can have let them through.
+    left_out: Counts,
+}
+
+impl Feed {
+    fn new(pipeline: Pipeline, files: usize) -> Self {
+        Self { pipeline, frames: vec![0; files], refused: BTreeMap::new(), left_out: Counts::default() }
+    }
+
+    #[inline]
+    fn packet(&mut self, file: usize, packet: &Packet<'_>) {
+        let mut frame = 0;
+        if let Some(count) = self.frames.get_mut(file) {
+            *count = count.wrapping_add(1);
+            frame = *count;
+        }
+        if !self.refused.is_empty() && self.refused.contains_key(&packet.link_type) {
+            self.leave_out(packet);
+            return;
+        }
+        let number = u32::try_from(file).unwrap_or(u32::MAX);
+        if let Err(error) = self.pipeline.packet(number, frame, packet) {
+            self.refused.insert(packet.link_type, error);
+            // The pipeline has seen this one and put it nowhere.
+            self.left_out.filtered = self.left_out.filtered.wrapping_add(1);
+        }
+    }
+
+    fn leave_out(&mut self, packet: &Packet<'_>) {
+        let captured = u64::try_from(packet.data.len()).unwrap_or(u64::MAX);
+        let counts = &mut self.left_out;
+        counts.seen = counts.seen.wrapping_add(1);
+        counts.filtered = counts.filtered.wrapping_add(1);
+        counts.bytes_captured = counts.bytes_captured.wrapping_add(captured);
+        counts.latest = counts.latest.max(Some(packet.timestamp));
+    }
+}
+
+fn add(counts: Counts, more: &Counts) -> Counts {
+    Counts {
+        seen: counts.seen.wrapping_add(more.seen),
+        analysed: counts.analysed,
+        filtered: counts.filtered.wrapping_add(more.filtered),
+        bytes_captured: counts.bytes_captured.wrapping_add(more.bytes_captured),
+        latest: counts.latest.max(more.latest),
+    }
+}
+
+/// Tells of each link type that nothing here can decode, once for each file.
+fn warn_of_unknown_links(merge: &Merge, packets: u64) {
+    if packets == 0 {
+        return;
+    }
+    for info in (0..merge.files()).filter_map(|file| merge.info(file)) {
+        let types: BTreeSet<LinkType> = info.interfaces.iter().map(|interface| interface.link_type).collect();
+        for link_type in types.into_iter().filter(|link_type| !is_known(*link_type)) {
+            say(format_args!(
+                "{}: expected a link type that can be decoded, found {link_type}; its packets are only counted",
+                info.name
+            ));
+        }
+    }
+}
+
+/// The decoder is asked, so that the answer cannot differ from what it did.
+fn is_known(link_type: LinkType) -> bool {
+    let mut decoder = Decoder::new(decode::Config::default());
+    let outcome = decoder.decode(link_type.0, Default::default(), &[], 0);
+    !matches!(outcome, Outcome::Undecodable(Reason::UnknownLinkType))
+}

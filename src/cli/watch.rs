@@ -1,0 +1,227 @@
+//! `meetscope watch`: an interface through the pipeline; records as flows and sessions end, counters at the end.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use meetscope::capture::live::{Live, Stats};
+use meetscope::capture::{CaptureError, Packet};
+use meetscope::classify::Names;
+use meetscope::observe::Summary;
+use meetscope::pipeline::{self, Alive, Held, Pipeline};
+use meetscope::report::record::FileRecord;
+use meetscope::report::{self, Dropped, Run};
+use meetscope::time::Timestamp;
+
+use super::config::Report;
+use super::messages::say;
+use super::{Status, config, input, output};
+
+/// Packet time between two looks for what has ended.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Listens until told to stop, or until the interface fails.
+pub(super) fn run(config: config::Watch) -> anyhow::Result<Status> {
+    let mut out = output::open(config.report.output.as_deref(), &[])?;
+    let stop = stop_flag().context("signals")?;
+    let mut live = Live::open(&config.interface, &config.live)?;
+    let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
+    say(format_args!("watching {} ({}{mode}); Ctrl-C stops", live.name(), live.link_type()));
+    let mut watching = Watching::new(Pipeline::new(&config.pipeline, &config.report.rules), &config.report);
+    let ended = watching.listen(&mut live, &stop, &mut out)?;
+    watching.losses.update(&mut live);
+    watching.finish(&config.interface, ended.err(), &mut out)
+}
+
+/// Set by Ctrl-C and by SIGTERM; a second one ends the process at once.
+fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+struct Watching<'a> {
+    pipeline: Pipeline,
+    report: &'a Report,
+    names: Names,
+    held: Held,
+    losses: Losses,
+    frames: u64,
+    looked: Option<Timestamp>,
+}
+
+impl<'a> Watching<'a> {
+    fn new(pipeline: Pipeline, report: &'a Report) -> Self {
+        Self {
+            pipeline,
+            report,
+            names: Names::default(),
+            held: Held::default(),
+            losses: Losses::default(),
+            frames: 0,
+            looked: None,
+        }
+    }
+
+    /// Takes packets until told to stop, and then those that are still in the kernel's buffer.
+    ///
+    /// The outer error is the destination's, the inner one the interface's.
+    fn listen(
+        &mut self,
+        live: &mut Live,
+        stop: &AtomicBool,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Result<(), CaptureError>> {
+        while !stop.load(Ordering::Relaxed) {
+            match live.next() {
+                Ok(None) => {}
+                Ok(Some(packet)) => {
+                    let now = packet.timestamp;
+                    if let Err(error) = self.packet(&packet) {
+                        return Ok(Err(error));
+                    }
+                    if self.is_due(now) {
+                        self.losses.update(live);
+                        self.look(now, out)?;
+                    }
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        self.losses.update(live);
+        while self.frames < self.losses.delivered() {
+            match live.next() {
+                Ok(Some(packet)) => {
+                    if let Err(error) = self.packet(&packet) {
+                        return Ok(Err(error));
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    #[inline]
+    fn packet(&mut self, packet: &Packet<'_>) -> Result<(), CaptureError> {
+        self.frames = self.frames.wrapping_add(1);
+        self.pipeline.packet(0, self.frames, packet)
+    }
+
+    /// Also when the clock was set back.
+    fn is_due(&mut self, now: Timestamp) -> bool {
+        let looked = *self.looked.get_or_insert(now);
+        let due = now.since(looked) >= LOOK || looked.since(now) >= LOOK;
+        if due {
+            self.looked = Some(now);
+        }
+        due
+    }
+
+    /// Writes what is over.
+    fn look(&mut self, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+        let ended = self.pipeline.take_ended(now);
+        // A name may be asked for by one endpoint and used by another that is let go first.
+        ended.iter().for_each(|flow| self.names.learn(flow));
+        self.held.push(ended);
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let mut alive = Alive::default();
+        self.pipeline.for_each_alive(|tuple| alive.add(tuple));
+        let over = self.held.take_silent(now, &alive);
+        if !over.is_empty() {
+            self.write(over, out)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, flows: Vec<Summary>, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Report { rules, databases, style, .. } = self.report;
+        let analysis = pipeline::analyse(rules, &mut self.names, flows);
+        report::write_records(out, rules, databases, &analysis, style)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Writes what is left, and the counters last.
+    fn finish(
+        mut self,
+        interface: &str,
+        error: Option<CaptureError>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<Status> {
+        let flows = self.pipeline.finish();
+        let analysis = pipeline::analyse(&self.report.rules, &mut self.names, self.held.finish(flows.flows));
+        if let Some(error) = &error {
+            say(format_args!("{error}; the {} packets before it are reported, incomplete", self.frames));
+        }
+        let record = FileRecord {
+            name: interface.to_owned(),
+            packets: self.frames,
+            error: error.as_ref().map(input::without_name),
+            anomalies: std::collections::BTreeMap::default(),
+        };
+        let run = Run {
+            rules: &self.report.rules,
+            databases: &self.report.databases,
+            analysis: &analysis,
+            counts: flows.counts,
+            decode: &flows.decode,
+            table: flows.table,
+            files: vec![record],
+            dropped: self.losses.dropped(),
+            complete: error.is_none(),
+        };
+        report::write(out, &run, &self.report.style)?;
+        out.flush()?;
+        Ok(if error.is_none() { Status::Done } else { Status::Failed })
+    }
+}
+
+/// The interface's counters, which are 32 bits wide and wrap, added up.
+#[derive(Debug, Default)]
+struct Losses {
+    last: Stats,
+    received: u64,
+    kernel: u64,
+    interface: u64,
+}
+
+impl Losses {
+    /// Has to be called before a counter can have wrapped twice. An interface that has failed has no news.
+    fn update(&mut self, live: &mut Live) {
+        if let Ok(stats) = live.stats() {
+            self.add(stats);
+        }
+    }
+
+    fn add(&mut self, stats: Stats) {
+        let grown = |new: u32, old: u32| u64::from(new.wrapping_sub(old));
+        self.received = self.received.saturating_add(grown(stats.received, self.last.received));
+        self.kernel = self.kernel.saturating_add(grown(stats.dropped, self.last.dropped));
+        self.interface = self.interface.saturating_add(grown(stats.if_dropped, self.last.if_dropped));
+        self.last = stats;
+    }
+
+    /// Packets that the kernel has put into its buffer for us.
+    const fn delivered(&self) -> u64 {
+        if COUNTS_DROPPED_AS_RECEIVED { self.received.saturating_sub(self.kernel) } else { self.received }
+    }
+
+    /// What was lost.
+    const fn dropped(&self) -> Dropped {
+        Dropped { kernel: self.kernel, interface: self.interface, own: 0 }
+    }
+}
+
+/// pcap(3): on Linux the received packets include those that found the buffer full.
+const COUNTS_DROPPED_AS_RECEIVED: bool = cfg!(target_os = "linux");

@@ -1,0 +1,244 @@
+//! Flows that have ended, held until what belongs together can be judged together.
+//!
+//! In: ended flows and, at every look, the five-tuples still alive and the latest packet time. Out: all held flows
+//! of endpoints that have fallen silent, in the order in which they began; at the end, everything left. A capture
+//! during which nothing was let go therefore gives what reading it from a file gives.
+//!
+//! Which end of a flow is the endpoint is guessed before the flow is judged; a flow between two endpoints, or one
+//! whose endpoint only its app would tell, may be let go apart from its kin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::classify::Verdict;
+use crate::flow::FiveTuple;
+use crate::observe::Summary;
+use crate::session;
+use crate::time::Timestamp;
+
+/// Packet time without any packet of an endpoint's flows after which they are let go.
+pub const QUIET: Duration = Duration::from_secs(30);
+/// A TCP connection that stays open for push messages must not keep a call's report back for ever: after this much
+/// packet time since its last ended flow, an endpoint without live datagram flows is let go.
+pub const PATIENCE: Duration = Duration::from_secs(600);
+/// Ended flows held at most, over all endpoints. Beyond it the endpoint that fell silent first is let go.
+pub const MAX_HELD: usize = 1 << 18;
+
+const TCP: u8 = 6;
+
+/// Ended flows by endpoint.
+#[derive(Debug)]
+pub struct Held {
+    endpoints: BTreeMap<IpAddr, Endpoint>,
+    flows: usize,
+    most: usize,
+    released_early: u64,
+}
+
+#[derive(Debug, Default)]
+struct Endpoint {
+    flows: Vec<Summary>,
+    /// Latest packet of its ended flows.
+    latest: Timestamp,
+}
+
+/// Addresses with flows that are alive.
+#[derive(Debug, Default)]
+pub struct Alive {
+    any: BTreeSet<IpAddr>,
+    datagrams: BTreeSet<IpAddr>,
+}
+
+impl Alive {
+    /// Takes a live flow's ends into account.
+    pub fn add(&mut self, tuple: &FiveTuple) {
+        for address in [tuple.source.ip(), tuple.destination.ip()] {
+            self.any.insert(address);
+            if tuple.protocol != TCP {
+                self.datagrams.insert(address);
+            }
+        }
+    }
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::new(MAX_HELD)
+    }
+}
+
+impl Held {
+    /// Holds at most `most` flows.
+    pub const fn new(most: usize) -> Self {
+        Self { endpoints: BTreeMap::new(), flows: 0, most, released_early: 0 }
+    }
+
+    /// Takes flows that have ended.
+    pub fn push(&mut self, ended: Vec<Summary>) {
+        self.flows = self.flows.saturating_add(ended.len());
+        for flow in ended {
+            let address = session::sides(&flow, &Verdict::default()).local.ip();
+            let endpoint = self.endpoints.entry(address).or_default();
+            endpoint.latest = endpoint.latest.max(flow.end);
+            endpoint.flows.push(flow);
+        }
+    }
+
+    /// True when nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// How many flows are held.
+    pub const fn len(&self) -> usize {
+        self.flows
+    }
+
+    /// How often an endpoint had to go while it was not silent, because too many flows were held.
+    pub const fn released_early(&self) -> u64 {
+        self.released_early
+    }
+
+    /// Lets go the flows of every endpoint that is silent at packet time `now`, together, in the order in which
+    /// they began.
+    pub fn take_silent(&mut self, now: Timestamp, alive: &Alive) -> Vec<Summary> {
+        let silent = |address: &IpAddr, endpoint: &Endpoint| {
+            let quiet = now.since(endpoint.latest);
+            let stale = quiet >= PATIENCE && !alive.datagrams.contains(address);
+            quiet >= QUIET && (stale || !alive.any.contains(address))
+        };
+        let ready: Vec<IpAddr> = self
+            .endpoints
+            .iter()
+            .filter(|(address, endpoint)| silent(address, endpoint))
+            .map(|(address, _)| *address)
+            .collect();
+        let mut flows: Vec<Summary> = ready.iter().flat_map(|address| self.take(*address)).collect();
+        while self.flows > self.most {
+            let first = self.endpoints.iter().min_by_key(|(_, endpoint)| endpoint.latest);
+            let Some(address) = first.map(|(address, _)| *address) else { break };
+            self.released_early = self.released_early.saturating_add(1);
+            flows.append(&mut self.take(address));
+        }
+        flows.sort_by_key(|flow| flow.id);
+        flows
+    }
+
+    /// Lets go everything, together with `last`, the flows that the end of the capture ended.
+    pub fn finish(self, last: Vec<Summary>) -> Vec<Summary> {
+        let held = self.endpoints.into_values().flat_map(|endpoint| endpoint.flows);
+        let mut flows: Vec<Summary> = held.chain(last).collect();
+        flows.sort_by_key(|flow| flow.id);
+        flows
+    }
+
+    fn take(&mut self, address: IpAddr) -> Vec<Summary> {
+        let flows = self.endpoints.remove(&address).unwrap_or_default().flows;
+        self.flows = self.flows.saturating_sub(flows.len());
+        flows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::observe::{Beginning, Ending, PacketRef};
+
+    fn flow(id: u64, source: &str, destination: &str, protocol: u8, end: i64) -> Summary {
+        let end = Timestamp::from_secs_nanos(end, 0);
+        Summary {
+            id,
+            first_packet: PacketRef::new(0, id),
+            tuple: tuple(source, destination, protocol),
+            start: end,
+            end,
+            packets: [1, 1],
+            bytes: [60, 60],
+            path: None,
+            beginning: Beginning::Unknown,
+            ending: Ending::Idle,
+            facts: None,
+        }
+    }
+
+    fn tuple(source: &str, destination: &str, protocol: u8) -> FiveTuple {
+        let socket = |text: &str| text.parse::<SocketAddr>().unwrap();
+        FiveTuple { source: socket(source), destination: socket(destination), protocol }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs_nanos(seconds, 0)
+    }
+
+    fn ids(flows: &[Summary]) -> Vec<u64> {
+        flows.iter().map(|flow| flow.id).collect()
+    }
+
+    const ALICE: &str = "10.0.0.1:5000";
+    const BOB: &str = "10.0.0.2:5000";
+    const SERVER: &str = "198.51.100.1:443";
+
+    #[test]
+    fn an_endpoint_is_let_go_after_its_silence_and_not_before() {
+        let mut held = Held::default();
+        held.push(vec![flow(2, ALICE, SERVER, 6, 100), flow(1, ALICE, SERVER, 17, 90)]);
+        assert!(held.take_silent(at(129), &Alive::default()).is_empty());
+        assert_eq!(ids(&held.take_silent(at(130), &Alive::default())), [1, 2]);
+        assert!(held.is_empty());
+        assert_eq!(held.len(), 0);
+    }
+
+    #[test]
+    fn a_live_flow_of_either_direction_keeps_its_endpoint_and_no_other() {
+        let mut held = Held::default();
+        held.push(vec![flow(1, ALICE, SERVER, 17, 100), flow(2, BOB, SERVER, 17, 100)]);
+        let mut alive = Alive::default();
+        alive.add(&tuple("198.51.100.9:8801", ALICE, 17));
+        assert_eq!(ids(&held.take_silent(at(5000), &alive)), [2]);
+        assert_eq!(held.len(), 1);
+        assert_eq!(ids(&held.take_silent(at(5000), &Alive::default())), [1]);
+    }
+
+    #[test]
+    fn an_open_connection_does_not_keep_a_call_back_for_ever() {
+        let mut held = Held::default();
+        held.push(vec![flow(1, ALICE, SERVER, 17, 100)]);
+        let mut alive = Alive::default();
+        alive.add(&tuple(ALICE, SERVER, 6));
+        assert!(held.take_silent(at(699), &alive).is_empty());
+        assert_eq!(ids(&held.take_silent(at(700), &alive)), [1]);
+    }
+
+    #[test]
+    fn the_end_gives_everything_in_the_order_of_beginning() {
+        let mut held = Held::default();
+        held.push(vec![flow(3, ALICE, SERVER, 17, 1), flow(2, BOB, SERVER, 6, 2)]);
+        let last = vec![flow(1, ALICE, SERVER, 6, 3), flow(4, BOB, SERVER, 6, 3)];
+        assert_eq!(ids(&held.finish(last)), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn beyond_the_cap_the_longest_silent_goes_first() {
+        let mut held = Held::new(2);
+        held.push(vec![
+            flow(1, ALICE, SERVER, 17, 10),
+            flow(2, BOB, SERVER, 17, 5),
+            flow(3, ALICE, SERVER, 6, 10),
+        ]);
+        let mut alive = Alive::default();
+        alive.add(&tuple(ALICE, SERVER, 17));
+        alive.add(&tuple(BOB, SERVER, 17));
+        assert_eq!(ids(&held.take_silent(at(11), &alive)), [2]);
+        assert_eq!((held.len(), held.released_early()), (2, 1));
+    }
+
+    #[test]
+    fn time_that_runs_backwards_lets_nothing_go() {
+        let mut held = Held::default();
+        held.push(vec![flow(1, ALICE, SERVER, 17, 100)]);
+        assert!(held.take_silent(at(50), &Alive::default()).is_empty());
+    }
+}

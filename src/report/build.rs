@@ -1,0 +1,161 @@
+//! From the domain to records. In: judged flows, sessions, keys, counts. Out: [`record`](super::record).
+
+mod finding;
+mod flow;
+mod protocol;
+mod session;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+pub(super) use finding::country;
+pub use flow::flow_record;
+pub(super) use flow::protocol_name;
+pub use session::session_record;
+
+use super::Run;
+use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsRecord};
+use super::time;
+use crate::classify::{Evidence, Rules};
+use crate::geo::{Databases, Place};
+use crate::observe::PacketRef;
+use crate::time::Timestamp;
+
+/// Places remembered; looked up again beyond that.
+const PLACES: usize = 1 << 16;
+
+/// What the making of records needs beside the things recorded.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) databases: &'a Databases,
+    many_files: bool,
+    places: HashMap<(IpAddr, Timestamp), Place>,
+}
+
+impl<'a> Context<'a> {
+    /// `many_files` puts the index of its file beside each frame number.
+    pub fn new(rules: &'a Rules, databases: &'a Databases, many_files: bool) -> Self {
+        Self { rules, databases, many_files, places: HashMap::new() }
+    }
+
+    /// What the databases say of an address that was seen at `seen`.
+    fn place(&mut self, address: IpAddr, seen: Timestamp) -> Place {
+        if let Some(place) = self.places.get(&(address, seen)) {
+            return place.clone();
+        }
+        let place = self.databases.lookup_at(address, Some(seen));
+        if self.places.len() < PLACES {
+            self.places.insert((address, seen), place.clone());
+        }
+        place
+    }
+
+    /// A packet's numbers.
+    fn packet(&self, packet: PacketRef) -> PacketNumber {
+        PacketNumber { file: self.many_files.then(|| packet.file()), frame: packet.frame() }
+    }
+
+    /// A packet's numbers, unless no packet stands behind it.
+    fn seen(&self, packet: PacketRef) -> Option<PacketNumber> {
+        (packet.frame() != 0).then(|| self.packet(packet))
+    }
+
+    fn packets(&self, packets: &[PacketRef]) -> Vec<PacketNumber> {
+        packets.iter().filter_map(|packet| self.seen(*packet)).collect()
+    }
+
+    fn app(&self, provider: Option<u16>) -> Option<String> {
+        provider.and_then(|number| self.rules.provider(number)).map(|provider| provider.app.clone())
+    }
+
+    /// `own` is the app that the evidence is shown under.
+    fn evidence(&self, item: &Evidence, own: Option<u16>) -> EvidenceRecord {
+        EvidenceRecord {
+            what: item.what,
+            value: item.value.clone(),
+            weight: round3(item.weight),
+            packet: self.seen(item.packet),
+            app: if own == Some(item.provider) { None } else { self.app(Some(item.provider)) },
+            unchecked: !item.checked,
+        }
+    }
+}
+
+/// What a run counted.
+pub fn stats_record(run: &Run<'_>) -> StatsRecord {
+    let counts = run.counts;
+    let dropped = run.dropped;
+    let flows = &run.analysis.flows;
+    let named = flows.iter().filter(|judged| judged.verdict.provider.is_some()).count();
+    let decode: BTreeMap<String, u64> = run
+        .decode
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect();
+    StatsRecord {
+        timestamp: counts.latest.map(time::eve),
+        version: env!("CARGO_PKG_VERSION"),
+        packets: PacketStats {
+            seen: counts.seen.saturating_add(dropped.total()),
+            analysed: counts.analysed,
+            filtered: counts.filtered,
+            dropped: dropped.total(),
+            dropped_by_kernel: dropped.kernel,
+            dropped_by_interface: dropped.interface,
+            undecodable: run.decode.undecodable_total(),
+            duplicates: run.decode.duplicates,
+        },
+        bytes_captured: counts.bytes_captured,
+        decode,
+        flows: FlowStats { total: count(flows.len()), named: count(named), evicted: run.table.evicted },
+        sessions: count(run.analysis.sessions.len()),
+        files: run.files.clone(),
+        databases: run.databases.info(),
+        complete: run.complete,
+    }
+}
+
+/// The name of a session in records.
+pub(super) fn session_id(number: u64) -> String {
+    format!("s{number}")
+}
+
+/// The session of each flow, by the flow's index; a flow that two calls share belongs to the first.
+pub(super) fn sessions_of_flows(analysis: &crate::pipeline::Analysis) -> Vec<Option<u64>> {
+    let mut owners = vec![None; analysis.flows.len()];
+    for (session, _) in &analysis.sessions {
+        for index in &session.flows {
+            if let Some(owner @ None) = owners.get_mut(*index) {
+                *owner = Some(session.id);
+            }
+        }
+    }
+    owners
+}
+
+pub(super) fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// Three decimals: more would be noise, and would not be stable.
+fn round3(value: f32) -> f32 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Three decimals.
+fn milli(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Two decimals.
+fn centi(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Mean of a (count, sum of nanoseconds), in milliseconds.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "a mean for people")]
+fn mean_ms((samples, nanos): (u32, u64)) -> Option<f64> {
+    (samples > 0).then(|| milli(nanos as f64 / 1e6 / f64::from(samples)))
+}

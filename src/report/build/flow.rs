@@ -1,0 +1,111 @@
+//! A judged flow as a record.
+
+use std::collections::BTreeMap;
+
+use super::super::record::{FlowCounters, FlowRecord, RunnerUp};
+use super::super::time;
+use super::{Context, protocol, round3};
+use crate::fingerprint::community_id;
+use crate::observe::facts::Facts;
+use crate::session::Judged;
+
+/// A flow. `session_id` is the session that it belongs to.
+pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&str>) -> FlowRecord {
+    let (flow, verdict) = (&judged.flow, &judged.verdict);
+    let tuple = &flow.tuple;
+    let (source, destination) = (tuple.source, tuple.destination);
+    let ports = has_ports(tuple.protocol).then(|| (source.port(), destination.port()));
+    let mut evidence: Vec<_> =
+        verdict.evidence.iter().map(|item| context.evidence(item, verdict.provider)).collect();
+    evidence.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    let timestamp = time::eve(flow.start);
+    let empty = Facts::default();
+    let facts = flow.facts.as_deref().unwrap_or(&empty);
+    FlowRecord {
+        flow_id: flow.id,
+        src_ip: source.ip().to_string(),
+        src_port: ports.map(|(port, _)| port),
+        dest_ip: destination.ip().to_string(),
+        dest_port: ports.map(|(_, port)| port),
+        proto: protocol_name(tuple.protocol),
+        community_id: Some(
+            community_id(0, tuple.protocol, source.ip(), destination.ip(), ports).as_str().to_owned(),
+        ),
+        flow: counters(context, judged, &timestamp),
+        timestamp,
+        tunnel: flow.path.as_deref().map(str::to_owned),
+        app: context.app(verdict.provider),
+        role: judged.role(),
+        confidence: round3(verdict.confidence),
+        evidence,
+        session_id: session_id.map(str::to_owned),
+        runner_up: verdict.runner_up.and_then(|(number, confidence)| {
+            let app = context.app(Some(number))?;
+            Some(RunnerUp { app, confidence: round3(confidence) })
+        }),
+        tls: facts.tls.as_ref().map(|tls| Box::new(protocol::tls(context, tls))),
+        quic: facts.quic.as_ref().map(|quic| Box::new(protocol::quic(quic))),
+        dtls: facts.dtls.as_ref().map(|dtls| Box::new(protocol::dtls(dtls))),
+        stun: facts.stun.as_ref().map(|stun| Box::new(protocol::stun(stun))),
+        rtp: facts.media.as_ref().map_or_else(Vec::new, |media| {
+            media.streams.iter().map(|stream| protocol::rtp(context, stream)).collect()
+        }),
+        rtcp: facts.media.as_ref().and_then(|media| protocol::rtcp(media)),
+        dns: facts.dns.as_ref().map(|dns| Box::new(protocol::dns(dns))),
+        sip: facts.sip.as_ref().map(|sip| Box::new(protocol::sip(sip))),
+        zoom: facts.zoom.as_ref().map(|zoom| Box::new(protocol::zoom(zoom))),
+        anomalies: anomalies(facts),
+    }
+}
+
+fn counters(context: &Context<'_>, judged: &Judged, start: &str) -> FlowCounters {
+    let flow = &judged.flow;
+    let ([pkts_toserver, pkts_toclient], [bytes_toserver, bytes_toclient]) = (flow.packets, flow.bytes);
+    FlowCounters {
+        pkts_toserver,
+        pkts_toclient,
+        bytes_toserver,
+        bytes_toclient,
+        start: start.to_owned(),
+        end: time::eve(flow.end),
+        first_packet: context.packet(flow.first_packet),
+        beginning: flow.beginning,
+        ending: flow.ending,
+    }
+}
+
+fn anomalies(facts: &Facts) -> BTreeMap<String, u32> {
+    let mut all: BTreeMap<String, u32> =
+        facts.anomalies.iter().map(|anomaly| (anomaly.name.to_owned(), anomaly.count)).collect();
+    if facts.left_out > 0 {
+        all.insert("entries_left_out".to_owned(), facts.left_out);
+    }
+    all
+}
+
+/// TCP, UDP, DCCP, SCTP, UDP-Lite.
+const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
+}
+
+/// The word that EVE uses for an IP protocol, or its number.
+pub(in super::super) fn protocol_name(protocol: u8) -> String {
+    let name = match protocol {
+        1 => "ICMP",
+        2 => "IGMP",
+        6 => "TCP",
+        17 => "UDP",
+        33 => "DCCP",
+        47 => "GRE",
+        50 => "ESP",
+        51 => "AH",
+        58 => "IPv6-ICMP",
+        89 => "OSPF",
+        103 => "PIM",
+        112 => "VRRP",
+        132 => "SCTP",
+        136 => "UDPLite",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}

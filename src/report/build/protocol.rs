@@ -1,0 +1,213 @@
+//! What the dissectors learned of a flow, as records.
+
+use std::collections::BTreeMap;
+
+use super::super::record::{
+    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord,
+    TlsRecord, ZoomRecord,
+};
+use super::super::time;
+use super::{Context, centi, mean_ms, milli};
+use crate::flow::Direction;
+use crate::observe::facts::{
+    Certificate, Dns, Dtls, Media, MediaKind, Quic, RtpStream, Sip, Stun, Tls, Zoom,
+};
+use crate::observe::{PacketRef, hex};
+use crate::proto::rtcp::PacketType;
+use crate::proto::stun::{Attribute, MessageType};
+use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
+
+/// RTP clock of nearly all video.
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
+    TlsRecord {
+        version: tls.version.map(|version| ProtocolVersion(version).to_string()),
+        version_chosen: tls.version_chosen,
+        sni: tls.sni.clone(),
+        alpn: tls.alpn.clone(),
+        alpn_chosen: tls.alpn_chosen.clone(),
+        cipher: tls.cipher_suite.map(|suite| CipherSuite(suite).to_string()),
+        group: tls.group.map(|group| NamedGroup(group).to_string()),
+        ja3: tls.ja3.map(|digest| hex(&digest)),
+        ja3s: tls.ja3s.map(|digest| hex(&digest)),
+        ja4: tls.ja4.clone(),
+        ech: tls.ech,
+        resumed: tls.resumed,
+        certificates: tls.certificates.iter().map(certificate).collect(),
+        alerts: tls.alerts.iter().map(|(level, what)| alert(*level, *what)).collect(),
+        client_hello: tls.client_hello.and_then(|packet| context.seen(packet)),
+        server_hello: tls.server_hello.and_then(|packet| context.seen(packet)),
+    }
+}
+
+fn alert(level: u8, description: u8) -> String {
+    let description = AlertDescription(description);
+    match level {
+        1 => format!("warning {description}"),
+        2 => format!("fatal {description}"),
+        other => format!("level {other} {description}"),
+    }
+}
+
+fn certificate(certificate: &Certificate) -> CertificateRecord {
+    CertificateRecord {
+        subject: certificate.subject_cn.clone(),
+        organisation: certificate.subject_o.clone(),
+        names: certificate.dns_names.clone(),
+        issuer: certificate.issuer_cn.clone().or_else(|| certificate.issuer_o.clone()),
+        not_before: time::eve_seconds(certificate.not_before),
+        not_after: time::eve_seconds(certificate.not_after),
+        self_signed: certificate.self_signed,
+        sha256: certificate.sha256.clone(),
+    }
+}
+
+pub(super) fn quic(quic: &Quic) -> QuicRecord {
+    QuicRecord {
+        version: quic.version.clone(),
+        negotiated: quic.negotiated.clone(),
+        dcid: quic.dcid.clone(),
+        scid: quic.scid.clone(),
+        initials_verified: quic.initials_verified,
+        initials_failed: quic.initials_failed,
+        retry_verified: quic.retry,
+        user_agent: quic.user_agent.clone(),
+    }
+}
+
+pub(super) fn dtls(dtls: &Dtls) -> DtlsRecord {
+    DtlsRecord {
+        version: dtls.version.map(|version| ProtocolVersion(version).to_string()),
+        srtp_offered: dtls.srtp_offered.iter().map(|profile| SrtpProfile(*profile).to_string()).collect(),
+        srtp_chosen: dtls.srtp_chosen.map(|profile| SrtpProfile(profile).to_string()),
+        cipher: dtls.cipher_suite.map(|suite| CipherSuite(suite).to_string()),
+        group: dtls.group.map(|group| NamedGroup(group).to_string()),
+        sni: dtls.sni.clone(),
+        alpn: dtls.alpn.clone(),
+        ja3: dtls.ja3.map(|digest| hex(&digest)),
+        ja4: dtls.ja4.clone(),
+        client: dtls.client.map(|client| match client {
+            Direction::Forward => "originator",
+            Direction::Reverse => "responder",
+        }),
+        server_certificates: dtls.server_certificates.iter().map(certificate).collect(),
+        client_certificates: dtls.client_certificates.iter().map(certificate).collect(),
+        records: dtls.records,
+        application_data: dtls.application_data,
+    }
+}
+
+pub(super) fn stun(stun: &Stun) -> StunRecord {
+    let mut types: BTreeMap<String, u32> = BTreeMap::new();
+    for (number, count) in &stun.types {
+        let entry = types.entry(MessageType(*number).to_string()).or_default();
+        *entry = entry.saturating_add(*count);
+    }
+    let vendor = stun.attributes.iter().filter(|(number, _)| is_vendor(Attribute(*number)));
+    StunRecord {
+        messages: stun.messages,
+        types,
+        software: texts(&stun.software),
+        realms: texts(&stun.realms),
+        usernames: texts(&stun.usernames),
+        vendor_attributes: vendor.map(|(number, _)| attribute(Attribute(*number))).collect(),
+        mapped: texts(&stun.mapped),
+        relayed: texts(&stun.relayed),
+        peers: texts(&stun.peers),
+        rtt_ms: mean_ms(stun.rtt),
+        channel_data: stun.channel_data,
+    }
+}
+
+/// No RFC assigns it: it has no name, or one that begins with its vendor's.
+fn is_vendor(attribute: Attribute) -> bool {
+    const VENDORS: [&str; 6] = ["MS-", "GOOG-", "ZOOM-", "CISCO-", "ENF-", "META-"];
+    attribute.name().is_none_or(|name| VENDORS.iter().any(|vendor| name.starts_with(vendor)))
+}
+
+fn attribute(attribute: Attribute) -> String {
+    match attribute.name() {
+        Some(name) => format!("{:#06x} {name}", attribute.0),
+        None => format!("{:#06x}", attribute.0),
+    }
+}
+
+fn texts<T: ToString>(list: &[(T, PacketRef)]) -> Vec<String> {
+    list.iter().map(|(value, _)| value.to_string()).collect()
+}
+
+pub(super) fn rtp(context: &Context<'_>, stream: &RtpStream) -> RtpRecord {
+    let stats = &stream.stats;
+    let expected = stats.expected();
+    let clock_hz = stats.clock_hz();
+    let is_video = match stream.kind {
+        Some(MediaKind::Video | MediaKind::Screen) => true,
+        Some(MediaKind::Audio | MediaKind::Fec) => false,
+        None => clock_hz == Some(VIDEO_CLOCK_HZ),
+    };
+    RtpRecord {
+        ssrc: format!("{:#010x}", stream.ssrc),
+        direction: match stream.direction {
+            Direction::Forward => "to_server",
+            Direction::Reverse => "to_client",
+        },
+        payload_types: stream.payload_types.iter().copied().collect(),
+        kind: stream.kind,
+        wrapping: stream.wrapping,
+        extension_profile: stream.extension_profile.map(|profile| format!("{profile:#06x}")),
+        packets: stats.packets().into(),
+        bytes: stats.bytes(),
+        lost: stats.lost().into(),
+        loss_percent: (expected > 0).then(|| centi(100.0 * f64::from(stats.lost()) / f64::from(expected))),
+        duplicates: stats.duplicates().into(),
+        reordered: stats.reordered().into(),
+        jitter_ms: stats.jitter_mean_ms().map(|jitter| milli(f64::from(jitter))),
+        clock_hz,
+        fps: stats.frames_per_second().filter(|_| is_video).map(centi),
+        first_packet: context.packet(stream.packet),
+    }
+}
+
+pub(super) fn rtcp(media: &Media) -> Option<RtcpRecord> {
+    let types = media.rtcp.iter().map(|(kind, count)| (PacketType(*kind).to_string(), *count)).collect();
+    let record = RtcpRecord { packets: media.rtcp_packets, types, cnames: media.cnames.clone() };
+    (media.rtcp_packets > 0).then_some(record)
+}
+
+pub(super) fn dns(dns: &Dns) -> DnsRecord {
+    DnsRecord {
+        questions: dns.questions.clone(),
+        answers: dns.addresses.iter().map(|(name, address, _)| format!("{name} {address}")).collect(),
+        messages: dns.messages,
+    }
+}
+
+pub(super) fn sip(sip: &Sip) -> SipRecord {
+    let (from, to) = sip.parties.clone().unzip();
+    SipRecord {
+        methods: sip.methods.iter().cloned().collect(),
+        call_ids: sip.call_ids.clone(),
+        from,
+        to,
+        agents: sip.agents.clone(),
+        media: sip
+            .media
+            .iter()
+            .map(|(address, kind, profile, _)| format!("{kind} {profile} {address}"))
+            .collect(),
+        sdes: sip.sdes.is_some(),
+    }
+}
+
+pub(super) fn zoom(zoom: &Zoom) -> ZoomRecord {
+    ZoomRecord {
+        generation: zoom.generation,
+        connection_id: zoom.connection_id.clone(),
+        server_flow_id: zoom.flow_id,
+        bind_id: zoom.bind_id.clone(),
+        types: zoom.inner.iter().copied().collect(),
+        rtt_ms: mean_ms(zoom.rtt),
+        peer_to_peer: zoom.peer_to_peer,
+    }
+}

@@ -1,0 +1,221 @@
+//! A session with its keys as a record.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::record::{
+    EndpointRecord, EvidenceRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
+    ServiceOperator, SessionRecord, WayRecord,
+};
+use super::super::time;
+use super::flow::protocol_name;
+use super::{Context, centi, finding, milli, round3, session_id};
+use crate::classify::provider::Provider;
+use crate::classify::{Evidence, Role};
+use crate::geo::{self, OperatorClaim, Place};
+use crate::keys::{Holder, Keys};
+use crate::pipeline::Analysis;
+use crate::session::{Judged, Server, Session, Way};
+
+/// Reasons shown with a session.
+const EVIDENCE: usize = 8;
+/// Of these, of one kind.
+const EVIDENCE_OF_A_KIND: usize = 2;
+
+/// A session. `analysis` holds its flows and the sessions that it may have met.
+pub fn session_record(
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    session: &Session,
+    keys: &Keys,
+) -> SessionRecord {
+    let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
+    let public = public_address(analysis, session);
+    let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
+    let servers: Vec<ServerRecord> =
+        session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
+    let holders = keys
+        .holders
+        .iter()
+        .filter_map(|holder| holder_record(context, session, provider, &servers, holder))
+        .collect();
+    let mut record = SessionRecord {
+        timestamp: time::eve(session.start),
+        session_id: session_id(session.id),
+        app: provider.map(|provider| provider.app.clone()),
+        app_name: provider.map(|provider| provider.name.clone()),
+        confidence: round3(session.confidence),
+        endpoint: EndpointRecord {
+            ip: session.endpoint.to_string(),
+            public_ip: public.map(|address| address.to_string()),
+            located_in: endpoint_place.located_in,
+        },
+        start: time::eve(session.start),
+        end: time::eve(session.end),
+        media_start: session.media_start.map(time::eve),
+        duration_s: milli(session.end.since(session.call_start).as_secs_f64()),
+        begun_mid_call: session.begun_mid_call,
+        flows: flows_by_role(analysis, session),
+        servers,
+        media: MediaRecord { sent: way(&session.quality.sent), received: way(&session.quality.received) },
+        keys: KeysRecord {
+            method: keys.method,
+            why: keys.why.clone(),
+            unless_end_to_end: keys.unless_end_to_end,
+            holders,
+        },
+        findings: Vec::new(),
+        evidence: evidence(context, analysis, session),
+    };
+    record.findings = finding::findings(context, analysis, session, keys, &record);
+    record
+}
+
+/// The flows of a session.
+pub(super) fn flows<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item = &'a Judged> {
+    session.flows.iter().filter_map(|index| analysis.flows.get(*index))
+}
+
+/// The endpoint's address outside of a NAT, as servers told it by STUN.
+///
+/// A mapped address is taken only from flows that the endpoint began, to servers, and never when it is a server's
+/// own: in ICE both ends ask, and each is told its own.
+pub(super) fn public_address(analysis: &Analysis, session: &Session) -> Option<IpAddr> {
+    geo::special(session.endpoint)?;
+    let is_server = |address: IpAddr| session.servers.iter().any(|server| server.address == address);
+    flows(analysis, session)
+        .filter(|judged| judged.sides.local_is_source && judged.role() != Role::P2p)
+        .filter_map(|judged| judged.flow.facts.as_ref()?.stun.as_ref())
+        .flat_map(|stun| &stun.mapped)
+        .map(|(address, _)| address.ip())
+        .find(|address| geo::special(*address).is_none() && !is_server(*address))
+}
+
+fn flows_by_role(analysis: &Analysis, session: &Session) -> BTreeMap<Role, Vec<u64>> {
+    let mut roles: BTreeMap<Role, Vec<u64>> = BTreeMap::new();
+    for judged in flows(analysis, session) {
+        roles.entry(judged.role()).or_default().push(judged.flow.id);
+    }
+    roles
+}
+
+fn server_record(
+    context: &mut Context<'_>,
+    session: &Session,
+    provider: Option<&Provider>,
+    server: &Server,
+) -> ServerRecord {
+    let place = context.place(server.address, session.start);
+    let ports = server.ports.iter();
+    ServerRecord {
+        ip: server.address.to_string(),
+        ports: ports
+            .map(|(protocol, port)| format!("{}/{port}", protocol_name(*protocol).to_lowercase()))
+            .collect(),
+        name: server.name.as_ref().map(|(name, ..)| name.clone()),
+        name_source: server.name.as_ref().map(|(_, source, _)| *source),
+        roles: server.roles.clone(),
+        first_contact: time::eve(server.first_contact),
+        first_packet: context.packet(server.first_packet),
+        bytes: server.bytes,
+        place: place_record(context, place, provider, server),
+    }
+}
+
+/// A peer is another user's machine: the service's operator does not run it.
+fn place_record(
+    context: &Context<'_>,
+    place: Place,
+    provider: Option<&Provider>,
+    server: &Server,
+) -> PlaceRecord {
+    let is_peer = !server.roles.is_empty() && server.roles.iter().all(|role| *role == Role::P2p);
+    let provider = provider.filter(|_| !is_peer);
+    let source = provider.map(provider_file).unwrap_or_default();
+    let date = context.rules.sources().retrieved.as_deref().unwrap_or("unknown date");
+    let claim = |operator, country| OperatorClaim { operator, country, source: &source, date };
+    let mut claims = Vec::new();
+    if let Some(provider) = provider {
+        claims.push(claim(provider.operator.as_str(), provider.country.as_str()));
+        let others = provider.other_countries.iter();
+        claims.extend(others.map(|country| claim(provider.operator.as_str(), country.as_str())));
+        let parent = provider.parent.as_deref();
+        claims.extend(parent.and_then(|parent| Some(claim(parent, country_in_brackets(parent)?))));
+    }
+    let exposure = geo::exposures(&place, &claims);
+    PlaceRecord {
+        located_in: place.located_in,
+        operated_by: place.operated_by,
+        service_operator: provider.map(|provider| ServiceOperator {
+            name: provider.operator.clone(),
+            home_jurisdiction: provider.country.clone(),
+        }),
+        exposure,
+    }
+}
+
+/// `JP` of `Rakuten Group, Inc. (JP)`.
+fn country_in_brackets(company: &str) -> Option<&str> {
+    let (_, code) = company.strip_suffix(')')?.rsplit_once('(')?;
+    (code.len() == 2).then_some(code)
+}
+
+fn provider_file(provider: &Provider) -> String {
+    format!("providers/{}.toml", provider.id)
+}
+
+fn holder_record(
+    context: &Context<'_>,
+    session: &Session,
+    provider: Option<&Provider>,
+    servers: &[ServerRecord],
+    holder: &Holder,
+) -> Option<HolderRecord> {
+    let server = session.servers.get(holder.server)?;
+    let record = servers.get(holder.server)?;
+    let date = context.rules.sources().retrieved.as_deref().unwrap_or("unknown date");
+    Some(HolderRecord {
+        ip: holder.address.to_string(),
+        port: server.ports.first().map(|(_, port)| *port),
+        name: record.name.clone(),
+        could_hold: holder.could_hold,
+        why: holder.why.clone(),
+        confidence: round3(holder.confidence),
+        source: provider.map_or_else(
+            || "the capture alone".to_owned(),
+            |provider| format!("{} of {date}", provider_file(provider)),
+        ),
+        packets: context.packets(&holder.packets),
+        before_media_s: holder.before_media.map(|before| milli(before.as_secs_f64())),
+        place: record.place.clone(),
+    })
+}
+
+fn way(way: &Way) -> WayRecord {
+    WayRecord {
+        streams: way.streams,
+        packets: way.packets,
+        lost: way.lost,
+        loss_percent: way.loss_percent().map(centi),
+        jitter_ms: way.jitter_ms.map(milli),
+        bitrate_kbps: way.kbit_per_s().map(centi),
+    }
+}
+
+/// The strongest reasons, a few of each kind, each value once.
+fn evidence(context: &Context<'_>, analysis: &Analysis, session: &Session) -> Vec<EvidenceRecord> {
+    let mut all: Vec<&Evidence> = flows(analysis, session)
+        .flat_map(|judged| &judged.verdict.evidence)
+        .filter(|item| Some(item.provider) == session.provider)
+        .collect();
+    all.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.packet.cmp(&b.packet)));
+    let mut chosen: Vec<&Evidence> = Vec::new();
+    for item in all {
+        let alike = chosen.iter().filter(|held| held.what == item.what);
+        let repeated = alike.clone().any(|held| held.value == item.value);
+        if chosen.len() < EVIDENCE && !repeated && alike.count() < EVIDENCE_OF_A_KIND {
+            chosen.push(item);
+        }
+    }
+    chosen.into_iter().map(|item| context.evidence(item, session.provider)).collect()
+}

@@ -1,0 +1,121 @@
+//! Text for people. In: a run. Out: the gravest finding in the first line, then a page per session, then what
+//! was not understood, the databases with their licences, and what no sniffer can see.
+
+mod footer;
+mod holders;
+mod page;
+mod session;
+mod summary;
+
+use std::io;
+
+use super::build::session_id;
+use super::record::{Kind, SessionRecord};
+use super::{Context, Run, Style, session_record, stats_record};
+use crate::pipeline::Analysis;
+use page::Page;
+
+/// The whole report.
+pub(super) fn write(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
+    let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
+    let mut page = Page::new(out, style.colour);
+    let sessions = if style.wants(Kind::Session) || style.wants(Kind::Stats) {
+        records(&mut context, run.analysis)
+    } else {
+        Vec::new()
+    };
+    if style.wants(Kind::Stats) {
+        summary::write(&mut page, run, &sessions)?;
+    }
+    if style.wants(Kind::Flow) {
+        flows(&mut page, &context, run.analysis)?;
+    }
+    if style.wants(Kind::Session) {
+        for ((session, _), record) in run.analysis.sessions.iter().zip(&sessions) {
+            session::write(&mut page, session, record)?;
+        }
+    }
+    if style.wants(Kind::Stats) {
+        footer::write(&mut page, &stats_record(run))?;
+    }
+    Ok(())
+}
+
+/// Flows and sessions that have ended, while a run goes on.
+pub(super) fn write_records(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    style: &Style,
+) -> io::Result<()> {
+    let mut page = Page::new(out, style.colour);
+    if style.wants(Kind::Flow) {
+        flows(&mut page, context, analysis)?;
+    }
+    if style.wants(Kind::Session) {
+        for (session, keys) in &analysis.sessions {
+            let record = session_record(context, analysis, session, keys);
+            session::write(&mut page, session, &record)?;
+        }
+    }
+    Ok(())
+}
+
+/// The end of a live run.
+pub(super) fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
+    footer::write(&mut Page::new(out, style.colour), &stats_record(run))
+}
+
+fn records(context: &mut Context<'_>, analysis: &Analysis) -> Vec<SessionRecord> {
+    let sessions = analysis.sessions.iter();
+    sessions.map(|(session, keys)| session_record(context, analysis, session, keys)).collect()
+}
+
+/// One aligned line a flow; the widths are fixed, so that lines can be written as flows end.
+fn flows(page: &mut Page<'_>, context: &Context<'_>, analysis: &Analysis) -> io::Result<()> {
+    let owners = super::build::sessions_of_flows(analysis);
+    for (judged, owner) in analysis.flows.iter().zip(&owners) {
+        page.line(0, &[page::plain(flow_line(context, judged, owner.map(session_id)))])?;
+    }
+    if !analysis.flows.is_empty() {
+        page.blank()?;
+    }
+    Ok(())
+}
+
+fn flow_line(context: &Context<'_>, judged: &crate::session::Judged, owner: Option<String>) -> String {
+    let flow = &judged.flow;
+    let provider = judged.verdict.provider.and_then(|number| context.rules.provider(number));
+    let facts = flow.facts.as_deref();
+    let name = facts
+        .and_then(|facts| facts.tls.as_ref()?.sni.as_deref())
+        .or_else(|| facts.and_then(|facts| facts.dns.as_ref()?.questions.first().map(String::as_str)));
+    let [sent, received] = flow.packets;
+    let line = format!(
+        "{:>7}  {}  {:<4} {:<21} -> {:<21}  {:<12} {:<10} {:.2} {:>7}/{:<7} {:<6} {}",
+        flow.id,
+        super::time::plain(flow.start),
+        super::build::protocol_name(flow.tuple.protocol),
+        flow.tuple.source.to_string(),
+        flow.tuple.destination.to_string(),
+        provider.map_or("-", |provider| provider.app.as_str()),
+        judged.role().as_str(),
+        judged.verdict.confidence,
+        sent,
+        received,
+        owner.as_deref().unwrap_or("-"),
+        name.unwrap_or_default(),
+    );
+    line.trim_end().to_owned()
+}
+
+/// One word for why a jurisdiction reaches a server.
+const fn basis_word(basis: crate::geo::Basis) -> &'static str {
+    use crate::geo::Basis;
+    match basis {
+        Basis::LocatedIn => "location",
+        Basis::RegisteredIn => "registration",
+        Basis::OperatedBy => "network",
+        Basis::ServiceOperator => "service operator",
+    }
+}

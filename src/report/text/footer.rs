@@ -1,0 +1,101 @@
+//! The end of a report: what was not understood, which databases were asked, what cannot be seen.
+
+use std::io;
+
+use super::super::record::{FileRecord, StatsRecord};
+use super::page::{Page, Tone, dim, plain};
+
+/// Width of the labels at the left.
+const LABEL: usize = 11;
+
+/// Counts of the decoder that say that something is missing or odd, with words for people.
+const ODD: &[(&str, &str)] = &[
+    ("truncated", "packets cut short by the capture"),
+    ("datagrams_timed_out", "datagrams of which fragments are missing"),
+    ("datagrams_evicted", "datagrams given up for want of memory"),
+    ("datagrams_pending", "datagrams still waiting for a fragment"),
+    ("fragments_overlapping", "overlapping fragments"),
+    ("fragments_conflicting", "fragments that contradict each other"),
+    ("duplicates_suspected", "possible second copies, kept"),
+];
+
+pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> {
+    page.blank()?;
+    page.line(0, &[(Tone::Title, "About this run".to_owned())])?;
+    page.line(0, &[dim("-".repeat(super::page::WIDTH))])?;
+    label(page, "packets", packets(stats))?;
+    let odd = oddities(stats);
+    if !odd.is_empty() {
+        label(page, "not seen", odd.join("; "))?;
+    }
+    for file in stats.files.iter().filter(|file| file.error.is_some() || !file.anomalies.is_empty()) {
+        let tone = if file.error.is_some() { Tone::Warn } else { Tone::Plain };
+        page.labelled(2, &dim("file"), LABEL, &(tone, file_words(file)))?;
+    }
+    for database in &stats.databases {
+        let text = format!(
+            "{} of {} ({}, {}): {}",
+            database.name, database.build_date, database.source, database.licence, database.attribution
+        );
+        label(page, "database", text)?;
+    }
+    if stats.databases.is_empty() {
+        label(page, "database", "none: no server is placed".to_owned())?;
+    }
+    let limits = "what is said end to end, names inside Encrypted ClientHello, media inside TLS, and servers behind \
+                  the servers that are seen; an address database is an opinion with a date";
+    label(page, "blind to", limits.to_owned())?;
+    label(page, "made by", format!("meetscope {}", stats.version))
+}
+
+fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
+    page.labelled(2, &dim(label), LABEL, &plain(text))
+}
+
+fn packets(stats: &StatsRecord) -> String {
+    let packets = &stats.packets;
+    let mut text = format!(
+        "{} seen = {} analysed + {} filtered + {} dropped",
+        packets.seen, packets.analysed, packets.filtered, packets.dropped
+    );
+    if packets.duplicates > 0 {
+        text.push_str(&format!("; {} second copies left out", packets.duplicates));
+    }
+    if stats.flows.evicted > 0 {
+        text.push_str(&format!("; {} flows pushed out of a full table", stats.flows.evicted));
+    }
+    text
+}
+
+fn oddities(stats: &StatsRecord) -> Vec<String> {
+    let mut odd = Vec::new();
+    let packets = &stats.packets;
+    if packets.undecodable > 0 {
+        let reasons: Vec<String> = crate::decode::Reason::ALL
+            .iter()
+            .filter_map(|reason| stats.decode.get(reason.name()).map(|count| format!("{count} {reason}")))
+            .collect();
+        odd.push(format!("{} packets could not be decoded ({})", packets.undecodable, reasons.join(", ")));
+    }
+    for (name, words) in ODD {
+        odd.extend(stats.decode.get(*name).map(|count| format!("{count} {words}")));
+    }
+    if packets.dropped > 0 {
+        let (kernel, interface) = (packets.dropped_by_kernel, packets.dropped_by_interface);
+        odd.push(format!(
+            "dropped: {kernel} by the kernel, {interface} by the interface, the rest by this program"
+        ));
+    }
+    odd
+}
+
+fn file_words(file: &FileRecord) -> String {
+    let mut text = format!("{}: {} packets", file.name, file.packets);
+    if let Some(error) = &file.error {
+        text.push_str(&format!(", then {error}"));
+    }
+    for (name, count) in &file.anomalies {
+        text.push_str(&format!(", {count} {name}"));
+    }
+    text
+}

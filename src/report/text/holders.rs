@@ -1,0 +1,153 @@
+//! Who could hold the media key: the answer of a session's page.
+
+use std::fmt::Write as _;
+use std::io;
+
+use super::super::record::{HolderRecord, PacketNumber, SessionRecord};
+use super::page::{Page, Tone, dim, plain};
+use super::session::{percent, placed_in};
+use crate::geo::Exposure;
+use crate::keys::{CouldHold, Method};
+
+/// Servers that could hold the key, shown one by one.
+const SHOWN: usize = 12;
+/// Addresses named of those that could not.
+const NAMED: usize = 8;
+/// Width of the answer's words.
+const LABEL: usize = 18;
+
+pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    page.heading("Who could hold the media key")?;
+    let keys = &record.keys;
+    let method = format!("{}; {}", method_words(keys.method), keys.why);
+    page.labelled(4, &dim("how keys arose"), LABEL, &plain(method))?;
+    if keys.unless_end_to_end {
+        let text =
+            "if the app's end-to-end mode was on, no server could hold it; the wire does not show that mode";
+        page.labelled(4, &dim("unless"), LABEL, &plain(text))?;
+    }
+    let able: Vec<&HolderRecord> =
+        keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
+    for holder in able.iter().take(SHOWN) {
+        one(page, holder)?;
+    }
+    let more = able.len().saturating_sub(SHOWN);
+    if more > 0 {
+        page.line(4, &[dim(format!("and {more} more that could hold it, in the session record"))])?;
+    }
+    for answer in [CouldHold::Unknown, CouldHold::No] {
+        alike(page, &keys.holders, answer)?;
+    }
+    if keys.holders.is_empty() {
+        page.line(4, &[dim("no server was seen")])?;
+    }
+    page.blank()
+}
+
+const fn method_words(method: Method) -> &'static str {
+    match method {
+        Method::DtlsSrtp => "DTLS-SRTP, agreed on the media path",
+        Method::Sdes => "keys carried in signalling (SDES or alike)",
+        Method::KeyService => "a service of the provider hands out keys",
+        Method::EndToEnd => "between the endpoints alone",
+        Method::NotDeterminable => "not determinable",
+    }
+}
+
+/// A server that could hold the key.
+fn one(page: &mut Page<'_>, holder: &HolderRecord) -> io::Result<()> {
+    let mut head = holder.ip.clone();
+    if let Some(port) = holder.port {
+        let _ = write!(head, " port {port}");
+    }
+    if let Some(name) = &holder.name {
+        let _ = write!(head, "  {name}");
+    }
+    let _ = write!(head, "  ({} sure)", percent(holder.confidence));
+    page.labelled(4, &(Tone::Warn, "could hold".to_owned()), LABEL, &(Tone::Title, head))?;
+    let mut detail =
+        vec![placed_in(&holder.place.located_in).unwrap_or_else(|| "no database places it".to_owned())];
+    detail.extend(
+        holder
+            .place
+            .operated_by
+            .as_ref()
+            .map(|by| format!("network AS{} {} by {} of {}", by.asn, by.name, by.database, by.date)),
+    );
+    detail.extend(jurisdictions(&holder.place.exposure));
+    detail.push(holder.why.clone());
+    let mut seen = packets(&holder.packets);
+    if let Some(before) = holder.before_media_s {
+        let _ = write!(seen, ", first contacted {before:.1} s before the first media packet");
+    }
+    detail.push(seen);
+    for text in detail {
+        page.labelled(4, &plain(""), LABEL, &plain(text))?;
+    }
+    Ok(())
+}
+
+/// `jurisdictions that reach it: CN (location), US (operator)`.
+fn jurisdictions(exposures: &[Exposure]) -> Option<String> {
+    let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    for exposure in exposures {
+        let word = super::basis_word(exposure.basis);
+        match reasons.iter_mut().find(|(code, _)| *code == exposure.jurisdiction) {
+            Some((_, words)) if words.contains(&word) => {}
+            Some((_, words)) => words.push(word),
+            None => reasons.push((&exposure.jurisdiction, vec![word])),
+        }
+    }
+    let words: Vec<String> =
+        reasons.iter().map(|(code, words)| format!("{code} ({})", words.join(", "))).collect();
+    (!words.is_empty()).then(|| format!("jurisdictions that reach it: {}", words.join(", ")))
+}
+
+/// Servers of the same answer for the same reason, in one line each reason.
+fn alike(page: &mut Page<'_>, holders: &[HolderRecord], answer: CouldHold) -> io::Result<()> {
+    let (word, tone) = match answer {
+        CouldHold::Yes => ("could hold", Tone::Warn),
+        CouldHold::Unknown => ("not determinable", Tone::Plain),
+        CouldHold::No => ("cannot hold", Tone::Good),
+    };
+    let mut groups: Vec<(&str, Vec<&HolderRecord>)> = Vec::new();
+    for holder in holders.iter().filter(|holder| holder.could_hold == answer) {
+        match groups.iter_mut().find(|(why, _)| *why == holder.why) {
+            Some((_, group)) => group.push(holder),
+            None => groups.push((&holder.why, vec![holder])),
+        }
+    }
+    for (why, group) in groups {
+        let mut text = group.iter().take(NAMED).map(|holder| short(holder)).collect::<Vec<_>>().join(", ");
+        let more = group.len().saturating_sub(NAMED);
+        if more > 0 {
+            let _ = write!(text, " and {more} more");
+        }
+        let _ = write!(text, ": {why}");
+        page.labelled(4, &(tone, word.to_owned()), LABEL, &plain(text))?;
+    }
+    Ok(())
+}
+
+/// `52.81.151.250 [CN]`.
+fn short(holder: &HolderRecord) -> String {
+    match holder.place.located_in.country {
+        Some(country) => format!("{} [{}]", holder.ip, country.code()),
+        None => holder.ip.clone(),
+    }
+}
+
+fn packets(packets: &[PacketNumber]) -> String {
+    let numbers: Vec<String> = packets
+        .iter()
+        .map(|packet| match packet.file {
+            Some(file) => format!("{} of file {file}", packet.frame),
+            None => packet.frame.to_string(),
+        })
+        .collect();
+    match numbers.len() {
+        0 => "no packet".to_owned(),
+        1 => format!("packet {}", numbers.join(", ")),
+        _ => format!("packets {}", numbers.join(", ")),
+    }
+}

@@ -1,0 +1,217 @@
+//! One page for one session: the answer first, then who was spoken to, how well, and why it is believed.
+
+use std::io;
+
+use super::super::record::{ServerRecord, SessionRecord, Severity, WayRecord};
+use super::super::{build, time};
+use super::holders;
+use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
+use super::summary::app_word;
+use crate::geo::LocatedIn;
+use crate::session::Session;
+
+/// Servers shown; records have all of them.
+const SERVERS: usize = 24;
+/// Columns of a server's name.
+const NAME: usize = 38;
+/// Columns of a network's name.
+const NETWORK: usize = 30;
+/// Width of the labels at the left.
+const LABEL: usize = 11;
+
+pub(super) fn write(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::Result<()> {
+    page.blank()?;
+    title(page, session, record)?;
+    findings(page, record)?;
+    holders::write(page, record)?;
+    servers(page, record)?;
+    media(page, record)?;
+    evidence(page, record)
+}
+
+fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::Result<()> {
+    let name = record.app_name.as_deref().unwrap_or("media of no known app");
+    let head = format!("{}  {}: {name}", record.session_id, app_word(record.app.as_deref()));
+    page.line(0, &[(Tone::Title, head)])?;
+    page.line(0, &[dim("-".repeat(WIDTH))])?;
+    let mut endpoint = record.endpoint.ip.clone();
+    if let Some(public) = &record.endpoint.public_ip {
+        endpoint = format!("{endpoint}, seen by servers as {public}");
+    }
+    if let Some(place) = placed_in(&record.endpoint.located_in) {
+        endpoint = format!("{endpoint}, {place}");
+    }
+    label(page, "endpoint", endpoint)?;
+    let lasted = time::length(session.end.since(session.call_start));
+    let mut when = format!("{}, call {lasted}", time::span(session.start, session.end));
+    if let Some(media) = session.media_start {
+        let clock = time::plain(media);
+        let clock = clock.split_once(' ').map_or(clock.as_str(), |(_, clock)| clock).to_owned();
+        when = format!("{when}, media from {clock}");
+    }
+    label(page, "when", when)?;
+    if record.app.is_some() {
+        label(page, "app", format!("{} sure", percent(record.confidence)))?;
+    }
+    page.blank()
+}
+
+fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
+    page.labelled(2, &dim(label), LABEL, &plain(text))
+}
+
+/// `placed in CN (China) by IPFire of 2026-09-23`.
+pub(super) fn placed_in(place: &LocatedIn) -> Option<String> {
+    let country = place.country?;
+    let answer = place.answers.iter().find(|answer| answer.country == Some(country))?;
+    Some(format!("placed in {} by {} of {}", build::country(country), answer.database, answer.date))
+}
+
+pub(super) fn percent(share: f32) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+fn findings(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    for finding in &record.findings {
+        let (word, tone) = match finding.severity {
+            Severity::High => ("HIGH", Tone::Alarm),
+            Severity::Notice => ("notice", Tone::Warn),
+        };
+        page.labelled(2, &(tone, word.to_owned()), LABEL, &plain(finding.text.clone()))?;
+    }
+    if record.findings.is_empty() { Ok(()) } else { page.blank() }
+}
+
+fn servers(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    if record.servers.is_empty() {
+        return Ok(());
+    }
+    page.heading("Servers, in the order of first contact")?;
+    let rows: Vec<Vec<Cell>> = record.servers.iter().take(SERVERS).map(server_row).collect();
+    let head = [
+        ("address", Align::Left),
+        ("name", Align::Left),
+        ("role", Align::Left),
+        ("ports", Align::Left),
+        ("bytes", Align::Right),
+        ("place", Align::Left),
+        ("network", Align::Left),
+    ];
+    page.table(4, &head, &rows)?;
+    let more = record.servers.len().saturating_sub(SERVERS);
+    if more > 0 {
+        page.line(4, &[dim(format!("and {more} more in the session record"))])?;
+    }
+    page.blank()
+}
+
+fn server_row(server: &ServerRecord) -> Vec<Cell> {
+    let place = &server.place;
+    let roles: Vec<&str> = server.roles.iter().map(|role| role.as_str()).collect();
+    let located = match place.located_in.country {
+        Some(country) if place.located_in.disagreement => (Tone::Warn, format!("{}?", country.code())),
+        Some(country) => plain(country.code()),
+        None => dim("-"),
+    };
+    let network = place.operated_by.as_ref().map_or_else(String::new, |network| {
+        format!("AS{} {}", network.asn, network.name).trim_end().to_owned()
+    });
+    vec![
+        plain(server.ip.clone()),
+        server.name.as_ref().map_or_else(|| dim("-"), |name| plain(shorten(name, NAME))),
+        plain(roles.join(",")),
+        plain(ports(&server.ports)),
+        plain(bytes(server.bytes)),
+        located,
+        dim(shorten(&network, NETWORK)),
+    ]
+}
+
+fn ports(ports: &[String]) -> String {
+    match ports {
+        [first, second, third, ..] if ports.len() > 3 => {
+            format!("{first},{second},{third},..")
+        }
+        few => few.join(","),
+    }
+}
+
+/// `812 B`, `4.1 kB`, `23.0 MB`.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "one decimal for people")]
+fn bytes(count: u64) -> String {
+    let mut size = count as f64;
+    if size < 1000.0 {
+        return format!("{count} B");
+    }
+    for unit in ["kB", "MB", "GB"] {
+        size /= 1000.0;
+        if size < 999.95 {
+            return format!("{size:.1} {unit}");
+        }
+    }
+    format!("{:.1} TB", size / 1000.0)
+}
+
+fn media(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    let ways = [("sent", &record.media.sent), ("received", &record.media.received)];
+    if ways.iter().all(|(_, way)| way.packets == 0) {
+        return Ok(());
+    }
+    page.heading("Media at the capture point (RTP)")?;
+    let rows: Vec<Vec<Cell>> = ways.iter().map(|(name, way)| way_row(name, way)).collect();
+    let head = [
+        ("", Align::Left),
+        ("streams", Align::Right),
+        ("packets", Align::Right),
+        ("lost", Align::Right),
+        ("loss", Align::Right),
+        ("jitter", Align::Right),
+        ("bit rate", Align::Right),
+    ];
+    page.table(4, &head, &rows)?;
+    page.blank()
+}
+
+fn way_row(name: &str, way: &WayRecord) -> Vec<Cell> {
+    let loss = match way.loss_percent {
+        Some(loss) if loss >= 5.0 => (Tone::Alarm, format!("{loss:.2} %")),
+        Some(loss) if loss >= 1.0 => (Tone::Warn, format!("{loss:.2} %")),
+        Some(loss) => plain(format!("{loss:.2} %")),
+        None => dim("-"),
+    };
+    let or_dash = |text: Option<String>| text.map_or_else(|| dim("-"), plain);
+    vec![
+        plain(name),
+        plain(way.streams.to_string()),
+        plain(way.packets.to_string()),
+        plain(way.lost.to_string()),
+        loss,
+        or_dash(way.jitter_ms.map(|jitter| format!("{jitter:.1} ms"))),
+        or_dash(way.bitrate_kbps.map(|rate| format!("{rate:.0} kbit/s"))),
+    ]
+}
+
+/// Unchecked sources add weight and are no facts, so that they are not shown here.
+fn evidence(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    let rows: Vec<Vec<Cell>> = record
+        .evidence
+        .iter()
+        .filter(|item| !item.unchecked)
+        .map(|item| {
+            let packet = item.packet.map_or_else(String::new, |packet| format!("packet {}", packet.frame));
+            vec![
+                plain(format!("{:.2}", item.weight)),
+                plain(item.what),
+                plain(shorten(&item.value, 56)),
+                dim(packet),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    page.heading("Why this app (weight of each reason alone)")?;
+    let head =
+        [("weight", Align::Right), ("reason", Align::Left), ("value", Align::Left), ("seen in", Align::Left)];
+    page.table(4, &head, &rows)
+}

@@ -1,0 +1,99 @@
+//! The first lines: the gravest finding in one sentence, then what there was.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::super::record::{SessionRecord, Severity};
+use super::super::{Run, time};
+use super::page::{Page, Tone, dim, plain};
+
+/// Findings of these ids lead when nothing graver does; the others speak of the capture, not of the call.
+const LEADING: [&str; 3] = ["key_holder_abroad", "certificate_self_signed", "certificate_expired"];
+
+pub(super) fn write(page: &mut Page<'_>, run: &Run<'_>, sessions: &[SessionRecord]) -> io::Result<()> {
+    let (tone, headline) = headline(sessions);
+    page.paragraph(0, &(tone, headline))?;
+    page.paragraph(0, &plain(counts(run, sessions)))?;
+    if !run.complete {
+        let broken = run.files.iter().filter(|file| file.error.is_some()).count();
+        let text = match broken {
+            0 => "INCOMPLETE: reading stopped before the end of the input".to_owned(),
+            1 => "INCOMPLETE: 1 file could not be read to its end; see below".to_owned(),
+            many => format!("INCOMPLETE: {many} files could not be read to their end; see below"),
+        };
+        page.paragraph(0, &(Tone::Warn, text))?;
+    }
+    if run.dropped.total() > 0 {
+        let text = format!("{} packets were lost before they could be looked at", run.dropped.total());
+        page.paragraph(0, &(Tone::Warn, text))?;
+    }
+    if sessions.is_empty() {
+        page.line(0, &[dim("--records flow,stats lists the flows that were seen")])?;
+    }
+    Ok(())
+}
+
+/// The gravest finding with the number of sessions that share it; else that there is none.
+fn headline(sessions: &[SessionRecord]) -> (Tone, String) {
+    if sessions.is_empty() {
+        return (Tone::Title, "No meeting was seen.".to_owned());
+    }
+    let leading = sessions
+        .iter()
+        .flat_map(|session| session.findings.iter().map(move |finding| (session, finding)))
+        .filter(|(_, finding)| finding.severity == Severity::High || LEADING.contains(&finding.id))
+        .min_by_key(|(_, finding)| finding.severity);
+    let Some((session, finding)) = leading else {
+        let text = match sessions.len() {
+            1 => "1 session, nothing grave found.".to_owned(),
+            many => format!("{many} sessions, nothing grave found."),
+        };
+        return (Tone::Good, text);
+    };
+    let of_app: Vec<_> = sessions.iter().filter(|other| other.app == session.app).collect();
+    let shared =
+        of_app.iter().filter(|other| other.findings.iter().any(|known| known.id == finding.id)).count();
+    let noun = if of_app.len() == 1 { "session" } else { "sessions" };
+    let app = app_word(session.app.as_deref());
+    let tone = if finding.severity == Severity::High { Tone::Alarm } else { Tone::Warn };
+    (tone, format!("{shared} of {} {app} {noun}: {}.", of_app.len(), finding.text))
+}
+
+/// `2 Zoom sessions, 1 Webex; 88 flows, 1234 packets, 2020-04-02 14:00:00 to 14:01:30 UTC`.
+fn counts(run: &Run<'_>, sessions: &[SessionRecord]) -> String {
+    let mut apps: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for session in sessions {
+        let count = apps.entry(session.app.as_deref()).or_default();
+        *count = count.saturating_add(1);
+    }
+    let mut apps: Vec<_> = apps.into_iter().collect();
+    apps.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut words: Vec<String> =
+        apps.iter().map(|(app, count)| format!("{count} {}", app_word(*app))).collect();
+    if let (Some(first), Some((_, count))) = (words.first_mut(), apps.first()) {
+        first.push_str(if *count == 1 { " session" } else { " sessions" });
+    } else {
+        words.push("0 sessions".to_owned());
+    }
+    let flows = run.analysis.flows.len();
+    let packets = run.counts.seen;
+    let mut line = format!(
+        "{}; {flows} {}, {packets} {}",
+        words.join(", "),
+        if flows == 1 { "flow" } else { "flows" },
+        if packets == 1 { "packet" } else { "packets" },
+    );
+    let first = run.analysis.flows.iter().map(|judged| judged.flow.start).min();
+    if let (Some(first), Some(last)) = (first, run.counts.latest) {
+        line.push_str(", ");
+        line.push_str(&time::span(first, last));
+    }
+    line
+}
+
+/// `Zoom`; the word of the record with a capital.
+pub(super) fn app_word(app: Option<&str>) -> String {
+    let Some(app) = app else { return "unnamed".to_owned() };
+    let mut letters = app.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,101 @@
+//! Times in records and in text, always UTC. In: packet times, seconds of certificates. Out: strings.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+use crate::time::Timestamp;
+
+/// As Suricata's EVE writes it: `2020-04-02T14:00:03.123456+0000`.
+pub(super) fn eve(time: Timestamp) -> String {
+    let mut out = String::with_capacity(31);
+    let Some(when) = civil(time) else { return format!("{} ns", time.as_nanos()) };
+    let micros = when.subsec_nanosecond().checked_div(1000).unwrap_or(0);
+    let _ = write!(
+        out,
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{micros:06}+0000",
+        when.year(),
+        when.month(),
+        when.day(),
+        when.hour(),
+        when.minute(),
+        when.second()
+    );
+    out
+}
+
+/// Seconds since the epoch as `2020-04-02T14:00:03+0000`, or the number where the calendar ends (year 9999).
+pub(super) fn eve_seconds(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| format!("{seconds} s since 1970"),
+        |time| format!("{}+0000", Offset::UTC.to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S")),
+    )
+}
+
+/// `2020-04-02 14:00:03`.
+pub(super) fn plain(time: Timestamp) -> String {
+    civil(time).map_or_else(
+        || format!("{} ns", time.as_nanos()),
+        |when| when.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}
+
+/// `2020-04-02 14:00:03 to 14:01:33 UTC`; the second date only where it differs.
+pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
+    let (first, second) = (plain(from), plain(to));
+    match (first.split_once(' '), second.split_once(' ')) {
+        (Some((day, _)), Some((same, clock))) if day == same => format!("{first} to {clock} UTC"),
+        _ => format!("{first} to {second} UTC"),
+    }
+}
+
+/// `850 ms`, `12.3 s`, `3 min 20 s`, `2 h 05 min`.
+pub(super) fn length(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let part = |unit: u64| seconds.checked_div(unit).unwrap_or(0);
+    let rest = |of: u64| seconds.checked_rem(of).unwrap_or(0);
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..=59 => format!("{:.1} s", duration.as_secs_f64()),
+        60..=3599 => format!("{} min {:02} s", part(60), rest(60)),
+        _ => format!("{} h {:02} min", part(3600), rest(3600).checked_div(60).unwrap_or(0)),
+    }
+}
+
+fn civil(time: Timestamp) -> Option<DateTime> {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).ok()?;
+    Some(Offset::UTC.to_datetime(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eve_time_is_utc_with_microseconds() {
+        // 1585836003 is 2020-04-02 14:00:03 UTC by date(1).
+        assert_eq!(
+            eve(Timestamp::from_secs_nanos(1_585_836_003, 123_456_789)),
+            "2020-04-02T14:00:03.123456+0000"
+        );
+        assert_eq!(eve_seconds(1_585_836_003), "2020-04-02T14:00:03+0000");
+    }
+
+    #[test]
+    fn times_before_1970_and_at_the_ends_of_the_range_are_written() {
+        assert_eq!(eve(Timestamp::from_nanos(-1)), "1969-12-31T23:59:59.999999+0000");
+        assert!(eve(Timestamp::from_nanos(i64::MAX)).starts_with("2262-"));
+        assert!(eve(Timestamp::from_nanos(i64::MIN)).starts_with("1677-"));
+        assert_eq!(eve_seconds(i64::MAX), "9223372036854775807 s since 1970");
+    }
+
+    #[test]
+    fn spans_repeat_no_date() {
+        let from = Timestamp::from_secs_nanos(1_585_836_003, 0);
+        assert_eq!(span(from, from.plus(Duration::from_secs(90))), "2020-04-02 14:00:03 to 14:01:33 UTC");
+        assert_eq!(length(Duration::from_secs(200)), "3 min 20 s");
+        assert_eq!(length(Duration::from_millis(850)), "850 ms");
+    }
+}

@@ -1,0 +1,87 @@
+//! Records for programs: NDJSON and JSON.
+//!
+//! One buffer is used for all records, so that a record is written in one piece and no value tree is built.
+
+use std::io;
+
+use super::build::{session_id, sessions_of_flows};
+use super::record::{Kind, Record};
+use super::{Context, Run, Style, flow_record, session_record, stats_record};
+use crate::pipeline::Analysis;
+
+/// Bytes that the buffer begins with; most flow records fit.
+const BUFFER: usize = 4096;
+
+/// One record, one line.
+pub(super) fn line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(BUFFER);
+    serde_json::to_writer(&mut buffer, record)?;
+    buffer.push(b'\n');
+    out.write_all(&buffer)
+}
+
+/// Flows and sessions, one record a line.
+pub(super) fn lines(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    style: &Style,
+) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(BUFFER);
+    each(context, analysis, style, |_, record| {
+        buffer.clear();
+        serde_json::to_writer(&mut buffer, record)?;
+        buffer.push(b'\n');
+        out.write_all(&buffer)
+    })
+}
+
+/// One object: `{"flows": [..], "sessions": [..], "stats": {..}}`, without the kinds that nobody asked for.
+pub(super) fn json(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
+    let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut first = true;
+    out.write_all(b"{")?;
+    for (kind, key) in [(Kind::Flow, "flows"), (Kind::Session, "sessions")] {
+        if !style.wants(kind) {
+            continue;
+        }
+        let only = Style { kinds: Some(vec![kind]), ..style.clone() };
+        write!(out, "{}\n\"{key}\": [", if first { "" } else { "," })?;
+        first = false;
+        each(&mut context, run.analysis, &only, |index, record| {
+            buffer.clear();
+            buffer.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+            serde_json::to_writer(&mut buffer, record)?;
+            out.write_all(&buffer)
+        })?;
+        out.write_all(b"\n]")?;
+    }
+    if style.wants(Kind::Stats) {
+        write!(out, "{}\n\"stats\": ", if first { "" } else { "," })?;
+        serde_json::to_writer(&mut *out, &Record::Stats(Box::new(stats_record(run))))?;
+    }
+    out.write_all(b"\n}\n")
+}
+
+/// Makes the records that are asked for, in their order, each with its number.
+fn each(
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    style: &Style,
+    mut take: impl FnMut(usize, &Record) -> io::Result<()>,
+) -> io::Result<()> {
+    if style.wants(Kind::Flow) {
+        let owners = sessions_of_flows(analysis);
+        for (index, (judged, owner)) in analysis.flows.iter().zip(&owners).enumerate() {
+            let session = owner.map(session_id);
+            take(index, &Record::Flow(Box::new(flow_record(context, judged, session.as_deref()))))?;
+        }
+    }
+    if style.wants(Kind::Session) {
+        for (index, (session, keys)) in analysis.sessions.iter().enumerate() {
+            take(index, &Record::Session(Box::new(session_record(context, analysis, session, keys))))?;
+        }
+    }
+    Ok(())
+}
