@@ -1,0 +1,333 @@
+//! One function per fuzz target: bytes in, nothing out, never a panic.
+//!
+//! Everything that reads a stranger's bytes has one. Results are walked to their end, because what is lazy breaks
+//! late. Arithmetic is checked in this build (`overflow-checks`), so that a silent wrap counts as a crash.
+
+use std::hint::black_box;
+use std::io::Cursor;
+
+use meetscope::capture::FileReader;
+use meetscope::classify::{self, Names, Rules};
+use meetscope::decode::{self, Decoder, Outcome};
+use meetscope::fingerprint::{self, Transport};
+use meetscope::flow::reassembly::{Chunk, Limits, Stream};
+use meetscope::geo::Databases;
+use meetscope::pipeline::{self, Pipeline};
+use meetscope::proto::tls::{ClientHello, HandshakeAssembler, ServerHello, certificate};
+use meetscope::proto::{demux, dns, dtls, quic, rtcp, rtp, sip, stun, tls, zoom};
+use meetscope::time::Timestamp;
+
+/// Packets at most of one input, so that a run stays short.
+const MAX_PACKETS: usize = 4096;
+
+/// Pieces of an input, each behind its length of two bytes; the last one may be cut.
+fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = data.split_first_chunk::<2>()?;
+        let (piece, rest) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+        data = rest;
+        Some(piece)
+    })
+}
+
+/// A capture file, of any format and compression.
+pub fn capture_file(data: &[u8]) {
+    let Ok(mut reader) = FileReader::from_reader(Cursor::new(data.to_vec()), String::from("fuzz")) else {
+        return;
+    };
+    for _ in 0..MAX_PACKETS {
+        match reader.next() {
+            Ok(Some(packet)) => assert!(usize::try_from(packet.original_len).unwrap() >= packet.data.len()),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    black_box(reader.into_info());
+}
+
+/// Frames of one link type; each piece begins with a byte of time.
+pub fn decoder(data: &[u8]) {
+    let Some((head, rest)) = data.split_first_chunk::<3>() else { return };
+    let config = decode::Config { drop_duplicates: head[2] & 1 == 0, open_tunnels: head[2] & 2 == 0 };
+    let mut decoder = Decoder::new(config);
+    let link_type = u16::from_be_bytes([head[0], head[1]]);
+    let mut now = 0_i64;
+    for piece in pieces(rest) {
+        let Some((time, frame)) = piece.split_first() else { continue };
+        now += i64::from(*time) << 20;
+        let length = u32::try_from(frame.len()).unwrap() + u32::from(head[2] >> 2);
+        if let Outcome::Packet(decoded) = decoder.decode(link_type, Timestamp::from_nanos(now), frame, length)
+        {
+            black_box((decoded.transport.payload().len(), decoded.path.to_string()));
+        }
+    }
+    black_box(decoder.counters().clone());
+}
+
+fn client_hello(hello: &ClientHello<'_>, transport: Transport) {
+    black_box((fingerprint::ja3(hello), fingerprint::ja3_string(hello)));
+    black_box((fingerprint::ja4(hello, transport), fingerprint::ja4_raw(hello, transport)));
+    black_box((hello.server_name(), hello.ech(), hello.cookie(), hello.newest_version(), hello.oddity()));
+    black_box((hello.alpn().count(), hello.srtp_profiles().count(), hello.key_share_groups().count()));
+}
+
+fn handshake(kind: u8, body: &[u8], transport: Transport) {
+    match kind {
+        1 => {
+            let hello = match transport {
+                Transport::Datagram => ClientHello::parse_datagram(body),
+                Transport::Tcp | Transport::Quic => ClientHello::parse(body),
+            };
+            if let Ok(hello) = hello {
+                client_hello(&hello, transport);
+            }
+        }
+        2 => {
+            if let Ok(hello) = ServerHello::parse(body) {
+                black_box((fingerprint::ja3s(&hello), hello.version(), hello.alpn(), hello.srtp_profile()));
+                black_box((hello.key_share_group(), hello.oddity()));
+            }
+        }
+        8 => drop(black_box(tls::EncryptedExtensions::parse(body).map(|it| it.alpn().map(<[u8]>::len)))),
+        11 => {
+            for chain in
+                [certificate::Chain::parse(body), certificate::Chain::parse_1_3(body)].into_iter().flatten()
+            {
+                chain.certificates().for_each(|der| drop(black_box(certificate::Facts::parse(der))));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// One direction of a TLS stream; also the bare body of a hello.
+pub fn tls_stream(data: &[u8]) {
+    black_box(tls::probe(data));
+    let mut assembler = HandshakeAssembler::new();
+    for record in tls::Records::new(data).map_while(Result::ok) {
+        let fed = assembler
+            .feed(record.fragment, |message| handshake(message.kind.0, message.body, Transport::Tcp));
+        black_box((fed.is_ok(), tls::Alert::parse(record.fragment).is_ok()));
+    }
+    assert!(assembler.buffered() <= tls::MAX_MESSAGE_LENGTH + 4);
+    for kind in [1, 2, 8, 11] {
+        handshake(kind, data, Transport::Tcp);
+    }
+}
+
+/// Datagrams of one direction of a DTLS association.
+pub fn dtls_datagrams(data: &[u8]) {
+    let mut reassembler = dtls::Reassembler::new();
+    for datagram in pieces(data) {
+        black_box(dtls::probe(datagram));
+        for record in dtls::Records::new(datagram).map_while(Result::ok) {
+            let dtls::Record::Plain(record) = record else { continue };
+            for fragment in dtls::Fragments::new(record.fragment).map_while(Result::ok) {
+                if let Some(message) = reassembler.push(fragment) {
+                    black_box(dtls::HelloVerifyRequest::parse(message.body).is_ok());
+                    handshake(message.kind.0, message.body, Transport::Datagram);
+                }
+            }
+        }
+    }
+    assert!(reassembler.buffered() <= dtls::MAX_BUFFERED * 8);
+}
+
+/// Datagrams of both directions of a QUIC connection; the first byte of a piece says which.
+pub fn quic_connection(data: &[u8]) {
+    let mut connection = quic::Connection::new();
+    for piece in pieces(data) {
+        let Some((side, datagram)) = piece.split_first() else { continue };
+        black_box(quic::probe(datagram));
+        black_box(quic::Packets::new(datagram).take(64).count());
+        black_box(connection.datagram(side & 1 == 0, datagram).is_ok());
+    }
+    for bytes in [connection.client_crypto(), connection.server_crypto()] {
+        let mut assembler = HandshakeAssembler::new();
+        let fed = assembler.feed(bytes, |message| handshake(message.kind.0, message.body, Transport::Quic));
+        black_box(fed.is_ok());
+    }
+    black_box((connection.facts(), connection.google_hello(), connection.is_proven()));
+}
+
+fn stun_message(message: &stun::Message<'_>) {
+    let addresses =
+        (message.reflexive_address(), message.xor_relayed_address(), message.xor_peer_addresses().count());
+    black_box((addresses, message.other_address(), message.response_origin(), message.alternate_server()));
+    black_box((message.ms_remote_address(), message.ms_destination_address(), message.is_ms_turn()));
+    black_box((message.username(), message.ufrags(), message.realm(), message.nonce(), message.software()));
+    black_box((message.error_code(), message.fingerprint_matches(), message.data(), message.is_whole()));
+    for attribute in message.attributes() {
+        black_box((attribute.text(), attribute.error_code().is_ok(), attribute.address().is_ok()));
+    }
+}
+
+/// A datagram or a stream of STUN, TURN and what wraps them.
+pub fn stun_turn(data: &[u8]) {
+    black_box((stun::probe(data), stun::ChannelData::fits(data), stun::ChannelData::parse(data).is_ok()));
+    black_box(stun::ms_mux::parse(data).is_ok());
+    if let Ok(message) = stun::Message::parse(data) {
+        stun_message(&message);
+    }
+    if let stun::tcp::Detection::Found(framing) = stun::tcp::detect(data) {
+        let mut rest = data;
+        while let Ok(Some((frame, length))) = stun::tcp::next_frame(framing, rest) {
+            assert!(length > 0, "a frame takes at least one byte");
+            black_box(&frame);
+            rest = &rest[length..];
+        }
+    }
+}
+
+/// RTP and RTCP datagrams; the first byte of a piece is time.
+pub fn rtp_rtcp(data: &[u8]) {
+    let mut stream: Option<rtp::stats::Stream> = None;
+    let mut now = 0_i64;
+    for piece in pieces(data) {
+        let Some((time, packet)) = piece.split_first() else { continue };
+        now += i64::from(*time) << 20;
+        let now = Timestamp::from_nanos(now);
+        black_box((
+            rtp::probe(packet),
+            rtp::probe_clear(packet),
+            rtcp::probe(packet),
+            demux::is_zrtp(packet),
+        ));
+        black_box(demux::candidates(packet).iter().count());
+        if let Some(peek) = rtp::peek(packet) {
+            match &mut stream {
+                Some(stream) => stream.update(&peek, packet.len(), now),
+                None => stream = Some(rtp::stats::Stream::new(&peek, packet.len(), now, Some(90_000))),
+            }
+        }
+        if let Ok(header) = rtp::Header::parse(packet) {
+            black_box((header.csrcs().count(), header.padding_length(), header.payload().len()));
+            black_box(header.elements().count());
+        }
+        if let Ok(compound) = rtcp::Compound::parse(packet) {
+            black_box(compound.looks_encrypted());
+            for part in compound {
+                black_box((part.ssrc(), part.body().is_ok()));
+                match part.body() {
+                    Ok(rtcp::Body::SenderReport(report)) => drop(black_box(report.blocks.count())),
+                    Ok(rtcp::Body::Bye(bye)) => drop(black_box(bye.ssrcs().count())),
+                    _ => {}
+                }
+            }
+        }
+    }
+    if let Some(stream) = stream {
+        black_box((
+            stream.lost_by_count(),
+            stream.duplicates(),
+            stream.frames_per_second(),
+            stream.max_gap(),
+        ));
+        black_box((stream.jitter_units(), stream.jitter_max_ms(), stream.payload_types().count()));
+    }
+}
+
+/// A DNS message, and a stream of them.
+pub fn dns_message(data: &[u8]) {
+    black_box((dns::probe(data), dns::parse(data).is_ok(), dns::message_length(data)));
+    let mut rest = data;
+    while let Ok((message, after)) = dns::split_tcp(rest) {
+        assert!(after.len() < rest.len());
+        black_box(dns::parse(message).is_ok());
+        rest = after;
+    }
+}
+
+/// A SIP message with what it carries, and a session description alone.
+pub fn sip_message(data: &[u8]) {
+    black_box((sip::probe(data), sip::message_length(data).is_ok(), sip::Sdp::parse(data).is_ok()));
+    if let Ok(message) = sip::parse(data) {
+        black_box((&message, message.sdp()));
+    }
+}
+
+/// Zoom's framing in both generations.
+pub fn zoom_datagram(data: &[u8]) {
+    black_box((zoom::probe_sfu(data), zoom::probe_p2p(data)));
+    for generation in [zoom::Generation::from_version(2), zoom::Generation::from_version(3)] {
+        black_box(zoom::parse_sfu(data, Some(generation)).is_ok());
+        for offset in [zoom::media_offset(data, generation), zoom::inner_media_offset(data, generation)] {
+            assert!(offset.is_none_or(|offset| offset <= data.len()));
+        }
+    }
+    black_box(zoom::parse_sfu(data, None).is_ok());
+    if let Ok(inner) = zoom::parse_inner(data) {
+        black_box(inner.rtp().and_then(rtp::peek));
+    }
+}
+
+/// TCP segments of one direction, against a byte-for-byte model: what is delivered is what was first sent there.
+pub fn reassembly(data: &[u8]) {
+    let Some((&caps, rest)) = data.split_first() else { return };
+    let limits = Limits { held_bytes: u32::from(caps) << 4, held_segments: u32::from(caps >> 3) + 1 };
+    let mut stream = Stream::new(limits);
+    let mut out = 0_u64;
+    let mut sink = |chunk: Chunk<'_>| {
+        out += match chunk {
+            Chunk::Data(bytes) => u64::try_from(bytes.len()).unwrap(),
+            Chunk::Gap(bytes) => bytes,
+        };
+    };
+    for piece in pieces(rest) {
+        let Some((head, payload)) = piece.split_first_chunk::<4>() else { continue };
+        // Positions near the wrap of the sequence space.
+        let sequence = u32::from(u16::from_be_bytes([head[0], head[1]])).wrapping_sub(0x4000);
+        match head[2] & 7 {
+            0 => stream.acknowledged(sequence, &mut sink),
+            flags => {
+                let cut = if flags & 4 == 4 { usize::from(head[3]) } else { 0 };
+                stream.segment(sequence, flags == 2, flags == 3, payload, payload.len() + cut, &mut sink);
+            }
+        }
+    }
+    stream.flush(&mut sink);
+    assert!(stream.stats().gap_bytes <= out, "every gap was told");
+}
+
+/// A location database. Only files can be opened, so the bytes go through one.
+pub fn location_database(data: &[u8]) {
+    let path = std::env::temp_dir().join(format!("meetscope-fuzz-{}.mmdb", std::process::id()));
+    std::fs::write(&path, data).unwrap();
+    let mut databases = Databases::empty();
+    if databases.add_file(&path).is_ok() {
+        for ip in ["1.1.1.1", "52.81.151.250", "10.0.0.1", "2001:4860:4860::8888", "::ffff:8.8.8.8"] {
+            let place = databases.lookup_at(ip.parse().unwrap(), Some(Timestamp::from_nanos(1)));
+            black_box(meetscope::geo::exposures(&place, &[]));
+        }
+        black_box(databases.info());
+        black_box(Databases::verify_file(&path).is_ok());
+    }
+}
+
+/// A provider file.
+pub fn provider_file(data: &[u8]) {
+    const SOURCES: &str = include_str!("../../providers/sources.toml");
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Rules::compile([("fuzz.toml", text)], SOURCES) {
+        Ok(rules) => drop(black_box((rules.host_role("www.zoom.us"), rules.wire_patterns()))),
+        Err(error) => drop(black_box(error.to_string())),
+    }
+}
+
+/// A capture file through all stages, up to sessions and keys.
+pub fn whole_pipeline(data: &[u8]) {
+    thread_local!(static RULES: Rules = classify::embedded().unwrap());
+    let Ok(mut reader) = FileReader::from_reader(Cursor::new(data.to_vec()), String::from("fuzz")) else {
+        return;
+    };
+    RULES.with(|rules| {
+        let config = pipeline::Config { max_flows: 64, ..pipeline::Config::default() };
+        let mut pipeline = Pipeline::new(&config, rules);
+        for frame in 1..=MAX_PACKETS {
+            let Ok(Some(packet)) = reader.next() else { break };
+            pipeline.packet(0, u64::try_from(frame).unwrap(), &packet).unwrap();
+        }
+        let ended = pipeline.finish();
+        assert_eq!(ended.counts.seen, ended.counts.analysed + ended.counts.filtered);
+        black_box(pipeline::analyse(rules, &mut Names::default(), ended.flows));
+    });
+}

@@ -1,0 +1,3 @@
+//! Fuzz target: TLS records, hellos, certificates.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| meetscope_fuzz::tls_stream(data));
