@@ -13,9 +13,9 @@ use crate::session::Session;
 /// Servers shown; records have all of them.
 const SERVERS: usize = 24;
 /// Columns of a server's name.
-const NAME: usize = 38;
+const NAME: usize = 34;
 /// Columns of a network's name.
-const NETWORK: usize = 30;
+const NETWORK: usize = 24;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -67,7 +67,11 @@ pub(super) fn placed_in(place: &LocatedIn) -> Option<String> {
     Some(format!("placed in {} by {} of {}", build::country(country), answer.database, answer.date))
 }
 
+/// Nothing here is certain, so that 100 % is never shown.
 pub(super) fn percent(share: f32) -> String {
+    if share > 0.99 {
+        return "over 99 %".to_owned();
+    }
     format!("{:.0} %", share * 100.0)
 }
 
