@@ -175,6 +175,7 @@ fn hostile() -> Made {
     made
 }
 
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn corpus(name: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("MEETSCOPE_SHARED")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")), PathBuf::from);
@@ -407,6 +408,7 @@ fn every_record_fits_its_schema() {
 /// `MEETSCOPE_SHOW=calls/zoom.pcap cargo nextest run --run-ignored only --no-capture shows_a_report`
 #[test]
 #[ignore = "prints a report for the eye"]
+#[expect(clippy::print_stdout, reason = "made for the eye")]
 fn shows_a_report() {
     let name = std::env::var("MEETSCOPE_SHOW").unwrap_or_else(|_| "calls/zoom.pcap".to_owned());
     let made = match name.as_str() {
