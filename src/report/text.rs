@@ -75,7 +75,8 @@ fn records(context: &mut Context<'_>, analysis: &Analysis) -> Vec<SessionRecord>
 fn flows(page: &mut Page<'_>, context: &Context<'_>, analysis: &Analysis) -> io::Result<()> {
     let owners = super::build::sessions_of_flows(analysis);
     for (judged, owner) in analysis.flows.iter().zip(&owners) {
-        page.line(0, &[page::plain(flow_line(context, judged, owner.map(session_id)))])?;
+        let owner = owner.map(session_id);
+        page.line(0, &[page::plain(flow_line(context, judged, owner.as_deref()))])?;
     }
     if !analysis.flows.is_empty() {
         page.blank()?;
@@ -83,7 +84,7 @@ fn flows(page: &mut Page<'_>, context: &Context<'_>, analysis: &Analysis) -> io:
     Ok(())
 }
 
-fn flow_line(context: &Context<'_>, judged: &crate::session::Judged, owner: Option<String>) -> String {
+fn flow_line(context: &Context<'_>, judged: &crate::session::Judged, owner: Option<&str>) -> String {
     let flow = &judged.flow;
     let provider = judged.verdict.provider.and_then(|number| context.rules.provider(number));
     let facts = flow.facts.as_deref();
@@ -103,7 +104,7 @@ fn flow_line(context: &Context<'_>, judged: &crate::session::Judged, owner: Opti
         judged.verdict.confidence,
         sent,
         received,
-        owner.as_deref().unwrap_or("-"),
+        owner.unwrap_or("-"),
         name.unwrap_or_default(),
     );
     line.trim_end().to_owned()

@@ -84,7 +84,7 @@ fn key_holders_abroad(
             continue;
         }
         let mut text = format!("candidate key server {}", shown.ip);
-        if let Some(name) = &shown.name {
+        if let Some(name) = shown.name.as_ref().filter(|name| **name != shown.ip) {
             let _ = write!(text, " ({name})");
         }
         let _ = write!(text, " {placed}; ");

@@ -1,5 +1,6 @@
 //! The end of a report: what was not understood, which databases were asked, what cannot be seen.
 
+use std::fmt::Write as _;
 use std::io;
 
 use super::super::record::{FileRecord, StatsRecord};
@@ -59,10 +60,10 @@ fn packets(stats: &StatsRecord) -> String {
         packets.seen, packets.analysed, packets.filtered, packets.dropped
     );
     if packets.duplicates > 0 {
-        text.push_str(&format!("; {} second copies left out", packets.duplicates));
+        let _ = write!(text, "; {} second copies left out", packets.duplicates);
     }
     if stats.flows.evicted > 0 {
-        text.push_str(&format!("; {} flows pushed out of a full table", stats.flows.evicted));
+        let _ = write!(text, "; {} flows pushed out of a full table", stats.flows.evicted);
     }
     text
 }
@@ -92,10 +93,10 @@ fn oddities(stats: &StatsRecord) -> Vec<String> {
 fn file_words(file: &FileRecord) -> String {
     let mut text = format!("{}: {} packets", file.name, file.packets);
     if let Some(error) = &file.error {
-        text.push_str(&format!(", then {error}"));
+        let _ = write!(text, ", then {error}");
     }
     for (name, count) in &file.anomalies {
-        text.push_str(&format!(", {count} {name}"));
+        let _ = write!(text, ", {count} {name}");
     }
     text
 }

@@ -60,7 +60,7 @@ fn one(page: &mut Page<'_>, holder: &HolderRecord) -> io::Result<()> {
     if let Some(port) = holder.port {
         let _ = write!(head, " port {port}");
     }
-    if let Some(name) = &holder.name {
+    if let Some(name) = holder.name.as_ref().filter(|name| **name != holder.ip) {
         let _ = write!(head, "  {name}");
     }
     let _ = write!(head, "  ({} sure)", percent(holder.confidence));

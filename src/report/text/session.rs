@@ -1,5 +1,6 @@
 //! One page for one session: the answer first, then who was spoken to, how well, and why it is believed.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::super::record::{ServerRecord, SessionRecord, Severity, WayRecord};
@@ -12,10 +13,12 @@ use crate::session::Session;
 
 /// Servers shown; records have all of them.
 const SERVERS: usize = 24;
+/// Findings of one kind shown; records have all of them.
+const ALIKE: usize = 3;
 /// Columns of a server's name.
-const NAME: usize = 38;
+const NAME: usize = 34;
 /// Columns of a network's name.
-const NETWORK: usize = 30;
+const NETWORK: usize = 24;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -67,17 +70,34 @@ pub(super) fn placed_in(place: &LocatedIn) -> Option<String> {
     Some(format!("placed in {} by {} of {}", build::country(country), answer.database, answer.date))
 }
 
+/// Nothing here is certain, so that 100 % is never shown.
 pub(super) fn percent(share: f32) -> String {
+    if share > 0.99 {
+        return "over 99 %".to_owned();
+    }
     format!("{:.0} %", share * 100.0)
 }
 
 fn findings(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    let mut alike: BTreeMap<&str, usize> = BTreeMap::new();
     for finding in &record.findings {
+        let count = alike.entry(finding.id).or_default();
+        *count = count.saturating_add(1);
+        if *count > ALIKE {
+            continue;
+        }
         let (word, tone) = match finding.severity {
             Severity::High => ("HIGH", Tone::Alarm),
             Severity::Notice => ("notice", Tone::Warn),
         };
         page.labelled(2, &(tone, word.to_owned()), LABEL, &plain(finding.text.clone()))?;
+    }
+    for (id, count) in alike {
+        let more = count.saturating_sub(ALIKE);
+        if more > 0 {
+            let text = format!("and {more} more of the kind {id}, in the session record");
+            page.labelled(2, &plain(""), LABEL, &dim(text))?;
+        }
     }
     if record.findings.is_empty() { Ok(()) } else { page.blank() }
 }
