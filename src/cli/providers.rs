@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use toml::Spanned;
 
 use meetscope::classify::provider::{Grade, Provider, ProviderError, Sources};
 use meetscope::classify::{Rules, provider};
@@ -83,22 +84,22 @@ fn write_head(out: &mut impl Write, one: &Provider) -> io::Result<()> {
 fn write_facts(out: &mut impl Write, one: &Provider) -> io::Result<()> {
     for host in &one.host {
         let (pattern, matching, role) = (host.pattern.get_ref(), word(&host.matching), word(&host.role));
-        let known = known(&host.confidence, host.sources.get_ref());
+        let known = known(host.confidence, host.sources.get_ref());
         writeln!(out, "  host       {pattern} ({matching}): {role}; {known}")?;
     }
     for net in &one.net {
         let prefixes: Vec<&str> = net.cidrs.iter().map(|cidr| cidr.get_ref().as_str()).collect();
-        let known = known(&net.confidence, net.sources.get_ref());
+        let known = known(net.confidence, net.sources.get_ref());
         let about = format!("{}, {}, as of {}; {known}", net.role, net.exclusivity, net.as_of);
         writeln!(out, "  prefixes   {}: {about}", prefixes.join(" "))?;
     }
     for port in &one.port {
-        let known = known(&port.confidence, port.sources.get_ref());
+        let known = known(port.confidence, port.sources.get_ref());
         let ports = port.ports.iter().map(|ports| ports.get_ref().as_str()).collect::<Vec<_>>().join(" ");
         writeln!(out, "  port       {} {ports}, {}: {}; {known}", port.proto, port.side, port.role)?;
     }
     for wire in &one.wire {
-        let known = known(&wire.confidence, wire.sources.get_ref());
+        let known = known(wire.confidence, wire.sources.get_ref());
         writeln!(out, "  wire mark  {}: {}; {known}", wire.id.get_ref(), wire.description)?;
     }
     Ok(())
@@ -111,7 +112,7 @@ fn write_sources(out: &mut impl Write, rules: &Rules, one: &Provider) -> io::Res
     let ports = one.port.iter().map(|port| &port.sources);
     let wires = one.wire.iter().map(|wire| &wire.sources);
     let keys: BTreeSet<&String> =
-        hosts.chain(nets).chain(ports).chain(wires).flat_map(|sources| sources.get_ref()).collect();
+        hosts.chain(nets).chain(ports).chain(wires).flat_map(Spanned::get_ref).collect();
     for key in keys {
         if let Some(source) = rules.sources().source.get(key) {
             writeln!(out, "  source     {key}: {}, {} ({})", source.title, source.date, source.kind)?;
@@ -120,8 +121,8 @@ fn write_sources(out: &mut impl Write, rules: &Rules, one: &Provider) -> io::Res
     Ok(())
 }
 
-fn known(confidence: &Grade, sources: &[String]) -> String {
-    format!("{} confidence, {}", word(confidence), sources.join(", "))
+fn known(confidence: Grade, sources: &[String]) -> String {
+    format!("{} confidence, {}", word(&confidence), sources.join(", "))
 }
 
 /// `DtlsSrtp` as `dtls-srtp`.
