@@ -4,7 +4,6 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    clippy::as_conversions,
     reason = "tests count on small known numbers"
 )]
 
@@ -57,7 +56,7 @@ fn plain(flows: u16) -> Vec<u8> {
     let mut packets = Vec::new();
     for round in 0..5_u32 {
         for flow in 0..flows {
-            packets.push((1_600_000_000 + round, udp(20_000 + flow, &[round as u8; 40])));
+            packets.push((1_600_000_000 + round, udp(20_000 + flow, &[u8::try_from(round).unwrap(); 40])));
         }
     }
     capture(ETHERNET, SNAPLEN, &packets)
