@@ -30,7 +30,7 @@ fn record(merge: &Merge, file: usize) -> FileRecord {
 /// A fault's words without the file's name, which stands beside it.
 pub(super) fn without_name(error: &CaptureError) -> String {
     let text = error.to_string();
-    text.strip_prefix(&format!("{}: ", error.name)).map_or(text.clone(), str::to_owned)
+    text.strip_prefix(&format!("{}: ", error.name)).unwrap_or(&text).to_owned()
 }
 
 /// The oddities that people are told of although the file was read to its end.

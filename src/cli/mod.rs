@@ -53,7 +53,7 @@ fn run(args: Args) -> anyhow::Result<Status> {
     let colour = args.color;
     match args.command {
         Command::Replay(typed) => replay::run(config::Replay::new(typed, colour)?),
-        Command::Watch(typed) => watch::run(config::Watch::new(typed, colour)?),
+        Command::Watch(typed) => watch::run(&config::Watch::new(typed, colour)?),
         Command::Geo(typed) => geo::run(typed),
         Command::Providers(typed) => providers::run(typed),
         Command::Interfaces => interfaces::run(),

@@ -37,9 +37,14 @@ impl Progress {
         }
         let paths = (0..merge.files()).filter_map(|file| merge.path(file));
         let size = |path: &std::path::Path| {
-            let known = if is_stdin(path) { None } else { path.metadata().ok() };
-            // A file that cannot be read takes no time.
-            known.map_or((!is_stdin(path)).then_some(0), |data| data.is_file().then_some(data.len()))
+            if is_stdin(path) {
+                return None;
+            }
+            match path.metadata() {
+                Ok(data) => data.is_file().then_some(data.len()),
+                // A file that cannot be read takes no time.
+                Err(_) => Some(0),
+            }
         };
         let total = paths.map(size).try_fold(0_u64, |sum, size| Some(sum.saturating_add(size?)));
         Some(Self { started: now(), drawn: None, total, packets: 0 })

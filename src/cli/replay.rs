@@ -7,7 +7,8 @@ use meetscope::capture::{CaptureError, LinkType, Merge, Packet};
 use meetscope::classify::Names;
 use meetscope::decode::{self, Decoder, Outcome, Reason};
 use meetscope::pipeline::{self, Counts, Pipeline};
-use meetscope::report::{self, Dropped, Run};
+use meetscope::report::{self, Dropped, Run, Written};
+use meetscope::time::Timestamp;
 
 use super::messages::say;
 use super::progress::Progress;
@@ -31,7 +32,9 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     }
     let files = input::records(&merge);
     let Feed { pipeline, left_out, refused, .. } = feed;
-    refused.values().for_each(|error| say(format_args!("{error}; its packets are left out")));
+    for error in refused.values() {
+        say(format_args!("{error}; packets of this link type are left out"));
+    }
     let flows = pipeline.finish();
     warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
     let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
@@ -40,6 +43,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         rules,
         databases: &config.report.databases,
         analysis: &analysis,
+        earlier: Written::default(),
         counts: add(flows.counts, &left_out),
         decode: &flows.decode,
         table: flows.table,
@@ -126,6 +130,6 @@ fn warn_of_unknown_links(merge: &Merge, packets: u64) {
 /// The decoder is asked, so that the answer cannot differ from what it did.
 fn is_known(link_type: LinkType) -> bool {
     let mut decoder = Decoder::new(decode::Config::default());
-    let outcome = decoder.decode(link_type.0, Default::default(), &[], 0);
+    let outcome = decoder.decode(link_type.0, Timestamp::default(), &[], 0);
     !matches!(outcome, Outcome::Undecodable(Reason::UnknownLinkType))
 }

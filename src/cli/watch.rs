@@ -14,7 +14,7 @@ use meetscope::classify::Names;
 use meetscope::observe::Summary;
 use meetscope::pipeline::{self, Alive, Held, Pipeline};
 use meetscope::report::record::FileRecord;
-use meetscope::report::{self, Dropped, Run};
+use meetscope::report::{self, Dropped, Run, Written};
 use meetscope::time::Timestamp;
 
 use super::config::Report;
@@ -23,9 +23,12 @@ use super::{Status, config, input, output};
 
 /// Packet time between two looks for what has ended.
 const LOOK: Duration = Duration::from_secs(1);
+/// Looks (5 ms each) without a packet after which the kernel's buffer is empty whatever its counters say; several
+/// times the delay after which it hands out a block.
+const EMPTY_LOOKS: u32 = 100;
 
 /// Listens until told to stop, or until the interface fails.
-pub(super) fn run(config: config::Watch) -> anyhow::Result<Status> {
+pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let mut out = output::open(config.report.output.as_deref(), &[])?;
     let stop = stop_flag().context("signals")?;
     let mut live = Live::open(&config.interface, &config.live)?;
@@ -34,7 +37,7 @@ pub(super) fn run(config: config::Watch) -> anyhow::Result<Status> {
     let mut watching = Watching::new(Pipeline::new(&config.pipeline, &config.report.rules), &config.report);
     let ended = watching.listen(&mut live, &stop, &mut out)?;
     watching.losses.update(&mut live);
-    watching.finish(&config.interface, ended.err(), &mut out)
+    watching.finish(&config.interface, ended.err().as_ref(), &mut out)
 }
 
 /// Set by Ctrl-C and by SIGTERM; a second one ends the process at once.
@@ -53,6 +56,7 @@ struct Watching<'a> {
     names: Names,
     held: Held,
     losses: Losses,
+    written: Written,
     frames: u64,
     looked: Option<Timestamp>,
 }
@@ -65,12 +69,13 @@ impl<'a> Watching<'a> {
             names: Names::default(),
             held: Held::default(),
             losses: Losses::default(),
+            written: Written::default(),
             frames: 0,
             looked: None,
         }
     }
 
-    /// Takes packets until told to stop, and then those that are still in the kernel's buffer.
+    /// Takes packets until told to stop, and then those that the kernel still holds.
     ///
     /// The outer error is the destination's, the inner one the interface's.
     fn listen(
@@ -96,18 +101,19 @@ impl<'a> Watching<'a> {
             }
         }
         self.losses.update(live);
-        while self.frames < self.losses.delivered() {
-            match live.next() {
-                Ok(Some(packet)) => {
-                    if let Err(error) = self.packet(&packet) {
-                        return Ok(Err(error));
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => return Ok(Err(error)),
+        Ok(self.drain(live))
+    }
+
+    /// The kernel hands packets out in blocks, the last one with a delay.
+    fn drain(&mut self, live: &mut Live) -> Result<(), CaptureError> {
+        let mut empty_looks = 0_u32;
+        while self.frames < self.losses.delivered() && empty_looks < EMPTY_LOOKS {
+            match live.next()? {
+                Some(packet) => self.packet(&packet)?,
+                None => empty_looks = empty_looks.saturating_add(1),
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     #[inline]
@@ -130,7 +136,9 @@ impl<'a> Watching<'a> {
     fn look(&mut self, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
         let ended = self.pipeline.take_ended(now);
         // A name may be asked for by one endpoint and used by another that is let go first.
-        ended.iter().for_each(|flow| self.names.learn(flow));
+        for flow in &ended {
+            self.names.learn(flow);
+        }
         self.held.push(ended);
         if self.held.is_empty() {
             return Ok(());
@@ -147,6 +155,7 @@ impl<'a> Watching<'a> {
     fn write(&mut self, flows: Vec<Summary>, out: &mut dyn Write) -> anyhow::Result<()> {
         let Report { rules, databases, style, .. } = self.report;
         let analysis = pipeline::analyse(rules, &mut self.names, flows);
+        self.written.add(&analysis);
         let mut context = report::Context::new(rules, databases, false);
         report::write_records(out, &mut context, &analysis, style)?;
         out.flush()?;
@@ -157,24 +166,25 @@ impl<'a> Watching<'a> {
     fn finish(
         mut self,
         interface: &str,
-        error: Option<CaptureError>,
+        error: Option<&CaptureError>,
         out: &mut dyn Write,
     ) -> anyhow::Result<Status> {
         let flows = self.pipeline.finish();
         let analysis = pipeline::analyse(&self.report.rules, &mut self.names, self.held.finish(flows.flows));
-        if let Some(error) = &error {
+        if let Some(error) = error {
             say(format_args!("{error}; the {} packets before it are reported, incomplete", self.frames));
         }
         let record = FileRecord {
             name: interface.to_owned(),
             packets: self.frames,
-            error: error.as_ref().map(input::without_name),
+            error: error.map(input::without_name),
             anomalies: std::collections::BTreeMap::default(),
         };
         let run = Run {
             rules: &self.report.rules,
             databases: &self.report.databases,
             analysis: &analysis,
+            earlier: self.written,
             counts: flows.counts,
             decode: &flows.decode,
             table: flows.table,

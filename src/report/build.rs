@@ -86,8 +86,8 @@ impl<'a> Context<'a> {
 pub fn stats_record(run: &Run<'_>) -> StatsRecord {
     let counts = run.counts;
     let dropped = run.dropped;
-    let flows = &run.analysis.flows;
-    let named = flows.iter().filter(|judged| judged.verdict.provider.is_some()).count();
+    let mut all = run.earlier;
+    all.add(run.analysis);
     let decode: BTreeMap<String, u64> = run
         .decode
         .iter()
@@ -109,8 +109,8 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         },
         bytes_captured: counts.bytes_captured,
         decode,
-        flows: FlowStats { total: count(flows.len()), named: count(named), evicted: run.table.evicted },
-        sessions: count(run.analysis.sessions.len()),
+        flows: FlowStats { total: all.flows, named: all.named, evicted: run.table.evicted },
+        sessions: all.sessions,
         files: run.files.clone(),
         databases: run.databases.info(),
         complete: run.complete,

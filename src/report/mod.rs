@@ -56,6 +56,29 @@ impl Dropped {
     }
 }
 
+/// What [`write_records`] wrote before the end of a run, for its `stats` record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "counted by whoever writes records while a run goes on")]
+pub struct Written {
+    /// Flows.
+    pub flows: u64,
+    /// Of those: with an app.
+    pub named: u64,
+    /// Sessions.
+    pub sessions: u64,
+}
+
+impl Written {
+    /// Counts what an analysis holds.
+    pub fn add(&mut self, analysis: &Analysis) {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let named = analysis.flows.iter().filter(|judged| judged.verdict.provider.is_some()).count();
+        self.flows = self.flows.saturating_add(count(analysis.flows.len()));
+        self.named = self.named.saturating_add(count(named));
+        self.sessions = self.sessions.saturating_add(count(analysis.sessions.len()));
+    }
+}
+
 /// A run that is over.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "put together by the command line")]
@@ -66,6 +89,8 @@ pub struct Run<'a> {
     pub databases: &'a geo::Databases,
     /// Flows and sessions.
     pub analysis: &'a Analysis,
+    /// Flows and sessions that are not in `analysis` because they were written earlier.
+    pub earlier: Written,
     /// What became of the packets.
     pub counts: Counts,
     /// What the decoder met.

@@ -69,6 +69,7 @@ impl Made {
             rules: &self.rules,
             databases: &self.databases,
             analysis: &self.analysis,
+            earlier: Written::default(),
             counts: self.counts,
             decode: &self.decode,
             table: TableStats::default(),

@@ -1,0 +1,376 @@
+//! `meetscope replay` as a user meets it: the real program, small captures, its words and its exit status.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests count on small known numbers"
+)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ETHERNET: u32 = 1;
+const SNAPLEN: u32 = 65_535;
+
+/// Classic pcap, microseconds, little-endian.
+fn capture(link_type: u32, snaplen: u32, packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut file = Vec::new();
+    file.extend(0xa1b2_c3d4_u32.to_le_bytes());
+    file.extend([2, 0, 4, 0]);
+    file.extend([0; 8]);
+    file.extend(snaplen.to_le_bytes());
+    file.extend(link_type.to_le_bytes());
+    for (seconds, data) in packets {
+        let length = u32::try_from(data.len()).unwrap();
+        for field in [*seconds, 0, length, length] {
+            file.extend(field.to_le_bytes());
+        }
+        file.extend(data);
+    }
+    file
+}
+
+/// Ethernet, IPv4, UDP from 10.0.0.1 to 192.0.2.1.
+fn udp(source_port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    let udp_length = u16::try_from(8 + payload.len()).unwrap();
+    frame.extend([0x45, 0]);
+    frame.extend((20 + udp_length).to_be_bytes());
+    frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 192, 0, 2, 1]);
+    frame.extend(source_port.to_be_bytes());
+    frame.extend(4000_u16.to_be_bytes());
+    frame.extend(udp_length.to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+/// Flows of five packets each, interleaved.
+fn plain(flows: u16) -> Vec<u8> {
+    let mut packets = Vec::new();
+    for round in 0..5_u32 {
+        for flow in 0..flows {
+            packets.push((1_600_000_000 + round, udp(20_000 + flow, &[u8::try_from(round).unwrap(); 40])));
+        }
+    }
+    capture(ETHERNET, SNAPLEN, &packets)
+}
+
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> &Self {
+        fs::write(self.0.path().join(name), bytes).unwrap();
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Runs in the bench's directory, so that messages name files as they were given.
+    fn run(&self, arguments: &[&str]) -> Output {
+        command(self.path()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// `replay` with NDJSON.
+    fn replay(&self, arguments: &[&str]) -> Output {
+        let all: Vec<&str> = ["replay", "--format", "ndjson"].iter().chain(arguments).copied().collect();
+        self.run(&all)
+    }
+}
+
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetscope"));
+    command.current_dir(directory).env("NO_COLOR", "");
+    command
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn records(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn stats(output: &Output) -> Value {
+    let last = records(output).pop().expect("a stats record");
+    assert_eq!(last["event_type"], "stats", "stats come last");
+    let packets = &last["packets"];
+    let number = |name: &str| packets[name].as_u64().unwrap();
+    assert_eq!(number("seen"), number("analysed") + number("filtered") + number("dropped"));
+    last
+}
+
+fn flows(output: &Output) -> usize {
+    records(output).iter().filter(|record| record["event_type"] == "flow").count()
+}
+
+/// One bad file beside a good one: exit 1, both facts in `words`, the good file is read, the run is incomplete.
+fn beside_a_good_file(bad: &[u8], says: &[&str]) -> Value {
+    let bench = Bench::new();
+    bench.file("bad.pcap", bad).file("good.pcap", &plain(3));
+    let output = bench.replay(&["bad.pcap", "good.pcap"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    for part in ["meetscope: bad.pcap: "].iter().chain(says) {
+        assert!(words(&output).contains(part), "{part:?} is not in {}", words(&output));
+    }
+    let stats = stats(&output);
+    assert_eq!(stats["complete"], false);
+    assert!(stats["files"][0]["error"].is_string());
+    assert_eq!(stats["files"][1]["packets"], 15);
+    assert_eq!(stats["files"][1].get("error"), None);
+    assert!(flows(&output) >= 3);
+    stats
+}
+
+#[test]
+fn a_sound_file_is_done() {
+    let bench = Bench::new();
+    let output = bench.file("a.pcap", &plain(4)).replay(&["a.pcap"]);
+    assert_eq!((output.status.code(), words(&output).as_str()), (Some(0), ""));
+    assert_eq!(flows(&output), 4);
+    let stats = stats(&output);
+    assert_eq!((&stats["packets"]["seen"], &stats["complete"]), (&Value::from(20), &Value::from(true)));
+}
+
+#[test]
+fn an_empty_file_is_named() {
+    beside_a_good_file(&[], &["the capture is empty"]);
+}
+
+#[test]
+fn a_truncated_header_is_named_with_its_offset() {
+    beside_a_good_file(&plain(1)[..20], &["file header", "24 bytes expected, 20 found", "at byte 0"]);
+}
+
+#[test]
+fn packets_before_a_truncated_one_are_reported() {
+    let whole = plain(2);
+    let stats =
+        beside_a_good_file(&whole[..whole.len() - 5], &["packet 10", "at byte ", "9 packets before it"]);
+    assert_eq!(stats["files"][0]["packets"], 9);
+    assert_eq!(stats["packets"]["seen"], 24);
+}
+
+#[test]
+fn a_text_file_is_not_a_capture() {
+    beside_a_good_file(b"once upon a time, there was", &["expected a pcap or pcapng capture"]);
+}
+
+#[test]
+fn a_corrupt_gzip_tail_keeps_what_was_before_it() {
+    let mut packed = gzip(&plain(200));
+    let cut = packed.len() - 6;
+    packed.truncate(cut);
+    let stats = beside_a_good_file(&packed, &["gzip", "at byte "]);
+    assert!(stats["files"][0]["packets"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_directory_and_a_missing_file_are_named_and_the_rest_is_read() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("folder")).unwrap();
+    let output = bench.file("good.pcap", &plain(3)).replay(&["folder", "absent.pcap", "good.pcap"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("meetscope: folder: this is a directory"), "{}", words(&output));
+    assert!(words(&output).contains("meetscope: absent.pcap: cannot be read"), "{}", words(&output));
+    assert_eq!(flows(&output), 3);
+    assert_eq!(stats(&output)["complete"], false);
+}
+
+#[test]
+fn time_that_runs_backwards_is_told_and_read() {
+    let bench = Bench::new();
+    let packets = [(100, udp(1000, b"a")), (50, udp(1000, b"b")), (101, udp(1000, b"c"))];
+    let output = bench.file("a.pcap", &capture(ETHERNET, SNAPLEN, &packets)).replay(&["a.pcap"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(words(&output).contains("a.pcap: time runs backwards at 1 packets, first at packet 2"));
+    assert_eq!(stats(&output)["files"][0]["anomalies"]["time_backwards"], 1);
+}
+
+#[test]
+fn a_packet_longer_than_its_snaplen_is_told_and_read() {
+    let bench = Bench::new();
+    let packets = [(100, udp(1000, &[7; 100]))];
+    let output = bench.file("a.pcap", &capture(ETHERNET, 64, &packets)).replay(&["a.pcap"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(words(&output).contains("a.pcap: 1 packets are longer than"), "{}", words(&output));
+    assert_eq!(stats(&output)["packets"]["analysed"], 1);
+}
+
+#[test]
+fn an_unknown_link_type_is_told_once_and_counted() {
+    let bench = Bench::new();
+    let packets: Vec<_> = (0..5).map(|second| (second, vec![0; 60])).collect();
+    let output = bench.file("a.pcap", &capture(147, SNAPLEN, &packets)).replay(&["a.pcap"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(words(&output).matches("link type 147").count(), 1, "{}", words(&output));
+    let stats = stats(&output);
+    assert_eq!(stats["decode"]["unknown_link_type"], 5);
+    assert_eq!(stats["packets"]["analysed"], 5);
+}
+
+#[test]
+fn a_database_that_is_none_ends_the_run_before_a_packet_is_read() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(1)).file("places.mmdb", b"not a database");
+    let output = bench.replay(&["a.pcap", "--geoip", "places.mmdb"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("places.mmdb is not a MaxMind DB file: expected"), "{}", words(&output));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn standard_input_and_compression_change_nothing_but_the_name() {
+    let bench = Bench::new();
+    let bytes = plain(5);
+    bench
+        .file("a", &bytes)
+        .file("a.gz", &gzip(&bytes))
+        .file("a.zst", &zstd::encode_all(&bytes[..], 3).unwrap());
+    let renamed = |output: &Output, name: &str| {
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        text.replace(&format!("\"name\":\"{name}\""), "\"name\":\"a\"")
+    };
+    let expected = renamed(&bench.replay(&["a"]), "a");
+    for name in ["a.gz", "a.zst"] {
+        assert_eq!(renamed(&bench.replay(&[name]), name), expected);
+    }
+    let mut child = command(bench.path())
+        .args(["replay", "-", "--format", "ndjson"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    assert_eq!(renamed(&child.wait_with_output().unwrap(), "-"), expected);
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(50));
+    let one = bench.replay(&["a.pcap", "--threads", "1"]);
+    assert_eq!(flows(&one), 50);
+    for threads in ["2", "8"] {
+        assert_eq!(bench.replay(&["a.pcap", "--threads", threads]).stdout, one.stdout);
+    }
+}
+
+#[test]
+fn two_files_are_read_in_the_order_of_time_or_as_given() {
+    let bench = Bench::new();
+    let late = capture(ETHERNET, SNAPLEN, &[(200, udp(20_001, b"x")), (400, udp(20_001, b"x"))]);
+    let early = capture(ETHERNET, SNAPLEN, &[(100, udp(20_002, b"x")), (300, udp(20_002, b"x"))]);
+    bench.file("late", &late).file("early", &early);
+    let ports = |output: &Output| -> Vec<u64> {
+        records(output).iter().filter_map(|record| record["src_port"].as_u64()).collect()
+    };
+    let output = bench.replay(&["late", "early", "--records", "flow"]);
+    assert_eq!(ports(&output)[..2], [20_002, 20_001]);
+    let output = bench.replay(&["late", "early", "--records", "flow", "--order", "given"]);
+    assert_eq!(ports(&output)[0], 20_001);
+    assert_eq!(records(&output)[0]["flow"]["first_packet"], serde_json::json!({"file": 0, "frame": 1}));
+}
+
+#[test]
+fn a_filter_leaves_packets_out_and_counts_them() {
+    let bench = Bench::new();
+    let output = bench.file("a.pcap", &plain(3)).replay(&["a.pcap", "--bpf", "udp port 20001"]);
+    assert_eq!((output.status.code(), flows(&output)), (Some(0), 1));
+    let packets = &stats(&output)["packets"];
+    assert_eq!((&packets["analysed"], &packets["filtered"]), (&Value::from(5), &Value::from(10)));
+}
+
+#[test]
+fn a_filter_that_does_not_fit_a_link_type_leaves_its_packets_out() {
+    let bench = Bench::new();
+    let raw: Vec<_> = (0..4).map(|second| (second, udp(9, b"x")[14..].to_vec())).collect();
+    bench.file("raw", &capture(101, SNAPLEN, &raw)).file("a.pcap", &plain(1));
+    let output = bench.replay(&["raw", "a.pcap", "--bpf", "ether host 02:00:00:00:00:01"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    let stats = stats(&output);
+    assert_eq!(
+        (&stats["packets"]["seen"], &stats["packets"]["filtered"]),
+        (&Value::from(9), &Value::from(4))
+    );
+    assert_eq!(stats["complete"], false);
+}
+
+#[test]
+fn bad_usage_is_told_apart_from_failure() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(1));
+    let bad: [&[&str]; 7] = [
+        &["replay"],
+        &["replay", "a.pcap", "--threads", "0"],
+        &["replay", "a.pcap", "--bpf", "udp prot 7"],
+        &["replay", "a.pcap", "--records", "meeting"],
+        &["replay", "-", "-"],
+        &["replay", "a.pcap", "-o", "a.pcap"],
+        &["geo", "lookup", "nowhere"],
+    ];
+    for arguments in bad {
+        let output = bench.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", words(&output));
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty());
+    }
+    assert_eq!(fs::read(bench.path().join("a.pcap")).unwrap(), plain(1), "an input is never overwritten");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2000));
+    let mut child = command(bench.path())
+        .args(["replay", "a.pcap", "--format", "ndjson"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 1];
+    let mut pipe = child.stdout.take().unwrap();
+    pipe.read_exact(&mut first).unwrap();
+    drop(pipe);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), words(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_report_goes_where_o_says_and_json_is_one_document() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2));
+    let output = bench.run(&["replay", "a.pcap", "--format", "json", "-o", "out.json"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    let document: Value = serde_json::from_slice(&fs::read(bench.path().join("out.json")).unwrap()).unwrap();
+    assert_eq!(document["flows"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn colour_is_for_terminals_or_for_those_who_ask() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2));
+    let escape = |output: &Output| output.stdout.contains(&0x1b);
+    assert!(!escape(&bench.run(&["replay", "a.pcap"])));
+    assert!(!escape(&bench.run(&["--color", "never", "replay", "a.pcap"])));
+    assert!(bench.run(&["replay", "a.pcap", "--color", "always"]).status.success());
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}

@@ -1,0 +1,93 @@
+//! The small subcommands, as a user meets them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_meetscope")).args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", words(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn an_address_is_placed_by_a_named_database_of_a_named_date() {
+    let answer = text(&run(&["geo", "lookup", "52.81.151.250", "10.0.0.1"]));
+    assert!(answer.contains("database IPFire-Location-Country of 2026-09-23 places it in China (CN)"));
+    assert!(answer.contains("special      private"));
+    let json = text(&run(&["geo", "lookup", "52.81.151.250", "--format", "json"]));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value.pointer("/0/located_in/country").unwrap(), "CN");
+    assert_eq!(value.pointer("/0/ip").unwrap(), "52.81.151.250");
+}
+
+#[test]
+fn databases_are_listed_with_date_hash_and_licence() {
+    let answer = text(&run(&["geo", "info"]));
+    for part in ["IPFire-Location-Country", "2026-09-23", "sha256", "CC BY-SA 4.0"] {
+        assert!(answer.contains(part), "{part} is not in {answer}");
+    }
+}
+
+#[test]
+fn providers_are_listed_and_shown() {
+    assert_eq!(text(&run(&["providers", "list"])).lines().count(), 38);
+    let shown = text(&run(&["providers", "show", "zoom"]));
+    assert!(shown.contains("zoom.us (suffix): signalling"), "{shown}");
+    let output = run(&["providers", "show", "nobody"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("nobody: no such provider"));
+}
+
+#[test]
+fn a_directory_of_provider_files_is_checked_and_every_bad_file_named() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/providers");
+    assert!(text(&run(&["providers", "check", shipped])).contains("38 provider files are sound"));
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["sources.toml", "zoom.toml", "webex.toml"] {
+        fs::copy(format!("{shipped}/{name}"), copy.path().join(name)).unwrap();
+    }
+    let spoil = |name: &str, from: &str, to: &str| {
+        let path = copy.path().join(name);
+        let whole = fs::read_to_string(&path).unwrap();
+        assert!(whole.contains(from));
+        fs::write(&path, whole.replacen(from, to, 1)).unwrap();
+    };
+    spoil("zoom.toml", "schema_version = 1", "schema_version = \"one\"");
+    spoil("webex.toml", "\nsources = [\"", "\nsources = [\"hearsay\", \"");
+    let output = run(&["providers", "check", copy.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = words(&output);
+    assert!(words.contains("zoom.toml:") && words.contains("schema_version: "), "{words}");
+    assert!(words.contains("webex.toml:") && words.contains("`hearsay` is not in sources.toml"), "{words}");
+    let output = run(&["providers", "check", "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn completions_and_the_manual_come_from_the_options() {
+    assert!(text(&run(&["completions", "bash"])).contains("--keep-duplicates"));
+    assert!(text(&run(&["man"])).starts_with(".ie"));
+    assert!(text(&run(&["man", "replay"])).contains("bpf"));
+    assert_eq!(run(&["man", "nothing"]).status.code(), Some(2));
+}
+
+#[test]
+fn interfaces_are_listed() {
+    assert_eq!(run(&["interfaces"]).status.code(), Some(0));
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    let output = run(&["watch", "-i", "nosuchif0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("meetscope: nosuchif0: "), "{}", words(&output));
+}
