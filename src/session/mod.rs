@@ -6,6 +6,7 @@
 mod endpoint;
 mod quality;
 mod server;
+mod spans;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use endpoint::{Sides, sides};
 pub use quality::{Quality, Way, quality};
 pub use server::{NameSource, Server};
+pub use spans::Spans;
 
 use crate::classify::{Names, Role, Rules, Verdict};
 use crate::flow::FiveTuple;
@@ -72,18 +74,22 @@ pub struct Session {
     pub quality: Quality,
 }
 
+/// The endpoint and the app of a session.
+type Whose = (IpAddr, Option<u16>);
+
 /// Puts flows together, given in the order in which they began.
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> {
-    let mut calls: BTreeMap<(IpAddr, Option<u16>), Vec<usize>> = BTreeMap::new();
+    let mut calls: BTreeMap<Whose, Vec<usize>> = BTreeMap::new();
     for (index, judged) in flows.iter().enumerate() {
         if makes_a_call(judged) {
             calls.entry((judged.sides.local.ip(), judged.verdict.provider)).or_default().push(index);
         }
     }
+    let companions = companions(flows, &calls);
     let mut sessions = Vec::new();
-    for ((endpoint, provider), members) in calls {
+    for (whose, members) in calls {
         for cluster in clusters(flows, &members) {
-            sessions.push(build(rules, names, flows, endpoint, provider, cluster));
+            sessions.push(build(rules, names, flows, whose, companions.get(&whose), cluster));
         }
     }
     sessions.sort_by_key(|session| session.id);
@@ -126,8 +132,8 @@ fn build(
     rules: &Rules,
     names: &Names,
     flows: &[Judged],
-    endpoint: IpAddr,
-    provider: Option<u16>,
+    (endpoint, provider): Whose,
+    companions: Option<&Spans<usize>>,
     mut members: Vec<usize>,
 ) -> Session {
     let call = |index: &usize| flows.get(*index);
@@ -140,8 +146,8 @@ fn build(
         .filter(|judged| matches!(judged.role(), Role::Media | Role::P2p))
         .map(|judged| judged.flow.start)
         .min();
-    if provider.is_some() {
-        members.extend(companions(flows, endpoint, provider, call_start, end));
+    if let Some(companions) = companions {
+        members.extend(companions.overlapping(call_start, end, SIGNALLING_LEAD));
     }
     members.sort_unstable();
     members.dedup();
@@ -170,22 +176,19 @@ fn build(
     }
 }
 
-/// Signalling, name resolution and web of the same endpoint and app around the call.
-fn companions(
-    flows: &[Judged],
-    endpoint: IpAddr,
-    provider: Option<u16>,
-    call_start: Timestamp,
-    end: Timestamp,
-) -> impl Iterator<Item = usize> + '_ {
-    flows.iter().enumerate().filter_map(move |(index, judged)| {
-        let fits = judged.sides.local.ip() == endpoint
-            && judged.verdict.provider == provider
+/// Signalling, name resolution and web flows of the endpoints and apps that have calls.
+fn companions(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> BTreeMap<Whose, Spans<usize>> {
+    let mut found: BTreeMap<Whose, Vec<(Timestamp, Timestamp, usize)>> = BTreeMap::new();
+    for (index, judged) in flows.iter().enumerate() {
+        let whose = (judged.sides.local.ip(), judged.verdict.provider);
+        if whose.1.is_some()
             && matches!(judged.role(), Role::Signalling | Role::Dns | Role::Web)
-            && judged.flow.start <= end
-            && call_start.since(judged.flow.end) <= SIGNALLING_LEAD;
-        fits.then_some(index)
-    })
+            && calls.contains_key(&whose)
+        {
+            found.entry(whose).or_default().push((judged.flow.start, judged.flow.end, index));
+        }
+    }
+    found.into_iter().map(|(whose, spans)| (whose, Spans::new(spans))).collect()
 }
 
 /// Originator and responder of a flow as (endpoint, other end).
