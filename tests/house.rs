@@ -46,8 +46,16 @@ const ONLY: &[(&str, &[&str], &str)] = &[
 /// A module that only these may import.
 const ONLY_BY: &[(&str, &[&str], &str)] = &[
     ("capture", &["pipeline", "cli"], "nothing but capture/ reads packets; the pipeline takes them over"),
-    ("decode", &["observe", "pipeline", "cli"], "after the observer nobody sees a packet"),
-    ("proto", &["fingerprint", "observe", "cli"], "after the observer nobody sees a message"),
+    (
+        "decode",
+        &["observe", "report", "pipeline", "cli"],
+        "after the observer nobody sees a packet, only counters",
+    ),
+    (
+        "proto",
+        &["fingerprint", "observe", "report", "cli"],
+        "after the observer nobody sees a message, only names",
+    ),
     ("report", &["cli"], "records are written at the edge"),
     ("pipeline", &["cli"], "the stages do not know where they meet"),
 ];
