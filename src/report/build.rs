@@ -5,8 +5,9 @@ mod flow;
 mod protocol;
 mod session;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::time::Duration;
 
 pub(super) use finding::country;
 pub use flow::flow_record;
@@ -16,13 +17,30 @@ pub use session::session_record;
 use super::Run;
 use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsRecord};
 use super::time;
-use crate::classify::{Evidence, Rules};
+use crate::classify::{Evidence, Role, Rules};
 use crate::geo::{Databases, Place};
 use crate::observe::PacketRef;
+use crate::pipeline::Analysis;
+use crate::session::{Session, Spans};
 use crate::time::Timestamp;
 
 /// Places remembered; looked up again beyond that.
 const PLACES: usize = 1 << 16;
+
+fn media_servers(session: &Session) -> impl Iterator<Item = IpAddr> + '_ {
+    session.servers.iter().filter(|server| server.roles.contains(&Role::Media)).map(|server| server.address)
+}
+
+fn meetings(analysis: &Analysis) -> Meetings {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for (index, (session, _)) in analysis.sessions.iter().enumerate() {
+        for address in media_servers(session) {
+            let span = (session.call_start, session.end, index);
+            found.entry((session.provider, address)).or_default().push(span);
+        }
+    }
+    found.into_iter().map(|(key, spans)| (key, Spans::new(spans))).collect()
+}
 
 /// What the making of records needs beside the things recorded.
 #[derive(Debug)]
@@ -30,25 +48,44 @@ pub struct Context<'a> {
     pub(super) rules: &'a Rules,
     pub(super) databases: &'a Databases,
     many_files: bool,
-    places: HashMap<(IpAddr, Timestamp), Place>,
+    places: HashMap<(IpAddr, i64), Place>,
+    /// Sessions by app and media server, with their time; made when first asked for.
+    meetings: Option<Meetings>,
 }
+
+/// Sessions by app and media server, with their time.
+type Meetings = HashMap<(Option<u16>, IpAddr), Spans<usize>>;
+
+/// A database is some days older or younger than a capture; its answer is the same all day.
+const DAY_NS: i64 = 86_400_000_000_000;
 
 impl<'a> Context<'a> {
     /// `many_files` puts the index of its file beside each frame number.
     pub fn new(rules: &'a Rules, databases: &'a Databases, many_files: bool) -> Self {
-        Self { rules, databases, many_files, places: HashMap::new() }
+        Self { rules, databases, many_files, places: HashMap::new(), meetings: None }
     }
 
     /// What the databases say of an address that was seen at `seen`.
     fn place(&mut self, address: IpAddr, seen: Timestamp) -> Place {
-        if let Some(place) = self.places.get(&(address, seen)) {
+        let day = seen.as_nanos().div_euclid(DAY_NS);
+        if let Some(place) = self.places.get(&(address, day)) {
             return place.clone();
         }
-        let place = self.databases.lookup_at(address, Some(seen));
+        let noon = Timestamp::from_nanos(day.saturating_mul(DAY_NS).saturating_add(DAY_NS.div_euclid(2)));
+        let place = self.databases.lookup_at(address, Some(noon));
         if self.places.len() < PLACES {
-            self.places.insert((address, seen), place.clone());
+            self.places.insert((address, day), place.clone());
         }
         place
+    }
+
+    /// Indexes of the sessions that shared a media server with `session` at the same time, itself among them.
+    fn met(&mut self, analysis: &Analysis, session: &Session) -> BTreeSet<usize> {
+        let meetings = self.meetings.get_or_insert_with(|| meetings(analysis));
+        media_servers(session)
+            .filter_map(|address| meetings.get(&(session.provider, address)))
+            .flat_map(|spans| spans.overlapping(session.call_start, session.end, Duration::ZERO))
+            .collect()
     }
 
     /// A packet's numbers.

@@ -48,7 +48,7 @@ impl Judged {
 /// One endpoint's part in one call.
 #[derive(Debug)]
 pub struct Session {
-    /// Number of the flow that began it; unique within a run.
+    /// Number of the call flow that began it; unique within a run.
     pub id: u64,
     /// The endpoint.
     pub endpoint: IpAddr,
@@ -137,6 +137,8 @@ fn build(
     mut members: Vec<usize>,
 ) -> Session {
     let call = |index: &usize| flows.get(*index);
+    // By its call flows alone: two calls may share a signalling connection.
+    let id = members.iter().filter_map(call).map(|judged| judged.flow.id).min().unwrap_or(0);
     let call_start =
         members.iter().filter_map(call).map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = members.iter().filter_map(call).map(|judged| judged.flow.end).max().unwrap_or_default();
@@ -161,7 +163,7 @@ fn build(
             })
     });
     Session {
-        id: chosen.iter().map(|judged| judged.flow.id).min().unwrap_or(0),
+        id,
         endpoint,
         provider,
         start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(call_start),

@@ -107,23 +107,20 @@ fn key_holders_abroad(
 
 /// Where databases place the endpoints of the sessions that shared a media server with this one at the same time.
 fn countries(context: &mut Context<'_>, analysis: &Analysis, session: &Session) -> BTreeSet<Country> {
-    let media = |of: &Session| -> BTreeSet<_> {
-        let servers = of.servers.iter().filter(|server| server.roles.contains(&Role::Media));
-        servers.map(|server| server.address).collect()
-    };
-    let own = media(session);
-    let met = analysis.sessions.iter().map(|(other, _)| other).filter(|other| {
-        other.id == session.id
-            || (other.provider == session.provider
-                && other.call_start <= session.end
-                && session.call_start <= other.end
-                && !own.is_disjoint(&media(other)))
-    });
-    met.filter_map(|other| {
-        let address = public_address(analysis, other).unwrap_or(other.endpoint);
-        context.place(address, other.start).located_in.country
-    })
-    .collect()
+    let mut met: Vec<&Session> = context
+        .met(analysis, session)
+        .into_iter()
+        .filter_map(|index| analysis.sessions.get(index).map(|(other, _)| other))
+        .collect();
+    if met.is_empty() {
+        met.push(session);
+    }
+    met.into_iter()
+        .filter_map(|other| {
+            let address = public_address(analysis, other).unwrap_or(other.endpoint);
+            context.place(address, other.start).located_in.country
+        })
+        .collect()
 }
 
 /// What the capture holds of the call.
