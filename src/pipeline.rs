@@ -17,10 +17,12 @@ use crate::capture::{self, CaptureError, Filter, LinkType, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Decoder, Outcome};
 use crate::flow::{FiveTuple, Packet, TableStats};
-use crate::keys::{self, Keys};
+use crate::keys;
+pub use crate::keys::Analysis;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
-use crate::session::{self, Judged, Session};
+pub use crate::report::Counts;
+use crate::session::{self, Judged};
 use crate::time::Timestamp;
 
 use engine::Engine;
@@ -47,21 +49,6 @@ impl Default for Config {
     fn default() -> Self {
         Self { threads: 1, filter: None, max_flows: 1 << 20, decode: decode::Config::default() }
     }
-}
-
-/// What became of the packets. `seen = analysed + filtered`; what an interface lost is added by the reader of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Packets given.
-    pub seen: u64,
-    /// Packets decoded or found undecodable.
-    pub analysed: u64,
-    /// Packets that the filter left out.
-    pub filtered: u64,
-    /// Captured bytes of all packets given.
-    pub bytes_captured: u64,
-    /// Latest packet time.
-    pub latest: Option<Timestamp>,
 }
 
 /// Packets in, ended flows out.
@@ -180,15 +167,6 @@ fn passes(
         Entry::Vacant(free) => free.insert(compile_bpf(expression, packet.link_type, FILTER_SNAPLEN)?),
     };
     Ok(filter.matches(packet.data, packet.original_len))
-}
-
-/// Flows judged and put into sessions.
-#[derive(Debug)]
-pub struct Analysis {
-    /// All flows, in the order in which they began.
-    pub flows: Vec<Judged>,
-    /// Sessions with their keys, in the order in which they began.
-    pub sessions: Vec<(Session, Keys)>,
 }
 
 /// Judges flows, given in the order in which they began, and puts them into sessions.

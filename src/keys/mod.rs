@@ -75,6 +75,15 @@ pub struct Keys {
     pub holders: Vec<Holder>,
 }
 
+/// Flows judged and put into sessions.
+#[derive(Debug)]
+pub struct Analysis {
+    /// All flows, in the order in which they began.
+    pub flows: Vec<Judged>,
+    /// Sessions with their keys, in the order in which they began.
+    pub sessions: Vec<(Session, Keys)>,
+}
+
 /// Judges the servers of a session.
 pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
     let provider = session.provider.and_then(|number| rules.provider(number));

@@ -84,7 +84,7 @@ fn handshake_message(known: &mut Dtls, meta: &Meta, message: &dtls::Message<'_>)
             let list =
                 if from_client { &mut known.client_certificates } else { &mut known.server_certificates };
             if list.is_empty() {
-                *list = handshake::certificates(message.body, meta.packet)?;
+                *list = super::certificates::certificates(message.body, meta.packet)?;
             }
         }
         _ => {}

@@ -1,6 +1,7 @@
 //! What was seen of one flow: plain data, no bytes of payload. Everything later judges by this alone.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::packet_ref::PacketRef;
 use crate::flow::Direction;
@@ -121,9 +122,26 @@ impl Tls {
     }
 }
 
-/// A certificate, in the words of RFC 5280.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A certificate as it was shown in one handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
+    /// What it says; the same certificate is read once and shared.
+    pub body: Arc<CertificateBody>,
+    /// Packet that completed the message.
+    pub packet: PacketRef,
+}
+
+impl std::ops::Deref for Certificate {
+    type Target = CertificateBody;
+
+    fn deref(&self) -> &CertificateBody {
+        &self.body
+    }
+}
+
+/// What a certificate says, in the words of RFC 5280.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateBody {
     /// Common name of the subject.
     pub subject_cn: Option<String>,
     /// Organisation of the subject.
@@ -142,8 +160,6 @@ pub struct Certificate {
     pub self_signed: bool,
     /// SHA-256 of the DER bytes, hex.
     pub sha256: String,
-    /// Packet that completed the message.
-    pub packet: PacketRef,
 }
 
 /// What is visible of a QUIC connection. RFC 9000, RFC 9001, RFC 9369.

@@ -1,14 +1,13 @@
 //! TLS handshake messages into facts; shared by TLS over TCP, QUIC's CRYPTO streams and DTLS.
 
 use super::PacketRef;
-use super::facts::{Certificate, Dtls, LIST_CAP, Tls};
+use super::certificates::certificates;
+use super::facts::{Dtls, LIST_CAP, Tls};
 use crate::fingerprint::{self, Transport};
-use crate::proto::tls::{self, HandshakeType, certificate};
+use crate::proto::tls::{self, HandshakeType};
 
 /// Longest protocol name or host name that is kept, in characters after escaping.
 const NAME_CAP: usize = 512;
-/// Certificates kept of a chain.
-const CHAIN_CAP: usize = 6;
 
 /// Bytes of a name as text: lower case, what is not printable ASCII escaped as `\xNN`.
 pub(super) fn host_name(bytes: &[u8]) -> String {
@@ -104,38 +103,6 @@ pub(super) fn server_hello(
     let pre_shared = hello.extensions().find(tls::ExtensionType::PRE_SHARED_KEY).is_some();
     let echoed = !session_id.is_empty() && hello.session_id() == session_id && !hello.version().is_1_3();
     tls.resumed = pre_shared || echoed;
-}
-
-/// Certificates of a chain, leaf first; `Err` names what broke.
-pub(super) fn certificates(body: &[u8], packet: PacketRef) -> Result<Vec<Certificate>, &'static str> {
-    let chain = certificate::Chain::parse(body).map_err(|error| error.field())?;
-    let mut out = Vec::new();
-    let mut fault = None;
-    for der in chain.certificates().take(CHAIN_CAP) {
-        match certificate::Facts::parse(der) {
-            Ok(facts) => out.push(certificate_facts(facts, packet)),
-            Err(_) => fault = Some("certificate"),
-        }
-    }
-    match (out.is_empty(), fault) {
-        (true, Some(fault)) => Err(fault),
-        _ => Ok(out),
-    }
-}
-
-fn certificate_facts(facts: certificate::Facts, packet: PacketRef) -> Certificate {
-    Certificate {
-        subject_cn: facts.subject_cn,
-        subject_o: facts.subject_o,
-        issuer_cn: facts.issuer_cn,
-        issuer_o: facts.issuer_o,
-        dns_names: facts.dns_names,
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-        self_signed: facts.self_signed,
-        sha256: hex(&facts.sha256),
-        packet,
-    }
 }
 
 /// Writes down a DTLS ClientHello.

@@ -5,6 +5,7 @@
 //! patterns come in compiled ([`pattern`]).
 
 mod call;
+mod certificates;
 mod datagram;
 mod datagram_tls;
 pub mod facts;

@@ -19,8 +19,8 @@ use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsR
 use super::time;
 use crate::classify::{Evidence, Role, Rules};
 use crate::geo::{Databases, Place};
+use crate::keys::Analysis;
 use crate::observe::PacketRef;
-use crate::pipeline::Analysis;
 use crate::session::{Session, Spans};
 use crate::time::Timestamp;
 
@@ -160,7 +160,7 @@ pub(super) fn session_id(number: u64) -> String {
 }
 
 /// The session of each flow, by the flow's index; a flow that two calls share belongs to the first.
-pub(super) fn sessions_of_flows(analysis: &crate::pipeline::Analysis) -> Vec<Option<u64>> {
+pub(super) fn sessions_of_flows(analysis: &Analysis) -> Vec<Option<u64>> {
     let mut owners = vec![None; analysis.flows.len()];
     for (session, _) in &analysis.sessions {
         for index in &session.flows {

@@ -10,7 +10,7 @@ use super::*;
 use crate::capture::{Merge, Order};
 use crate::classify::Names;
 use crate::flow::FiveTuple;
-use crate::observe::facts::{Certificate, Facts, Sip, Tls, Zoom};
+use crate::observe::facts::{Certificate, CertificateBody, Facts, Sip, Tls, Zoom};
 use crate::observe::{Beginning, Ending, PacketRef, Summary};
 use crate::pipeline::{Config, Pipeline, analyse};
 use crate::time::Timestamp;
@@ -136,14 +136,14 @@ fn beijing() -> Made {
 /// Strings of strangers in every place that takes them.
 fn hostile() -> Made {
     let mut signalling = tls("zoom.us", 2);
-    let certificate = Certificate {
+    let body = CertificateBody {
         subject_cn: Some(HOSTILE.to_owned()),
         issuer_cn: Some(HOSTILE.to_owned()),
         self_signed: true,
         not_after: 1,
-        packet: PacketRef::new(0, 3),
-        ..Certificate::default()
+        ..CertificateBody::default()
     };
+    let certificate = Certificate { body: body.into(), packet: PacketRef::new(0, 3) };
     if let Some(tls) = signalling.tls.as_mut() {
         tls.sni = Some(format!("{HOSTILE}.zoom.us"));
         tls.certificates = vec![certificate];

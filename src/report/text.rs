@@ -12,7 +12,7 @@ use std::io;
 use super::build::session_id;
 use super::record::{Kind, SessionRecord};
 use super::{Context, Run, Style, session_record, stats_record};
-use crate::pipeline::Analysis;
+use crate::keys::Analysis;
 use page::Page;
 
 /// The whole report.

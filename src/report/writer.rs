@@ -7,7 +7,7 @@ use std::io;
 use super::build::{session_id, sessions_of_flows};
 use super::record::{Kind, Record};
 use super::{Context, Run, Style, flow_record, session_record, stats_record};
-use crate::pipeline::Analysis;
+use crate::keys::Analysis;
 
 /// Bytes that the buffer begins with; most flow records fit.
 const BUFFER: usize = 4096;

@@ -12,10 +12,10 @@ use super::session::{flows, public_address};
 use super::{Context, count};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
+use crate::keys::Analysis;
 use crate::keys::{CouldHold, Keys};
 use crate::observe::PacketRef;
 use crate::observe::facts::Certificate;
-use crate::pipeline::Analysis;
 use crate::session::{Judged, Session};
 
 /// A database further than this from the capture may describe other holders of the addresses.

@@ -13,8 +13,8 @@ use super::{Context, centi, finding, milli, round3, session_id};
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, OperatorClaim, Place};
+use crate::keys::Analysis;
 use crate::keys::{Holder, Keys};
-use crate::pipeline::Analysis;
 use crate::session::{Judged, Server, Session, Way};
 
 /// Reasons shown with a session.

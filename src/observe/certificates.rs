@@ -1,0 +1,72 @@
+//! Certificates into facts. A server shows the same chain to everybody: each certificate is read once.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::PacketRef;
+use super::facts::{Certificate, CertificateBody};
+use super::handshake::hex;
+use crate::proto::tls::certificate::{Chain, Facts};
+
+/// Certificates kept of a chain.
+const CHAIN_CAP: usize = 6;
+/// Certificates remembered by each thread, with their bytes: some 4 MB.
+const MEMO_CAP: usize = 2048;
+/// Longer ones are read anew each time.
+const MEMO_DER_CAP: usize = 4096;
+
+thread_local! {
+    /// What reading these bytes gave; a pure function's memory, which cannot be told from reading them again.
+    static MEMO: RefCell<HashMap<Vec<u8>, Option<Arc<CertificateBody>>>> = RefCell::new(HashMap::new());
+}
+
+/// Certificates of a chain, leaf first.
+///
+/// # Errors
+/// The name of the field that broke, when no certificate could be read.
+pub(super) fn certificates(body: &[u8], packet: PacketRef) -> Result<Vec<Certificate>, &'static str> {
+    let chain = Chain::parse(body).map_err(|error| error.field())?;
+    let mut out = Vec::new();
+    let mut is_broken = false;
+    for der in chain.certificates().take(CHAIN_CAP) {
+        match remembered(der) {
+            Some(body) => out.push(Certificate { body, packet }),
+            None => is_broken = true,
+        }
+    }
+    if out.is_empty() && is_broken { Err("certificate") } else { Ok(out) }
+}
+
+fn remembered(der: &[u8]) -> Option<Arc<CertificateBody>> {
+    if der.len() > MEMO_DER_CAP {
+        return read(der);
+    }
+    MEMO.with_borrow_mut(|memo| {
+        if let Some(known) = memo.get(der) {
+            return known.clone();
+        }
+        if memo.len() >= MEMO_CAP {
+            memo.clear();
+        }
+        let body = read(der);
+        memo.insert(der.to_vec(), body.clone());
+        body
+    })
+}
+
+fn read(der: &[u8]) -> Option<Arc<CertificateBody>> {
+    let facts = Facts::parse(der).ok()?;
+    Some(Arc::new(CertificateBody {
+        subject_cn: facts.subject_cn,
+        subject_o: facts.subject_o,
+        issuer_cn: facts.issuer_cn,
+        issuer_o: facts.issuer_o,
+        dns_names: facts.dns_names,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+        self_signed: facts.self_signed,
+        sha256: hex(&facts.sha256),
+    }))
+}

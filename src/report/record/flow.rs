@@ -1,0 +1,121 @@
+//! Records of flows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::protocol::{
+    DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
+};
+use super::{EvidenceRecord, PacketNumber};
+use crate::classify::Role;
+use crate::observe::{Beginning, Ending};
+
+/// A five-tuple's life, and what it was.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FlowRecord {
+    /// Time of the first packet.
+    pub timestamp: String,
+    /// Unique within the run: the number of its first packet.
+    pub flow_id: u64,
+    /// Originator's address.
+    pub src_ip: String,
+    /// Originator's port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_port: Option<u16>,
+    /// Responder's address.
+    pub dest_ip: String,
+    /// Responder's port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_port: Option<u16>,
+    /// `TCP`, `UDP`, or the IP protocol's number.
+    pub proto: String,
+    /// Community ID version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub community_id: Option<String>,
+    /// Counters.
+    pub flow: FlowCounters,
+    /// Outer headers of the first packet: VLANs, tunnels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<String>,
+    /// Provider, or null.
+    pub app: Option<String>,
+    /// What the flow does.
+    pub role: Role,
+    /// How sure the app is, 0 to 1.
+    pub confidence: f32,
+    /// What says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceRecord>,
+    /// The session that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Another app that came close.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runner_up: Option<RunnerUp>,
+    /// TLS handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsRecord>>,
+    /// QUIC handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quic: Option<Box<QuicRecord>>,
+    /// DTLS handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtls: Option<Box<DtlsRecord>>,
+    /// STUN and TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stun: Option<Box<StunRecord>>,
+    /// RTP streams.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rtp: Vec<RtpRecord>,
+    /// RTCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtcp: Option<RtcpRecord>,
+    /// DNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Box<DnsRecord>>,
+    /// SIP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sip: Option<Box<SipRecord>>,
+    /// Zoom's own framing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoom: Option<Box<ZoomRecord>>,
+    /// Named oddities with their counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub anomalies: BTreeMap<String, u32>,
+}
+
+/// An app that came close.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RunnerUp {
+    /// Which.
+    pub app: String,
+    /// How sure it would be, 0 to 1.
+    pub confidence: f32,
+}
+
+/// Counters of a flow, named as in EVE.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FlowCounters {
+    /// Packets from the originator.
+    pub pkts_toserver: u64,
+    /// Packets to the originator.
+    pub pkts_toclient: u64,
+    /// Frame bytes from the originator.
+    pub bytes_toserver: u64,
+    /// Frame bytes to the originator.
+    pub bytes_toclient: u64,
+    /// Time of the first packet.
+    pub start: String,
+    /// Time of the last packet.
+    pub end: String,
+    /// Its first packet.
+    pub first_packet: PacketNumber,
+    /// How it began.
+    pub beginning: Beginning,
+    /// How it ended.
+    pub ending: Ending,
+}

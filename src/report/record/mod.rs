@@ -1,0 +1,80 @@
+//! The records: what a run says, as plain data. Their names are an interface that others script against.
+//!
+//! NDJSON follows the conventions of Suricata's EVE: `timestamp`, `event_type`, `src_ip`, `src_port`, `dest_ip`,
+//! `dest_port`, `proto`, `community_id`, a `flow` object with `pkts_toserver` and its like. `src` is the originator.
+
+mod flow;
+mod protocol;
+mod session;
+mod stats;
+
+use serde::Serialize;
+
+pub use flow::{FlowCounters, FlowRecord, RunnerUp};
+pub use protocol::{
+    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord,
+    TlsRecord, ZoomRecord,
+};
+pub use session::{
+    EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
+    ServiceOperator, SessionRecord, Severity, WayRecord,
+};
+pub use stats::{FileRecord, FlowStats, PacketStats, StatsRecord};
+
+/// One record of any kind.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "event_type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Record {
+    /// A flow.
+    Flow(Box<FlowRecord>),
+    /// A session.
+    Session(Box<SessionRecord>),
+    /// What the run counted; always the last record.
+    Stats(Box<StatsRecord>),
+}
+
+/// Which records to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kind {
+    /// `flow`.
+    Flow,
+    /// `session`.
+    Session,
+    /// `stats`.
+    Stats,
+}
+
+/// A packet as evidence, in the numbers that Wireshark shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PacketNumber {
+    /// Index of the file in `stats.files`, left out when the run had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<u64>,
+    /// Frame number within the file, from 1.
+    pub frame: u64,
+}
+
+/// One reason.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EvidenceRecord {
+    /// Kind of evidence: `sni`, `dns_name`, `prefix`, `stun_realm`, `wire_mark`, `tie_socket` and others.
+    pub what: &'static str,
+    /// What was seen.
+    pub value: String,
+    /// What it is worth alone, 0 to 1.
+    pub weight: f32,
+    /// Packet that shows it; left out for a property of the addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<PacketNumber>,
+    /// App that it speaks for, when that is not the flow's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Present and true when only an unchecked source stands behind it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
+}

@@ -1,0 +1,315 @@
+//! What flow records say of each protocol.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::PacketNumber;
+use crate::observe::facts::{MediaKind, Wrapping};
+
+/// TLS, as far as it is in the clear.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct TlsRecord {
+    /// Version chosen, or the highest offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// False when no ServerHello was seen.
+    pub version_chosen: bool,
+    /// Server name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// Protocols offered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<String>,
+    /// Protocol chosen, where visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn_chosen: Option<String>,
+    /// Cipher suite chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// Key exchange group chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// JA3, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja3: Option<String>,
+    /// JA3S, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja3s: Option<String>,
+    /// JA4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
+    /// The ClientHello carried `encrypted_client_hello` (which may be GREASE).
+    pub ech: bool,
+    /// Session resumed.
+    pub resumed: bool,
+    /// Certificates, leaf first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateRecord>,
+    /// Alerts in the clear.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<String>,
+    /// Packet that completed the ClientHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_hello: Option<PacketNumber>,
+    /// Packet that completed the ServerHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_hello: Option<PacketNumber>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CertificateRecord {
+    /// Common name of the subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Organisation of the subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// DNS names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Common name of the issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// First second of validity.
+    pub not_before: String,
+    /// Last second of validity.
+    pub not_after: String,
+    /// Subject equals issuer.
+    pub self_signed: bool,
+    /// SHA-256 of the certificate, hex.
+    pub sha256: String,
+}
+
+/// QUIC, as far as it is visible.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct QuicRecord {
+    /// Version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Versions offered by Version Negotiation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub negotiated: Vec<String>,
+    /// Destination connection id of the first Initial, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dcid: Option<String>,
+    /// Source connection id of the first Initial, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scid: Option<String>,
+    /// Initial packets whose tag verified.
+    pub initials_verified: u32,
+    /// Initial packets whose tag did not.
+    pub initials_failed: u32,
+    /// A Retry was seen; whether its tag verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_verified: Option<bool>,
+    /// User agent of Google's handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+/// DTLS, as far as it is in the clear.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DtlsRecord {
+    /// Version chosen, or offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// SRTP profiles offered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub srtp_offered: Vec<String>,
+    /// SRTP profile chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srtp_chosen: Option<String>,
+    /// Cipher suite chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// Key exchange group chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Server name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// Protocols offered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<String>,
+    /// JA3, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja3: Option<String>,
+    /// JA4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
+    /// `originator` or `responder` sent the ClientHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<&'static str>,
+    /// Certificates of the DTLS server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server_certificates: Vec<CertificateRecord>,
+    /// Certificates of the DTLS client.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub client_certificates: Vec<CertificateRecord>,
+    /// Records in all.
+    pub records: u32,
+    /// Application data records.
+    pub application_data: u32,
+}
+
+/// STUN and TURN.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StunRecord {
+    /// Messages.
+    pub messages: u32,
+    /// Messages by type.
+    pub types: BTreeMap<String, u32>,
+    /// SOFTWARE values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub software: Vec<String>,
+    /// REALM values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub realms: Vec<String>,
+    /// USERNAME values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub usernames: Vec<String>,
+    /// Attribute types that no RFC assigns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vendor_attributes: Vec<String>,
+    /// XOR-MAPPED-ADDRESS values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mapped: Vec<String>,
+    /// XOR-RELAYED-ADDRESS values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relayed: Vec<String>,
+    /// XOR-PEER-ADDRESS values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
+    /// Mean round trip of answered Binding requests, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// ChannelData messages.
+    pub channel_data: u32,
+}
+
+/// One RTP stream.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RtpRecord {
+    /// SSRC, hex.
+    pub ssrc: String,
+    /// `to_server` or `to_client`.
+    pub direction: &'static str,
+    /// Payload types with their packets.
+    pub payload_types: BTreeMap<u8, u64>,
+    /// Audio, video, screen or FEC, where the wire says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<MediaKind>,
+    /// How it was wrapped.
+    pub wrapping: Wrapping,
+    /// Extension profile, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension_profile: Option<String>,
+    /// Packets.
+    pub packets: u64,
+    /// RTP bytes with headers.
+    pub bytes: u64,
+    /// Expected minus received.
+    pub lost: u64,
+    /// Lost of expected, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
+    /// Seen twice.
+    pub duplicates: u64,
+    /// Seen after a later one.
+    pub reordered: u64,
+    /// Interarrival jitter by RFC 3550, mean, in milliseconds; left out when the clock rate is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<f64>,
+    /// Clock rate used, in Hz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_hz: Option<u32>,
+    /// Frames (distinct RTP timestamps) a second, for video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// First packet.
+    pub first_packet: PacketNumber,
+}
+
+/// RTCP of a flow.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RtcpRecord {
+    /// Packets; each part of a compound counts.
+    pub packets: u32,
+    /// By packet type.
+    pub types: BTreeMap<String, u32>,
+    /// CNAMEs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cnames: Vec<String>,
+}
+
+/// DNS of a flow.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DnsRecord {
+    /// Names asked for.
+    pub questions: Vec<String>,
+    /// Addresses learned, each as `name address`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// Messages.
+    pub messages: u32,
+}
+
+/// SIP of a flow.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SipRecord {
+    /// Requests by method.
+    pub methods: BTreeMap<String, u32>,
+    /// Call-IDs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub call_ids: Vec<String>,
+    /// From of the first INVITE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// To of the first INVITE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// User-Agent and Server values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
+    /// Media that SDP announced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<String>,
+    /// SDP carried `a=crypto`.
+    pub sdes: bool,
+}
+
+/// Zoom's own framing on a flow.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ZoomRecord {
+    /// 2 (one-byte header) or 3 (eight-byte header).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u8>,
+    /// Connection id of the hello, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<String>,
+    /// Flow id that the server assigned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_flow_id: Option<u32>,
+    /// Bind id, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind_id: Option<String>,
+    /// Packets by inner type.
+    pub types: BTreeMap<u8, u32>,
+    /// Mean ping round trip, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// No SFU header: straight between endpoints.
+    pub peer_to_peer: bool,
+}

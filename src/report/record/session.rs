@@ -1,0 +1,221 @@
+//! Records of sessions: servers, keys, findings.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{EvidenceRecord, PacketNumber};
+use crate::classify::Role;
+use crate::geo::{Exposure, LocatedIn, OperatedBy};
+use crate::keys::{CouldHold, Method};
+use crate::session::NameSource;
+
+/// One endpoint's part in one call.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SessionRecord {
+    /// Time of the first packet.
+    pub timestamp: String,
+    /// Unique within the run.
+    pub session_id: String,
+    /// Provider, or null when media was seen that nobody claims.
+    pub app: Option<String>,
+    /// Its full name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_name: Option<String>,
+    /// How sure the app is, 0 to 1.
+    pub confidence: f32,
+    /// The endpoint.
+    pub endpoint: EndpointRecord,
+    /// First packet.
+    pub start: String,
+    /// Last packet of the call's flows.
+    pub end: String,
+    /// First media packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_start: Option<String>,
+    /// Length of the call's flows, in seconds.
+    pub duration_s: f64,
+    /// No beginning was seen.
+    pub begun_mid_call: bool,
+    /// Flow ids by role.
+    pub flows: BTreeMap<Role, Vec<u64>>,
+    /// Who was spoken to.
+    pub servers: Vec<ServerRecord>,
+    /// Quality at the capture point.
+    pub media: MediaRecord,
+    /// Keys.
+    pub keys: KeysRecord,
+    /// What stands out, the gravest first.
+    pub findings: Vec<Finding>,
+    /// The strongest reasons for the app, over all flows; each flow record has all of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceRecord>,
+}
+
+/// The endpoint of a session.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EndpointRecord {
+    /// Its address.
+    pub ip: String,
+    /// How servers saw it (STUN), where that differs: its address outside of a NAT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<String>,
+    /// Where databases place it: `public_ip` where there is one, else `ip`.
+    pub located_in: LocatedIn,
+}
+
+/// A server of a session.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ServerRecord {
+    /// Its address.
+    pub ip: String,
+    /// Its ports, as `tcp/443`.
+    pub ports: Vec<String>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the name comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_source: Option<NameSource>,
+    /// What it did.
+    pub roles: Vec<Role>,
+    /// First packet to or from it.
+    pub first_contact: String,
+    /// That packet.
+    pub first_packet: PacketNumber,
+    /// Frame bytes both ways.
+    pub bytes: u64,
+    /// Jurisdictions.
+    #[serde(flatten)]
+    pub place: PlaceRecord,
+}
+
+/// Where a server sits, who runs the network, who runs the service: separate facts.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PlaceRecord {
+    /// Where databases place the address.
+    pub located_in: LocatedIn,
+    /// Who announces the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operated_by: Option<OperatedBy>,
+    /// Who runs the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_operator: Option<ServiceOperator>,
+    /// Union of the jurisdictions, each with its reason.
+    pub exposure: Vec<Exposure>,
+}
+
+/// The company behind a service.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ServiceOperator {
+    /// Its name.
+    pub name: String,
+    /// Its home, ISO 3166-1 alpha-2.
+    pub home_jurisdiction: String,
+}
+
+/// Quality of a session's media.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MediaRecord {
+    /// From the endpoint.
+    pub sent: WayRecord,
+    /// To the endpoint.
+    pub received: WayRecord,
+}
+
+/// One way of a session's media.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WayRecord {
+    /// RTP streams.
+    pub streams: u32,
+    /// RTP packets.
+    pub packets: u64,
+    /// Lost.
+    pub lost: u64,
+    /// Lost of expected, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
+    /// Mean jitter, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<f64>,
+    /// Mean bit rate, in kbit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitrate_kbps: Option<f64>,
+}
+
+/// Who could hold the media key.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct KeysRecord {
+    /// How the keys arose.
+    pub method: Method,
+    /// What says so.
+    pub why: String,
+    /// An end-to-end mode exists that the wire does not show; were it on, no server could hold the key.
+    pub unless_end_to_end: bool,
+    /// The session's servers, the likeliest holders first.
+    pub holders: Vec<HolderRecord>,
+}
+
+/// One server, judged.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct HolderRecord {
+    /// Its address.
+    pub ip: String,
+    /// Its port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it could hold the key.
+    pub could_hold: CouldHold,
+    /// Why.
+    pub why: String,
+    /// How sure, 0 to 1.
+    pub confidence: f32,
+    /// Document behind it.
+    pub source: String,
+    /// The packets that show it.
+    pub packets: Vec<PacketNumber>,
+    /// Seconds from its first contact to the first media packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_media_s: Option<f64>,
+    /// Jurisdictions.
+    #[serde(flatten)]
+    pub place: PlaceRecord,
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Severity {
+    /// Look at it.
+    High,
+    /// Worth knowing.
+    Notice,
+}
+
+/// Something that stands out.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Finding {
+    /// Stable word.
+    pub id: &'static str,
+    /// How grave.
+    pub severity: Severity,
+    /// A sentence for people.
+    pub text: String,
+    /// The packets that show it.
+    pub packets: Vec<PacketNumber>,
+}

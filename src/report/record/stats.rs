@@ -1,0 +1,84 @@
+//! The record of what a run counted.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::geo::DatabaseInfo;
+
+/// What a run counted. `packets.seen = packets.analysed + packets.filtered + packets.dropped`.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StatsRecord {
+    /// Time of the latest packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Packets.
+    pub packets: PacketStats,
+    /// Bytes captured of all packets seen.
+    pub bytes_captured: u64,
+    /// What the decoder met, by name: undecodable by reason, fragments, duplicates.
+    pub decode: BTreeMap<String, u64>,
+    /// Flows.
+    pub flows: FlowStats,
+    /// Sessions.
+    pub sessions: u64,
+    /// The inputs.
+    pub files: Vec<FileRecord>,
+    /// The location databases.
+    pub databases: Vec<DatabaseInfo>,
+    /// False when an input ended before its time.
+    pub complete: bool,
+}
+
+/// Packets of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PacketStats {
+    /// Read from files, or told by the interface.
+    pub seen: u64,
+    /// Looked at (also those that could not be decoded, which `decode` names).
+    pub analysed: u64,
+    /// Left out by `--bpf`.
+    pub filtered: u64,
+    /// Lost by the kernel, the interface, or us.
+    pub dropped: u64,
+    /// Of `dropped`: by the kernel.
+    pub dropped_by_kernel: u64,
+    /// Of `dropped`: by the interface.
+    pub dropped_by_interface: u64,
+    /// Of `analysed`: could not be decoded.
+    pub undecodable: u64,
+    /// Of `analysed`: mirror-port duplicates, counted once.
+    pub duplicates: u64,
+}
+
+/// Flows of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FlowStats {
+    /// All.
+    pub total: u64,
+    /// With an app.
+    pub named: u64,
+    /// Pushed out of a full table.
+    pub evicted: u64,
+}
+
+/// One input.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FileRecord {
+    /// Its name as given.
+    pub name: String,
+    /// Packets read.
+    pub packets: u64,
+    /// Why reading stopped before the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Named oddities with their counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub anomalies: BTreeMap<String, u64>,
+}
