@@ -15,18 +15,30 @@
     )
 )]
 
+// Blank lines keep the formatter from sorting them: this is the pipeline, in the order that data flows.
 pub mod bytes;
 pub mod time;
 
 pub mod capture;
-pub mod classify;
+
 pub mod decode;
-pub mod fingerprint;
+
 pub mod flow;
-pub mod geo;
-pub mod keys;
-pub mod observe;
-pub mod pipeline;
+
 pub mod proto;
-pub mod report;
+
+pub mod fingerprint;
+
+pub mod observe;
+
+pub mod classify;
+
 pub mod session;
+
+pub mod keys;
+
+pub mod geo;
+
+pub mod report;
+
+pub mod pipeline;

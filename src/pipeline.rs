@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+pub use crate::capture::Counts;
 use crate::capture::{self, CaptureError, Filter, LinkType, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Decoder, Outcome};
@@ -21,7 +22,6 @@ use crate::keys;
 pub use crate::keys::Analysis;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
-pub use crate::report::Counts;
 use crate::session::{self, Judged};
 use crate::time::Timestamp;
 

@@ -20,47 +20,65 @@ pub use verdict::{Evidence, Role, Verdict};
 use crate::observe::Summary;
 use crate::observe::facts::{Facts, Protocol};
 use crate::time::Timestamp;
+use hashbrown::HashMap;
 use provider::Purpose;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 
+/// Rounds of lending: a relay is named by its realm, the peer behind it by the relay's word.
+const ROUNDS: usize = 2;
+
 /// Judges flows, given in the order in which they began; the verdicts come in the same order.
 pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
-    let own: Vec<Vec<Evidence>> = flows
-        .iter()
-        .map(|flow| {
-            let facts = flow.facts.as_deref();
-            let mut found = evidence::Collector::new(rules, flow.tuple, facts).collect();
-            let has_sni =
-                facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.asked_name().is_some());
-            if !has_sni {
-                found.extend(ties::dns_evidence(rules, names, flow));
+    let mut ties = ties::Ties::default();
+    let mut verdicts = Vec::with_capacity(flows.len());
+    // Flows that may still be named by others, with what they say of themselves.
+    let mut open: Vec<(usize, Vec<Evidence>)> = Vec::new();
+    for (index, flow) in flows.iter().enumerate() {
+        let own = own_evidence(rules, names, flow);
+        let verdict = conclude(flow, own.clone());
+        ties.learn(flow, &verdict);
+        if can_borrow(flow, &verdict) {
+            open.push((index, own));
+        }
+        verdicts.push(verdict);
+    }
+    for _ in 0..ROUNDS {
+        let mut learned = Vec::new();
+        open.retain(|(index, own)| {
+            let Some(flow) = flows.get(*index) else { return false };
+            let borrowed = ties.evidence(flow);
+            if borrowed.is_empty() {
+                return true;
             }
-            found
-        })
-        .collect();
-    let mut verdicts: Vec<Verdict> =
-        flows.iter().zip(&own).map(|(flow, found)| conclude(flow, found.clone())).collect();
-    // Twice: a relay is named by its realm, the peer behind it by the relay's word.
-    for _ in 0..2 {
-        let mut known = ties::Ties::default();
-        flows.iter().zip(&verdicts).for_each(|(flow, verdict)| known.learn(flow, verdict));
-        for ((flow, found), verdict) in flows.iter().zip(&own).zip(&mut verdicts) {
-            if !can_borrow(flow, verdict) {
-                continue;
-            }
-            let borrowed = known.evidence(flow);
-            if !borrowed.is_empty() {
-                *verdict = conclude(flow, found.iter().cloned().chain(borrowed).collect());
+            let verdict = conclude(flow, own.iter().cloned().chain(borrowed).collect());
+            let stays = can_borrow(flow, &verdict);
+            learned.push((*index, verdict));
+            stays
+        });
+        for (index, verdict) in learned {
+            if let (Some(flow), Some(held)) = (flows.get(index), verdicts.get_mut(index)) {
+                ties.learn(flow, &verdict);
+                *held = verdict;
             }
         }
     }
     demote_visits(rules, flows, &mut verdicts);
     verdicts
+}
+
+/// What a flow says of itself, and what the capture's DNS says of its server.
+fn own_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<Evidence> {
+    let facts = flow.facts.as_deref();
+    let mut found = evidence::Collector::new(rules, flow.tuple, facts).collect();
+    let has_sni = facts.and_then(|facts| facts.tls.as_ref()).is_some_and(|tls| tls.asked_name().is_some());
+    if !has_sni {
+        found.extend(ties::dns_evidence(rules, names, flow));
+    }
+    found
 }
 
 /// How far a messenger's signalling may lie from a call to count as the call's.

@@ -1,9 +1,9 @@
 //! The provider files compiled into look-ups: by name, by address, by mark.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
+use hashbrown::HashMap;
 use ipnet::IpNet;
 use regex::Regex;
 
@@ -79,6 +79,8 @@ pub struct Rules {
     patterns: Vec<(Regex, HostRule)>,
     nets: HashMap<IpNet, Vec<NetRule>>,
     lengths: [Vec<u8>; 2],
+    /// By the first two bytes of an IPv4 address: whether any prefix is there.
+    occupied: Vec<bool>,
     pub(super) ports: Vec<Vec<PortRule>>,
     pub(super) stun_attributes: HashMap<u16, Vec<Mark>>,
     pub(super) stun_types: HashMap<u16, Vec<Mark>>,
@@ -123,6 +125,7 @@ impl Rules {
             patterns: Vec::new(),
             nets: HashMap::new(),
             lengths: [Vec::new(), Vec::new()],
+            occupied: vec![false; 1 << 16],
             ports: Vec::new(),
             stun_attributes: HashMap::new(),
             stun_types: HashMap::new(),
@@ -195,6 +198,11 @@ impl Rules {
     /// The prefixes that hold an address, longest first.
     pub(super) fn nets(&self, address: IpAddr) -> Vec<NetRule> {
         let mut found = Vec::new();
+        if let IpAddr::V4(v4) = address
+            && !self.occupied.get(usize::from(first_two(v4))).copied().unwrap_or(false)
+        {
+            return found;
+        }
         let lengths = match (address, &self.lengths) {
             (IpAddr::V4(_), [v4, _]) => v4,
             (IpAddr::V6(_), [_, v6]) => v6,
@@ -206,6 +214,11 @@ impl Rules {
         }
         found
     }
+}
+
+fn first_two(address: Ipv4Addr) -> u16 {
+    let [first, second, ..] = address.octets();
+    u16::from_be_bytes([first, second])
 }
 
 /// Compiles one file into the rules.
@@ -320,6 +333,10 @@ impl Compiler<'_> {
                 everything: net.role == "all",
                 standing,
             };
+            if let IpNet::V4(net) = prefix {
+                let places = usize::from(first_two(net.network()))..=usize::from(first_two(net.broadcast()));
+                self.rules.occupied.get_mut(places).into_iter().flatten().for_each(|place| *place = true);
+            }
             let [v4, v6] = &mut self.rules.lengths;
             if prefix.addr().is_ipv4() { v4 } else { v6 }.push(prefix.prefix_len());
             self.rules.nets.entry(prefix).or_default().push(rule);

@@ -2,7 +2,6 @@
 //!
 //! A media flow seldom says whose it is. It is named by its own marks first, else by these.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,6 +11,7 @@ use super::rules::Rules;
 use super::verdict::{Evidence, Role, Verdict};
 use crate::observe::facts::Facts;
 use crate::observe::{PacketRef, Summary};
+use hashbrown::HashMap;
 
 /// A flow lends its name from this confidence on.
 const LENDS: f32 = 0.7;

@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use toml::Spanned;
 
 use meetscope::classify::provider::{Grade, Provider, ProviderError, Sources};
 use meetscope::classify::{Rules, provider};
@@ -111,8 +110,10 @@ fn write_sources(out: &mut impl Write, rules: &Rules, one: &Provider) -> io::Res
     let nets = one.net.iter().map(|net| &net.sources);
     let ports = one.port.iter().map(|port| &port.sources);
     let wires = one.wire.iter().map(|wire| &wire.sources);
-    let keys: BTreeSet<&String> =
-        hosts.chain(nets).chain(ports).chain(wires).flat_map(Spanned::get_ref).collect();
+    let mut keys: BTreeSet<&String> = BTreeSet::new();
+    for sources in hosts.chain(nets).chain(ports).chain(wires) {
+        keys.extend(sources.get_ref());
+    }
     for key in keys {
         if let Some(source) = rules.sources().source.get(key) {
             writeln!(out, "  source     {key}: {}, {} ({})", source.title, source.date, source.kind)?;

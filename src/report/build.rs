@@ -5,9 +5,11 @@ mod flow;
 mod protocol;
 mod session;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
+
+use hashbrown::HashMap;
 
 pub(super) use finding::country;
 pub use flow::flow_record;

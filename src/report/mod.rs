@@ -18,27 +18,12 @@ use std::io;
 pub use build::{Context, flow_record, session_record, stats_record};
 pub use record::{Kind, Record};
 
+use crate::capture::Counts;
 use crate::classify::Rules;
 use crate::decode;
 use crate::flow::TableStats;
 use crate::geo;
 use crate::keys::Analysis;
-use crate::time::Timestamp;
-
-/// What became of the packets. `seen = analysed + filtered`; what an interface lost is added by the reader of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Packets given.
-    pub seen: u64,
-    /// Packets decoded or found undecodable.
-    pub analysed: u64,
-    /// Packets that the filter left out.
-    pub filtered: u64,
-    /// Captured bytes of all packets given.
-    pub bytes_captured: u64,
-    /// Latest packet time.
-    pub latest: Option<Timestamp>,
-}
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

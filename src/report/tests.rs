@@ -202,7 +202,7 @@ fn first_line_names_the_key_server_its_country_and_who_says_so() {
 fn key_holder_abroad_is_the_gravest_finding_and_has_its_packet() {
     let lines = beijing().lines();
     let session =
-        lines.iter().find(|line| line["event_type"] == "session" && line["session_id"] == "s3").unwrap();
+        lines.iter().find(|line| line["event_type"] == "session" && line["session_id"] == "s20").unwrap();
     let finding = &session["findings"][0];
     assert_eq!((&finding["id"], &finding["severity"]), (&"key_holder_abroad".into(), &"high".into()));
     assert_eq!(finding["packets"][0]["frame"], 4);

@@ -1,0 +1,18 @@
+//! What became of the packets of a run.
+
+use crate::time::Timestamp;
+
+/// What became of the packets. `seen = analysed + filtered`; what an interface lost is added by the reader of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets given.
+    pub seen: u64,
+    /// Packets decoded or found undecodable.
+    pub analysed: u64,
+    /// Packets that the filter left out.
+    pub filtered: u64,
+    /// Captured bytes of all packets given.
+    pub bytes_captured: u64,
+    /// Latest packet time.
+    pub latest: Option<Timestamp>,
+}
