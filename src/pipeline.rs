@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-pub use crate::capture::Counts;
 use crate::capture::{self, CaptureError, Filter, LinkType, compile_bpf};
 use crate::classify::{self, Names, Rules};
+pub use crate::decode::Counts;
 use crate::decode::{self, Decoder, Outcome};
 use crate::flow::{FiveTuple, Packet, TableStats};
 use crate::keys;

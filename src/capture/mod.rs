@@ -11,7 +11,6 @@
 
 mod bpf;
 mod classic;
-mod counts;
 mod error;
 mod info;
 mod link_type;
@@ -29,7 +28,6 @@ mod wire;
 use std::fmt;
 
 pub use bpf::{Filter, compile_bpf};
-pub use counts::Counts;
 pub use error::{CaptureError, Fault, Part, Position};
 pub use info::{Anomalies, Compression, FileInfo, Format, Interface, Secret};
 pub use link_type::LinkType;

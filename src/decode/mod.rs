@@ -17,6 +17,7 @@
 //! this runs for every packet; `etherparse` reads TCP and extension headers, and is the oracle in the tests.
 
 mod counters;
+mod counts;
 mod defrag;
 mod duplicate;
 mod fast;
@@ -49,6 +50,7 @@ use std::time::Duration;
 pub use self::counters::{Counters, Reason};
 pub use self::packet::{Decoded, Duplicate, Outcome, TcpFlags, Transport};
 pub use self::path::{Layer, MAX_LAYERS, Path};
+pub use counts::Counts;
 
 use self::counters::bump;
 use self::defrag::{Added, Datagram, Defragmenter};

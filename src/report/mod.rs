@@ -18,9 +18,9 @@ use std::io;
 pub use build::{Context, flow_record, session_record, stats_record};
 pub use record::{Kind, Record};
 
-use crate::capture::Counts;
 use crate::classify::Rules;
 use crate::decode;
+use crate::decode::Counts;
 use crate::flow::TableStats;
 use crate::geo;
 use crate::keys::Analysis;
