@@ -27,6 +27,11 @@ pub(super) fn open(path: Option<&Path>, inputs: &[PathBuf]) -> anyhow::Result<Bo
     Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)))
 }
 
+/// What a message calls the destination.
+pub(super) fn name(path: Option<&Path>) -> String {
+    path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())
+}
+
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).open(path)
 }

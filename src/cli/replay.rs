@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use meetscope::capture::{CaptureError, LinkType, Merge, Packet};
 use meetscope::classify::Names;
 use meetscope::decode::{self, Decoder, Outcome, Reason};
@@ -51,8 +52,9 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         dropped: Dropped::default(),
         complete,
     };
-    report::write(&mut out, &run, &config.report.style)?;
-    out.flush()?;
+    report::write(&mut out, &run, &config.report.style)
+        .and_then(|()| out.flush())
+        .with_context(|| output::name(config.report.output.as_deref()))?;
     // The process ends here; taking a million small allocations apart first would only cost time.
     std::mem::forget(analysis);
     Ok(if complete { Status::Done } else { Status::Failed })

@@ -93,6 +93,8 @@ pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
         .servers
         .iter()
         .enumerate()
+        // The other participant has the key by right; holders are third parties.
+        .filter(|(_, server)| !server.is_peer())
         .map(|(index, server)| judge(index, server, method, session))
         .collect();
     holders.sort_by(|a, b| {
@@ -164,12 +166,11 @@ fn judge(index: usize, server: &Server, method: Method, session: &Session) -> Ho
 }
 
 fn dtls_peer(server: &Server) -> (CouldHold, f32, String) {
-    if server.roles.contains(&Role::P2p) {
-        (CouldHold::No, 0.8, "the DTLS handshake ran between two endpoints; this is the other one".to_owned())
-    } else if server.dtls_srtp && !server.roles.contains(&Role::Relay) {
+    if server.dtls_srtp && !server.roles.contains(&Role::Relay) {
         (CouldHold::Yes, 0.95, "the DTLS handshake that made the media keys ended here".to_owned())
     } else if server.roles.contains(&Role::Relay) {
-        (CouldHold::No, 0.8, "a TURN relay forwards DTLS and SRTP and has no key".to_owned())
+        let why = "it was seen as a TURN relay only, which forwards DTLS and SRTP and takes part in neither";
+        (CouldHold::No, 0.8, why.to_owned())
     } else {
         (CouldHold::No, 0.6, "media keys were agreed by DTLS with another server".to_owned())
     }
@@ -192,12 +193,21 @@ fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold,
         return (CouldHold::Unknown, 0.4, why.to_owned());
     }
     if roles.contains(&Role::Relay) {
-        return (CouldHold::No, 0.7, "a TURN relay forwards and has no key".to_owned());
+        let why = "it was seen as a TURN relay only, which is given no key";
+        return (CouldHold::No, 0.7, why.to_owned());
     }
     if roles.contains(&Role::Signalling) {
         return (CouldHold::Yes, 0.6, format!("{words}, and signalling ended here in the clear"));
     }
-    (CouldHold::No, 0.6, "no signalling ran to it".to_owned())
+    // Silence says something only where the signalling of the call was captured.
+    if !session.begun_mid_call && session.servers.iter().any(Server::signals) {
+        return (
+            CouldHold::No,
+            0.5,
+            "signalling of the call was captured, and none of it ran here".to_owned(),
+        );
+    }
+    (CouldHold::Unknown, 0.1, "no signalling of the call was captured".to_owned())
 }
 
 fn tls_server(server: &Server, words: &str, session: &Session) -> (CouldHold, f32, String) {

@@ -56,6 +56,18 @@ pub struct Server {
     pub bytes_received: u64,
 }
 
+impl Server {
+    /// True for the other participant of a call without a media server.
+    pub fn is_peer(&self) -> bool {
+        self.roles.contains(&Role::P2p) && !self.tls && !self.roles.contains(&Role::Media)
+    }
+
+    /// True when call signalling ended here.
+    pub fn signals(&self) -> bool {
+        self.roles.contains(&Role::Signalling)
+    }
+}
+
 /// The servers of a session's flows, in the order of first contact. Resolvers are not listed.
 pub(super) fn servers(rules: &Rules, names: &Names, flows: &[&Judged]) -> Vec<Server> {
     let mut found: BTreeMap<IpAddr, Server> = BTreeMap::new();

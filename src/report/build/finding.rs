@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::super::record::{Finding, SessionRecord, Severity};
+use super::super::record::{Finding, PacketNumber, SessionRecord, Severity};
 use super::super::time;
 use super::session::{flows, public_address};
 use super::{Context, count};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
-use crate::keys::{CouldHold, Keys};
+use crate::keys::{CouldHold, Keys, Method};
 use crate::observe::PacketRef;
 use crate::observe::facts::Certificate;
 use crate::session::{Judged, Session};
@@ -33,7 +33,7 @@ pub(super) fn findings(
     record: &SessionRecord,
 ) -> Vec<Finding> {
     let mut found = key_holders_abroad(context, analysis, session, keys, record);
-    found.extend(course(context, analysis, session));
+    found.extend(course(context, analysis, session, keys));
     found.extend(certificates(context, analysis, session));
     found.extend(disagreement(record));
     found.extend(database_age(record));
@@ -96,8 +96,14 @@ fn key_holders_abroad(
         if let Some(home) = home {
             let _ = write!(text, ", the service's operator is at home in {}", home.code());
         }
-        if let Some(packet) = shown.packets.first() {
-            let _ = write!(text, " (packet {})", packet.frame);
+        match shown.packets.first() {
+            Some(PacketNumber { file: Some(file), frame }) => {
+                let _ = write!(text, " (packet {frame} of file {file})");
+            }
+            Some(PacketNumber { file: None, frame }) => {
+                let _ = write!(text, " (packet {frame})");
+            }
+            None => {}
         }
         let severity = if known.is_empty() { Severity::Notice } else { Severity::High };
         found.push(Finding { id: "key_holder_abroad", severity, text, packets: shown.packets.clone() });
@@ -124,7 +130,7 @@ fn countries(context: &mut Context<'_>, analysis: &Analysis, session: &Session) 
 }
 
 /// What the capture holds of the call.
-fn course(context: &Context<'_>, analysis: &Analysis, session: &Session) -> Vec<Finding> {
+fn course(context: &Context<'_>, analysis: &Analysis, session: &Session, keys: &Keys) -> Vec<Finding> {
     let mut found = Vec::new();
     let first: Vec<PacketRef> =
         flows(analysis, session).map(|judged| judged.flow.first_packet).min().into_iter().collect();
@@ -135,7 +141,15 @@ fn course(context: &Context<'_>, analysis: &Analysis, session: &Session) -> Vec<
     if session.begun_mid_call {
         notice(
             "begun_mid_call",
-            "the capture began after the call did: who was contacted before is not known",
+            "neither signalling nor a handshake of this call was captured: the capture began after the call did, \
+             or lacks it; who was contacted before media is not known",
+        );
+    }
+    let signals = session.servers.iter().any(|server| server.signals() || server.tls);
+    if matches!(keys.method, Method::KeyService | Method::Sdes) && !signals && !session.begun_mid_call {
+        notice(
+            "signalling_not_captured",
+            "no signalling of this call was captured: which server could hold the key cannot be judged",
         );
     }
     if session.media_start.is_none() {

@@ -29,9 +29,14 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
     if !odd.is_empty() {
         label(page, "not seen", odd.join("; "))?;
     }
-    for file in stats.files.iter().filter(|file| file.error.is_some() || !file.anomalies.is_empty()) {
+    let many = stats.files.len() > 1;
+    for (number, file) in stats.files.iter().enumerate() {
+        if !many && file.error.is_none() && file.anomalies.is_empty() {
+            continue;
+        }
         let tone = if file.error.is_some() { Tone::Warn } else { Tone::Plain };
-        page.labelled(2, &dim("file"), LABEL, &(tone, file_words(file)))?;
+        let name = if many { format!("file {number}") } else { "file".to_owned() };
+        page.labelled(2, &dim(&name), LABEL, &(tone, file_words(file)))?;
     }
     for database in &stats.databases {
         let text = format!(

@@ -129,10 +129,10 @@ fn alike(page: &mut Page<'_>, holders: &[HolderRecord], answer: CouldHold) -> io
     Ok(())
 }
 
-/// `52.81.151.250 [CN]`.
+/// `52.81.151.250 (placed in CN)`.
 fn short(holder: &HolderRecord) -> String {
     match holder.place.located_in.country {
-        Some(country) => format!("{} [{}]", holder.ip, country.code()),
+        Some(country) => format!("{} (placed in {})", holder.ip, country.code()),
         None => holder.ip.clone(),
     }
 }

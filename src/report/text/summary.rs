@@ -6,12 +6,13 @@ use std::io;
 use super::super::record::{SessionRecord, Severity};
 use super::super::{Run, time};
 use super::page::{Page, Tone, dim, plain};
+use crate::keys::{CouldHold, Method};
 
 /// Findings of these ids lead when nothing graver does; the others speak of the capture, not of the call.
 const LEADING: [&str; 3] = ["key_holder_abroad", "certificate_self_signed", "certificate_expired"];
 
 pub(super) fn write(page: &mut Page<'_>, run: &Run<'_>, sessions: &[SessionRecord]) -> io::Result<()> {
-    let (tone, headline) = headline(sessions);
+    let (tone, headline) = headline(run, sessions);
     page.paragraph(0, &(tone, headline))?;
     page.paragraph(0, &plain(counts(run, sessions)))?;
     if !run.complete {
@@ -34,7 +35,10 @@ pub(super) fn write(page: &mut Page<'_>, run: &Run<'_>, sessions: &[SessionRecor
 }
 
 /// The gravest finding with the number of sessions that share it; else that there is none.
-fn headline(sessions: &[SessionRecord]) -> (Tone, String) {
+fn headline(run: &Run<'_>, sessions: &[SessionRecord]) -> (Tone, String) {
+    if sessions.is_empty() && run.counts.seen == 0 && !run.complete {
+        return (Tone::Warn, "Nothing could be read.".to_owned());
+    }
     if sessions.is_empty() {
         return (Tone::Title, "No meeting was seen.".to_owned());
     }
@@ -44,11 +48,7 @@ fn headline(sessions: &[SessionRecord]) -> (Tone, String) {
         .filter(|(_, finding)| finding.severity == Severity::High || LEADING.contains(&finding.id))
         .min_by_key(|(_, finding)| finding.severity);
     let Some((session, finding)) = leading else {
-        let text = match sessions.len() {
-            1 => "1 session, nothing grave found.".to_owned(),
-            many => format!("{many} sessions, nothing grave found."),
-        };
-        return (Tone::Good, text);
+        return quiet(sessions);
     };
     let of_app: Vec<_> = sessions.iter().filter(|other| other.app == session.app).collect();
     let shared =
@@ -57,6 +57,28 @@ fn headline(sessions: &[SessionRecord]) -> (Tone, String) {
     let app = app_word(session.app.as_deref());
     let tone = if finding.severity == Severity::High { Tone::Alarm } else { Tone::Warn };
     (tone, format!("{shared} of {} {app} {noun}: {}.", of_app.len(), finding.text))
+}
+
+/// No finding leads: that is good news only where the servers that could hold a key could be judged.
+fn quiet(sessions: &[SessionRecord]) -> (Tone, String) {
+    let unjudged = sessions.iter().filter(|session| !is_judged(session)).count();
+    let noun = if sessions.len() == 1 { "session" } else { "sessions" };
+    if unjudged == 0 {
+        return (Tone::Good, format!("{} {noun}, nothing grave found.", sessions.len()));
+    }
+    let text = format!(
+        "{} {noun}, nothing grave found; in {unjudged} of them who could hold the key could not be judged.",
+        sessions.len()
+    );
+    (Tone::Warn, text)
+}
+
+/// True when a server could hold the key, or every one of them could not.
+fn is_judged(session: &SessionRecord) -> bool {
+    let holders = &session.keys.holders;
+    holders.iter().any(|holder| holder.could_hold == CouldHold::Yes)
+        || (session.keys.method != Method::NotDeterminable
+            && holders.iter().all(|holder| holder.could_hold == CouldHold::No))
 }
 
 /// `2 Zoom sessions, 1 Webex; 88 flows, 1234 packets, 2020-04-02 14:00:00 to 14:01:30 UTC`.
