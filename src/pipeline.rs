@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use crate::capture::{self, CaptureError, Filter, LinkType, compile_bpf};
+use crate::capture::{self, CaptureError, Filter, compile_bpf};
 use crate::classify::{self, Names, Rules};
 pub use crate::decode::Counts;
 use crate::decode::{self, Decoder, Outcome};
@@ -118,18 +118,6 @@ impl Pipeline {
             let timestamp = packet.timestamp;
             let counted = Packet { tuple, timestamp, number, wire_len: decoded.wire_len };
             self.engine.packet(&counted, PacketRef::new(file, frame), &decoded);
-        }
-        Ok(())
-    }
-
-    /// Checks that the filter compiles, before a packet is read.
-    ///
-    /// # Errors
-    /// What libpcap's compiler says.
-    pub fn check_filter(&mut self) -> Result<(), CaptureError> {
-        if let Some(expression) = &self.filter {
-            let link_type = LinkType::ETHERNET;
-            self.filters.insert(link_type.0, compile_bpf(expression, link_type, FILTER_SNAPLEN)?);
         }
         Ok(())
     }

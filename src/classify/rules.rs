@@ -190,11 +190,6 @@ impl Rules {
         self.host(name).first().map(|rule| rule.role)
     }
 
-    /// True when some host rule knows the name.
-    pub fn knows_host(&self, name: &str) -> bool {
-        !self.host(name).is_empty()
-    }
-
     /// The prefixes that hold an address, longest first.
     pub(super) fn nets(&self, address: IpAddr) -> Vec<NetRule> {
         let mut found = Vec::new();

@@ -75,7 +75,7 @@ pub(super) struct Ties {
     sockets: HashMap<SocketAddr, Lender>,
     announced: HashMap<SocketAddr, (Lender, &'static str)>,
     ufrags: HashMap<String, Lender>,
-    ssrcs: HashMap<(u32, IpAddr), Lender>,
+    ssrcs: HashMap<u32, Lender>,
     servers: HashMap<(IpAddr, IpAddr), Lender>,
 }
 
@@ -135,8 +135,7 @@ impl Ties {
             for stream in &media.streams {
                 // A low number is no random one: Zoom counts them up in every meeting anew.
                 if stream.ssrc > 0x0fff_ffff && facts.zoom.is_none() {
-                    let key = (stream.ssrc, IpAddr::from([0, 0, 0, 0]));
-                    keep(&mut self.ssrcs, key, Lender { packet: stream.packet, ..lender });
+                    keep(&mut self.ssrcs, stream.ssrc, Lender { packet: stream.packet, ..lender });
                 }
             }
         }
@@ -180,8 +179,7 @@ impl Ties {
             }
         }
         for stream in facts.media.iter().flat_map(|media| &media.streams) {
-            let key = (stream.ssrc, IpAddr::from([0, 0, 0, 0]));
-            if let Some(lender) = self.ssrcs.get(&key) {
+            if let Some(lender) = self.ssrcs.get(&stream.ssrc) {
                 add("tie_ssrc", lender, 0.85, format!("{:#010x}", stream.ssrc));
             }
         }

@@ -6,7 +6,7 @@ use super::facts::{Facts, MarkHit, Wrapping};
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use super::summary::{Beginning, Ending, Summary};
-use crate::decode::{Decoded, TcpFlags, Transport};
+use crate::decode::{TcpFlags, Transport};
 use crate::flow::{Direction, EndReason, Flow};
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -55,12 +55,7 @@ pub struct Seen<'a> {
 }
 
 impl State {
-    /// State of a flow that this packet begins.
-    pub fn new(decoded: &Decoded<'_>, packet: PacketRef) -> Self {
-        Self::begin(packet, (!decoded.path.is_empty()).then(|| decoded.path.to_string().into()))
-    }
-
-    /// The same, where the outer headers have been written out already.
+    /// State of a flow that this packet begins; `path` is its outer headers written out.
     pub fn begin(packet: PacketRef, path: Option<Box<str>>) -> Self {
         Self {
             first_packet: packet,
