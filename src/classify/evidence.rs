@@ -54,7 +54,8 @@ pub(super) const fn host_role(role: HostRole) -> Role {
     match role {
         HostRole::Signalling | HostRole::Key | HostRole::Media => Role::Signalling,
         HostRole::Stun => Role::Relay,
-        HostRole::Web => Role::Web,
+        // Beside a call it is the call's, see `visits`.
+        HostRole::Web | HostRole::Client => Role::Web,
     }
 }
 

@@ -9,6 +9,7 @@ pub mod provider;
 mod rules;
 mod ties;
 pub mod verdict;
+mod visits;
 mod wire;
 
 pub use embedded::embedded;
@@ -19,11 +20,6 @@ pub use verdict::{Evidence, Role, Verdict};
 
 use crate::observe::Summary;
 use crate::observe::facts::{Facts, Protocol};
-use crate::time::Timestamp;
-use hashbrown::HashMap;
-use provider::Purpose;
-use std::net::IpAddr;
-use std::time::Duration;
 
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
@@ -50,7 +46,7 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
         let mut learned = Vec::new();
         open.retain(|(index, own)| {
             let Some(flow) = flows.get(*index) else { return false };
-            let borrowed = ties.evidence(flow);
+            let borrowed = if is_named(flow) { ties.choice(flow, own) } else { ties.evidence(flow) };
             if borrowed.is_empty() {
                 return true;
             }
@@ -66,7 +62,7 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
             }
         }
     }
-    demote_visits(rules, flows, &mut verdicts);
+    visits::settle(rules, flows, &mut verdicts);
     verdicts
 }
 
@@ -81,50 +77,28 @@ fn own_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<Evidence> {
     found
 }
 
-/// How far a messenger's signalling may lie from a call to count as the call's.
-const CALL_REACH: Duration = Duration::from_secs(300);
-
-/// Talking to a messenger's servers is no call; it is call signalling only beside call flows of the same endpoint.
-fn demote_visits(rules: &Rules, flows: &[Summary], verdicts: &mut [Verdict]) {
-    let mut calls: HashMap<(u16, IpAddr), Vec<(Timestamp, Timestamp)>> = HashMap::new();
-    for (flow, verdict) in flows.iter().zip(verdicts.iter()) {
-        if let Some(provider) = verdict.provider.filter(|_| verdict.role.is_some_and(Role::is_call)) {
-            for end in [flow.tuple.source.ip(), flow.tuple.destination.ip()] {
-                calls.entry((provider, end)).or_default().push((flow.start, flow.end));
-            }
-        }
-    }
-    for (flow, verdict) in flows.iter().zip(verdicts) {
-        let Some(provider) = verdict.provider.filter(|_| verdict.role == Some(Role::Signalling)) else {
-            continue;
-        };
-        if !rules.provider(provider).is_some_and(|provider| provider.purpose == Purpose::Messenger) {
-            continue;
-        }
-        let near = calls.get(&(provider, flow.tuple.source.ip())).is_some_and(|spans| {
-            spans
-                .iter()
-                .any(|(from, to)| from.since(flow.end) <= CALL_REACH && flow.start.since(*to) <= CALL_REACH)
-        });
-        if !near {
-            verdict.role = Some(Role::Web);
-        }
-    }
-}
-
 /// A flow that is plainly something else, or plainly named, borrows no name.
 fn can_borrow(flow: &Summary, verdict: &Verdict) -> bool {
-    if verdict.confidence >= 0.9 {
+    if verdict.confidence >= 0.9 && !is_close(verdict) {
         return false;
     }
     let ports = [flow.tuple.source.port(), flow.tuple.destination.port()];
     if DNS_PORTS.iter().any(|port| ports.contains(port)) {
         return false;
     }
-    let facts = flow.facts.as_deref();
-    let named = facts.is_some_and(|facts| facts.tls.as_ref().is_some_and(|tls| tls.asked_name().is_some()));
-    let other = facts.is_some_and(|facts| facts.other.is_some());
-    !named && !other
+    let is_other = flow.facts.as_deref().is_some_and(|facts| facts.other.is_some());
+    !is_other && (!is_named(flow) || verdict.runner_up.is_some())
+}
+
+/// True when another app's evidence came as close as makes no difference.
+fn is_close(verdict: &Verdict) -> bool {
+    verdict.runner_up.is_some_and(|(_, second)| second > verdict.confidence - verdict::CLOSE)
+}
+
+/// True for flows that asked for a host by name.
+fn is_named(flow: &Summary) -> bool {
+    let tls = flow.facts.as_deref().and_then(|facts| facts.tls.as_ref());
+    tls.is_some_and(|tls| tls.asked_name().is_some())
 }
 
 fn conclude(flow: &Summary, evidence: Vec<Evidence>) -> Verdict {

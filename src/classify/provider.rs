@@ -166,8 +166,10 @@ pub enum HostRole {
     Media,
     /// Hands out media keys.
     Key,
-    /// Web site, telemetry, downloads.
+    /// Web site, downloads.
     Web,
+    /// What only the product's own program calls: settings, telemetry, attachments, lists of servers.
+    Client,
     /// STUN or TURN.
     Stun,
 }

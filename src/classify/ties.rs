@@ -76,7 +76,11 @@ pub(super) struct Ties {
     announced: HashMap<SocketAddr, (Lender, &'static str)>,
     ufrags: HashMap<String, Lender>,
     ssrcs: HashMap<u32, Lender>,
+    /// Both ends of the RTCP flow that goes with a flow of RTP (RFC 3550 section 11: the next higher ports).
+    rtcp_pairs: HashMap<(SocketAddr, SocketAddr), Lender>,
     servers: HashMap<(IpAddr, IpAddr), Lender>,
+    /// By endpoint and JA4: apps that this program was seen to speak to, each once.
+    programs: HashMap<(IpAddr, String), Vec<Lender>>,
 }
 
 fn keep<K: Eq + Hash>(map: &mut HashMap<K, Lender>, key: K, lender: Lender) {
@@ -98,12 +102,28 @@ impl Ties {
             keep(&mut self.servers, (source.ip(), destination.ip()), lender);
         }
         let Some(facts) = flow.facts.as_deref() else { return };
+        if let Some(ja4) = facts.tls.as_ref().and_then(|tls| tls.ja4.clone())
+            && verdict.runner_up.is_none()
+        {
+            let known = self.programs.entry((source.ip(), ja4)).or_default();
+            if !known.iter().any(|known| known.provider == provider) {
+                known.push(lender);
+            }
+        }
         if flow.tuple.protocol == UDP && verdict.role.is_some_and(Role::is_call) {
             for end in [source, destination] {
                 if end.port() >= 1024 && !is_well_known(end.port()) {
                     keep(&mut self.sockets, end, lender);
                 }
             }
+        }
+        if facts.media.as_ref().is_some_and(|media| !media.streams.is_empty())
+            && let (Some(source), Some(destination)) = (next_port(source), next_port(destination))
+        {
+            let lender =
+                Lender { packet: facts.media.as_ref().map_or(lender.packet, |media| media.packet), ..lender };
+            keep(&mut self.rtcp_pairs, (source, destination), lender);
+            keep(&mut self.rtcp_pairs, (destination, source), lender);
         }
         self.learn_addresses(facts, lender);
     }
@@ -141,6 +161,25 @@ impl Ties {
         }
     }
 
+    /// For a flow whose name two apps share: which of them the same program of the same endpoint was seen to
+    /// speak to otherwise. A browser speaks to many, so this chooses among the flow's own candidates only.
+    pub(super) fn choice(&self, flow: &Summary, own: &[Evidence]) -> Vec<Evidence> {
+        let ja4 = flow.facts.as_deref().and_then(|facts| facts.tls.as_ref()).and_then(|tls| tls.ja4.clone());
+        let known = ja4.and_then(|ja4| self.programs.get(&(flow.tuple.source.ip(), ja4)));
+        let candidate = |lender: &&Lender| own.iter().any(|item| item.provider == lender.provider);
+        let chosen: Vec<&Lender> = known.into_iter().flatten().filter(candidate).collect();
+        let [only] = chosen.as_slice() else { return Vec::new() };
+        vec![Evidence {
+            provider: only.provider,
+            what: "tie_program",
+            value: "the same program of the endpoint (JA4) spoke to this app's servers".to_owned(),
+            weight: 0.9 * only.confidence,
+            packet: only.packet,
+            checked: true,
+            role: None,
+        }]
+    }
+
     /// What other flows say of this one.
     pub(super) fn evidence(&self, flow: &Summary) -> Vec<Evidence> {
         let mut found = Vec::new();
@@ -173,6 +212,9 @@ impl Ties {
             }
         }
         let Some(facts) = flow.facts.as_deref() else { return found };
+        if let Some(lender) = self.rtcp_pairs.get(&(source, destination)).filter(|_| facts.media.is_some()) {
+            add("tie_rtcp_port", lender, 0.9, format!("RTP ran one port below, {source} and {destination}"));
+        }
         for (username, _) in facts.stun.iter().flat_map(|stun| &stun.usernames) {
             if let Some(lender) = ufrag_pair(username).and_then(|pair| self.ufrags.get(&pair)) {
                 add("tie_ice_ufrag", lender, 0.88, username.clone());
@@ -219,6 +261,12 @@ pub(super) fn dns_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<
         }
     }
     found
+}
+
+const fn next_port(mut address: SocketAddr) -> Option<SocketAddr> {
+    let Some(port) = address.port().checked_add(1) else { return None };
+    address.set_port(port);
+    Some(address)
 }
 
 /// The two ufrags of an ICE check in an order that both directions share (RFC 8445 section 7.2.2).

@@ -83,6 +83,9 @@ pub struct Verdict {
     pub runner_up: Option<(u16, f32)>,
 }
 
+/// Two apps whose confidence differs by less are a choice between them.
+pub(super) const CLOSE: f32 = 0.05;
+
 /// A verdict needs at least this much.
 pub const THRESHOLD: f32 = 0.5;
 
@@ -106,7 +109,7 @@ pub(super) fn weigh(evidence: Vec<Evidence>) -> Verdict {
     let runner_up = ranked.next().map(|score| (score.provider, score.confidence()));
     // Two apps that share a dialect: the name is a choice between them, and says so.
     let doubt = match runner_up {
-        Some((_, second)) if second > winner.confidence() - 0.05 => 0.75,
+        Some((_, second)) if second > winner.confidence() - CLOSE => 0.75,
         _ => 1.0,
     };
     Verdict {

@@ -229,6 +229,10 @@ fn tls_server(server: &Server, words: &str, session: &Session) -> (CouldHold, f3
         (CouldHold::Yes, 0.8, why)
     } else if carried_media {
         (CouldHold::Yes, 0.75, format!("{words}, and TLS to this media server began before media"))
+    } else if server.backstage {
+        let why =
+            "TLS ended here before media, but by its name the program fetches settings and the like here";
+        (CouldHold::Unknown, 0.25, why.to_owned())
     } else if roles.contains(&Role::Signalling)
         && session.servers.iter().any(|other| other.key_service && other.tls)
     {

@@ -38,6 +38,8 @@ pub struct Server {
     pub key_service: bool,
     /// A provider file says that hosts of this name carry media, or the address did carry media.
     pub media_service: bool,
+    /// A provider file says that only settings, telemetry and the like are fetched from hosts of this name.
+    pub backstage: bool,
     /// TLS or QUIC ended here.
     pub tls: bool,
     /// DTLS ended here with media keys agreed (`use_srtp`).
@@ -88,6 +90,7 @@ const fn begin(judged: &Judged) -> Server {
         roles: Vec::new(),
         key_service: false,
         media_service: false,
+        backstage: false,
         tls: false,
         dtls_srtp: false,
         first_contact: judged.flow.start,
@@ -150,6 +153,7 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
         let role = rules.host_role(&name.to_lowercase());
         server.key_service |= role == Some(HostRole::Key);
         server.media_service |= role == Some(HostRole::Media);
+        server.backstage |= role == Some(HostRole::Client);
         if server.name.as_ref().is_none_or(|(_, held, _)| source < *held) {
             server.name = Some((name, source, packet));
         }
