@@ -1,14 +1,14 @@
 //! What was seen of one flow: plain data, no bytes of payload. Everything later judges by this alone.
 
 mod handshake;
+mod media;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
+pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
 
 use super::packet_ref::PacketRef;
-use crate::flow::Direction;
-use crate::time::Timestamp;
 
 /// Most entries kept of any list in here; what comes after is counted in [`Facts::left_out`].
 pub const LIST_CAP: usize = 32;
@@ -100,8 +100,8 @@ pub struct Stun {
     pub relayed: Vec<(SocketAddr, PacketRef)>,
     /// XOR-PEER-ADDRESS: who stands behind the relay.
     pub peers: Vec<(SocketAddr, PacketRef)>,
-    /// Binding requests answered, for RTT: (count, sum of nanoseconds).
-    pub rtt: (u32, u64),
+    /// Round trips of answered requests, by who asked.
+    pub rtt: RoundTrips,
     /// TURN Allocate, Send, Data, `ChannelBind` or ChannelData seen: the server relays.
     pub relays: bool,
     /// ChannelData messages.
@@ -128,64 +128,6 @@ pub enum Wrapping {
     Zoom,
     /// Framed by RFC 4571 over TCP.
     Tcp,
-}
-
-/// RTP and RTCP of one flow.
-#[derive(Debug, Clone, Default)]
-pub struct Media {
-    /// RTP streams by SSRC and direction, in order of first packet.
-    pub streams: Vec<RtpStream>,
-    /// RTCP packet types with their counts.
-    pub rtcp: Vec<(u8, u32)>,
-    /// RTCP packets in all (compound packets count each part).
-    pub rtcp_packets: u32,
-    /// CNAMEs in SDES chunks that were in the clear.
-    pub cnames: Vec<String>,
-    /// Streams beyond the cap.
-    pub streams_left_out: u32,
-    /// First RTP or RTCP packet.
-    pub packet: PacketRef,
-}
-
-/// Counters of one RTP stream. RFC 3550.
-#[derive(Debug, Clone)]
-pub struct RtpStream {
-    /// Which way it goes within the flow.
-    pub direction: Direction,
-    /// Synchronisation source.
-    pub ssrc: u32,
-    /// How it was wrapped.
-    pub wrapping: Wrapping,
-    /// Kind by the encapsulation, where the wire says so.
-    pub kind: Option<MediaKind>,
-    /// Payload types with their packet counts.
-    pub payload_types: Vec<(u8, u64)>,
-    /// Extension profile of the first packet with one.
-    pub extension_profile: Option<u16>,
-    /// Packets, loss and jitter.
-    pub stats: crate::proto::rtp::stats::Stream,
-    /// First packet.
-    pub packet: PacketRef,
-    /// Time of the first packet.
-    pub start: Timestamp,
-    /// Time of the latest packet.
-    pub last: Timestamp,
-}
-
-/// What a stream carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum MediaKind {
-    /// Sound.
-    Audio,
-    /// Camera.
-    Video,
-    /// Screen share.
-    Screen,
-    /// Forward error correction.
-    Fec,
 }
 
 /// DNS answers of one flow.
@@ -237,8 +179,8 @@ pub struct Zoom {
     pub flow_id: Option<u32>,
     /// Identifier of the bind, the same in all flows of one client's attachment, hex.
     pub bind_id: Option<String>,
-    /// Pings answered: (count, sum of nanoseconds).
-    pub rtt: (u32, u64),
+    /// Round trips of answered pings, by who asked.
+    pub rtt: RoundTrips,
     /// Packets by inner type: (type, count).
     pub inner: Vec<(u8, u32)>,
     /// Peer-to-peer: no SFU header.

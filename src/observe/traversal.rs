@@ -77,6 +77,15 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
     match message.class() {
         Class::Request => {
             pending.username_asked |= message.has(Attribute::USERNAME);
+            // Of a request that was sent again nobody knows which one the answer is to.
+            let held = pending
+                .requests
+                .iter()
+                .position(|(held, direction, _)| *held == id && *direction == meta.direction);
+            if let Some(place) = held {
+                pending.requests.remove(place);
+                return;
+            }
             if pending.requests.len() >= PENDING_CAP {
                 pending.requests.remove(0);
             }
@@ -88,10 +97,8 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
                 .iter()
                 .position(|(held, direction, _)| *held == id && *direction != meta.direction);
             if let Some(place) = asked {
-                let (.., sent) = pending.requests.remove(place);
-                let (count, sum) = known.rtt;
-                let nanos = u64::try_from(meta.timestamp.since(sent).as_nanos()).unwrap_or(u64::MAX);
-                known.rtt = (count.saturating_add(1), sum.saturating_add(nanos));
+                let (_, asked, sent) = pending.requests.remove(place);
+                known.rtt.add(asked, meta.timestamp.since(sent));
                 known.ice |= pending.username_asked && message.class() == Class::Success;
             }
         }

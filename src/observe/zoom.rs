@@ -121,10 +121,8 @@ impl ZoomWork {
             (*count, *clock) == (counter, clock_ms) && *direction != meta.direction
         });
         if let Some(place) = asked {
-            let (.., sent) = self.pings.remove(place);
-            let (count, sum) = self.facts.rtt;
-            let nanos = u64::try_from(meta.timestamp.since(sent).as_nanos()).unwrap_or(u64::MAX);
-            self.facts.rtt = (count.saturating_add(1), sum.saturating_add(nanos));
+            let (.., asked, sent) = self.pings.remove(place);
+            self.facts.rtt.add(asked, meta.timestamp.since(sent));
         }
     }
 

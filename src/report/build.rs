@@ -192,9 +192,3 @@ fn milli(value: f64) -> f64 {
 fn centi(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
-
-/// Mean of a (count, sum of nanoseconds), in milliseconds.
-#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "a mean for people")]
-fn mean_ms((samples, nanos): (u32, u64)) -> Option<f64> {
-    (samples > 0).then(|| milli(nanos as f64 / 1e6 / f64::from(samples)))
-}

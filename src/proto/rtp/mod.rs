@@ -8,7 +8,12 @@
 //! padding inside are ciphertext, so padding is reported and never trusted.
 
 mod extension;
+pub mod frames;
+pub mod level;
 mod payload_type;
+pub mod runs;
+pub mod series;
+pub mod sketch;
 pub mod stats;
 
 pub use extension::{Element, Elements};

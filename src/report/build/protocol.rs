@@ -7,7 +7,7 @@ use super::super::record::{
     TlsRecord, ZoomRecord,
 };
 use super::super::time;
-use super::{Context, centi, mean_ms, milli};
+use super::{Context, centi, milli};
 use crate::flow::Direction;
 use crate::observe::facts::{
     Certificate, Dns, Dtls, Media, MediaKind, Quic, RtpStream, Sip, Stun, Tls, Zoom,
@@ -115,7 +115,7 @@ pub(super) fn stun(stun: &Stun) -> StunRecord {
         mapped: texts(&stun.mapped),
         relayed: texts(&stun.relayed),
         peers: texts(&stun.peers),
-        rtt_ms: mean_ms(stun.rtt),
+        rtt_ms: stun.rtt.mean_ms().map(milli),
         channel_data: stun.channel_data,
     }
 }
@@ -143,7 +143,7 @@ pub(super) fn rtp(context: &Context<'_>, stream: &RtpStream) -> RtpRecord {
     let clock_hz = stats.clock_hz();
     let is_video = match stream.kind {
         Some(MediaKind::Video | MediaKind::Screen) => true,
-        Some(MediaKind::Audio | MediaKind::Fec) => false,
+        Some(MediaKind::Audio | MediaKind::Fec | MediaKind::Rtx) => false,
         None => clock_hz == Some(VIDEO_CLOCK_HZ),
     };
     RtpRecord {
@@ -207,7 +207,7 @@ pub(super) fn zoom(zoom: &Zoom) -> ZoomRecord {
         server_flow_id: zoom.flow_id,
         bind_id: zoom.bind_id.clone(),
         types: zoom.inner.iter().copied().collect(),
-        rtt_ms: mean_ms(zoom.rtt),
+        rtt_ms: zoom.rtt.mean_ms().map(milli),
         peer_to_peer: zoom.peer_to_peer,
     }
 }

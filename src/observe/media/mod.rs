@@ -1,42 +1,29 @@
 //! RTP and RTCP of one flow: candidates until they have proven themselves, then counters.
 
+mod repair;
+mod reports;
+mod track;
+
 use super::PacketRef;
 use super::datagram::Meta;
-use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, Wrapping, tally};
+use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, tally};
 use crate::bytes::Probe;
 use crate::flow::Direction;
 use crate::proto::rtcp;
-use crate::proto::rtp::stats::Stream;
 use crate::proto::rtp::{self, Peek};
-use crate::time::Timestamp;
+use reports::Reports;
+use track::Track;
 
 /// Streams of one flow that are followed; a conference of many senders has some dozens.
 const STREAM_CAP: usize = 64;
+/// Streams that a young one is compared with for each of its packets.
+const COMPARED: usize = 4;
 /// Streams that are not yet accepted: the oldest makes room.
 const CANDIDATE_CAP: usize = 12;
 /// Packets with advancing sequence numbers that make a stream, where STUN, DTLS or a framing supports it.
 const SUPPORTED_RUN: u16 = 3;
 /// The same where nothing supports it.
 const BARE_RUN: u16 = 8;
-/// How far a sequence number may jump and still advance.
-const MAX_JUMP: u16 = 64;
-
-#[derive(Debug)]
-struct Track {
-    ssrc: u32,
-    direction: Direction,
-    wrapping: Wrapping,
-    accepted: bool,
-    run: u16,
-    last_sequence: u16,
-    kind: Option<MediaKind>,
-    extension_profile: Option<u16>,
-    payload_types: Vec<(u8, u64)>,
-    stats: Stream,
-    packet: PacketRef,
-    start: Timestamp,
-    last: Timestamp,
-}
 
 /// The streams of one flow.
 #[derive(Debug, Default)]
@@ -46,6 +33,8 @@ pub(super) struct MediaTable {
     latest: usize,
     rtcp: Vec<(u8, u32)>,
     rtcp_packets: u32,
+    rtcp_clear: u32,
+    reports: Reports,
     cnames: Vec<String>,
     rtcp_first: Option<PacketRef>,
     srtcp_waiting: u32,
@@ -69,10 +58,32 @@ impl MediaTable {
         let Some(index) = self.find(peek.ssrc, meta.direction) else { return false };
         match self.tracks.get_mut(index) {
             Some(track) if track.accepted => {
-                track.count(&peek, payload.len(), meta);
+                track.count(&peek, payload, meta);
+                self.compare(index, &peek, payload);
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Looks whether a young stream repeats another of its direction.
+    #[inline]
+    fn compare(&mut self, index: usize, peek: &Peek, payload: &[u8]) {
+        let Some(track) = self.tracks.get(index) else { return };
+        let Some((timestamp, length)) = track.suspect(peek, payload) else { return };
+        let mut matches = [None; COMPARED];
+        let others = self
+            .tracks
+            .iter()
+            .filter(|other| other.ssrc != track.ssrc && other.direction == track.direction && other.accepted);
+        let found = others.filter_map(|other| {
+            other.detail.sent.match_of(timestamp, length).map(|repeats| (other.ssrc, repeats))
+        });
+        for (slot, found) in matches.iter_mut().zip(found) {
+            *slot = Some(found);
+        }
+        if let Some(track) = self.tracks.get_mut(index) {
+            track.detail.echo.book(matches.into_iter().flatten());
         }
     }
 
@@ -106,7 +117,7 @@ impl MediaTable {
         let index = match self.find(peek.ssrc, meta.direction) {
             Some(index) => {
                 if let Some(track) = self.tracks.get_mut(index) {
-                    track.count(peek, payload.len(), meta);
+                    track.count(peek, payload, meta);
                 }
                 index
             }
@@ -134,23 +145,7 @@ impl MediaTable {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
-        let header = rtp::Header::parse(payload).ok();
-        let clock = rtp::static_type(peek.payload_type).map(|known| known.clock_hz);
-        self.tracks.push(Track {
-            ssrc: peek.ssrc,
-            direction: meta.direction,
-            wrapping: meta.wrapping,
-            accepted: false,
-            run: 1,
-            last_sequence: peek.sequence,
-            kind,
-            extension_profile: header.and_then(|header| header.extension).map(|extension| extension.profile),
-            payload_types: vec![(peek.payload_type, 1)],
-            stats: Stream::new(peek, payload.len(), meta.timestamp, clock),
-            packet: meta.packet,
-            start: meta.timestamp,
-            last: meta.timestamp,
-        });
+        self.tracks.push(Track::begin(peek, payload, meta, kind));
         self.latest = self.tracks.len().saturating_sub(1);
         Some(self.latest)
     }
@@ -184,9 +179,13 @@ impl MediaTable {
             tally(&mut self.rtcp, packet.packet_type.0);
             self.rtcp_packets = self.rtcp_packets.saturating_add(1);
             if readable > 1
-                && let Ok(rtcp::Body::Sdes(sdes)) = packet.body()
+                && let Ok(body) = packet.body()
             {
-                self.names(&sdes);
+                self.rtcp_clear = self.rtcp_clear.saturating_add(1);
+                self.reports.body(&body, meta.direction, meta.timestamp, meta.packet);
+                if let rtcp::Body::Sdes(sdes) = body {
+                    self.names(&sdes);
+                }
             }
         }
         true
@@ -207,49 +206,17 @@ impl MediaTable {
             self.tracks.into_iter().filter(|track| track.accepted).map(Track::finish).collect();
         let rtcp_first = self.rtcp_first.filter(|_| self.rtcp_packets > 0);
         let Some(packet) = streams.iter().map(|stream| stream.packet).chain(rtcp_first).min() else { return };
-        facts.media = Some(Box::new(Media {
+        let mut media = Media {
             streams,
             rtcp: self.rtcp,
             rtcp_packets: self.rtcp_packets,
+            rtcp_clear: self.rtcp_clear,
             cnames: self.cnames,
             streams_left_out: self.left_out,
             packet,
-        }));
-    }
-}
-
-impl Track {
-    #[inline]
-    fn count(&mut self, peek: &Peek, length: usize, meta: &Meta) {
-        self.stats.update(peek, length, meta.timestamp);
-        if meta.timestamp > self.last {
-            self.last = meta.timestamp;
-        }
-        if !self.accepted {
-            let jump = peek.sequence.wrapping_sub(self.last_sequence);
-            self.run = if (1..=MAX_JUMP).contains(&jump) { self.run.saturating_add(1) } else { 1 };
-        }
-        self.last_sequence = peek.sequence;
-        if let Some((_, count)) = self.payload_types.iter_mut().find(|(known, _)| *known == peek.payload_type)
-        {
-            *count = count.saturating_add(1);
-        } else if self.payload_types.len() < LIST_CAP {
-            self.payload_types.push((peek.payload_type, 1));
-        }
-    }
-
-    fn finish(self) -> RtpStream {
-        RtpStream {
-            direction: self.direction,
-            ssrc: self.ssrc,
-            wrapping: self.wrapping,
-            kind: self.kind,
-            payload_types: self.payload_types,
-            extension_profile: self.extension_profile,
-            stats: self.stats,
-            packet: self.packet,
-            start: self.start,
-            last: self.last,
-        }
+            ..Media::default()
+        };
+        self.reports.finish(&mut media);
+        facts.media = Some(Box::new(media));
     }
 }

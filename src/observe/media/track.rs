@@ -1,0 +1,253 @@
+//! One stream while it lives: counters, and what they say of frames, losses and levels.
+
+use crate::flow::Direction;
+use crate::observe::PacketRef;
+use crate::observe::datagram::Meta;
+use crate::observe::facts::{KindSource, LIST_CAP, MediaKind, RtpStream, Wrapping};
+use crate::proto::rtp::frames::Frames;
+use crate::proto::rtp::level::Levels;
+use crate::proto::rtp::runs::Runs;
+use crate::proto::rtp::series::{Sample, Series};
+use crate::proto::rtp::sketch::Sketch;
+use crate::proto::rtp::stats::Stream;
+use crate::proto::rtp::{self, Kind, Peek};
+use crate::time::Timestamp;
+
+use super::repair::{Echo, Sent};
+
+/// How far a sequence number may jump and still advance.
+const MAX_JUMP: u16 = 64;
+/// The clock of all video formats, in Hz.
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+/// Number of the level among Zoom's extensions.
+const ZOOM_LEVEL: u8 = 5;
+/// Bit of the first byte that says that padding follows.
+const PADDING: u8 = 0x20;
+
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) ssrc: u32,
+    pub(super) direction: Direction,
+    pub(super) accepted: bool,
+    pub(super) run: u16,
+    pub(super) detail: Box<Detail>,
+    pub(super) packet: PacketRef,
+    wrapping: Wrapping,
+    last_sequence: u16,
+    kind: Option<MediaKind>,
+    extension_profile: Option<u16>,
+    payload_types: Vec<(u8, u64)>,
+    stats: Stream,
+    start: Timestamp,
+    last: Timestamp,
+}
+
+/// What is kept beside the counters.
+#[derive(Debug)]
+pub(super) struct Detail {
+    /// Which stream this one seems to repeat.
+    pub(super) echo: Echo,
+    /// What it sent lately, for others to repeat.
+    pub(super) sent: Sent,
+    series: Series,
+    runs: Runs,
+    frames: Option<Frames>,
+    levels: Levels,
+    sketch: Sketch,
+}
+
+/// The counters of a stream before a packet, to see what the packet changed.
+struct Before {
+    expected: u32,
+    highest: u32,
+    duplicates: u32,
+    reordered: u32,
+    restarts: u16,
+}
+
+impl Before {
+    const fn of(stats: &Stream) -> Self {
+        Self {
+            expected: stats.expected(),
+            highest: stats.extended_highest(),
+            duplicates: stats.duplicates(),
+            reordered: stats.reordered(),
+            restarts: stats.restarts(),
+        }
+    }
+}
+
+impl Track {
+    pub(super) fn begin(peek: &Peek, packet: &[u8], meta: &Meta, kind: Option<MediaKind>) -> Self {
+        let header = rtp::Header::parse(packet).ok();
+        let fixed = rtp::static_type(peek.payload_type);
+        let mut series = Series::new(meta.timestamp);
+        series.packet(
+            meta.timestamp,
+            &Sample { bytes: packet.len(), expected: 1, is_new: true, jitter_ms: None },
+        );
+        let is_audio = kind == Some(MediaKind::Audio) || fixed.is_some_and(|fixed| fixed.kind == Kind::Audio);
+        let frames = (!is_audio).then(|| {
+            let (frames, done) = Frames::new(peek.timestamp, peek.marker, meta.timestamp);
+            done.into_iter().for_each(|time| series.frame(time));
+            frames
+        });
+        let mut detail = Detail {
+            echo: Echo::default(),
+            sent: Sent::default(),
+            series,
+            runs: Runs::new(),
+            frames,
+            levels: Levels::default(),
+            sketch: Sketch::default(),
+        };
+        detail.sent.note(peek.timestamp, body_length(peek, packet));
+        detail.sketch.packet(peek.sequence, body_length(peek, packet), meta.timestamp);
+        Self {
+            ssrc: peek.ssrc,
+            direction: meta.direction,
+            accepted: false,
+            run: 1,
+            detail: Box::new(detail),
+            packet: meta.packet,
+            wrapping: meta.wrapping,
+            last_sequence: peek.sequence,
+            kind,
+            extension_profile: header.and_then(|header| header.extension).map(|extension| extension.profile),
+            payload_types: vec![(peek.payload_type, 1)],
+            stats: Stream::new(peek, packet.len(), meta.timestamp, fixed.map(|known| known.clock_hz)),
+            start: meta.timestamp,
+            last: meta.timestamp,
+        }
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, peek: &Peek, packet: &[u8], meta: &Meta) {
+        let before = Before::of(&self.stats);
+        self.stats.update(peek, packet.len(), meta.timestamp);
+        if meta.timestamp > self.last {
+            self.last = meta.timestamp;
+        }
+        if !self.accepted {
+            let jump = peek.sequence.wrapping_sub(self.last_sequence);
+            self.run = if (1..=MAX_JUMP).contains(&jump) { self.run.saturating_add(1) } else { 1 };
+        }
+        self.last_sequence = peek.sequence;
+        self.count_type(peek.payload_type);
+        self.detail(&before, peek, packet, meta.timestamp);
+    }
+
+    #[inline]
+    fn count_type(&mut self, number: u8) {
+        if let Some((_, count)) = self.payload_types.iter_mut().find(|(known, _)| *known == number) {
+            *count = count.saturating_add(1);
+        } else if self.payload_types.len() < LIST_CAP {
+            self.payload_types.push((number, 1));
+        }
+    }
+
+    #[inline]
+    fn detail(&mut self, before: &Before, peek: &Peek, packet: &[u8], time: Timestamp) {
+        let after = Before::of(&self.stats);
+        let detail = &mut *self.detail;
+        let is_new = after.duplicates == before.duplicates;
+        detail.series.packet(
+            time,
+            &Sample {
+                bytes: packet.len(),
+                expected: after.expected.saturating_sub(before.expected),
+                is_new,
+                jitter_ms: self.stats.jitter_ms(),
+            },
+        );
+        detail.sketch.packet(peek.sequence, body_length(peek, packet), time);
+        if after.restarts != before.restarts {
+            detail.runs.restart();
+        } else if after.highest != before.highest {
+            detail.runs.advance(after.highest.wrapping_sub(before.highest));
+        } else if after.reordered != before.reordered {
+            let newest = u16::try_from(after.highest & 0xffff).unwrap_or(0);
+            detail.runs.late(newest.wrapping_sub(peek.sequence).into());
+        }
+        let is_audio = match self.kind {
+            Some(kind) => kind == MediaKind::Audio,
+            None => self.stats.clock_hz().is_some_and(|clock| clock != VIDEO_CLOCK_HZ),
+        };
+        if is_audio {
+            detail.frames = None;
+            if self.extension_profile.is_some()
+                && let Ok(header) = rtp::Header::parse(packet)
+            {
+                detail.levels.packet(&header);
+            }
+        } else if is_new && self.kind != Some(MediaKind::Fec) {
+            if let Some(frames) = &mut detail.frames {
+                let done = frames.packet(peek.timestamp, peek.marker, time);
+                done.into_iter().flatten().for_each(|time| detail.series.frame(time));
+            }
+            detail.sent.note(peek.timestamp, body_length(peek, packet));
+        }
+    }
+
+    /// What a packet of this stream is compared with others by, while that is worth a look.
+    #[inline]
+    pub(super) fn suspect(&self, peek: &Peek, packet: &[u8]) -> Option<(u32, u16)> {
+        let padded = packet.first().is_some_and(|first| first & PADDING != 0);
+        (self.detail.echo.is_open() && self.detail.frames.is_some() && !padded)
+            .then(|| (peek.timestamp, body_length(peek, packet)))
+    }
+
+    fn kind(&self) -> (Option<MediaKind>, Option<KindSource>) {
+        if self.kind.is_some() {
+            return (self.kind, Some(KindSource::Framing));
+        }
+        let fixed = self.payload_types.iter().find_map(|(number, _)| rtp::static_type(*number));
+        if let Some(fixed) = fixed {
+            let kind = match fixed.kind {
+                Kind::Audio => MediaKind::Audio,
+                Kind::Video | Kind::AudioVideo => MediaKind::Video,
+            };
+            return (Some(kind), Some(KindSource::PayloadType));
+        }
+        let clock = self.stats.clock_hz();
+        let kind =
+            clock.map(|clock| if clock == VIDEO_CLOCK_HZ { MediaKind::Video } else { MediaKind::Audio });
+        (kind, clock.map(|_| KindSource::Clock))
+    }
+
+    pub(super) fn finish(self) -> RtpStream {
+        let (mut kind, mut kind_source) = self.kind();
+        let repairs = self.detail.echo.verdict();
+        if let Some((_, how)) = repairs
+            && kind_source != Some(KindSource::Framing)
+        {
+            (kind, kind_source) = (Some(how), Some(KindSource::Timestamps));
+        }
+        let known_level = (self.wrapping == Wrapping::Zoom).then_some(ZOOM_LEVEL);
+        let pictures = matches!(kind, None | Some(MediaKind::Video | MediaKind::Screen));
+        RtpStream {
+            direction: self.direction,
+            ssrc: self.ssrc,
+            wrapping: self.wrapping,
+            kind,
+            kind_source,
+            repairs: repairs.map(|(ssrc, _)| ssrc),
+            payload_types: self.payload_types,
+            extension_profile: self.extension_profile,
+            series: self.detail.series,
+            losses: self.detail.runs.losses(),
+            sketch: self.detail.sketch,
+            frames: self.detail.frames.filter(|_| pictures),
+            level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
+            stats: self.stats,
+            packet: self.packet,
+            start: self.start,
+            last: self.last,
+        }
+    }
+}
+
+/// Length of the body behind the header, padding and authentication tag included.
+fn body_length(peek: &Peek, packet: &[u8]) -> u16 {
+    u16::try_from(packet.len().saturating_sub(peek.header_length)).unwrap_or(u16::MAX)
+}
