@@ -58,6 +58,12 @@ impl Datagrams {
         self.stun.is_some() || self.dtls.is_some() || self.zoom.is_some() || self.media.is_accepted()
     }
 
+    /// True when RTP streams are being counted.
+    #[inline]
+    pub(super) const fn has_media(&self) -> bool {
+        self.media.is_accepted()
+    }
+
     /// Reads one payload.
     #[inline]
     pub(super) fn payload(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
@@ -114,9 +120,11 @@ impl Datagrams {
         if self.media.rtcp(meta, payload) {
             return true;
         }
+        // A provider's own bytes on the flow support it as a handshake does.
         let supported = self.stun.is_some()
             || self.dtls.is_some()
             || facts.sip.is_some()
+            || !facts.marks.is_empty()
             || meta.wrapping != Wrapping::None;
         self.media.candidate(meta, payload, supported)
     }

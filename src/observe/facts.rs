@@ -2,11 +2,13 @@
 
 mod handshake;
 mod media;
+mod pace;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
+pub use pace::{Pace, PaceWay};
 
 use super::packet_ref::PacketRef;
 
@@ -32,6 +34,8 @@ pub struct Facts {
     pub sip: Option<Box<Sip>>,
     /// Zoom's own framing.
     pub zoom: Option<Box<Zoom>>,
+    /// Sizes and times of its payloads, where no RTP header was to be seen.
+    pub pace: Option<Box<Pace>>,
     /// Byte patterns of the provider files that matched, each once.
     pub marks: Vec<MarkHit>,
     /// What the application protocol looks like when no parser above took it.

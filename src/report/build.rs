@@ -2,6 +2,7 @@
 
 mod finding;
 mod flow;
+mod media;
 mod protocol;
 mod session;
 

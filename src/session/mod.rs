@@ -3,17 +3,19 @@
 //! A session is held together by its endpoint, its app and its time. Flows that only a call has (media, NAT
 //! traversal, relays) make it; signalling and name resolution of the same app join it.
 
+pub mod emodel;
 mod endpoint;
 mod quality;
 mod server;
 mod spans;
+pub mod speech;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use endpoint::{Sides, sides};
-pub use quality::{Quality, Way, quality};
+pub use quality::{Kinds, Quality, Way, quality};
 pub use server::{NameSource, Server};
 pub use spans::Spans;
 
