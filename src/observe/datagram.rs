@@ -84,14 +84,17 @@ impl Datagrams {
         }
     }
 
-    /// Reads the inner payload of TURN ChannelData.
-    pub(super) fn channel_data(&mut self, facts: &mut Facts, meta: &Meta, inner: &[u8]) {
+    /// Reads TURN ChannelData and what is in it.
+    pub(super) fn channel_data(&mut self, facts: &mut Facts, meta: &Meta, message: &ChannelData<'_>) {
         let stun = facts.stun.get_or_insert_with(|| {
             Box::new(super::facts::Stun { packet: meta.packet, ..super::facts::Stun::default() })
         });
         stun.channel_data = stun.channel_data.saturating_add(1);
         stun.relays = true;
-        self.payload(facts, &wrapped(meta, Wrapping::Turn), inner);
+        if let Some(peer) = self.stun.as_ref().and_then(|pending| pending.peer_of(message.channel)) {
+            traversal::relayed(stun, meta, peer, message.data);
+        }
+        self.payload(facts, &wrapped(meta, Wrapping::Turn), message.data);
     }
 
     fn recognise(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
@@ -206,7 +209,7 @@ impl Datagrams {
             && let Ok(channel) = ChannelData::parse(payload)
         {
             if self.stun.is_some() || depth == 0 {
-                self.channel_data(facts, meta, channel.data);
+                self.channel_data(facts, meta, &channel);
             }
             return true;
         }

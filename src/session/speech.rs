@@ -49,7 +49,7 @@ impl RttSum {
         let found = [
             facts.media.as_ref().map(|media| media.rtt),
             facts.zoom.as_ref().map(|zoom| zoom.rtt),
-            facts.stun.as_ref().map(|stun| stun.rtt),
+            facts.stun.as_ref().map(|stun| *stun.round_trips()),
         ];
         for (sum, own) in self.ways.iter_mut().zip(found) {
             let Some(own) = own else { continue };

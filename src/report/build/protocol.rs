@@ -108,8 +108,9 @@ pub(super) fn stun(stun: &Stun) -> StunRecord {
         mapped: texts(&stun.mapped),
         relayed: texts(&stun.relayed),
         peers: texts(&stun.peers),
-        rtt_ms: stun.rtt.mean_ms().map(milli),
-        rtt: media::rtt(&stun.rtt),
+        behind: stun.behind.iter().map(|behind| (behind.peer.to_string(), behind.payloads)).collect(),
+        rtt_ms: stun.round_trips().mean_ms().map(milli),
+        rtt: media::rtt(stun.round_trips()),
         channel_data: stun.channel_data,
     }
 }

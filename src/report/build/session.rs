@@ -115,6 +115,7 @@ fn server_record(
         name: server.name.as_ref().map(|(name, ..)| name.clone()),
         name_source: server.name.as_ref().map(|(_, source, _)| *source),
         roles: server.roles.clone(),
+        behind_relay: server.behind.map(|relay| relay.to_string()),
         first_contact: time::eve(server.first_contact),
         first_packet: context.packet(server.first_packet),
         bytes: server.bytes,

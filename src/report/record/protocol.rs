@@ -187,7 +187,11 @@ pub struct StunRecord {
     /// XOR-PEER-ADDRESS values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
-    /// Mean round trip of answered requests from end to end, in milliseconds.
+    /// Who stands behind the relay, with the payloads that passed and were no STUN.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub behind: BTreeMap<String, u32>,
+    /// Mean round trip of answered requests, in milliseconds: of ICE checks through the relay where there are any, else
+    /// of requests to the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
     /// The same by who asked.

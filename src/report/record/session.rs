@@ -83,6 +83,9 @@ pub struct ServerRecord {
     pub name_source: Option<NameSource>,
     /// What it did.
     pub roles: Vec<Role>,
+    /// The TURN relay that it was reached through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_relay: Option<String>,
     /// First packet to or from it.
     pub first_contact: String,
     /// That packet.
