@@ -15,7 +15,7 @@ mod wire;
 pub use embedded::embedded;
 pub use provider::ProviderError;
 pub use rules::Rules;
-pub use ties::Names;
+pub use ties::{Names, is_service_port};
 pub use verdict::{Evidence, Role, Verdict};
 
 use crate::observe::Summary;
