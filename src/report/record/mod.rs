@@ -4,6 +4,7 @@
 //! `dest_port`, `proto`, `community_id`, a `flow` object with `pkts_toserver` and its like. `src` is the originator.
 
 mod flow;
+mod meeting;
 mod protocol;
 mod session;
 mod stats;
@@ -11,13 +12,14 @@ mod stats;
 use serde::Serialize;
 
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
+pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
 pub use protocol::{
     CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord,
     TlsRecord, ZoomRecord,
 };
 pub use session::{
-    EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
-    ServiceOperator, SessionRecord, Severity, WayRecord,
+    AddressChangeRecord, AddressRecord, EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord,
+    PlaceRecord, ServerRecord, ServiceOperator, SessionRecord, Severity, WayRecord,
 };
 pub use stats::{FileRecord, FlowStats, PacketStats, StatsRecord};
 
@@ -31,6 +33,8 @@ pub enum Record {
     Flow(Box<FlowRecord>),
     /// A session.
     Session(Box<SessionRecord>),
+    /// A meeting.
+    Meeting(Box<MeetingRecord>),
     /// What the run counted; always the last record.
     Stats(Box<StatsRecord>),
 }
@@ -43,6 +47,8 @@ pub enum Kind {
     Flow,
     /// `session`.
     Session,
+    /// `meeting`.
+    Meeting,
     /// `stats`.
     Stats,
 }
