@@ -15,6 +15,7 @@ pub(super) use finding::country;
 pub use flow::flow_record;
 pub(super) use flow::protocol_name;
 pub(super) use meeting::meeting_id;
+use meeting::meeting_of;
 pub use meeting::meeting_record;
 pub use session::session_record;
 
@@ -65,14 +66,6 @@ impl<'a> Context<'a> {
         place
     }
 
-    /// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.
-    fn met<'m>(&self, analysis: &'m Analysis, session: &'m Session) -> Vec<&'m Session> {
-        let Some(meeting) = self.meeting_of(analysis, session) else { return vec![session] };
-        let place = |id: &u64| analysis.sessions.binary_search_by_key(id, |(other, _)| other.id).ok();
-        let others = meeting.sessions.iter().filter_map(|id| analysis.sessions.get(place(id)?));
-        others.map(|(other, _)| other).collect()
-    }
-
     /// A packet's numbers.
     fn packet(&self, packet: PacketRef) -> PacketNumber {
         PacketNumber { file: self.many_files.then(|| packet.file()), frame: packet.frame() }
@@ -102,6 +95,14 @@ impl<'a> Context<'a> {
             unchecked: !item.checked,
         }
     }
+}
+
+/// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.
+fn met<'m>(analysis: &'m Analysis, session: &'m Session) -> Vec<&'m Session> {
+    let Some(meeting) = meeting_of(analysis, session) else { return vec![session] };
+    let place = |id: &u64| analysis.sessions.binary_search_by_key(id, |(other, _)| other.id).ok();
+    let others = meeting.sessions.iter().filter_map(|id| analysis.sessions.get(place(id)?));
+    others.map(|(other, _)| other).collect()
 }
 
 /// What a run counted.

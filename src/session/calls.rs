@@ -48,6 +48,9 @@ struct Talk {
     locals: BTreeSet<SocketAddr>,
 }
 
+/// From when to when.
+type Span = (Timestamp, Timestamp);
+
 /// A call in the making.
 #[derive(Debug)]
 struct Call {
@@ -135,7 +138,7 @@ fn part(flows: &[Judged], endpoint: IpAddr, set: Vec<usize>) -> Part {
 
 /// When media ran both ways.
 fn talk<'a>(endpoint: IpAddr, flows: impl Iterator<Item = &'a Judged>) -> Option<Talk> {
-    let (mut up, mut down): (Option<(Timestamp, Timestamp)>, Option<(Timestamp, Timestamp)>) = (None, None);
+    let (mut up, mut down): (Option<Span>, Option<Span>) = (None, None);
     let (mut remotes, mut locals) = (BTreeSet::new(), BTreeSet::new());
     for judged in flows {
         let sides = judged.seen_from(&[endpoint]);

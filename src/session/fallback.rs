@@ -31,10 +31,13 @@ fn pace(packets: u64, seconds: f64) -> f64 {
     f64::from(u32::try_from(packets).unwrap_or(u32::MAX)) / seconds
 }
 
+/// A UDP media flow: whose, from when to when.
+type Span = (Whose, Timestamp, Timestamp);
+
 /// TCP flows that took over the media of a UDP flow: to the same server, begun while it ran or soon after, and still there
 /// when it had ended.
 pub(super) fn fallbacks(flows: &[Judged], calls: &[(Whose, usize)]) -> Vec<(Whose, usize)> {
-    let mut media: HashMap<(IpAddr, IpAddr), Vec<(Whose, Timestamp, Timestamp)>> = HashMap::new();
+    let mut media: HashMap<(IpAddr, IpAddr), Vec<Span>> = HashMap::new();
     for (whose, index) in calls {
         let Some(judged) = flows.get(*index).filter(|judged| judged.role() == Role::Media) else { continue };
         if judged.flow.tuple.protocol != TCP {
@@ -46,7 +49,7 @@ pub(super) fn fallbacks(flows: &[Judged], calls: &[(Whose, usize)]) -> Vec<(Whos
     for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| carries_media(judged)) {
         let ends = (judged.sides.local.ip(), judged.sides.remote.ip());
         let (start, end) = (judged.flow.start, judged.flow.end);
-        let took_over = |(whose, from, to): &&(Whose, Timestamp, Timestamp)| {
+        let took_over = |(whose, from, to): &&Span| {
             let app = judged.verdict.provider;
             (app.is_none() || app == whose.1) && start > *from && start.since(*to) <= CALL_GAP && end > *to
         };

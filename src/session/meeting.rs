@@ -97,6 +97,8 @@ pub struct Meetings {
     joints: BTreeMap<(usize, usize), Vec<Joint>>,
     lengths: Vec<Lengths>,
     contradicted: BTreeSet<(usize, usize)>,
+    /// Sessions that were told to be in a meeting, and by which number: it stays the same when more turn up.
+    named: BTreeMap<u64, u64>,
 }
 
 impl Meetings {
@@ -106,10 +108,15 @@ impl Meetings {
         for session in sessions {
             self.add(Trace::of(flows, session));
         }
-        let meetings = self.conclude();
-        let now = sessions.iter().map(|session| session.end).max();
-        self.forget(now);
-        meetings.into_iter().filter(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id))).collect()
+        let mut meetings = self.conclude();
+        meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
+        for meeting in &mut meetings {
+            let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
+            meeting.id = known.copied().unwrap_or(meeting.id);
+            self.named.extend(meeting.sessions.iter().map(|session| (*session, meeting.id)));
+        }
+        self.forget(sessions.iter().map(|session| session.end).max());
+        meetings
     }
 
     fn add(&mut self, trace: Trace) {
@@ -299,11 +306,14 @@ impl Meetings {
         if !self.traces.iter().any(old) && self.traces.len() <= TRACES {
             return;
         }
-        let mut kept = std::mem::take(self).traces;
+        let Self { traces: mut kept, named, .. } = std::mem::take(self);
         kept.retain(|trace| !old(trace));
         let excess = kept.len().saturating_sub(TRACES);
         kept.sort_by_key(|trace| (trace.end, trace.id));
         for trace in kept.into_iter().skip(excess) {
+            if let Some(meeting) = named.get(&trace.id) {
+                self.named.insert(trace.id, *meeting);
+            }
             self.add(trace);
         }
     }

@@ -121,11 +121,17 @@ pub(super) fn handovers(flows: &[Seen<'_>]) -> Vec<Handover> {
         let shown = shown.get(..CHAIN.min(shown.len())).unwrap_or_default();
         for ((place, _), (next, packet)) in shown.iter().zip(shown.iter().skip(1)) {
             let (Some(old), Some(new)) = (flows.get(*place), flows.get(*next)) else { continue };
-            if old.1.local != new.1.local
-                && let Some(change) = handover(mark, old, new, *packet)
-            {
-                found.push(Handover { places: (*place, *next), change });
+            if old.1.local == new.1.local {
+                continue;
             }
+            let change = match took(mark, old, new, *packet) {
+                Took::Over(at, why, packet) => {
+                    Some(Change { at, from: old.1.local, to: new.1.local, why, packet })
+                }
+                Took::Beside => None,
+                Took::Apart => continue,
+            };
+            found.push(Handover { places: (*place, *next), change });
         }
     }
     found.extend(fallbacks(flows));
@@ -155,46 +161,59 @@ fn fallbacks<'a>(flows: &'a [Seen<'a>]) -> impl Iterator<Item = Handover> + 'a {
     })
 }
 
-/// Whether `new` carries on what `old` left off, and when it changed; the inner value is none where both ran side by side.
-fn handover(mark: &Mark, old: &Seen<'_>, new: &Seen<'_>, packet: PacketRef) -> Option<Option<Change>> {
+/// What became of a connection that two flows show.
+#[derive(Debug, Clone, Copy)]
+enum Took {
+    /// The second flow took over.
+    Over(Timestamp, Why, PacketRef),
+    /// Both are used side by side.
+    Beside,
+    /// Nothing says that both are one client's.
+    Apart,
+}
+
+/// Whether `new` carries on what `old` left off, as far as a mark that both show says.
+fn took(mark: &Mark, old: &Seen<'_>, new: &Seen<'_>, packet: PacketRef) -> Took {
     let (old_flow, new_flow) = (&old.0.flow, &new.0.flow);
     let after = old_flow.end.since(new_flow.start) <= BOTH && new_flow.start.since(old_flow.end) <= CALL_GAP;
-    let change = |at, why, packet| Change { at, from: old.1.local, to: new.1.local, why, packet };
+    let over = |fits: bool, why| if fits { Took::Over(new_flow.start, why, packet) } else { Took::Apart };
+    let one_server = old.1.remote.ip() == new.1.remote.ip();
     match mark {
-        Mark::Source(ssrc) => {
-            let (before, then) = (last_sent(old, *ssrc)?, last_sent(new, *ssrc)?);
-            goes_on(before, then).then(|| Some(change(then.start, Why::SameStream, then.packet)))
+        Mark::Source(ssrc) => match (last_sent(old, *ssrc), last_sent(new, *ssrc)) {
+            (Some(before), Some(then)) if goes_on(before, then) => {
+                Took::Over(then.start, Why::SameStream, then.packet)
+            }
+            _ => Took::Apart,
+        },
+        Mark::Ufrags(_) if old.1.local.ip() == new.1.local.ip() => over(after, Why::SameIcePair),
+        // The other end shows the pair, too; but it does not speak to the same server, unless that is a relay.
+        Mark::Ufrags(_) if one_server && old.0.role() != Role::Relay && new.0.role() != Role::Relay => {
+            match (sending(old), sending(new)) {
+                (Some((_, stopped)), Some((began, _))) if stopped.since(began) <= BOTH => {
+                    Took::Over(began, Why::SameIcePair, packet)
+                }
+                // All along from both: one client, captured inside and outside of its NAT.
+                (Some(_), Some(_)) => Took::Apart,
+                _ => Took::Beside,
+            }
         }
-        Mark::Ufrags(_) => {
-            // One connection from two addresses to one server is one client; behind a relay it may be either end.
-            let one_server = old.1.remote == new.1.remote
-                && old.1.local.ip() != new.1.local.ip()
-                && old.0.role() != Role::Relay
-                && new.0.role() != Role::Relay;
-            let takes_over = takes_over(old, new);
-            (after || one_server).then(|| {
-                takes_over.or(after.then_some(new_flow.start)).map(|at| change(at, Why::SameIcePair, packet))
-            })
-        }
-        Mark::ZoomConnection(_) | Mark::Quic(_) => {
-            after.then(|| Some(change(new_flow.start, Why::SameConnection, packet)))
-        }
+        Mark::ZoomConnection(_) | Mark::Quic(_) => over(after, Why::SameConnection),
         Mark::ZoomBind(_) => {
             let sources =
                 |seen: &Seen<'_>| sent(seen.0, seen.1).map(|stream| stream.ssrc).collect::<Vec<_>>();
             let (before, then) = (sources(old), sources(new));
             let alike =
                 then.iter().any(|ssrc| before.contains(ssrc)) || (before.is_empty() && then.is_empty());
-            let one_client = old.1.remote.ip() == new.1.remote.ip() && alike;
-            (after && one_client).then(|| Some(change(new_flow.start, Why::SameBinding, packet)))
+            over(after && one_server && alike, Why::SameBinding)
         }
-        Mark::Socket(..)
+        Mark::Ufrags(_)
+        | Mark::Socket(..)
         | Mark::Ufrag(_)
         | Mark::ZoomPeers(_)
         | Mark::Call(_)
         | Mark::Cname(_)
         | Mark::Server(_)
-        | Mark::Address(_) => None,
+        | Mark::Address(_) => Took::Apart,
     }
 }
 
@@ -202,11 +221,11 @@ fn last_sent<'a>(seen: &Seen<'a>, ssrc: u32) -> Option<&'a RtpStream> {
     sent(seen.0, seen.1).find(|stream| stream.ssrc == ssrc)
 }
 
-/// When the new flow began to send, where the old one had stopped by then.
-fn takes_over(old: &Seen<'_>, new: &Seen<'_>) -> Option<Timestamp> {
-    let stopped = sent(old.0, old.1).map(|stream| stream.last).max()?;
-    let began = sent(new.0, new.1).map(|stream| stream.start).min()?;
-    (stopped.since(began) <= BOTH).then_some(began)
+/// From when to when the endpoint sent.
+fn sending(seen: &Seen<'_>) -> Option<(Timestamp, Timestamp)> {
+    let began = sent(seen.0, seen.1).map(|stream| stream.start).min()?;
+    let stopped = sent(seen.0, seen.1).map(|stream| stream.last).max()?;
+    Some((began, stopped))
 }
 
 /// Whether a stream goes on where another of the same source stopped.

@@ -427,13 +427,40 @@ fn a_stream_that_a_relay_hands_on_joins_both_ends() {
 }
 
 #[test]
-fn sessions_that_come_one_by_one_are_joined_as_at_once() {
-    let all = zoom_pair(1, [ALICE, BOB], [1, 2], (0, 60_000));
-    let whole = meetings(&all);
-    let [one, two] = all;
+fn sessions_that_come_one_by_one_are_joined_as_at_once_under_a_number_that_stays() {
+    let [one, two] = zoom_pair(1, [ALICE, BOB], [1, 2], (0, 60_000));
+    let third = flow(0, CAROL, SERVER, (0, 60_000)).zoom("cc").receives(Source::new(0x0100_0402, 1));
+    let whole = meetings(&[one.clone(), two.clone()]);
     let mut memory = Meetings::default();
     let first = [one];
     assert_eq!(memory.join(&first, &sessions(&first)), []);
     let second = [two];
     assert_eq!(memory.join(&second, &sessions(&second)), whole);
+    let third = [third];
+    let more = memory.join(&third, &sessions(&third));
+    assert_eq!((more[0].id, more[0].sessions.as_slice()), (1, &[0, 1, 2][..]));
+}
+
+#[test]
+fn the_two_ends_of_an_ice_pair_are_two_clients_in_one_meeting() {
+    // The first path fails, the second goes through a relay: the same pair, one after the other, at two endpoints.
+    let flows = [
+        flow(1, ALICE, "203.0.113.8:40000", (0, 2_000)).role_of(Role::Nat).ice("aaaa:bbbb"),
+        flow(2, BOB, "198.51.100.3:3478", (3_000, 60_000)).role_of(Role::Relay).ice("aaaa:bbbb").sends(YOU),
+        flow(3, ALICE, "198.51.100.4:3478", (3_000, 60_000)).role_of(Role::Relay).ice("aaaa:bbbb").sends(ME),
+    ];
+    assert_eq!(ids(&sessions(&flows)), [1, 2]);
+    let found = meetings(&flows);
+    assert_eq!((found[0].sessions.as_slice(), found[0].joined_by[0].what), (&[1, 2][..], "ice_pair"));
+}
+
+#[test]
+fn one_client_captured_inside_and_outside_of_its_nat_is_one_participant() {
+    let flows = [
+        flow(1, ALICE, SERVER, (0, 60_000)).ice("serv:abcd").sends(ME).receives(YOU),
+        flow(2, "203.0.113.77:61000", SERVER, (0, 60_000)).ice("serv:abcd").sends(ME).receives(YOU),
+    ];
+    assert_eq!(ids(&sessions(&flows)), [1, 2]);
+    let found = meetings(&flows);
+    assert_eq!((found[0].sessions.as_slice(), found[0].participants), (&[1, 2][..], 1));
 }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::super::record::{Finding, PacketNumber, SessionRecord, Severity};
 use super::super::time;
 use super::session::{flows, public_address};
-use super::{Context, count};
+use super::{Context, count, met};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
@@ -113,8 +113,7 @@ fn key_holders_abroad(
 
 /// Where databases place the endpoints of the sessions that share a meeting with this one.
 fn countries(context: &mut Context<'_>, analysis: &Analysis, session: &Session) -> BTreeSet<Country> {
-    context
-        .met(analysis, session)
+    met(analysis, session)
         .into_iter()
         .filter_map(|other| {
             let address = public_address(analysis, other).unwrap_or(other.endpoint);

@@ -64,23 +64,19 @@ impl Context<'_> {
         }
     }
 
-    /// The meeting of a session, where it is known to be in one.
-    pub(in super::super) fn meeting_of<'m>(
-        &self,
-        analysis: &'m Analysis,
-        session: &Session,
-    ) -> Option<&'m Meeting> {
-        analysis.meetings.iter().find(|meeting| meeting.sessions.binary_search(&session.id).is_ok())
-    }
-
     fn told(&mut self, analysis: &Analysis, id: u64) -> Option<Told> {
-        if !self.told.contains_key(&id) {
-            let place = analysis.sessions.binary_search_by_key(&id, |(session, _)| session.id).ok()?;
-            let (session, keys) = analysis.sessions.get(place)?;
-            session_record(self, analysis, session, keys);
+        if let Some(told) = self.told.get(&id) {
+            return Some(told.clone());
         }
-        self.told.get(&id).cloned()
+        let place = analysis.sessions.binary_search_by_key(&id, |(session, _)| session.id).ok()?;
+        let (session, keys) = analysis.sessions.get(place)?;
+        Some(Told::of(&session_record(self, analysis, session, keys)))
     }
+}
+
+/// The meeting of a session, where it is known to be in one.
+pub(super) fn meeting_of<'m>(analysis: &'m Analysis, session: &Session) -> Option<&'m Meeting> {
+    analysis.meetings.iter().find(|meeting| meeting.sessions.binary_search(&session.id).is_ok())
 }
 
 /// The name of a meeting in records.
