@@ -22,7 +22,7 @@ use crate::keys;
 pub use crate::keys::Analysis;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
-use crate::session::{self, Judged};
+use crate::session::{self, Judged, Meetings};
 use crate::time::Timestamp;
 
 use engine::Engine;
@@ -157,8 +157,18 @@ fn passes(
     Ok(filter.matches(packet.data, packet.original_len))
 }
 
-/// Judges flows, given in the order in which they began, and puts them into sessions.
-pub fn analyse(rules: &Rules, names: &mut Names, flows: Vec<Summary>) -> Analysis {
+/// What a run remembers from one [`analyse`] to the next: flows come to it in parts while a capture goes on.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Names of addresses.
+    pub names: Names,
+    /// Sessions that others may turn out to share a meeting with.
+    pub meetings: Meetings,
+}
+
+/// Judges flows, given in the order in which they began, and puts them into sessions and meetings.
+pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analysis {
+    let Memory { names, meetings } = memory;
     for flow in &flows {
         names.learn(flow);
     }
@@ -172,6 +182,7 @@ pub fn analyse(rules: &Rules, names: &mut Names, flows: Vec<Summary>) -> Analysi
         })
         .collect();
     let sessions = session::assemble(rules, names, &flows);
+    let meetings = meetings.join(&flows, &sessions);
     let sessions = sessions
         .into_iter()
         .map(|session| {
@@ -179,5 +190,5 @@ pub fn analyse(rules: &Rules, names: &mut Names, flows: Vec<Summary>) -> Analysi
             (session, keys)
         })
         .collect();
-    Analysis { flows, sessions }
+    Analysis { flows, sessions, meetings }
 }

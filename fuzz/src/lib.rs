@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::io::Cursor;
 
 use meetscope::capture::FileReader;
-use meetscope::classify::{self, Names, Rules};
+use meetscope::classify::{self, Rules};
 use meetscope::decode::{self, Decoder, Outcome};
 use meetscope::fingerprint::{self, Transport};
 use meetscope::flow::reassembly::{Chunk, Limits, Stream};
@@ -323,6 +323,6 @@ pub fn whole_pipeline(data: &[u8]) {
         }
         let ended = pipeline.finish();
         assert_eq!(ended.counts.seen, ended.counts.analysed + ended.counts.filtered);
-        black_box(pipeline::analyse(rules, &mut Names::default(), ended.flows));
+        black_box(pipeline::analyse(rules, &mut pipeline::Memory::default(), ended.flows));
     });
 }

@@ -16,7 +16,7 @@ pub use embedded::embedded;
 pub(crate) use evidence::could_be_server;
 pub use provider::ProviderError;
 pub use rules::Rules;
-pub use ties::Names;
+pub use ties::{Names, is_service_port};
 pub use verdict::{Evidence, Role, Verdict};
 
 use crate::observe::Summary;

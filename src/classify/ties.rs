@@ -112,7 +112,7 @@ impl Ties {
         }
         if flow.tuple.protocol == UDP && verdict.role.is_some_and(Role::is_call) {
             for end in [source, destination] {
-                if end.port() >= 1024 && !is_well_known(end.port()) {
+                if end.port() >= 1024 && !is_service_port(end.port()) {
                     keep(&mut self.sockets, end, lender);
                 }
             }
@@ -279,6 +279,6 @@ fn ufrag_pair(username: &str) -> Option<String> {
 }
 
 /// Ports of services, which many speak to and which therefore tie nothing.
-const fn is_well_known(port: u16) -> bool {
+pub const fn is_service_port(port: u16) -> bool {
     matches!(port, 1400 | 3478..=3481 | 5004 | 5060 | 5061 | 5349 | 8801..=8810 | 9000 | 10000 | 19302..=19309)
 }

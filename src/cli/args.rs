@@ -89,6 +89,8 @@ pub(super) enum Kind {
     Flow,
     /// One endpoint's part in one call
     Session,
+    /// Sessions that share a meeting
+    Meeting,
     /// What the run counted
     Stats,
 }

@@ -105,6 +105,7 @@ impl Report {
             let kind = |typed: &args::Kind| match typed {
                 args::Kind::Flow => report::Kind::Flow,
                 args::Kind::Session => report::Kind::Session,
+                args::Kind::Meeting => report::Kind::Meeting,
                 args::Kind::Stats => report::Kind::Stats,
             };
             typed.records.iter().map(kind).collect()

@@ -5,9 +5,8 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use meetscope::capture::{CaptureError, LinkType, Merge, Packet};
-use meetscope::classify::Names;
 use meetscope::decode::{self, Decoder, Outcome, Reason};
-use meetscope::pipeline::{self, Counts, Pipeline};
+use meetscope::pipeline::{self, Counts, Memory, Pipeline};
 use meetscope::report::{self, Dropped, Run, Written};
 use meetscope::time::Timestamp;
 
@@ -39,7 +38,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let flows = pipeline.finish();
     warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
     let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
-    let analysis = pipeline::analyse(rules, &mut Names::default(), flows.flows);
+    let analysis = pipeline::analyse(rules, &mut Memory::default(), flows.flows);
     let run = Run {
         rules,
         databases: &config.report.databases,

@@ -10,9 +10,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use meetscope::capture::live::{Live, Stats};
 use meetscope::capture::{CaptureError, Packet};
-use meetscope::classify::Names;
 use meetscope::observe::Summary;
-use meetscope::pipeline::{self, Alive, Held, Pipeline};
+use meetscope::pipeline::{self, Alive, Held, Memory, Pipeline};
 use meetscope::report::record::FileRecord;
 use meetscope::report::{self, Dropped, Run, Written};
 use meetscope::time::Timestamp;
@@ -53,7 +52,9 @@ fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
 struct Watching<'a> {
     pipeline: Pipeline,
     report: &'a Report,
-    names: Names,
+    memory: Memory,
+    /// Of all that is written: meetings come back to sessions that were written before.
+    context: report::Context<'a>,
     held: Held,
     losses: Losses,
     written: Written,
@@ -66,7 +67,8 @@ impl<'a> Watching<'a> {
         Self {
             pipeline,
             report,
-            names: Names::default(),
+            memory: Memory::default(),
+            context: report::Context::new(&report.rules, &report.databases, false),
             held: Held::default(),
             losses: Losses::default(),
             written: Written::default(),
@@ -137,7 +139,7 @@ impl<'a> Watching<'a> {
         let ended = self.pipeline.take_ended(now);
         // A name may be asked for by one endpoint and used by another that is let go first.
         for flow in &ended {
-            self.names.learn(flow);
+            self.memory.names.learn(flow);
         }
         self.held.push(ended);
         if self.held.is_empty() {
@@ -153,11 +155,10 @@ impl<'a> Watching<'a> {
     }
 
     fn write(&mut self, flows: Vec<Summary>, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Report { rules, databases, style, .. } = self.report;
-        let analysis = pipeline::analyse(rules, &mut self.names, flows);
+        let Report { rules, style, .. } = self.report;
+        let analysis = pipeline::analyse(rules, &mut self.memory, flows);
         self.written.add(&analysis);
-        let mut context = report::Context::new(rules, databases, false);
-        report::write_records(out, &mut context, &analysis, style)?;
+        report::write_records(out, &mut self.context, &analysis, style)?;
         out.flush()?;
         Ok(())
     }
@@ -170,7 +171,7 @@ impl<'a> Watching<'a> {
         out: &mut dyn Write,
     ) -> anyhow::Result<Status> {
         let flows = self.pipeline.finish();
-        let analysis = pipeline::analyse(&self.report.rules, &mut self.names, self.held.finish(flows.flows));
+        let analysis = pipeline::analyse(&self.report.rules, &mut self.memory, self.held.finish(flows.flows));
         if let Some(error) = error {
             say(format_args!("{error}; the {} packets before it are reported, incomplete", self.frames));
         }
@@ -192,7 +193,7 @@ impl<'a> Watching<'a> {
             dropped: self.losses.dropped(),
             complete: error.is_none(),
         };
-        report::write(out, &run, &self.report.style)?;
+        report::write_rest(out, &mut self.context, &run, &self.report.style)?;
         out.flush()?;
         Ok(if error.is_none() { Status::Done } else { Status::Failed })
     }

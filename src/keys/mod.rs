@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::classify::provider::{Keying, Provider};
 use crate::classify::{Role, Rules};
 use crate::observe::PacketRef;
-use crate::session::{Judged, Server, Session};
+use crate::session::{Judged, Meeting, Server, Session};
 
 /// How the media keys of a session arose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -82,6 +82,8 @@ pub struct Analysis {
     pub flows: Vec<Judged>,
     /// Sessions with their keys, in the order in which they began.
     pub sessions: Vec<(Session, Keys)>,
+    /// Sessions that share a meeting, in the order in which the meetings began.
+    pub meetings: Vec<Meeting>,
 }
 
 /// Judges the servers of a session.

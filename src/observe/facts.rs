@@ -11,6 +11,7 @@ pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, R
 pub use pace::{Pace, PaceWay};
 
 use super::packet_ref::PacketRef;
+pub use crate::proto::rtp::sketch::{Copied, Sketch};
 
 /// Most entries kept of any list in here; what comes after is counted in [`Facts::left_out`].
 pub const LIST_CAP: usize = 32;

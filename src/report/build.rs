@@ -3,47 +3,35 @@
 mod finding;
 mod flow;
 mod media;
+mod meeting;
 mod protocol;
 mod session;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use hashbrown::HashMap;
 
 pub(super) use finding::country;
 pub use flow::flow_record;
 pub(super) use flow::protocol_name;
+pub(super) use meeting::meeting_id;
+use meeting::meeting_of;
+pub use meeting::meeting_record;
 pub use session::session_record;
 
 use super::Run;
 use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsRecord};
 use super::time;
-use crate::classify::{Evidence, Role, Rules};
+use crate::classify::{Evidence, Rules};
 use crate::geo::{Databases, Place};
 use crate::keys::Analysis;
 use crate::observe::PacketRef;
-use crate::session::{Session, Spans};
+use crate::session::Session;
 use crate::time::Timestamp;
 
 /// Places remembered; looked up again beyond that.
 const PLACES: usize = 1 << 16;
-
-fn media_servers(session: &Session) -> impl Iterator<Item = IpAddr> + '_ {
-    session.servers.iter().filter(|server| server.roles.contains(&Role::Media)).map(|server| server.address)
-}
-
-fn meetings(analysis: &Analysis) -> Meetings {
-    let mut found: HashMap<_, Vec<_>> = HashMap::new();
-    for (index, (session, _)) in analysis.sessions.iter().enumerate() {
-        for address in media_servers(session) {
-            let span = (session.call_start, session.end, index);
-            found.entry((session.provider, address)).or_default().push(span);
-        }
-    }
-    found.into_iter().map(|(key, spans)| (key, Spans::new(spans))).collect()
-}
 
 /// What the making of records needs beside the things recorded.
 #[derive(Debug)]
@@ -52,12 +40,9 @@ pub struct Context<'a> {
     pub(super) databases: &'a Databases,
     many_files: bool,
     places: HashMap<(IpAddr, i64), Place>,
-    /// Sessions by app and media server, with their time; made when first asked for.
-    meetings: Option<Meetings>,
+    /// What was said of the servers of sessions, for their meetings.
+    told: BTreeMap<u64, meeting::Told>,
 }
-
-/// Sessions by app and media server, with their time.
-type Meetings = HashMap<(Option<u16>, IpAddr), Spans<usize>>;
 
 /// A database is some days older or younger than a capture; its answer is the same all day.
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -65,7 +50,7 @@ const DAY_NS: i64 = 86_400_000_000_000;
 impl<'a> Context<'a> {
     /// `many_files` puts the index of its file beside each frame number.
     pub fn new(rules: &'a Rules, databases: &'a Databases, many_files: bool) -> Self {
-        Self { rules, databases, many_files, places: HashMap::new(), meetings: None }
+        Self { rules, databases, many_files, places: HashMap::new(), told: BTreeMap::new() }
     }
 
     /// What the databases say of an address that was seen at `seen`.
@@ -80,15 +65,6 @@ impl<'a> Context<'a> {
             self.places.insert((address, day), place.clone());
         }
         place
-    }
-
-    /// Indexes of the sessions that shared a media server with `session` at the same time, itself among them.
-    fn met(&mut self, analysis: &Analysis, session: &Session) -> BTreeSet<usize> {
-        let meetings = self.meetings.get_or_insert_with(|| meetings(analysis));
-        media_servers(session)
-            .filter_map(|address| meetings.get(&(session.provider, address)))
-            .flat_map(|spans| spans.overlapping(session.call_start, session.end, Duration::ZERO))
-            .collect()
     }
 
     /// A packet's numbers.
@@ -120,6 +96,14 @@ impl<'a> Context<'a> {
             unchecked: !item.checked,
         }
     }
+}
+
+/// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.
+fn met<'m>(analysis: &'m Analysis, session: &'m Session) -> Vec<&'m Session> {
+    let Some(meeting) = meeting_of(analysis, session) else { return vec![session] };
+    let place = |id: &u64| analysis.sessions.binary_search_by_key(id, |(other, _)| other.id).ok();
+    let others = meeting.sessions.iter().filter_map(|id| analysis.sessions.get(place(id)?));
+    others.map(|(other, _)| other).collect()
 }
 
 /// What a run counted.

@@ -15,7 +15,7 @@ mod tests;
 
 use std::io;
 
-pub use build::{Context, flow_record, session_record, stats_record};
+pub use build::{Context, flow_record, meeting_record, session_record, stats_record};
 pub use record::{Kind, Record};
 
 use crate::classify::Rules;
@@ -32,9 +32,9 @@ pub enum Format {
     /// For people: the gravest finding first, then a page per session.
     #[default]
     Text,
-    /// One object with `flows`, `sessions` and `stats`.
+    /// One object with `flows`, `sessions`, `meetings` and `stats`.
     Json,
-    /// One record a line: flows, then sessions, then stats.
+    /// One record a line: flows, then sessions, then meetings, then stats.
     Ndjson,
 }
 
@@ -133,18 +133,30 @@ impl Style {
 /// # Errors
 /// What `out` says.
 pub fn write(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
+    write_rest(out, &mut Context::new(run.rules, run.databases, run.files.len() > 1), run, style)
+}
+
+/// Writes the report of what is left at the end of a run, with the context of what [`write_records`] wrote before.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_rest(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    run: &Run<'_>,
+    style: &Style,
+) -> io::Result<()> {
     match style.format {
-        Format::Text => text::write(out, run, style),
-        Format::Json => writer::json(out, run, style),
+        Format::Text => text::write(out, context, run, style),
+        Format::Json => writer::json(out, context, run, style),
         Format::Ndjson => {
-            let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
-            write_records(out, &mut context, run.analysis, style)?;
+            write_records(out, context, run.analysis, style)?;
             write_stats(out, run, style)
         }
     }
 }
 
-/// Writes flows and sessions while a run goes on: those of `analysis`, flows first, in text or as NDJSON.
+/// Writes flows, sessions and meetings while a run goes on: those of `analysis`, flows first, in text or as NDJSON.
 ///
 /// A live run calls this with what has ended since the last time, and [`write_stats`] once at its end.
 ///

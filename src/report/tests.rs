@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::capture::{Merge, Order};
-use crate::classify::Names;
-use crate::flow::FiveTuple;
-use crate::observe::facts::{Certificate, CertificateBody, Facts, Sip, Tls, Zoom};
+use crate::flow::{Direction, FiveTuple};
+use crate::observe::facts::{Certificate, CertificateBody, Facts, Media, Sip, Tls, Zoom};
 use crate::observe::{Beginning, Ending, PacketRef, Summary};
-use crate::pipeline::{Config, Pipeline, analyse};
+use crate::pipeline::{Config, Memory, Pipeline, analyse};
+use crate::session::tests::Source;
 use crate::time::Timestamp;
 
 const HOSTILE: &str = "a\u{1b}[2J\u{202e}gnp.exe\u{2066}<script>\",=1+1\r\nx";
@@ -32,7 +32,7 @@ struct Made {
 impl Made {
     fn of(flows: Vec<Summary>) -> Self {
         let rules = crate::classify::embedded().unwrap();
-        let analysis = analyse(&rules, &mut Names::default(), flows);
+        let analysis = analyse(&rules, &mut Memory::default(), flows);
         Self {
             rules,
             databases: geo::Databases::embedded().unwrap(),
@@ -53,7 +53,7 @@ impl Made {
             pipeline.packet(0, frame, &packet).unwrap();
         }
         let done = pipeline.finish();
-        let analysis = analyse(&rules, &mut Names::default(), done.flows);
+        let analysis = analyse(&rules, &mut Memory::default(), done.flows);
         let files = vec![record::FileRecord {
             name: "capture.pcap".to_owned(),
             packets: frame,
@@ -124,12 +124,24 @@ fn zoom_media(packet: u64) -> Facts {
     Facts { zoom: Some(Box::new(zoom)), ..Facts::default() }
 }
 
+/// Zoom media in which the endpoint sends one stream and receives another's.
+fn zoom_call(packet: u64, [sent, received]: [u32; 2]) -> Facts {
+    let mut facts = zoom_media(packet);
+    let stream = |number: u32, way, delay| {
+        let source = Source::new(0x0100_0002 + (number << 10), number);
+        source.seen(way, 0, 50_000, delay, packet)
+    };
+    let streams = vec![stream(sent, Direction::Forward, 0), stream(received, Direction::Reverse, 40)];
+    facts.media = Some(Box::new(Media { streams, packet: PacketRef::new(0, packet), ..Media::default() }));
+    facts
+}
+
 /// The case of 2020 in little: Toronto and New York, a key server in Beijing, media in the United States.
 fn beijing() -> Made {
     Made::of(vec![
         summary(3, "142.150.1.10:50001", "52.81.151.250:443", 6, 0, tls("zoombj1zc.zoom.us", 4)),
-        summary(20, "142.150.1.10:50002", "198.251.129.1:8801", 17, 5, zoom_media(20)),
-        summary(21, "128.59.1.10:50002", "198.251.129.1:8801", 17, 6, zoom_media(21)),
+        summary(20, "142.150.1.10:50002", "198.251.129.1:8801", 17, 5, zoom_call(20, [1, 2])),
+        summary(21, "128.59.1.10:50002", "198.251.129.1:8801", 17, 6, zoom_call(21, [2, 1])),
     ])
 }
 
@@ -215,13 +227,13 @@ fn key_holder_abroad_is_the_gravest_finding_and_has_its_packet() {
 }
 
 #[test]
-fn ndjson_is_flows_then_sessions_then_stats_one_object_a_line() {
+fn ndjson_is_flows_then_sessions_then_meetings_then_stats_one_object_a_line() {
     for made in [beijing(), hostile()] {
         let kinds: Vec<String> =
             made.lines().iter().map(|line| line["event_type"].as_str().unwrap().to_owned()).collect();
-        let mut sorted = kinds.clone();
-        sorted.sort_unstable();
-        assert_eq!(kinds, sorted);
+        let place =
+            |kind: &String| ["flow", "session", "meeting", "stats"].iter().position(|known| known == kind);
+        assert!(kinds.is_sorted_by_key(|kind| place(kind).unwrap()), "{kinds:?}");
         assert_eq!(kinds.last().map(String::as_str), Some("stats"));
         assert_eq!(kinds.iter().filter(|kind| *kind == "flow").count(), 3);
     }
@@ -233,7 +245,9 @@ fn json_is_one_object_that_holds_the_same_records() {
     let whole: Value = serde_json::from_str(&made.as_format(Format::Json)).unwrap();
     let lines = made.lines();
     assert_eq!(whole["flows"].as_array().unwrap()[..], lines[..3]);
-    assert_eq!(whole["sessions"].as_array().unwrap()[..], lines[3..lines.len() - 1]);
+    assert_eq!(whole["sessions"].as_array().unwrap()[..], lines[3..5]);
+    assert_eq!(whole["meetings"].as_array().unwrap()[..], lines[5..lines.len() - 1]);
+    assert_eq!(whole["meetings"][0]["sessions"], serde_json::json!(["s20", "s21"]));
     assert_eq!(whole["stats"], lines[lines.len() - 1]);
     for kinds in [vec![], vec![Kind::Stats], vec![Kind::Session]] {
         let count = kinds.len();
@@ -300,6 +314,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
     [
         ("flow", generator().into_root_schema_for::<record::FlowRecord>()),
         ("session", generator().into_root_schema_for::<record::SessionRecord>()),
+        ("meeting", generator().into_root_schema_for::<record::MeetingRecord>()),
         ("stats", generator().into_root_schema_for::<record::StatsRecord>()),
     ]
     .into_iter()

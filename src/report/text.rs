@@ -3,6 +3,7 @@
 
 mod footer;
 mod holders;
+mod meeting;
 mod page;
 mod session;
 mod summary;
@@ -11,16 +12,20 @@ use std::io;
 
 use super::build::session_id;
 use super::record::{Kind, SessionRecord};
-use super::{Context, Run, Style, session_record, stats_record};
+use super::{Context, Run, Style, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
 use page::Page;
 
 /// The whole report.
-pub(super) fn write(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
-    let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
+pub(super) fn write(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    run: &Run<'_>,
+    style: &Style,
+) -> io::Result<()> {
     let mut page = Page::new(out, style.colour);
     let sessions = if style.wants(Kind::Session) || style.wants(Kind::Stats) {
-        records(&mut context, run.analysis)
+        records(context, run.analysis)
     } else {
         Vec::new()
     };
@@ -28,7 +33,10 @@ pub(super) fn write(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io
         summary::write(&mut page, run, &sessions)?;
     }
     if style.wants(Kind::Flow) {
-        flows(&mut page, &context, run.analysis)?;
+        flows(&mut page, context, run.analysis)?;
+    }
+    if style.wants(Kind::Meeting) {
+        meetings(&mut page, context, run.analysis)?;
     }
     if style.wants(Kind::Session) {
         for ((session, _), record) in run.analysis.sessions.iter().zip(&sessions) {
@@ -57,6 +65,16 @@ pub(super) fn write_records(
             let record = session_record(context, analysis, session, keys);
             session::write(&mut page, session, &record)?;
         }
+    }
+    if style.wants(Kind::Meeting) {
+        meetings(&mut page, context, analysis)?;
+    }
+    Ok(())
+}
+
+fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis) -> io::Result<()> {
+    for meeting in &analysis.meetings {
+        meeting::write(page, meeting, &meeting_record(context, analysis, meeting))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::io;
 
 use super::build::{session_id, sessions_of_flows};
 use super::record::{Kind, Record};
-use super::{Context, Run, Style, flow_record, session_record, stats_record};
+use super::{Context, Run, Style, flow_record, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
 
 /// Bytes that the buffer begins with; most flow records fit.
@@ -20,7 +20,7 @@ pub(super) fn line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
     out.write_all(&buffer)
 }
 
-/// Flows and sessions, one record a line.
+/// Flows, sessions and meetings, one record a line.
 pub(super) fn lines(
     out: &mut dyn io::Write,
     context: &mut Context<'_>,
@@ -36,20 +36,24 @@ pub(super) fn lines(
     })
 }
 
-/// One object: `{"flows": [..], "sessions": [..], "stats": {..}}`, without the kinds that nobody asked for.
-pub(super) fn json(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
-    let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
+/// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "stats": {..}}`, without the kinds that nobody asked for.
+pub(super) fn json(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    run: &Run<'_>,
+    style: &Style,
+) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut first = true;
     out.write_all(b"{")?;
-    for (kind, key) in [(Kind::Flow, "flows"), (Kind::Session, "sessions")] {
+    for (kind, key) in [(Kind::Flow, "flows"), (Kind::Session, "sessions"), (Kind::Meeting, "meetings")] {
         if !style.wants(kind) {
             continue;
         }
         let only = Style { kinds: Some(vec![kind]), ..style.clone() };
         write!(out, "{}\n\"{key}\": [", if first { "" } else { "," })?;
         first = false;
-        each(&mut context, run.analysis, &only, |index, record| {
+        each(context, run.analysis, &only, |index, record| {
             buffer.clear();
             buffer.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
             serde_json::to_writer(&mut buffer, record)?;
@@ -81,6 +85,11 @@ fn each(
     if style.wants(Kind::Session) {
         for (index, (session, keys)) in analysis.sessions.iter().enumerate() {
             take(index, &Record::Session(Box::new(session_record(context, analysis, session, keys))))?;
+        }
+    }
+    if style.wants(Kind::Meeting) {
+        for (index, meeting) in analysis.meetings.iter().enumerate() {
+            take(index, &Record::Meeting(Box::new(meeting_record(context, analysis, meeting))))?;
         }
     }
     Ok(())

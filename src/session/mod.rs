@@ -1,20 +1,33 @@
 //! Stage 6: flows to sessions. In: judged flows. Out: [`Session`], one endpoint's part in one call.
 //!
-//! A session is held together by its endpoint, its app and its time. Flows that only a call has (media, NAT
-//! traversal, relays) make it; signalling and name resolution of the same app join it.
+//! Flows that only a call has (media, NAT traversal, relays) make a session; they are held together by what they show
+//! in common, and by time ([`calls`]). An endpoint that changes its address stays one session ([`moves`]). Signalling
+//! and name resolution of the same app join it. Sessions that share a meeting are joined by [`meeting`].
 
+mod calls;
+mod copies;
 pub mod emodel;
 mod endpoint;
+mod fallback;
+mod marks;
+mod meeting;
+mod moves;
 mod quality;
 mod server;
 mod spans;
 pub mod speech;
+#[cfg(test)]
+pub(crate) mod tests;
+mod trace;
+mod union;
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 pub use endpoint::{Sides, sides};
+pub use meeting::{Joint, Meeting, Meetings};
+pub use moves::{Address, Change, Why};
 pub use quality::{Kinds, Quality, Way, quality};
 pub use server::{NameSource, Server};
 pub use spans::Spans;
@@ -23,6 +36,7 @@ use crate::classify::{Names, Role, Rules, Verdict};
 use crate::flow::FiveTuple;
 use crate::observe::Summary;
 use crate::time::Timestamp;
+use union::Union;
 
 /// Silence after which the next call flow of the same endpoint and app begins another session.
 pub const CALL_GAP: Duration = Duration::from_secs(120);
@@ -30,7 +44,7 @@ pub const CALL_GAP: Duration = Duration::from_secs(120);
 pub const SIGNALLING_LEAD: Duration = Duration::from_secs(300);
 
 /// A flow with its verdict and its ends told apart.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Judged {
     /// The flow.
     pub flow: Summary,
@@ -45,6 +59,15 @@ impl Judged {
     pub fn role(&self) -> Role {
         self.verdict.role.unwrap_or(Role::Other)
     }
+
+    /// The ends of the flow for an endpoint that had these addresses: of a flow between two endpoints each sees the other.
+    pub fn seen_from(&self, addresses: &[IpAddr]) -> Sides {
+        let Sides { local, remote, local_is_source } = self.sides;
+        if addresses.contains(&remote.ip()) && !addresses.contains(&local.ip()) {
+            return Sides { local: remote, remote: local, local_is_source: !local_is_source };
+        }
+        self.sides
+    }
 }
 
 /// One endpoint's part in one call.
@@ -52,8 +75,12 @@ impl Judged {
 pub struct Session {
     /// Number of the call flow that began it; unique within a run.
     pub id: u64,
-    /// The endpoint.
+    /// The endpoint, by its first address.
     pub endpoint: IpAddr,
+    /// All its addresses, in the order in which they were first used.
+    pub addresses: Vec<Address>,
+    /// Its changes of address or port, in order.
+    pub changes: Vec<Change>,
     /// The app, or `None` when media was seen that nobody claims.
     pub provider: Option<u16>,
     /// First packet of its first flow.
@@ -79,23 +106,129 @@ pub struct Session {
 /// The endpoint and the app of a session.
 type Whose = (IpAddr, Option<u16>);
 
+/// Flows that make a session.
+#[derive(Debug, Default)]
+struct Group {
+    addresses: BTreeSet<IpAddr>,
+    provider: Option<u16>,
+    members: Vec<usize>,
+    changes: Vec<Change>,
+}
+
 /// Puts flows together, given in the order in which they began.
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> {
-    let mut calls: BTreeMap<Whose, Vec<usize>> = BTreeMap::new();
+    let mut made: Vec<(Whose, usize)> = Vec::new();
     for (index, judged) in flows.iter().enumerate() {
         if makes_a_call(judged) {
-            calls.entry((judged.sides.local.ip(), judged.verdict.provider)).or_default().push(index);
+            made.push(((judged.sides.local.ip(), judged.verdict.provider), index));
         }
     }
+    made.extend(fallback::fallbacks(flows, &made));
+    let mut calls: BTreeMap<Whose, Vec<usize>> = BTreeMap::new();
+    for (whose, index) in &made {
+        calls.entry(*whose).or_default().push(*index);
+    }
+    add_peers(flows, &mut calls);
     let companions = companions(flows, &calls);
-    let mut sessions = Vec::new();
-    for (whose, members) in calls {
-        for cluster in clusters(flows, &members) {
-            sessions.push(build(rules, names, flows, whose, companions.get(&whose), cluster));
+    let mut groups = Vec::new();
+    for ((endpoint, provider), mut members) in calls {
+        members.sort_unstable();
+        members.dedup();
+        for members in calls::calls(flows, endpoint, &members) {
+            let addresses = BTreeSet::from([endpoint]);
+            groups.push(Group { addresses, provider, members, changes: Vec::new() });
         }
     }
-    sessions.sort_by_key(|session| session.id);
-    sessions
+    let groups = moved(flows, groups);
+    let mut sessions: Vec<Session> =
+        groups.into_iter().map(|group| build(rules, names, flows, &companions, group)).collect();
+    sessions.sort_by_key(|session| (session.id, session.endpoint));
+    distinct(flows, sessions)
+}
+
+/// Gives each session a number of its own: of two ends of one flow the second is numbered by another of its flows. An
+/// end that was seen in nothing else is the other's peer, and no session.
+fn distinct(flows: &[Judged], sessions: Vec<Session>) -> Vec<Session> {
+    let begins = |session: &Session| {
+        let flow = session
+            .flows
+            .iter()
+            .filter_map(|index| flows.get(*index))
+            .find(|judged| judged.flow.id == session.id);
+        flow.is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides.local.ip()))
+    };
+    let (mut kept, others): (Vec<Session>, Vec<Session>) = sessions.into_iter().partition(begins);
+    let mut taken: BTreeSet<u64> = kept.iter().map(|session| session.id).collect();
+    for mut session in others {
+        let ids = session.flows.iter().filter_map(|index| flows.get(*index)).map(|judged| judged.flow.id);
+        let free: Vec<u64> = ids.filter(|id| !taken.contains(id)).collect();
+        if let Some(id) = free.first() {
+            session.id = *id;
+            taken.insert(*id);
+            kept.push(session);
+        }
+    }
+    kept.sort_by_key(|session| session.id);
+    kept
+}
+
+/// A flow straight between two endpoints belongs to the calls of both, where the other was heard using the app, too.
+fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
+    let mut users: BTreeSet<Whose> = calls.keys().copied().collect();
+    for judged in flows.iter().filter(|judged| judged.role() == Role::Signalling) {
+        users.insert((judged.sides.local.ip(), judged.verdict.provider));
+    }
+    for (index, judged) in flows.iter().enumerate() {
+        let peer = (judged.sides.remote.ip(), judged.verdict.provider);
+        if judged.role() == Role::P2p && peer.1.is_some() && users.contains(&peer) {
+            calls.entry(peer).or_default().push(index);
+        }
+    }
+}
+
+/// Puts the calls of one client that changed its address together, and notes each change of address or port.
+fn moved(flows: &[Judged], groups: Vec<Group>) -> Vec<Group> {
+    let mut by_app: BTreeMap<Option<u16>, Vec<(usize, usize)>> = BTreeMap::new();
+    for (number, group) in groups.iter().enumerate() {
+        let members = group.members.iter().map(|index| (*index, number));
+        by_app.entry(group.provider).or_default().extend(members);
+    }
+    let mut union = Union::new(groups.len());
+    let mut changes: Vec<(usize, Change)> = Vec::new();
+    for (_, mut members) in by_app {
+        members.sort_unstable();
+        let seen: Vec<(moves::Seen<'_>, usize)> = members
+            .iter()
+            .filter_map(|(index, number)| {
+                let (judged, group) = (flows.get(*index)?, groups.get(*number)?);
+                let addresses: Vec<IpAddr> = group.addresses.iter().copied().collect();
+                Some(((judged, judged.seen_from(&addresses)), *number))
+            })
+            .collect();
+        let views: Vec<moves::Seen<'_>> = seen.iter().map(|(view, _)| *view).collect();
+        for found in moves::handovers(&views) {
+            let place = |place: usize| seen.get(place).map(|(_, number)| *number);
+            let (Some(old), Some(new)) = (place(found.places.0), place(found.places.1)) else { continue };
+            union.join(old, new);
+            changes.extend(found.change.map(|change| (old, change)));
+        }
+    }
+    let mut joined: BTreeMap<usize, Group> = BTreeMap::new();
+    for (number, group) in groups.into_iter().enumerate() {
+        let whole = joined.entry(union.find(number)).or_default();
+        whole.provider = group.provider;
+        whole.addresses.extend(group.addresses);
+        whole.members.extend(group.members);
+    }
+    changes.sort_by_key(|(_, change)| *change);
+    for (number, change) in changes {
+        let Some(group) = joined.get_mut(&union.find(number)) else { continue };
+        let known = group.changes.iter().any(|held| (held.from, held.to) == (change.from, change.to));
+        if !known && group.changes.len() < moves::CHANGES {
+            group.changes.push(change);
+        }
+    }
+    joined.into_values().collect()
 }
 
 /// True for flows that stand for a call by themselves.
@@ -114,48 +247,41 @@ fn makes_a_call(judged: &Judged) -> bool {
     }
 }
 
-/// Splits flows (in order of their begin) where nothing of the call was heard for [`CALL_GAP`].
-fn clusters(flows: &[Judged], members: &[usize]) -> Vec<Vec<usize>> {
-    let mut out: Vec<Vec<usize>> = Vec::new();
-    let mut end: Option<Timestamp> = None;
-    for index in members {
-        let Some(judged) = flows.get(*index) else { continue };
-        let joins = end.is_some_and(|end| judged.flow.start.since(end) <= CALL_GAP);
-        match out.last_mut() {
-            Some(cluster) if joins => cluster.push(*index),
-            _ => out.push(vec![*index]),
-        }
-        end = Some(if joins { end.unwrap_or_default().max(judged.flow.end) } else { judged.flow.end });
-    }
-    out
-}
-
 fn build(
     rules: &Rules,
     names: &Names,
     flows: &[Judged],
-    (endpoint, provider): Whose,
-    companions: Option<&Spans<usize>>,
-    mut members: Vec<usize>,
+    companions: &BTreeMap<Whose, Spans<usize>>,
+    group: Group,
 ) -> Session {
-    let call = |index: &usize| flows.get(*index);
+    let Group { addresses, provider, mut members, changes } = group;
+    let calls = members.iter().filter_map(|index| flows.get(*index));
     // By its call flows alone: two calls may share a signalling connection.
-    let id = members.iter().filter_map(call).map(|judged| judged.flow.id).min().unwrap_or(0);
-    let call_start =
-        members.iter().filter_map(call).map(|judged| judged.flow.start).min().unwrap_or_default();
-    let end = members.iter().filter_map(call).map(|judged| judged.flow.end).max().unwrap_or_default();
-    let media_start = members
-        .iter()
-        .filter_map(call)
-        .filter(|judged| matches!(judged.role(), Role::Media | Role::P2p))
-        .map(|judged| judged.flow.start)
-        .min();
-    if let Some(companions) = companions {
-        members.extend(companions.overlapping(call_start, end, SIGNALLING_LEAD));
+    let id = calls.clone().map(|judged| judged.flow.id).min().unwrap_or(0);
+    let call_start = calls.clone().map(|judged| judged.flow.start).min().unwrap_or_default();
+    let end = calls.clone().map(|judged| judged.flow.end).max().unwrap_or_default();
+    let media = calls.clone().filter(|judged| matches!(judged.role(), Role::Media | Role::P2p));
+    let media_start = media.map(|judged| judged.flow.start).min();
+    let own: Vec<IpAddr> = addresses.iter().copied().collect();
+    let used = used_addresses(&own, calls);
+    for address in &own {
+        if let Some(companions) = companions.get(&(*address, provider)) {
+            members.extend(companions.overlapping(call_start, end, SIGNALLING_LEAD));
+        }
     }
     members.sort_unstable();
     members.dedup();
     let chosen: Vec<&Judged> = members.iter().filter_map(|index| flows.get(*index)).collect();
+    // Of a flow between two endpoints the other one's view is a copy, so that all that follows sees one way only.
+    let turned: Vec<Option<Judged>> = chosen
+        .iter()
+        .map(|judged| {
+            let sides = judged.seen_from(&own);
+            (sides != judged.sides).then(|| Judged { sides, ..(*judged).clone() })
+        })
+        .collect();
+    let chosen: Vec<&Judged> =
+        chosen.into_iter().zip(&turned).map(|(judged, turned)| turned.as_ref().unwrap_or(judged)).collect();
     let prepared = chosen.iter().any(|judged| {
         matches!(judged.role(), Role::Signalling | Role::Nat | Role::Dns)
             || judged.flow.facts.as_deref().is_some_and(|facts| {
@@ -166,7 +292,9 @@ fn build(
     });
     Session {
         id,
-        endpoint,
+        endpoint: used.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |first| first.ip),
+        addresses: used,
+        changes,
         provider,
         start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(call_start),
         end,
@@ -178,6 +306,27 @@ fn build(
         quality: quality(&chosen),
         flows: members,
     }
+}
+
+/// The addresses of an endpoint in a call's flows, in the order in which they were first used.
+fn used_addresses<'a>(own: &[IpAddr], calls: impl Iterator<Item = &'a Judged>) -> Vec<Address> {
+    let mut used: Vec<Address> = Vec::new();
+    for judged in calls {
+        let flow = &judged.flow;
+        let ip = judged.seen_from(own).local.ip();
+        let seen = Address { ip, from: flow.start, to: flow.end, packet: flow.first_packet };
+        match used.iter_mut().find(|held| held.ip == ip) {
+            Some(held) => {
+                if (seen.from, seen.packet) < (held.from, held.packet) {
+                    (held.from, held.packet) = (seen.from, seen.packet);
+                }
+                held.to = held.to.max(seen.to);
+            }
+            None => used.push(seen),
+        }
+    }
+    used.sort_by_key(|address| (address.from, address.packet));
+    used
 }
 
 /// Signalling, name resolution and web flows of the endpoints and apps that have calls.

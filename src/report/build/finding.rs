@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::super::record::{Finding, PacketNumber, SessionRecord, Severity};
 use super::super::time;
 use super::session::{flows, public_address};
-use super::{Context, count};
+use super::{Context, count, met};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
@@ -111,17 +111,10 @@ fn key_holders_abroad(
     found
 }
 
-/// Where databases place the endpoints of the sessions that shared a media server with this one at the same time.
+/// Where databases place the endpoints of the sessions that share a meeting with this one.
 fn countries(context: &mut Context<'_>, analysis: &Analysis, session: &Session) -> BTreeSet<Country> {
-    let mut met: Vec<&Session> = context
-        .met(analysis, session)
+    met(analysis, session)
         .into_iter()
-        .filter_map(|index| analysis.sessions.get(index).map(|(other, _)| other))
-        .collect();
-    if met.is_empty() {
-        met.push(session);
-    }
-    met.into_iter()
         .filter_map(|other| {
             let address = public_address(analysis, other).unwrap_or(other.endpoint);
             context.place(address, other.start).located_in.country

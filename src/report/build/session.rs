@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::record::{
-    EndpointRecord, EvidenceRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
-    ServiceOperator, SessionRecord, WayRecord,
+    AddressChangeRecord, AddressRecord, EndpointRecord, EvidenceRecord, HolderRecord, KeysRecord,
+    MediaRecord, PlaceRecord, ServerRecord, ServiceOperator, SessionRecord, WayRecord,
 };
 use super::super::time;
 use super::flow::protocol_name;
-use super::{Context, centi, finding, media, milli, round3, session_id};
+use super::{Context, centi, finding, media, meeting_id, meeting_of, milli, round3, session_id};
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, OperatorClaim, Place};
 use crate::keys::Analysis;
 use crate::keys::{Holder, Keys};
-use crate::session::{Judged, Server, Session, Way};
+use crate::session::{Change, Judged, Server, Session, Way};
 
 /// Reasons shown with a session.
 const EVIDENCE: usize = 8;
@@ -45,6 +45,9 @@ pub fn session_record(
         app: provider.map(|provider| provider.app.clone()),
         app_name: provider.map(|provider| provider.name.clone()),
         confidence: round3(session.confidence),
+        meeting_id: meeting_of(analysis, session).map(|meeting| meeting_id(meeting.id)),
+        addresses: addresses(context, session),
+        address_changes: session.changes.iter().map(|change| address_change(context, change)).collect(),
         endpoint: EndpointRecord {
             ip: session.endpoint.to_string(),
             public_ip: public.map(|address| address.to_string()),
@@ -68,7 +71,31 @@ pub fn session_record(
         evidence: evidence(context, analysis, session),
     };
     record.findings = finding::findings(context, analysis, session, keys, &record);
+    context.tell(session.id, &record);
     record
+}
+
+fn addresses(context: &Context<'_>, session: &Session) -> Vec<AddressRecord> {
+    if session.addresses.len() < 2 {
+        return Vec::new();
+    }
+    let record = |used: &crate::session::Address| AddressRecord {
+        ip: used.ip.to_string(),
+        from: time::eve(used.from),
+        to: time::eve(used.to),
+        packet: context.packet(used.packet),
+    };
+    session.addresses.iter().map(record).collect()
+}
+
+fn address_change(context: &Context<'_>, change: &Change) -> AddressChangeRecord {
+    AddressChangeRecord {
+        at: time::eve(change.at),
+        from: change.from.to_string(),
+        to: change.to.to_string(),
+        why: change.why,
+        packet: context.packet(change.packet),
+    }
 }
 
 /// The flows of a session.

@@ -5,6 +5,7 @@
 
 mod flow;
 mod media;
+mod meeting;
 mod protocol;
 mod session;
 mod stats;
@@ -16,12 +17,13 @@ pub use media::{
     AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
+pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
 pub use protocol::{
     CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
 };
 pub use session::{
-    EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
-    ServiceOperator, SessionRecord, Severity, WayRecord,
+    AddressChangeRecord, AddressRecord, EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord,
+    PlaceRecord, ServerRecord, ServiceOperator, SessionRecord, Severity, WayRecord,
 };
 pub use stats::{FileRecord, FlowStats, PacketStats, StatsRecord};
 
@@ -35,6 +37,8 @@ pub enum Record {
     Flow(Box<FlowRecord>),
     /// A session.
     Session(Box<SessionRecord>),
+    /// A meeting.
+    Meeting(Box<MeetingRecord>),
     /// What the run counted; always the last record.
     Stats(Box<StatsRecord>),
 }
@@ -47,6 +51,8 @@ pub enum Kind {
     Flow,
     /// `session`.
     Session,
+    /// `meeting`.
+    Meeting,
     /// `stats`.
     Stats,
 }

@@ -8,8 +8,8 @@ use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber};
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
 use crate::keys::{CouldHold, Method};
-use crate::session::NameSource;
 use crate::session::speech::RttSource;
+use crate::session::{NameSource, Why};
 
 /// One endpoint's part in one call.
 #[derive(Debug, Clone, Serialize)]
@@ -26,8 +26,17 @@ pub struct SessionRecord {
     pub app_name: Option<String>,
     /// How sure the app is, 0 to 1.
     pub confidence: f32,
+    /// The meeting that it is known to share with other sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meeting_id: Option<String>,
     /// The endpoint.
     pub endpoint: EndpointRecord,
+    /// Its addresses, where it had more than one, in the order in which they were first used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressRecord>,
+    /// Its changes of address or port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub address_changes: Vec<AddressChangeRecord>,
     /// First packet.
     pub start: String,
     /// Last packet of the call's flows.
@@ -65,6 +74,36 @@ pub struct EndpointRecord {
     pub public_ip: Option<String>,
     /// Where databases place it: `public_ip` where there is one, else `ip`.
     pub located_in: LocatedIn,
+}
+
+/// An address that the endpoint of a session had.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AddressRecord {
+    /// The address.
+    pub ip: String,
+    /// First packet of the call's flows from or to it.
+    pub from: String,
+    /// Last packet.
+    pub to: String,
+    /// The first of its packets.
+    pub packet: PacketNumber,
+}
+
+/// A change of the endpoint's address or port in a call.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AddressChangeRecord {
+    /// When the new one took over.
+    pub at: String,
+    /// The old address and port.
+    pub from: String,
+    /// The new ones.
+    pub to: String,
+    /// What shows that it is the same endpoint.
+    pub why: Why,
+    /// The packet that shows it.
+    pub packet: PacketNumber,
 }
 
 /// A server of a session.

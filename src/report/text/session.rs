@@ -46,6 +46,7 @@ fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::
         endpoint = format!("{endpoint}, {place}");
     }
     label(page, "endpoint", endpoint)?;
+    moves(page, session, record)?;
     let lasted = time::length(session.end.since(session.call_start));
     let mut when = format!("{}, call {lasted}", time::span(session.start, session.end));
     if let Some(media) = session.media_start {
@@ -58,6 +59,30 @@ fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::
         label(page, "app", format!("{} sure", percent(record.confidence)))?;
     }
     page.blank()
+}
+
+/// Where the endpoint went, and whom it met.
+fn moves(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::Result<()> {
+    for change in session.changes.iter().take(ALIKE) {
+        let clock = time::plain(change.at);
+        let clock = clock.split_once(' ').map_or(clock.as_str(), |(_, clock)| clock).to_owned();
+        let text = format!(
+            "{clock} from {} to {}: {} (packet {})",
+            change.from,
+            change.to,
+            change.why.words(),
+            change.packet.frame()
+        );
+        label(page, "moved", text)?;
+    }
+    let more = session.changes.len().saturating_sub(ALIKE);
+    if more > 0 {
+        page.labelled(2, &plain(""), LABEL, &dim(format!("and {more} more moves in the session record")))?;
+    }
+    match &record.meeting_id {
+        Some(id) => label(page, "meeting", format!("{id}, with other sessions of this report")),
+        None => Ok(()),
+    }
 }
 
 fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {

@@ -1,0 +1,158 @@
+//! A meeting as a record, with the union of what its sessions say of their servers.
+
+use std::collections::BTreeMap;
+
+use super::super::record::{
+    AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord, SessionRecord,
+};
+use super::super::time;
+use super::{Context, count, milli, round3, session_id, session_record};
+use crate::geo::Basis;
+use crate::keys::{Analysis, CouldHold};
+use crate::session::{Meeting, Session};
+
+/// Sessions whose servers are remembered for a meeting that goes on.
+const TOLD: usize = 1 << 14;
+
+/// What a meeting needs of a session that was written before.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    endpoint: String,
+    servers: Vec<ToldServer>,
+}
+
+#[derive(Debug, Clone)]
+struct ToldServer {
+    ip: String,
+    name: Option<String>,
+    could_hold: Option<CouldHold>,
+    reached: Vec<(String, Basis)>,
+}
+
+impl Told {
+    fn of(record: &SessionRecord) -> Self {
+        let servers = record
+            .servers
+            .iter()
+            .map(|server| ToldServer {
+                ip: server.ip.clone(),
+                name: server.name.clone(),
+                could_hold: record
+                    .keys
+                    .holders
+                    .iter()
+                    .find(|held| held.ip == server.ip)
+                    .map(|held| held.could_hold),
+                reached: server
+                    .place
+                    .exposure
+                    .iter()
+                    .map(|one| (one.jurisdiction.clone(), one.basis))
+                    .collect(),
+            })
+            .collect();
+        Self { endpoint: record.endpoint.ip.clone(), servers }
+    }
+}
+
+impl Context<'_> {
+    /// Remembers a session for the meetings that it may turn out to be in.
+    pub(super) fn tell(&mut self, id: u64, record: &SessionRecord) {
+        self.told.insert(id, Told::of(record));
+        while self.told.len() > TOLD {
+            self.told.pop_first();
+        }
+    }
+
+    fn told(&mut self, analysis: &Analysis, id: u64) -> Option<Told> {
+        if let Some(told) = self.told.get(&id) {
+            return Some(told.clone());
+        }
+        let place = analysis.sessions.binary_search_by_key(&id, |(session, _)| session.id).ok()?;
+        let (session, keys) = analysis.sessions.get(place)?;
+        Some(Told::of(&session_record(self, analysis, session, keys)))
+    }
+}
+
+/// The meeting of a session, where it is known to be in one.
+pub(super) fn meeting_of<'m>(analysis: &'m Analysis, session: &Session) -> Option<&'m Meeting> {
+    analysis.meetings.iter().find(|meeting| meeting.sessions.binary_search(&session.id).is_ok())
+}
+
+/// The name of a meeting in records.
+pub(in super::super) fn meeting_id(number: u64) -> String {
+    format!("m{number}")
+}
+
+/// A meeting. `analysis` holds its sessions, except those that were written before with the same context.
+pub fn meeting_record(context: &mut Context<'_>, analysis: &Analysis, meeting: &Meeting) -> MeetingRecord {
+    let told: Vec<(String, Told)> = meeting
+        .sessions
+        .iter()
+        .filter_map(|id| Some((session_id(*id), context.told(analysis, *id)?)))
+        .collect();
+    let provider = meeting.provider.and_then(|number| context.rules.provider(number));
+    let joint = |joint: &crate::session::Joint| JointRecord {
+        sessions: joint.sessions.map(session_id),
+        what: joint.what,
+        value: joint.value.clone(),
+        confidence: round3(joint.confidence),
+        packets: context.packets(&joint.packets),
+    };
+    let start = time::eve(meeting.start);
+    MeetingRecord {
+        timestamp: start.clone(),
+        meeting_id: meeting_id(meeting.id),
+        app: provider.map(|provider| provider.app.clone()),
+        app_name: provider.map(|provider| provider.name.clone()),
+        start,
+        end: time::eve(meeting.end),
+        duration_s: milli(meeting.end.since(meeting.start).as_secs_f64()),
+        sessions: meeting.sessions.iter().copied().map(session_id).collect(),
+        participants_seen: count(meeting.participants),
+        endpoints: told
+            .iter()
+            .map(|(session_id, told)| MeetingEndpoint {
+                session_id: session_id.clone(),
+                ip: told.endpoint.clone(),
+            })
+            .collect(),
+        joined_by: meeting.joined_by.iter().map(joint).collect(),
+        confidence: round3(meeting.confidence),
+        jurisdictions: jurisdictions(&told),
+    }
+}
+
+/// The union of what reaches the servers of all sessions.
+fn jurisdictions(told: &[(String, Told)]) -> Vec<MeetingJurisdiction> {
+    let mut all: BTreeMap<&str, Vec<AddedBy>> = BTreeMap::new();
+    for (session, server) in
+        told.iter().flat_map(|(id, told)| told.servers.iter().map(move |server| (id, server)))
+    {
+        for (code, basis) in &server.reached {
+            let added = all.entry(code).or_default();
+            let place = added.iter().position(|held| held.ip == server.ip).unwrap_or_else(|| {
+                added.push(AddedBy {
+                    ip: server.ip.clone(),
+                    name: server.name.clone(),
+                    basis: Vec::new(),
+                    could_hold: None,
+                    sessions: Vec::new(),
+                });
+                added.len().saturating_sub(1)
+            });
+            let Some(held) = added.get_mut(place) else { continue };
+            if !held.basis.contains(basis) {
+                held.basis.push(*basis);
+                held.basis.sort_unstable();
+            }
+            if !held.sessions.contains(session) {
+                held.sessions.push(session.clone());
+            }
+            held.could_hold = [held.could_hold, server.could_hold].into_iter().flatten().min();
+        }
+    }
+    all.into_iter()
+        .map(|(code, added_by)| MeetingJurisdiction { jurisdiction: code.to_owned(), added_by })
+        .collect()
+}

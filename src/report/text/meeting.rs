@@ -1,0 +1,137 @@
+//! One page for one meeting: who was in it, what joined them and how sure that is, whose law reaches its servers.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::super::record::{JointRecord, MeetingRecord, PacketNumber};
+use super::super::{build, time};
+use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
+use super::session::percent;
+use super::summary::app_word;
+use crate::geo::{Basis, Country};
+use crate::keys::CouldHold;
+use crate::session::Meeting;
+
+/// Endpoints shown; the record has all of them.
+const ENDPOINTS: usize = 16;
+/// Reasons shown; the record has all of them.
+const REASONS: usize = 8;
+/// Servers named in one row.
+const SERVERS: usize = 3;
+/// Columns of a reason's value.
+const VALUE: usize = 52;
+/// Width of the labels at the left.
+const LABEL: usize = 14;
+
+pub(super) fn write(page: &mut Page<'_>, meeting: &Meeting, record: &MeetingRecord) -> io::Result<()> {
+    page.blank()?;
+    let app = app_word(record.app.as_deref());
+    let (sessions, seen) = (record.sessions.len(), record.participants_seen);
+    let head =
+        format!("{}  {app}: meeting of {sessions} sessions, {seen} participants seen", record.meeting_id);
+    page.line(0, &[(Tone::Title, head)])?;
+    page.line(0, &[dim("-".repeat(WIDTH))])?;
+    let lasted = time::length(meeting.end.since(meeting.start));
+    label(page, "when", format!("{}, {lasted}", time::span(meeting.start, meeting.end)))?;
+    let mut endpoints: Vec<String> = record
+        .endpoints
+        .iter()
+        .take(ENDPOINTS)
+        .map(|endpoint| format!("{} ({})", endpoint.ip, endpoint.session_id))
+        .collect();
+    let more = record.endpoints.len().saturating_sub(ENDPOINTS);
+    if more > 0 {
+        endpoints.push(format!("{more} more in the meeting record"));
+    }
+    label(page, "participants", endpoints.join(", "))?;
+    label(
+        page,
+        "joined",
+        format!("{} sure; others may have been in it and not be seen here", percent(record.confidence)),
+    )?;
+    page.blank()?;
+    reasons(page, record)?;
+    jurisdictions(page, record)
+}
+
+fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
+    page.labelled(2, &dim(label), LABEL, &plain(text))
+}
+
+fn reasons(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
+    page.heading("What joined them (how sure each reason alone makes)")?;
+    let rows: Vec<Vec<Cell>> = chosen(&record.joined_by).into_iter().map(reason_row).collect();
+    let head = [
+        ("sure", Align::Right),
+        ("sessions", Align::Left),
+        ("reason", Align::Left),
+        ("value", Align::Left),
+        ("seen in", Align::Left),
+    ];
+    page.table(4, &head, &rows)?;
+    let more = record.joined_by.len().saturating_sub(rows.len());
+    if more > 0 {
+        page.line(4, &[dim(format!("and {more} more in the meeting record"))])?;
+    }
+    page.blank()
+}
+
+/// The best of each pair first, as far as there is room.
+fn chosen(all: &[JointRecord]) -> Vec<&JointRecord> {
+    let mut ranks: BTreeMap<&[String; 2], usize> = BTreeMap::new();
+    let mut ranked: Vec<(usize, &JointRecord)> = Vec::new();
+    for joint in all {
+        let rank = ranks.entry(&joint.sessions).or_default();
+        ranked.push((*rank, joint));
+        *rank = rank.saturating_add(1);
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().take(REASONS).map(|(_, joint)| joint).collect()
+}
+
+fn reason_row(joint: &JointRecord) -> Vec<Cell> {
+    let numbers: Vec<String> =
+        joint.packets.iter().map(|PacketNumber { frame, .. }| frame.to_string()).collect();
+    vec![
+        plain(format!("{:.2}", joint.confidence)),
+        plain(joint.sessions.join(" ")),
+        plain(joint.what),
+        plain(shorten(&joint.value, VALUE)),
+        dim(format!("packets {}", numbers.join(", "))),
+    ]
+}
+
+fn jurisdictions(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
+    if record.jurisdictions.is_empty() {
+        return Ok(());
+    }
+    page.heading("Jurisdictions that reach its servers")?;
+    for reached in &record.jurisdictions {
+        let mut words: Vec<String> = Vec::new();
+        for basis in [Basis::LocatedIn, Basis::RegisteredIn, Basis::OperatedBy, Basis::ServiceOperator] {
+            let by: Vec<_> = reached.added_by.iter().filter(|server| server.basis.contains(&basis)).collect();
+            if by.is_empty() {
+                continue;
+            }
+            let holding =
+                |server: &&&super::super::record::AddedBy| server.could_hold == Some(CouldHold::Yes);
+            let mut named: Vec<&str> = by.iter().filter(holding).map(|server| server.ip.as_str()).collect();
+            named.extend(by.iter().filter(|server| !holding(server)).map(|server| server.ip.as_str()));
+            let more = named.len().saturating_sub(SERVERS);
+            named.truncate(SERVERS);
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            words.push(format!("{} of {}{rest}", super::basis_word(basis), named.join(", ")));
+        }
+        let holders =
+            reached.added_by.iter().filter(|server| server.could_hold == Some(CouldHold::Yes)).count();
+        let mut text = words.join("; ");
+        if holders > 0 {
+            let noun = if holders == 1 { "server" } else { "servers" };
+            text = format!("{text}; {holders} {noun} that could hold the key");
+        }
+        let name = Country::parse(&reached.jurisdiction)
+            .map_or_else(|| reached.jurisdiction.clone(), build::country);
+        page.labelled(4, &plain(shorten(&name, 22)), 24, &plain(text))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Media that fell back from UDP to TLS over TCP: nothing of it can be read, but how much there is of it.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::{CALL_GAP, Judged, Whose};
+use crate::classify::Role;
+use crate::flow::FiveTuple;
+use crate::time::Timestamp;
+
+/// Packets a second, each way, that control traffic does not reach over its whole life and media does.
+const PACE: f64 = 12.0;
+/// Seconds for which that must be so.
+const SECONDS: f64 = 5.0;
+
+const TCP: u8 = 6;
+
+/// True for a TCP connection that is as busy as media, both ways, all along.
+pub(super) fn carries_media(judged: &Judged) -> bool {
+    let flow = &judged.flow;
+    let FiveTuple { protocol, .. } = flow.tuple;
+    let seconds = flow.end.since(flow.start).as_secs_f64();
+    protocol == TCP
+        && seconds >= SECONDS
+        && flow.packets.iter().all(|packets| pace(*packets, seconds) >= PACE)
+        && matches!(judged.role(), Role::Signalling | Role::Media | Role::Relay | Role::Web | Role::Other)
+}
+
+fn pace(packets: u64, seconds: f64) -> f64 {
+    f64::from(u32::try_from(packets).unwrap_or(u32::MAX)) / seconds
+}
+
+/// A UDP media flow: whose, from when to when.
+type Span = (Whose, Timestamp, Timestamp);
+
+/// TCP flows that took over the media of a UDP flow: to the same server, begun while it ran or soon after, and still there
+/// when it had ended.
+pub(super) fn fallbacks(flows: &[Judged], calls: &[(Whose, usize)]) -> Vec<(Whose, usize)> {
+    let mut media: HashMap<(IpAddr, IpAddr), Vec<Span>> = HashMap::new();
+    for (whose, index) in calls {
+        let Some(judged) = flows.get(*index).filter(|judged| judged.role() == Role::Media) else { continue };
+        if judged.flow.tuple.protocol != TCP {
+            let ends = (judged.sides.local.ip(), judged.sides.remote.ip());
+            media.entry(ends).or_default().push((*whose, judged.flow.start, judged.flow.end));
+        }
+    }
+    let mut found = Vec::new();
+    for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| carries_media(judged)) {
+        let ends = (judged.sides.local.ip(), judged.sides.remote.ip());
+        let (start, end) = (judged.flow.start, judged.flow.end);
+        let took_over = |(whose, from, to): &&Span| {
+            let app = judged.verdict.provider;
+            (app.is_none() || app == whose.1) && start > *from && start.since(*to) <= CALL_GAP && end > *to
+        };
+        let from = media.get(&ends).and_then(|spans| spans.iter().rev().find(took_over));
+        found.extend(from.map(|(whose, ..)| (*whose, index)));
+    }
+    found
+}

@@ -1,0 +1,404 @@
+//! Which sessions share a meeting. In: sessions with their flows. Out: [`Meeting`]s, each with what joined them.
+//!
+//! A meeting has no number on the wire. What is there: a stream that one endpoint sends and another receives, a flow
+//! straight between two, a key, an address or a Call-ID that both show. Each is evidence with a confidence; independent
+//! ones add up, and below [`JOINS`] nothing is joined. Speaking to the same server at the same time is no evidence:
+//! one server has many meetings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use super::copies::{Same, compare};
+use super::marks::Mark;
+use super::trace::{Shared, StreamTrace, Trace};
+use super::union::Union;
+use super::{Judged, Session};
+use crate::observe::PacketRef;
+use crate::observe::facts::Copied;
+use crate::time::Timestamp;
+
+/// Confidence from which two sessions are joined.
+const JOINS: f32 = 0.7;
+/// No amount of evidence makes it certain.
+const MOST: f32 = 0.99;
+/// How long a session that has ended may find others of its meeting.
+const KEPT: Duration = Duration::from_secs(3600);
+/// Sessions kept; the one that ended first goes.
+const TRACES: usize = 1 << 16;
+/// Streams or sessions that are compared for one mark; a mark that more share is none.
+const ALIKE: usize = 2048;
+/// Places of one row of lengths; a row that more streams have says nothing.
+const PLACES: usize = 128;
+/// Rows that make two streams worth comparing.
+const ROWS: usize = 4;
+/// Reasons kept of a pair of sessions.
+const REASONS: usize = 8;
+/// Reasons kept of a meeting.
+const MEETING_REASONS: usize = 256;
+/// Time within which two sessions must both have been in a call.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Sessions that share a meeting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Meeting {
+    /// Number of its first session.
+    pub id: u64,
+    /// The app, or `None` when nobody claims its media.
+    pub provider: Option<u16>,
+    /// Begin of its first call.
+    pub start: Timestamp,
+    /// End of its last.
+    pub end: Timestamp,
+    /// Its sessions by number, in order.
+    pub sessions: Vec<u64>,
+    /// Endpoints among them: one that was seen at two points of the network counts once.
+    pub participants: usize,
+    /// What joined them, by pair of sessions.
+    pub joined_by: Vec<Joint>,
+    /// How sure it is that all of them belong together: that of the weakest pair that was needed.
+    pub confidence: f32,
+}
+
+/// One reason to join two sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Joint {
+    /// The sessions, the lower number first.
+    pub sessions: [u64; 2],
+    /// Kind of evidence, a stable word.
+    pub what: &'static str,
+    /// What was seen.
+    pub value: String,
+    /// How sure it makes that both share a meeting, were it all there is; 0 to 1.
+    pub confidence: f32,
+    /// The packets that show it, one of each session where there are two.
+    pub packets: Vec<PacketRef>,
+}
+
+/// A stream of a session: the session's place among the traces, and the stream's within it.
+type Place = (usize, usize);
+
+/// Two streams with the same lengths.
+#[derive(Debug)]
+struct Lengths {
+    streams: [Place; 2],
+    copied: Copied,
+}
+
+/// The sessions of a run, or of the last hour of a live one, with what ties them.
+#[derive(Debug, Default)]
+pub struct Meetings {
+    traces: Vec<Trace>,
+    by_mark: HashMap<Shared, Vec<(usize, PacketRef)>>,
+    by_source: HashMap<u32, Vec<Place>>,
+    by_row: HashMap<u64, Vec<(Place, Timestamp)>>,
+    joints: BTreeMap<(usize, usize), Vec<Joint>>,
+    lengths: Vec<Lengths>,
+    contradicted: BTreeSet<(usize, usize)>,
+    /// Sessions that were told to be in a meeting, and by which number: it stays the same when more turn up.
+    named: BTreeMap<u64, u64>,
+}
+
+impl Meetings {
+    /// Takes sessions and gives the meetings that they are in, those among them that had begun earlier included.
+    pub fn join(&mut self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
+        let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
+        for session in sessions {
+            self.add(Trace::of(flows, session));
+        }
+        let mut meetings = self.conclude();
+        meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
+        for meeting in &mut meetings {
+            let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
+            meeting.id = known.copied().unwrap_or(meeting.id);
+            self.named.extend(meeting.sessions.iter().map(|session| (*session, meeting.id)));
+        }
+        self.forget(sessions.iter().map(|session| session.end).max());
+        meetings
+    }
+
+    fn add(&mut self, trace: Trace) {
+        let place = self.traces.len();
+        for (mark, packet) in &trace.marks {
+            for (other, shown) in self.by_mark.get(&mark.counterpart()).into_iter().flatten() {
+                let Some(earlier) = self.traces.get(*other) else { continue };
+                if at_once(earlier, &trace) {
+                    let joint = by_mark(mark, [earlier.id, trace.id], [*shown, *packet]);
+                    push(&mut self.joints, (*other, place), joint);
+                }
+            }
+            let known = self.by_mark.entry(mark.clone()).or_default();
+            if known.len() < ALIKE {
+                known.push((place, *packet));
+            }
+        }
+        for (index, stream) in trace.streams.iter().enumerate() {
+            self.compare_sources(&trace, place, stream);
+            self.compare_rows(&trace, (place, index), stream);
+        }
+        for (index, stream) in trace.streams.iter().enumerate() {
+            let known = self.by_source.entry(stream.ssrc).or_default();
+            if known.len() < ALIKE {
+                known.push((place, index));
+            }
+            for (row, time) in stream.sketch.rows() {
+                let known = self.by_row.entry(row).or_default();
+                if known.len() < PLACES {
+                    known.push(((place, index), time));
+                }
+            }
+        }
+        self.traces.push(trace);
+    }
+
+    /// Streams of other sessions that have the same SSRC.
+    fn compare_sources(&mut self, trace: &Trace, place: usize, stream: &StreamTrace) {
+        for (other, index) in self.by_source.get(&stream.ssrc).into_iter().flatten() {
+            let Some(earlier) = self.traces.get(*other) else { continue };
+            let Some(known) = earlier.streams.get(*index) else { continue };
+            if known.zoom != stream.zoom || known.is(stream) || !at_once(earlier, trace) {
+                continue;
+            }
+            match compare(known, stream) {
+                Same::Copy { plain } => {
+                    let joint = by_source([earlier.id, trace.id], known, stream, plain);
+                    push(&mut self.joints, (*other, place), joint);
+                }
+                // In one meeting of Zoom a source is one sender.
+                Same::Other if known.zoom && known.sent && stream.sent => {
+                    self.contradicted.insert((*other, place));
+                }
+                Same::Other | Same::Apart => {}
+            }
+        }
+    }
+
+    /// Streams of other sessions that have rows of lengths in common.
+    fn compare_rows(&mut self, trace: &Trace, place: Place, stream: &StreamTrace) {
+        let mut shared: BTreeMap<Place, usize> = BTreeMap::new();
+        for (row, _) in stream.sketch.rows() {
+            for (other, _) in self.by_row.get(&row).into_iter().flatten() {
+                let count = shared.entry(*other).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        for (other, _) in shared.into_iter().filter(|(_, rows)| *rows >= ROWS) {
+            let Some(earlier) = self.traces.get(other.0) else { continue };
+            let Some(known) = earlier.streams.get(other.1) else { continue };
+            if at_once(earlier, trace)
+                && !known.is(stream)
+                && let Some(copied) = known.sketch.copied(&stream.sketch)
+            {
+                self.lengths.push(Lengths { streams: [other, place], copied });
+            }
+        }
+    }
+
+    /// Puts together what is tied well enough.
+    fn conclude(&self) -> Vec<Meeting> {
+        let mut joints = self.joints.clone();
+        self.by_lengths(&mut joints);
+        let mut pairs: Vec<(f32, (usize, usize))> =
+            joints.iter().map(|(pair, reasons)| (combined(reasons), *pair)).collect();
+        pairs.retain(|(confidence, pair)| *confidence >= JOINS && !self.contradicted.contains(pair));
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut union = Union::new(self.traces.len());
+        let mut sets: BTreeMap<usize, (BTreeSet<usize>, f32)> = BTreeMap::new();
+        for (confidence, (a, b)) in &pairs {
+            let (one, two) = (union.find(*a), union.find(*b));
+            if one == two {
+                continue;
+            }
+            let alone = |root: usize| (BTreeSet::from([root]), MOST);
+            let (mut set, sure) = sets.get(&one).cloned().unwrap_or_else(|| alone(one));
+            let (more, too) = sets.get(&two).cloned().unwrap_or_else(|| alone(two));
+            if self.contradict(&set, &more) {
+                continue;
+            }
+            union.join(one, two);
+            set.extend(more);
+            sets.remove(&one);
+            sets.remove(&two);
+            sets.insert(union.find(one), (set, sure.min(too).min(*confidence)));
+        }
+        let mut meetings: Vec<Meeting> =
+            sets.into_values().map(|(set, confidence)| self.meeting(&joints, &set, confidence)).collect();
+        meetings.sort_by_key(|meeting| meeting.id);
+        meetings
+    }
+
+    fn contradict(&self, one: &BTreeSet<usize>, two: &BTreeSet<usize>) -> bool {
+        let (few, many) = if one.len() <= two.len() { (one, two) } else { (two, one) };
+        !self.contradicted.is_empty()
+            && few.iter().any(|a| many.iter().any(|b| self.contradicted.contains(&(*a.min(b), *a.max(b)))))
+    }
+
+    fn meeting(
+        &self,
+        joints: &BTreeMap<(usize, usize), Vec<Joint>>,
+        set: &BTreeSet<usize>,
+        confidence: f32,
+    ) -> Meeting {
+        let members: Vec<&Trace> = set.iter().filter_map(|place| self.traces.get(*place)).collect();
+        let mut sessions: Vec<u64> = members.iter().map(|trace| trace.id).collect();
+        sessions.sort_unstable();
+        let inside = joints.iter().filter(|((a, b), _)| set.contains(a) && set.contains(b));
+        let mut joined_by: Vec<Joint> = inside.flat_map(|(_, reasons)| reasons.iter().cloned()).collect();
+        joined_by.sort_by(|a, b| a.sessions.cmp(&b.sessions).then(b.confidence.total_cmp(&a.confidence)));
+        joined_by.truncate(MEETING_REASONS);
+        let seen_twice = |trace: &Trace| {
+            joined_by.iter().any(|joint| joint.what == SEEN_TWICE && joint.sessions.last() == Some(&trace.id))
+        };
+        let endpoints: BTreeSet<IpAddr> =
+            members.iter().filter(|trace| !seen_twice(trace)).map(|trace| trace.endpoint).collect();
+        Meeting {
+            id: sessions.first().copied().unwrap_or(0),
+            provider: members.iter().find_map(|trace| trace.provider),
+            start: members.iter().map(|trace| trace.start).min().unwrap_or_default(),
+            end: members.iter().map(|trace| trace.end).max().unwrap_or_default(),
+            sessions,
+            participants: endpoints.len(),
+            joined_by,
+            confidence: confidence.min(MOST),
+        }
+    }
+
+    /// Reasons from streams whose packets have the same lengths. Where two endpoints send what looks the same (a test picture,
+    /// the same film) the lengths tell nobody apart.
+    fn by_lengths(&self, joints: &mut BTreeMap<(usize, usize), Vec<Joint>>) {
+        let mut numbers: BTreeMap<Place, usize> = BTreeMap::new();
+        for place in self.lengths.iter().flat_map(|found| found.streams) {
+            let next = numbers.len();
+            numbers.entry(place).or_insert(next);
+        }
+        let number = |place: &Place| numbers.get(place).copied().unwrap_or(0);
+        let mut union = Union::new(numbers.len());
+        for found in &self.lengths {
+            let [a, b] = &found.streams;
+            union.join(number(a), number(b));
+        }
+        let mut senders: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for place in numbers.keys().filter(|place| self.stream(**place).is_some_and(|stream| stream.sent)) {
+            senders.entry(union.find(number(place))).or_default().insert(place.0);
+        }
+        for found in &self.lengths {
+            let [a, b] = found.streams;
+            let alone = senders.get(&union.find(number(&a))).is_none_or(|senders| senders.len() < 2);
+            let (Some(one), Some(two)) = (self.stream(a), self.stream(b)) else { continue };
+            let ids =
+                [self.traces.get(a.0), self.traces.get(b.0)].map(|trace| trace.map_or(0, |trace| trace.id));
+            if let Some(joint) = by_lengths(ids, one, two, found.copied).filter(|_| alone) {
+                push(joints, (a.0, b.0), joint);
+            }
+        }
+    }
+
+    fn stream(&self, (trace, stream): Place) -> Option<&StreamTrace> {
+        self.traces.get(trace)?.streams.get(stream)
+    }
+
+    /// Drops what ended too long ago.
+    fn forget(&mut self, now: Option<Timestamp>) {
+        let now = now.unwrap_or_default();
+        let old = |trace: &Trace| now.since(trace.end) > KEPT;
+        if !self.traces.iter().any(old) && self.traces.len() <= TRACES {
+            return;
+        }
+        let Self { traces: mut kept, named, .. } = std::mem::take(self);
+        kept.retain(|trace| !old(trace));
+        let excess = kept.len().saturating_sub(TRACES);
+        kept.sort_by_key(|trace| (trace.end, trace.id));
+        for trace in kept.into_iter().skip(excess) {
+            if let Some(meeting) = named.get(&trace.id) {
+                self.named.insert(trace.id, *meeting);
+            }
+            self.add(trace);
+        }
+    }
+}
+
+/// One endpoint, captured at two points of the network.
+const SEEN_TWICE: &str = "seen_twice";
+
+fn at_once(one: &Trace, two: &Trace) -> bool {
+    one.provider == two.provider
+        && one.start.since(two.end) <= SLACK
+        && two.start.since(one.end) <= SLACK
+        && one.id != two.id
+}
+
+fn push(joints: &mut BTreeMap<(usize, usize), Vec<Joint>>, (a, b): (usize, usize), joint: Joint) {
+    let reasons = joints.entry((a.min(b), a.max(b))).or_default();
+    let alike = reasons.iter().any(|held| held.what == joint.what && held.value == joint.value);
+    if reasons.len() < REASONS && !alike {
+        reasons.push(joint);
+    }
+}
+
+/// Independent reasons together.
+fn combined(reasons: &[Joint]) -> f32 {
+    let doubt: f32 = reasons.iter().map(|reason| 1.0 - reason.confidence).product();
+    (1.0 - doubt).min(MOST)
+}
+
+fn joint(
+    [a, b]: [u64; 2],
+    what: &'static str,
+    value: String,
+    confidence: f32,
+    [one, two]: [PacketRef; 2],
+) -> Joint {
+    let (sessions, mut packets) = if a <= b { ([a, b], vec![one, two]) } else { ([b, a], vec![two, one]) };
+    packets.dedup();
+    Joint { sessions, what, value, confidence, packets }
+}
+
+fn by_mark(mark: &Shared, ids: [u64; 2], packets: [PacketRef; 2]) -> Joint {
+    let (what, value, confidence) = match mark {
+        Shared::Flow(id) => ("p2p_flow", format!("flow {id} runs straight between them"), 0.95),
+        Shared::Mark(Mark::ZoomPeers(key)) => ("zoom_p2p_key", key.clone(), 0.95),
+        Shared::Mark(Mark::Ufrags(pair)) => ("ice_pair", pair.clone(), 0.9),
+        Shared::Mark(Mark::Call(id)) => ("sip_call_id", id.clone(), 0.9),
+        Shared::Own(address) | Shared::Spoken(address) => ("peer_address", address.to_string(), 0.85),
+        Shared::Mark(_) => ("mark", String::new(), 0.0),
+    };
+    joint(ids, what, value, confidence, packets)
+}
+
+/// The same source with the same numbers at the same time.
+fn by_source(ids: [u64; 2], one: &StreamTrace, two: &StreamTrace, plain: bool) -> Joint {
+    let (what, confidence) = match (one.sent, two.sent) {
+        (true, true) => (SEEN_TWICE, 0.9),
+        (false, false) => ("same_stream", 0.85),
+        _ => ("stream_copy", 0.95),
+    };
+    let value = format!("source {:#010x} with the same numbers and timestamps", one.ssrc);
+    joint(ids, what, value, if plain { confidence * 0.5 } else { confidence }, [one.packet, two.packet])
+}
+
+/// Another source with the same lengths, later than the sender's.
+fn by_lengths(ids: [u64; 2], one: &StreamTrace, two: &StreamTrace, copied: Copied) -> Option<Joint> {
+    // A mirror port may hand out packets a little out of order.
+    const EARLY_NS: i64 = 50_000_000;
+    let later = match (one.sent, two.sent) {
+        (true, false) => copied.lag_ns >= -EARLY_NS,
+        (false, true) => copied.lag_ns <= EARLY_NS,
+        (false, false) => true,
+        (true, true) => false,
+    };
+    let rows = f32::from(u16::try_from(copied.rows).unwrap_or(u16::MAX));
+    let sure = 1.0 - 0.5_f32.powf(rows / 2.0);
+    let (what, confidence) =
+        if one.sent == two.sent { ("same_lengths", sure * 0.8) } else { ("copied_lengths", sure * 0.97) };
+    let value = format!(
+        "{:#010x} and {:#010x}: {} of {} rows of packet lengths are the same, {} ms apart",
+        one.ssrc,
+        two.ssrc,
+        copied.rows,
+        copied.compared,
+        copied.lag().as_millis()
+    );
+    later.then(|| joint(ids, what, value, confidence, [one.packet, two.packet]))
+}

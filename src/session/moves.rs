@@ -1,0 +1,253 @@
+//! An endpoint that changes its address or port in a call: a NAT that binds anew, an ICE restart, Wi-Fi to LTE,
+//! a fallback from UDP to TCP.
+//!
+//! A change is believed where the second flow carries on what the first one left off: the same source with the next
+//! numbers, the same ICE pair, the same connection id. In: flows with the ends of their endpoint. Out: [`Handover`]s.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::fallback;
+use super::marks::{Mark, marks, sent};
+use super::{CALL_GAP, Judged, Sides};
+use crate::classify::Role;
+use crate::observe::PacketRef;
+use crate::observe::facts::RtpStream;
+use crate::time::Timestamp;
+
+/// How long the old and the new path may both be heard.
+const BOTH: Duration = Duration::from_secs(5);
+/// Numbers that a stream may skip in a change of path.
+const SKIPPED: u16 = 0x2000;
+/// Numbers by which a stream may seem to step back: late packets on the old path.
+const BACK: u16 = 100;
+/// How far media time and packet time may differ over a change.
+const DRIFT_S: f64 = 2.0;
+/// Flows behind a mark that are compared with the one before them.
+const CHAIN: usize = 4096;
+/// Changes kept of a session.
+pub(super) const CHANGES: usize = 32;
+
+/// An address that an endpoint had in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// First packet from or to it.
+    pub from: Timestamp,
+    /// Last packet from or to it.
+    pub to: Timestamp,
+    /// The first of its packets.
+    pub packet: PacketRef,
+}
+
+/// What shows that an endpoint is the same as before under another address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Why {
+    /// It goes on sending as the same source, with the next numbers.
+    SameStream,
+    /// The same two ICE fragments.
+    SameIcePair,
+    /// The same connection id of Zoom or QUIC.
+    SameConnection,
+    /// The same bind id of Zoom, and the same sources where any were seen.
+    SameBinding,
+    /// UDP fell silent, and TCP to the same server began to carry as much.
+    FallbackToTcp,
+}
+
+impl Why {
+    /// Words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SameStream => "its stream went on with the next numbers",
+            Self::SameIcePair => "the same ICE pair",
+            Self::SameConnection => "the same connection id",
+            Self::SameBinding => "the same bind id",
+            Self::FallbackToTcp => "UDP fell silent and TCP to the same server took over",
+        }
+    }
+}
+
+/// A change of an endpoint's address or port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// When the new one was first used for what the old one did.
+    pub at: Timestamp,
+    /// The old socket.
+    pub from: SocketAddr,
+    /// The new one.
+    pub to: SocketAddr,
+    /// What shows it.
+    pub why: Why,
+    /// The packet that shows it.
+    pub packet: PacketRef,
+}
+
+/// Two flows of one client, the second in place of the first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Handover {
+    /// Places of the flows in the list that was given.
+    pub(super) places: (usize, usize),
+    /// The change, unless both were used side by side.
+    pub(super) change: Option<Change>,
+}
+
+/// A flow with its endpoint's view of it.
+pub(super) type Seen<'a> = (&'a Judged, Sides);
+
+/// Finds handovers among flows of one app, given in the order in which they began.
+pub(super) fn handovers(flows: &[Seen<'_>]) -> Vec<Handover> {
+    let mut by_mark: BTreeMap<Mark, Vec<(usize, PacketRef)>> = BTreeMap::new();
+    for (place, (judged, sides)) in flows.iter().enumerate() {
+        for (mark, packet) in marks(judged, *sides) {
+            if mark.lasts() && !matches!(mark, Mark::Call(_)) {
+                by_mark.entry(mark).or_default().push((place, packet));
+            }
+        }
+        // Zoom's sources are counted up in every meeting anew: alone they would say nothing, their numbers do.
+        if judged.flow.facts.as_deref().is_some_and(|facts| facts.zoom.is_some()) {
+            for stream in sent(judged, *sides) {
+                by_mark.entry(Mark::Source(stream.ssrc)).or_default().push((place, stream.packet));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (mark, shown) in &by_mark {
+        let shown = shown.get(..CHAIN.min(shown.len())).unwrap_or_default();
+        for ((place, _), (next, packet)) in shown.iter().zip(shown.iter().skip(1)) {
+            let (Some(old), Some(new)) = (flows.get(*place), flows.get(*next)) else { continue };
+            if old.1.local == new.1.local {
+                continue;
+            }
+            let change = match took(mark, old, new, *packet) {
+                Took::Over(at, why, packet) => {
+                    Some(Change { at, from: old.1.local, to: new.1.local, why, packet })
+                }
+                Took::Beside => None,
+                Took::Apart => continue,
+            };
+            found.push(Handover { places: (*place, *next), change });
+        }
+    }
+    found.extend(fallbacks(flows));
+    found
+}
+
+/// TCP flows that took over from the UDP flow to the same server.
+fn fallbacks<'a>(flows: &'a [Seen<'a>]) -> impl Iterator<Item = Handover> + 'a {
+    let mut latest: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
+    flows.iter().enumerate().filter_map(move |(place, (judged, sides))| {
+        let ends = (sides.local.ip(), sides.remote.ip());
+        if fallback::carries_media(judged) {
+            let (old, old_sides) = latest.get(&ends).and_then(|old| Some((*old, flows.get(*old)?.1)))?;
+            let change = Change {
+                at: judged.flow.start,
+                from: old_sides.local,
+                to: sides.local,
+                why: Why::FallbackToTcp,
+                packet: judged.flow.first_packet,
+            };
+            return Some(Handover { places: (old, place), change: Some(change) });
+        }
+        if judged.role() == Role::Media {
+            latest.insert(ends, place);
+        }
+        None
+    })
+}
+
+/// What became of a connection that two flows show.
+#[derive(Debug, Clone, Copy)]
+enum Took {
+    /// The second flow took over.
+    Over(Timestamp, Why, PacketRef),
+    /// Both are used side by side.
+    Beside,
+    /// Nothing says that both are one client's.
+    Apart,
+}
+
+/// Whether `new` carries on what `old` left off, as far as a mark that both show says.
+fn took(mark: &Mark, old: &Seen<'_>, new: &Seen<'_>, packet: PacketRef) -> Took {
+    let (old_flow, new_flow) = (&old.0.flow, &new.0.flow);
+    let after = old_flow.end.since(new_flow.start) <= BOTH && new_flow.start.since(old_flow.end) <= CALL_GAP;
+    let over = |fits: bool, why| if fits { Took::Over(new_flow.start, why, packet) } else { Took::Apart };
+    let one_server = old.1.remote.ip() == new.1.remote.ip();
+    match mark {
+        Mark::Source(ssrc) => match (last_sent(old, *ssrc), last_sent(new, *ssrc)) {
+            (Some(before), Some(then)) if goes_on(before, then) => {
+                Took::Over(then.start, Why::SameStream, then.packet)
+            }
+            _ => Took::Apart,
+        },
+        Mark::Ufrags(_) if old.1.local.ip() == new.1.local.ip() => over(after, Why::SameIcePair),
+        // The other end shows the pair, too; but it does not speak to the same server, unless that is a relay.
+        Mark::Ufrags(_) if one_server && old.0.role() != Role::Relay && new.0.role() != Role::Relay => {
+            match (sending(old), sending(new)) {
+                (Some((_, stopped)), Some((began, _))) if stopped.since(began) <= BOTH => {
+                    Took::Over(began, Why::SameIcePair, packet)
+                }
+                // All along from both: one client, captured inside and outside of its NAT.
+                (Some(_), Some(_)) => Took::Apart,
+                _ => Took::Beside,
+            }
+        }
+        Mark::ZoomConnection(_) | Mark::Quic(_) => over(after, Why::SameConnection),
+        Mark::ZoomBind(_) => {
+            let sources =
+                |seen: &Seen<'_>| sent(seen.0, seen.1).map(|stream| stream.ssrc).collect::<Vec<_>>();
+            let (before, then) = (sources(old), sources(new));
+            let alike =
+                then.iter().any(|ssrc| before.contains(ssrc)) || (before.is_empty() && then.is_empty());
+            over(after && one_server && alike, Why::SameBinding)
+        }
+        Mark::Ufrags(_)
+        | Mark::Socket(..)
+        | Mark::Ufrag(_)
+        | Mark::ZoomPeers(_)
+        | Mark::Call(_)
+        | Mark::Cname(_)
+        | Mark::Server(_)
+        | Mark::Address(_) => Took::Apart,
+    }
+}
+
+fn last_sent<'a>(seen: &Seen<'a>, ssrc: u32) -> Option<&'a RtpStream> {
+    sent(seen.0, seen.1).find(|stream| stream.ssrc == ssrc)
+}
+
+/// From when to when the endpoint sent.
+fn sending(seen: &Seen<'_>) -> Option<(Timestamp, Timestamp)> {
+    let began = sent(seen.0, seen.1).map(|stream| stream.start).min()?;
+    let stopped = sent(seen.0, seen.1).map(|stream| stream.last).max()?;
+    Some((began, stopped))
+}
+
+/// Whether a stream goes on where another of the same source stopped.
+fn goes_on(before: &RtpStream, then: &RtpStream) -> bool {
+    if before.last.since(then.start) > BOTH || then.start.since(before.last) > CALL_GAP {
+        return false;
+    }
+    let newest = u16::try_from(before.stats.extended_highest() & 0xffff).unwrap_or(0);
+    let step = then.stats.first_sequence().wrapping_sub(newest).wrapping_add(BACK);
+    if step > SKIPPED {
+        return false;
+    }
+    let clock = before.stats.clock_hz().or_else(|| then.stats.clock_hz());
+    let Some(clock) = clock.filter(|clock| *clock > 0) else { return true };
+    let ticks = then.stats.first_timestamp().wrapping_sub(before.stats.newest_timestamp());
+    let media = f64::from(ticks.cast_signed()) / f64::from(clock);
+    let passed = seconds(before.last, then.start);
+    // A sender that was silent may let its clock stand.
+    (media - passed).abs() <= DRIFT_S || (0.0..=passed.max(0.0)).contains(&media)
+}
+
+/// Seconds from one time to another; negative when it is before.
+pub(super) fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    if to >= from { to.since(from).as_secs_f64() } else { -from.since(to).as_secs_f64() }
+}
