@@ -331,8 +331,15 @@ fn at_once(one: &Trace, two: &Trace) -> bool {
 
 fn push(joints: &mut BTreeMap<(usize, usize), Vec<Joint>>, (a, b): (usize, usize), joint: Joint) {
     let reasons = joints.entry((a.min(b), a.max(b))).or_default();
-    let alike = reasons.iter().any(|held| held.what == joint.what && held.value == joint.value);
-    if reasons.len() < REASONS && !alike {
+    // Two ways to see that two streams are one are no two reasons.
+    let alike = |held: &&mut Joint| {
+        held.packets == joint.packets || (held.what == joint.what && held.value == joint.value)
+    };
+    if let Some(held) = reasons.iter_mut().find(alike) {
+        if held.confidence < joint.confidence {
+            *held = joint;
+        }
+    } else if reasons.len() < REASONS {
         reasons.push(joint);
     }
 }

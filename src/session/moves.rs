@@ -175,9 +175,15 @@ enum Took {
 /// Whether `new` carries on what `old` left off, as far as a mark that both show says.
 fn took(mark: &Mark, old: &Seen<'_>, new: &Seen<'_>, packet: PacketRef) -> Took {
     let (old_flow, new_flow) = (&old.0.flow, &new.0.flow);
-    let after = old_flow.end.since(new_flow.start) <= BOTH && new_flow.start.since(old_flow.end) <= CALL_GAP;
-    let over = |fits: bool, why| if fits { Took::Over(new_flow.start, why, packet) } else { Took::Apart };
+    let after = follows((old_flow.start, old_flow.end), (new_flow.start, new_flow.end));
     let one_server = old.1.remote.ip() == new.1.remote.ip();
+    let (before, then) = (sending(old), sending(new));
+    // A change is where what was sent goes on elsewhere; sockets that only check or wait are used beside it.
+    let over = |why| match (before, then) {
+        (Some(before), Some(then)) if follows(before, then) => Took::Over(then.0, why, packet),
+        (Some((_, stopped)), Some((began, _))) if stopped > began => Took::Apart,
+        _ => Took::Beside,
+    };
     match mark {
         Mark::Source(ssrc) => match (last_sent(old, *ssrc), last_sent(new, *ssrc)) {
             (Some(before), Some(then)) if goes_on(before, then) => {
@@ -185,28 +191,25 @@ fn took(mark: &Mark, old: &Seen<'_>, new: &Seen<'_>, packet: PacketRef) -> Took 
             }
             _ => Took::Apart,
         },
-        Mark::Ufrags(_) if old.1.local.ip() == new.1.local.ip() => over(after, Why::SameIcePair),
-        // The other end shows the pair, too; but it does not speak to the same server, unless that is a relay.
+        Mark::Ufrags(_) if old.1.local.ip() == new.1.local.ip() => over(Why::SameIcePair),
+        // The other end shows the pair, too; but it does not speak to the same server, unless that is a relay. Who sends from
+        // both all along is one client, captured inside and outside of its NAT.
         Mark::Ufrags(_) if one_server && old.0.role() != Role::Relay && new.0.role() != Role::Relay => {
-            match (sending(old), sending(new)) {
-                (Some((_, stopped)), Some((began, _))) if stopped.since(began) <= BOTH => {
-                    Took::Over(began, Why::SameIcePair, packet)
-                }
-                // All along from both: one client, captured inside and outside of its NAT.
-                (Some(_), Some(_)) => Took::Apart,
-                _ => Took::Beside,
-            }
+            over(Why::SameIcePair)
         }
-        Mark::ZoomConnection(_) | Mark::Quic(_) => over(after, Why::SameConnection),
-        Mark::ZoomBind(_) => {
+        Mark::ZoomConnection(_) | Mark::Quic(_) if after => over(Why::SameConnection),
+        Mark::ZoomBind(_) if after && one_server => {
             let sources =
                 |seen: &Seen<'_>| sent(seen.0, seen.1).map(|stream| stream.ssrc).collect::<Vec<_>>();
             let (before, then) = (sources(old), sources(new));
             let alike =
                 then.iter().any(|ssrc| before.contains(ssrc)) || (before.is_empty() && then.is_empty());
-            over(after && one_server && alike, Why::SameBinding)
+            if alike { over(Why::SameBinding) } else { Took::Apart }
         }
-        Mark::Ufrags(_)
+        Mark::ZoomConnection(_)
+        | Mark::Quic(_)
+        | Mark::ZoomBind(_)
+        | Mark::Ufrags(_)
         | Mark::Socket(..)
         | Mark::Ufrag(_)
         | Mark::ZoomPeers(_)
@@ -221,16 +224,28 @@ fn last_sent<'a>(seen: &Seen<'a>, ssrc: u32) -> Option<&'a RtpStream> {
     sent(seen.0, seen.1).find(|stream| stream.ssrc == ssrc)
 }
 
+/// From when to when.
+type Span = (Timestamp, Timestamp);
+
 /// From when to when the endpoint sent.
-fn sending(seen: &Seen<'_>) -> Option<(Timestamp, Timestamp)> {
+fn sending(seen: &Seen<'_>) -> Option<Span> {
     let began = sent(seen.0, seen.1).map(|stream| stream.start).min()?;
     let stopped = sent(seen.0, seen.1).map(|stream| stream.last).max()?;
     Some((began, stopped))
 }
 
+/// Whether one span comes after another: with a pause that is none too long, and little of them at once.
+fn follows(before: Span, then: Span) -> bool {
+    let at_once = before.1.since(then.0);
+    let shorter = before.1.since(before.0).min(then.1.since(then.0));
+    at_once <= BOTH.min(shorter.checked_div(2).unwrap_or_default())
+        && then.0.since(before.1) <= CALL_GAP
+        && before.0 <= then.0
+}
+
 /// Whether a stream goes on where another of the same source stopped.
 fn goes_on(before: &RtpStream, then: &RtpStream) -> bool {
-    if before.last.since(then.start) > BOTH || then.start.since(before.last) > CALL_GAP {
+    if !follows((before.start, before.last), (then.start, then.last)) {
         return false;
     }
     let newest = u16::try_from(before.stats.extended_highest() & 0xffff).unwrap_or(0);
