@@ -1,0 +1,1 @@
+"""Checks that only some scenarios have."""
