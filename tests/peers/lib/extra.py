@@ -1,1 +1,5 @@
 """Checks that only some scenarios have."""
+
+
+def janus(truth, reading, results):
+    pass

@@ -2,7 +2,6 @@
 import json, os, time
 
 from . import net, shell
-from .chromium import Chromium
 
 CAPTURE, TRUTH = "capture.pcapng", "truth.json"
 
@@ -17,15 +16,13 @@ class Recording:
             if old.endswith((".log", ".pcapng", ".json")):
                 os.remove(os.path.join(folder, old))
         self.processes = shell.Processes(folder)
-        self.peers, self.cleanup, self.started = {}, [], time.time()
+        self.peers, self.spaces, self.started = {}, {}, time.time()
+        self.pollers = []
         self.truth = {"scenario": name, "peers": {}, "calls": [], "servers": {}, "events": [], "polls": [], "meetings": []}
         self.net = net.Net(self.processes)
         self.truth["netem"] = "kernel" if self.net.kernel else "user space"
 
     # --- who
-    def space(self, name, address, **impair):
-        return self.net.host(name, address, **impair)
-
     def server(self, name, address, **impair):
         self.truth["servers"][name] = address
         return self.net.host(name, address, **impair)
@@ -35,10 +32,12 @@ class Recording:
         self.truth["peers"][peer.name] = {"engine": peer.engine, "addresses": peer.addresses}
         return peer
 
-    def chromiums(self, **addresses):
-        """Chromium peers, started together; each a name and (address, impairment)"""
-        spaces = {name: (self.net.host(name, address, **impair), address) for name, (address, impair) in addresses.items()}
-        return [self.peer(Chromium(self.processes, name, space, [address])) for name, (space, address) in spaces.items()]
+    def start(self, **peers):
+        """peers by name, each (class, address, impairment), in the order given"""
+        for name, (kind, address, impair) in peers.items():
+            self.spaces[name] = self.net.host(name, address, **impair)
+        return [self.peer(kind(self.processes, name, self.spaces[name], [address]))
+                for name, (kind, address, _) in peers.items()]
 
     def capture(self):
         self.net.capture(os.path.join(self.folder, CAPTURE))
@@ -57,13 +56,14 @@ class Recording:
         self.connect(call, a, b)
         self.truth["calls"].append({"call": call, "ends": [a.name, b.name]})
 
-    def connected(self, *calls):
+    def connected(self, *calls, speak=True):
         """waits until each (call, peer) is connected, then lets them speak"""
         for call, peer in calls:
             shell.wait_for(f"{call} of {peer.name}", 20, lambda: peer.state(call) == "connected")
-        self.event("connected")
-        for call, peer in calls:
-            peer.speak(call)
+        if speak:
+            self.event("connected")
+            for call, peer in calls:
+                peer.speak(call)
 
     def poll(self, what="talking", kinds=None):
         """asks every peer for its statistics, or for those of some kinds only"""
@@ -85,6 +85,8 @@ class Recording:
             peer.silence()
         time.sleep(1.2)
         self.poll("silent")
+        for more in self.pollers:
+            more()
         self.event("closing")
         for peer in self.peers.values():
             peer.close()
@@ -94,8 +96,6 @@ class Recording:
         try:
             for peer in self.peers.values():
                 peer.end()
-            for undo in reversed(self.cleanup):
-                undo()
             if self.net.capturing:
                 self.net.stop_capture()
         finally:

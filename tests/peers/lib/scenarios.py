@@ -1,6 +1,11 @@
 """The scenarios: who calls whom over what network. Each leaves a capture and what the peers said of it."""
 
+from .aiortc import Aiortc
+from .chromium import Chromium
+from .janus import Janus
+
 ALL = {}
+USUAL = {"delay": 20}
 
 
 def scenario(function):
@@ -11,8 +16,8 @@ def scenario(function):
 def pair(r, call="call", a="10.1.0.2", b="10.2.0.2", **impair):
     """two Chromiums and a call between them; `impair` is what happens to what each sends"""
     names = [call[-1] + "a", call[-1] + "b"] if call != "call" else ["a", "b"]
-    impair = {"delay": 20, **impair}
-    peers = r.chromiums(**{names[0]: (a, impair), names[1]: (b, impair)})
+    impair = {**USUAL, **impair}
+    peers = r.start(**{names[0]: (Chromium, a, impair), names[1]: (Chromium, b, impair)})
     r.capture()
     r.p2p(call, *peers)
     r.connected((call, peers[0]), (call, peers[1]))
@@ -60,3 +65,57 @@ def p2p_jitter(r):
 def p2p_reorder(r):
     """2 percent of the packets overtake those of the last 30 ms"""
     plain(r, delay=30, reorder=2)
+
+
+def meet(r, janus, clients):
+    """all of one room watch each other"""
+    for client in clients:
+        client.watch([other for other in clients if other is not client])
+    r.truth["meetings"].append([client.peer.name for client in clients])
+
+
+def rooms(r, *rooms, seconds=12):
+    """one Janus and a meeting in each room: {room: {name: (class, address)}}; a name may be in several"""
+    janus = Janus(r)
+    people = {name: one for room in rooms for name, one in room.items()}
+    peers = dict(zip(people, r.start(**{name: (kind, address, USUAL) for name, (kind, address) in people.items()})))
+    r.capture()
+    clients = []
+    for number, room in enumerate(rooms, 1):
+        id = janus.room()
+        clients.append([janus.join(peers[name], r.spaces[name], id, f"room{number}") for name in room])
+    # Only who is connected can be watched.
+    r.connected(*(call for group in clients for client in group for call in client.calls()), speak=False)
+    for group in clients:
+        meet(r, janus, group)
+    r.connected(*(call for group in clients for client in group for call in client.calls()))
+    r.pollers.append(janus.poll)
+    r.truth["expect"] = {"sessions": {name: sum(name in room for room in rooms) for name in people}, "also": ["janus"]}
+    r.talk(seconds)
+    r.finish()
+
+
+@scenario
+def sfu_2(r):
+    """Chromium and aiortc in a room of Janus"""
+    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Aiortc, "10.2.0.2")})
+
+
+@scenario
+def sfu_3(r):
+    """two Chromiums and aiortc in a room"""
+    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Chromium, "10.2.0.2"), "c": (Aiortc, "10.3.0.2")})
+
+
+@scenario
+def sfu_two_rooms(r):
+    """two meetings at once on one Janus, nobody in both"""
+    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Aiortc, "10.2.0.2")},
+          {"c": (Aiortc, "10.3.0.2"), "d": (Aiortc, "10.4.0.2")})
+
+
+@scenario
+def sfu_same_endpoint_two_rooms(r):
+    """two meetings at once on one Janus, and one peer in both"""
+    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Aiortc, "10.2.0.2")},
+          {"a": (Chromium, "10.1.0.2"), "c": (Aiortc, "10.3.0.2")})
