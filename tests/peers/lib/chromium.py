@@ -11,7 +11,7 @@ FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-audio-output --us
 --disable-default-apps --disable-domain-reliability --disable-client-side-phishing-detection --no-default-browser-check
 --disable-features=WebRtcHideLocalIpsWithMdns,MediaRouter,OptimizationHints,Translate
 --disable-background-timer-throttling --disable-renderer-backgrounding --disable-backgrounding-occluded-windows
---force-webrtc-ip-handling-policy=default --remote-debugging-pipe""".split()
+--ignore-certificate-errors --remote-debugging-pipe""".split()
 
 
 def program():

@@ -59,20 +59,21 @@ class Janus:
                                 "bitrate_cap": True, "audiocodec": "opus", "videocodec": "vp8", "notify_joining": False})
         return 1000 + self.rooms
 
-    def join(self, peer, space, room, call="room"):
+    def join(self, peer, space, room, call="room", options=None):
         """a peer in a room: one connection up, silent as yet"""
-        client = Client(self, peer, space, room, call)
+        client = Client(self, peer, space, room, call, options or {})
         self.clients.append(client)
         return client
 
-    def poll(self):
+    def poll(self, what):
         """what the admin API says of every handle"""
         for client in self.clients:
             for call, handle in client.handles.items():
                 path = f"/admin/{client.session.id}/{handle}"
                 told = self.admin.ask("POST", path, {"janus": "handle_info", "transaction": "x", "admin_secret": SECRET})
                 self.recording.truth.setdefault("janus", []).append(
-                    {"time": time.time(), "peer": client.peer.name, "call": call, "info": told.get("info", told)})
+                    {"time": time.time(), "what": what, "peer": client.peer.name, "call": call,
+                     "info": {"webrtc": told["info"]["webrtc"]}})
 
 
 class Session:
@@ -107,13 +108,13 @@ class Session:
 
 
 class Client:
-    def __init__(self, janus, peer, space, room, call):
-        self.peer, self.room, self.call, self.handles = peer, room, call, {}
+    def __init__(self, janus, peer, space, room, call, options):
+        self.options, self.peer, self.room, self.call, self.handles = options, peer, room, call, {}
         self.session = Session(Connection(space, (janus.address, 443), NAME))
         up = self.handles[call + "-up"] = self.session.attach()
         joined, _ = self.session.message(up, {"request": "join", "ptype": "publisher", "room": room, "display": peer.name})
         self.feed = joined["id"]
-        peer.make(call + "-up")
+        peer.make(call + "-up", **options)
         _, jsep = self.session.message(up, {"request": "publish"}, {"type": "offer", "sdp": peer.offer(call + "-up")})
         peer.accept(call + "-up", jsep["sdp"])
 
@@ -122,7 +123,7 @@ class Client:
         down = self.handles[self.call + "-down"] = self.session.attach()
         _, jsep = self.session.message(down, {"request": "join", "ptype": "subscriber", "room": self.room,
                                               "streams": [{"feed": other.feed} for other in others]})
-        self.peer.make(self.call + "-down", send=[])
+        self.peer.make(self.call + "-down", **self.options, send=[])
         sdp = self.peer.answer(self.call + "-down", jsep["sdp"])
         self.session.message(down, {"request": "start"}, {"type": "answer", "sdp": sdp})
 

@@ -50,9 +50,10 @@ class Recording:
         """a call between two peers; what is signalled does not cross the wire"""
         a.accept(call, b.answer(call, a.offer(call, restart)))
 
-    def p2p(self, call, a, b, **options):
+    def p2p(self, call, a, b, options=None):
+        """a call; `options` are those of make() by a peer's name"""
         for peer in (a, b):
-            peer.make(call, **options)
+            peer.make(call, **(options or {}).get(peer.name, {}))
         self.connect(call, a, b)
         self.truth["calls"].append({"call": call, "ends": [a.name, b.name]})
 
@@ -77,6 +78,8 @@ class Recording:
         for quarter in range(1, 4 * seconds + 1):
             time.sleep(max(0.0, begun + quarter / 4 - time.monotonic()))
             self.poll(kinds=None if quarter % 4 == 0 else ("inbound-rtp",))
+            for more in self.pollers if quarter % 4 == 0 else ():
+                more("talking")
 
     def finish(self):
         """the senders fall silent first, so that nothing is under way when the counters are read"""
@@ -86,7 +89,7 @@ class Recording:
         time.sleep(1.2)
         self.poll("silent")
         for more in self.pollers:
-            more()
+            more("silent")
         self.event("closing")
         for peer in self.peers.values():
             peer.close()

@@ -2,6 +2,7 @@
 
 from .aiortc import Aiortc
 from .chromium import Chromium
+from .coturn import Coturn
 from .janus import Janus
 
 ALL = {}
@@ -74,23 +75,25 @@ def meet(r, janus, clients):
     r.truth["meetings"].append([client.peer.name for client in clients])
 
 
-def rooms(r, *rooms, seconds=12):
+def rooms(r, *rooms, seconds=12, options=None, also=None, **impair):
     """one Janus and a meeting in each room: {room: {name: (class, address)}}; a name may be in several"""
     janus = Janus(r)
     people = {name: one for room in rooms for name, one in room.items()}
-    peers = dict(zip(people, r.start(**{name: (kind, address, USUAL) for name, (kind, address) in people.items()})))
+    peers = dict(zip(people, r.start(**{name: (kind, address, {**USUAL, **impair}) for name, (kind, address) in people.items()})))
     r.capture()
     clients = []
     for number, room in enumerate(rooms, 1):
         id = janus.room()
-        clients.append([janus.join(peers[name], r.spaces[name], id, f"room{number}") for name in room])
+        clients.append([janus.join(peers[name], r.spaces[name], id, f"room{number}", (options or {}).get(name, {}))
+                        for name in room])
     # Only who is connected can be watched.
     r.connected(*(call for group in clients for client in group for call in client.calls()), speak=False)
     for group in clients:
         meet(r, janus, group)
     r.connected(*(call for group in clients for client in group for call in client.calls()))
     r.pollers.append(janus.poll)
-    r.truth["expect"] = {"sessions": {name: sum(name in room for room in rooms) for name in people}, "also": ["janus"]}
+    r.truth["expect"] = {"sessions": {name: sum(name in room for room in rooms) for name in people}, "also": ["janus"],
+                         **(also or {})}
     r.talk(seconds)
     r.finish()
 
@@ -104,7 +107,7 @@ def sfu_2(r):
 @scenario
 def sfu_3(r):
     """two Chromiums and aiortc in a room"""
-    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Chromium, "10.2.0.2"), "c": (Aiortc, "10.3.0.2")})
+    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Chromium, "10.2.0.2"), "c": (Aiortc, "10.3.0.2")}, loss=2)
 
 
 @scenario
@@ -119,3 +122,45 @@ def sfu_same_endpoint_two_rooms(r):
     """two meetings at once on one Janus, and one peer in both"""
     rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Aiortc, "10.2.0.2")},
           {"a": (Chromium, "10.1.0.2"), "c": (Aiortc, "10.3.0.2")})
+
+
+def relayed(r, over, kind=Chromium, seconds=12):
+    """Chromium a, which may use the relay only, and b, which knows of none"""
+    turn = Coturn(r, delay=5)
+    a, b = r.start(a=(Chromium, "10.1.0.2", {"delay": 10, "loss": 1 if over == "udp" else 0}),
+                   b=(kind, "10.2.0.2", {"delay": 10, "loss": 1}))
+    r.capture()
+    r.p2p("call", a, b, {"a": {"ice": turn.ice(over), "relay": True}})
+    r.connected(("call", a), ("call", b))
+    r.truth["meetings"].append(["a", "b"])
+    r.truth["expect"] = {"also": ["relay"], "over": over, "behind": {"a": "10.2.0.2"}, "sessions": {"a": 1, "b": 1}}
+    if over == "tls":
+        r.truth["peers"]["a"]["heard_at"] = [turn.address]
+    r.talk(seconds)
+    r.finish()
+
+
+@scenario
+def turn_udp(r):
+    """Chromium behind coturn over UDP, and aiortc"""
+    relayed(r, "udp", Aiortc)
+
+
+@scenario
+def turn_tcp(r):
+    """Chromium behind coturn over TCP, and Chromium"""
+    relayed(r, "tcp")
+
+
+@scenario
+def turn_tls(r):
+    """Chromium behind coturn over TLS, and aiortc: what is in the TLS is seen on the other side only"""
+    relayed(r, "tls", Aiortc)
+
+
+@scenario
+def turn_sfu(r):
+    """a room of Janus, which one Chromium reaches through coturn only: a server behind a relay"""
+    turn = Coturn(r, delay=5)
+    rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Aiortc, "10.2.0.2")}, options={"a": {"ice": turn.ice("udp"), "relay": True}},
+          also={"also": ["janus", "relay"], "behind": {"a": "203.0.113.10"}})
