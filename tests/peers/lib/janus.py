@@ -17,8 +17,8 @@ def certificate(folder, name):
 
 
 class Janus:
-    def __init__(self, recording, address="203.0.113.10"):
-        self.space, self.address = recording.server("janus", address), address
+    def __init__(self, recording, address="203.0.113.10", **impair):
+        self.space, self.address = recording.server("janus", address, **impair), address
         folder = os.path.join(recording.folder, "janus")
         os.makedirs(folder, exist_ok=True)
         cert, key = certificate(folder, NAME)

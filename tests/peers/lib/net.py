@@ -82,9 +82,7 @@ class Net:
         port = f"w{len(self.links)}"
         sh("ip", "link", "add", "name", "eth0", "netns", space, "type", "veth", "peer", "name", port, "netns", self.hub)
         for where, interface in ((space, "eth0"), (self.hub, port)):
-            sh(*inside(where, "ethtool", "-K", interface, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off",
-                       "sg", "off"), check=False)
-            sh("ip", "-n", where, "link", "set", interface, "up")
+            self.plain(where, interface)
         sh("ip", "-n", space, "addr", "add", address + "/24", "dev", "eth0")
         sh("ip", "-n", space, "route", "add", "default", "dev", "eth0", "src", address)
         self.links[name] = (space, port)
@@ -97,6 +95,43 @@ class Net:
         if impair:
             self.impair(name, **impair)
         return space
+
+    def behind_nat(self, name, address, outer, ports, **impair):
+        """a peer behind a NAT of its own: `outer` is what the bridge sees, with source ports out of `ports`"""
+        gate = self.host(name + "nat", outer, **impair)
+        space = f"{self.tag}{name}"
+        self.space(space)
+        sh("ip", "link", "add", "name", "eth0", "netns", space, "type", "veth", "peer", "name", "in0", "netns", gate)
+        for where, interface, own in ((space, "eth0", address), (gate, "in0", address.rsplit(".", 1)[0] + ".1")):
+            self.plain(where, interface)
+            sh("ip", "-n", where, "addr", "add", own + "/24", "dev", interface)
+        sh("ip", "-n", space, "route", "add", "default", "via", address.rsplit(".", 1)[0] + ".1")
+        sh(*inside(gate, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
+        self.map_ports(name, ports)
+        return space
+
+    def map_ports(self, name, ports):
+        """the NAT forgets all it knew and gives ports out of a range from now on"""
+        gate, _ = self.links[name + "nat"]
+        sh(*inside(gate, "nft", "-f", "-"), input=f"""
+            table ip nat
+            delete table ip nat
+            table ip nat {{
+                chain out {{
+                    type nat hook postrouting priority 100
+                    oifname eth0 udp sport 1-65535 masquerade to :{ports}
+                    oifname eth0 masquerade
+                }}
+            }}
+            """)
+        sh(*inside(gate, "conntrack", "-F"))
+
+    @staticmethod
+    def plain(space, interface):
+        """up, and each frame as it is on a wire: no offloading"""
+        sh(*inside(space, "ethtool", "-K", interface, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off",
+                   "sg", "off"), check=False)
+        sh("ip", "-n", space, "link", "set", interface, "up")
 
     def tell(self, message):
         if self.relay is None:

@@ -1,6 +1,9 @@
 """The scenarios: who calls whom over what network. Each leaves a capture and what the peers said of it."""
 
+import time
+
 from .aiortc import Aiortc
+from .baresip import Baresip
 from .chromium import Chromium
 from .coturn import Coturn
 from .janus import Janus
@@ -76,10 +79,11 @@ def meet(r, janus, clients):
 
 
 def rooms(r, *rooms, seconds=12, options=None, also=None, **impair):
-    """one Janus and a meeting in each room: {room: {name: (class, address)}}; a name may be in several"""
-    janus = Janus(r)
+    """one Janus and a meeting in each room, {name: (class, address)}; a name may be in several"""
+    # The delay is the server's: one that never asks (ICE lite) lets its own half of a round trip be measured only.
+    janus = Janus(r, delay=20)
     people = {name: one for room in rooms for name, one in room.items()}
-    peers = dict(zip(people, r.start(**{name: (kind, address, {**USUAL, **impair}) for name, (kind, address) in people.items()})))
+    peers = dict(zip(people, r.start(**{name: (kind, address, impair) for name, (kind, address) in people.items()})))
     r.capture()
     clients = []
     for number, room in enumerate(rooms, 1):
@@ -95,6 +99,67 @@ def rooms(r, *rooms, seconds=12, options=None, also=None, **impair):
     r.truth["expect"] = {"sessions": {name: sum(name in room for room in rooms) for name in people}, "also": ["janus"],
                          **(also or {})}
     r.talk(seconds)
+    r.finish()
+
+
+@scenario
+def p2p_address_change(r):
+    """one peer's address is replaced in mid-call (Wi-Fi to LTE), and ICE restarted"""
+    a, b = pair(r)
+    r.truth["expect"] = {"interrupted": ["a", "b"]}
+    r.talk(6)
+    r.net.address("a", "10.1.0.2", "10.9.0.7")
+    r.event("address", peer="a", new="10.9.0.7")
+    r.truth["peers"]["a"]["addresses"].append("10.9.0.7")
+    time.sleep(1)
+    r.connect("call", a, b, restart=True)
+    r.talk(8)
+    r.finish()
+
+
+@scenario
+def p2p_nat_rebinding(r):
+    """a NAT in between gives one peer's flow another port in mid-call"""
+    r.spaces["a"] = r.net.behind_nat("a", "192.168.1.2", "192.0.2.1", "40000-40999", **USUAL)
+    a = r.peer(Chromium(r.processes, "a", r.spaces["a"], ["192.0.2.1"]))
+    b, = r.start(b=(Chromium, "10.2.0.2", USUAL))
+    r.capture()
+    r.p2p("call", a, b)
+    r.connected(("call", a), ("call", b))
+    r.truth["meetings"].append(["a", "b"])
+    r.truth["expect"] = {"interrupted": ["a"]}
+    r.talk(6)
+    r.net.map_ports("a", "50000-50999")
+    r.event("rebinding", peer="a")
+    r.talk(8)
+    r.finish()
+
+
+@scenario
+def p2p_recover(r):
+    """5 percent lost in the middle third"""
+    pair(r)
+    r.truth["expect"] = {"also": ["recover"]}
+    for loss in (0, 5, 0):
+        for name in "ab":
+            r.net.impair(name, **USUAL, loss=loss)
+        r.event("third", loss=loss)
+        r.talk(8)
+    r.event("third over")
+    r.finish()
+
+
+@scenario
+def two_pairs(r):
+    """two calls at once that have nothing to do with each other: Chromiums, and aiortc"""
+    a, b, c, d = r.start(a=(Chromium, "10.1.0.2", USUAL), b=(Chromium, "10.2.0.2", USUAL),
+                         c=(Aiortc, "10.3.0.2", USUAL), d=(Aiortc, "10.4.0.2", USUAL))
+    r.capture()
+    r.p2p("one", a, b)
+    r.p2p("two", c, d)
+    r.connected(("one", a), ("one", b), ("two", c), ("two", d))
+    r.truth["meetings"] += [["a", "b"], ["c", "d"]]
+    r.talk(12)
     r.finish()
 
 
@@ -164,3 +229,32 @@ def turn_sfu(r):
     turn = Coturn(r, delay=5)
     rooms(r, {"a": (Chromium, "10.1.0.2"), "b": (Aiortc, "10.2.0.2")}, options={"a": {"ice": turn.ice("udp"), "relay": True}},
           also={"also": ["janus", "relay"], "behind": {"a": "203.0.113.10"}})
+
+
+def sip(r, media="", method=None):
+    """two baresips, G.711; the first hangs up"""
+    impair = {**USUAL, "loss": 3}
+    a, b = Baresip(r, "a", "10.1.0.2", media, **impair), Baresip(r, "b", "10.2.0.2", media, **impair)
+    r.capture()
+    b.start()
+    time.sleep(1)
+    a.start("/dial sip:b@10.2.0.2")
+    a.established()
+    r.truth["meetings"].append(["a", "b"])
+    r.truth["expect"] = {"also": ["sip"], "method": method}
+    time.sleep(17)
+    a.hang_up()
+    time.sleep(0.5)
+    b.hang_up()
+
+
+@scenario
+def sip_rtp(r):
+    """baresip and baresip, SIP and RTP in the clear"""
+    sip(r)
+
+
+@scenario
+def sip_srtp(r):
+    """baresip and baresip, SRTP with keys in clear SDP (SDES)"""
+    sip(r, ";mediaenc=srtp-mand", "sdes")
