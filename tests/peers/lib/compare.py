@@ -17,20 +17,22 @@ RTT_FLOOR_MS = 1.0
 
 
 class Results:
-    def __init__(self, verbose=False):
-        self.verbose, self.passed, self.failed, self.scenario = verbose, 0, 0, ""
-        self.mos, self.here = {}, [0, 0]
+    def __init__(self):
+        self.passed, self.failed, self.scenario = verbose, 0, 0, ""
+        self.mos, self.failures = {}, []
 
     def begin(self, scenario, note=""):
-        self.scenario, self.here = scenario, [0, 0]
+        self.scenario = scenario
         print(f"== {scenario}{note}", flush=True)
 
     def check(self, what, good, figures):
         good = bool(good)
         self.passed += good
         self.failed += not good
-        self.here[not good] += 1
-        print(f"{'ok  ' if good else 'FAIL'} {self.scenario:26} {what:46} {figures}", flush=True)
+        line = f"{self.scenario:28} {what:46} {figures}"
+        if not good:
+            self.failures.append(line)
+        print("ok   " + line if good else "FAIL " + line, flush=True)
 
     def equal(self, what, ours, truth):
         self.check(what, ours == truth, f"meetscope {shown(ours)}, peers {shown(truth)}")
@@ -274,8 +276,7 @@ def sessions(truth, reading, results):
                      for meeting in reading.meetings)
         results.equal("who met", [" ".join(m) for m in got], [" ".join(sorted(m)) for m in ends if len(m) > 1])
     named = {s.get("app") for s in reading.sessions}
-    results.check("app", named <= set(truth.expect.get("apps", [None])),
-                  f"meetscope {shown(named)}, truth {shown(truth.expect.get('apps', ['no known app']))}")
+    results.equal("app", named, set(truth.expect.get("apps", [None])))
 
 
 def across(results):
