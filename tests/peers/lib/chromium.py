@@ -1,5 +1,5 @@
 """Headless Chromium as a peer, driven by the DevTools protocol over a pipe; `page.html` is what it runs."""
-import fcntl, glob, json, os, subprocess, tempfile, threading
+import fcntl, glob, json, os, shutil, threading
 
 from .net import inside
 from .shell import Failure, wait_for
@@ -24,15 +24,16 @@ class Chromium:
 
     def __init__(self, processes, name, space, addresses):
         self.name, self.addresses = name, list(addresses)
-        self.folder = tempfile.TemporaryDirectory(prefix="meetscope-peer-", ignore_cleanup_errors=True)
+        self.folder = os.path.join(processes.logs, f"chromium-{name}")
+        os.makedirs(self.folder, exist_ok=True)
         there, self.out = os.pipe()
         self.back, here = os.pipe()
         # Descriptors 3 and 4 are the protocol's; the originals are moved out of their way.
         there, here = fcntl.fcntl(there, fcntl.F_DUPFD, 20), fcntl.fcntl(here, fcntl.F_DUPFD, 20)
         shell = ["bash", "-c", f'exec "$@" 3<&{there} 4>&{here} {there}<&- {here}>&-', "-"]
-        environment = dict(os.environ, HOME=self.folder.name, DBUS_SESSION_BUS_ADDRESS="disabled:")
+        environment = dict(os.environ, HOME=self.folder, DBUS_SESSION_BUS_ADDRESS="disabled:")
         self.process = processes.start(f"chromium-{name}", [
-            *shell, *inside(space, program(), *FLAGS, "--user-data-dir=" + self.folder.name, "about:blank")],
+            *shell, *inside(space, program(), *FLAGS, "--user-data-dir=" + self.folder, "about:blank")],
             pass_fds=(there, here), env=environment)
         os.close(there), os.close(here)
         self.processes, self.answers, self.number, self.said = processes, {}, 0, threading.Condition()
@@ -118,4 +119,4 @@ class Chromium:
         except (Failure, OSError):
             pass
         self.processes.stop(self.process, seconds=3)
-        self.folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -18,7 +18,7 @@ RTT_FLOOR_MS = 1.0
 
 class Results:
     def __init__(self):
-        self.passed, self.failed, self.scenario = verbose, 0, 0, ""
+        self.passed, self.failed, self.scenario = 0, 0, ""
         self.mos, self.failures = {}, []
 
     def begin(self, scenario, note=""):

@@ -8,7 +8,7 @@ What leaves a peer is impaired before the bridge, so what the bridge lacks is wh
 it, `tc netem` impairs; else `netem.py`, which does the same in user space between the veth and a TAP on the bridge. Every
 namespace has a default route that is its link, so any address can be given to anybody and nothing leaves the machine.
 """
-import json, os, re, subprocess, sys, time
+import functools, glob, json, os, re, shutil, subprocess, sys, tempfile, time
 
 from .shell import Failure, sh, wait_for
 
@@ -21,12 +21,21 @@ def inside(space, *words):
 
 
 def leftovers():
-    """removes what a run left that was killed: the namespaces of a process that is no more, and what runs in them"""
+    """removes what a run left that was killed: the namespaces of a process that is no more, what runs in them, its folder"""
     for line in sh("ip", "netns", "list", check=False).splitlines():
         space = line.split()[0] if line.split() else ""
         found = re.fullmatch(PREFIX + r"(\d+)-\w+", space)
         if found and not os.path.exists(f"/proc/{found[1]}"):
             remove(space)
+    for folder in glob.glob(scratch("*")):
+        pid = folder.rsplit("-", 1)[1]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch(pid):
+    """where a run keeps what it does not leave"""
+    return os.path.join(tempfile.gettempdir(), f"meetscope-peers-{pid}")
 
 
 def remove(space):
@@ -44,6 +53,7 @@ def remove(space):
     sh("ip", "netns", "del", space, check=False)
 
 
+@functools.cache
 def has_netem():
     """does this kernel have `tc netem`? Asked in a namespace of its own"""
     space = f"{PREFIX}{os.getpid()}-ask"
@@ -61,12 +71,13 @@ class Net:
         self.processes = processes
         self.tag = f"{PREFIX}{os.getpid()}-{name}"
         self.hub = self.tag + "hub"
-        self.spaces, self.links, self.capturing = [], {}, None
+        self.spaces, self.links, self.capturing, self.relay = [], {}, None, None
         self.kernel = has_netem()
+
+    def begin(self):
         self.space(self.hub)
         sh("ip", "-n", self.hub, "link", "add", "name", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
         sh("ip", "-n", self.hub, "link", "set", "br0", "up")
-        self.relay = None
 
     def space(self, space):
         sh("ip", "netns", "add", space)

@@ -20,6 +20,9 @@ class Recording:
         self.pollers = []
         self.truth = {"scenario": name, "peers": {}, "calls": [], "servers": {}, "events": [], "polls": [], "meetings": []}
         self.net = net.Net(self.processes)
+
+    def begin(self):
+        self.net.begin()
         self.truth["netem"] = "kernel" if self.net.kernel else "user space"
 
     # --- who
