@@ -82,7 +82,7 @@ def meet(r, janus, clients):
 def rooms(r, *rooms, seconds=12, options=None, also=None, **impair):
     """one Janus and a meeting in each room, {name: (class, address)}; a name may be in several"""
     # The delay is the server's: one that never asks (ICE lite) lets its own half of a round trip be measured only.
-    janus = Janus(r, delay=20)
+    janus = Janus(r, delay=40)
     people = {name: one for room in rooms for name, one in room.items()}
     peers = dict(zip(people, r.start(**{name: (kind, address, impair) for name, (kind, address) in people.items()})))
     r.capture()
