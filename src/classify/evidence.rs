@@ -315,7 +315,7 @@ fn wildcard_matches(known: &str, name: &str) -> bool {
 }
 
 /// Private and special addresses are nobody's server.
-pub(super) fn could_be_server(address: IpAddr) -> bool {
+pub(crate) fn could_be_server(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             !(v4.is_private()

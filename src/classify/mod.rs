@@ -13,6 +13,7 @@ mod visits;
 mod wire;
 
 pub use embedded::embedded;
+pub(crate) use evidence::could_be_server;
 pub use provider::ProviderError;
 pub use rules::Rules;
 pub use ties::{Names, is_service_port};
@@ -153,7 +154,7 @@ fn is_peer_to_peer(flow: &Summary, facts: &Facts) -> bool {
         return zoom.peer_to_peer;
     }
     let (source, destination) = (flow.tuple.source, flow.tuple.destination);
-    let private = |address: std::net::SocketAddr| !evidence::could_be_server(address.ip());
+    let private = |address: std::net::SocketAddr| !could_be_server(address.ip());
     facts.stun.as_ref().is_some_and(|stun| stun.ice && !stun.relays)
         && private(source)
         && private(destination)

@@ -168,7 +168,15 @@ fn judge(index: usize, server: &Server, method: Method, session: &Session) -> Ho
 }
 
 fn dtls_peer(server: &Server) -> (CouldHold, f32, String) {
-    if server.dtls_srtp && !server.roles.contains(&Role::Relay) {
+    if server.dtls_srtp
+        && let Some(relay) = server.behind
+    {
+        let why = format!(
+            "the relay {relay} forwarded the DTLS handshake that made the media keys to and from here; it could not if \
+             this address is another relay"
+        );
+        (CouldHold::Yes, 0.7, why)
+    } else if server.dtls_srtp && !server.roles.contains(&Role::Relay) {
         (CouldHold::Yes, 0.95, "the DTLS handshake that made the media keys ended here".to_owned())
     } else if server.roles.contains(&Role::Relay) {
         let why = "it was seen as a TURN relay only, which forwards DTLS and SRTP and takes part in neither";

@@ -58,6 +58,12 @@ impl Datagrams {
         self.stun.is_some() || self.dtls.is_some() || self.zoom.is_some() || self.media.is_accepted()
     }
 
+    /// True when RTP streams are being counted.
+    #[inline]
+    pub(super) const fn has_media(&self) -> bool {
+        self.media.is_accepted()
+    }
+
     /// Reads one payload.
     #[inline]
     pub(super) fn payload(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
@@ -78,14 +84,17 @@ impl Datagrams {
         }
     }
 
-    /// Reads the inner payload of TURN ChannelData.
-    pub(super) fn channel_data(&mut self, facts: &mut Facts, meta: &Meta, inner: &[u8]) {
+    /// Reads TURN ChannelData and what is in it.
+    pub(super) fn channel_data(&mut self, facts: &mut Facts, meta: &Meta, message: &ChannelData<'_>) {
         let stun = facts.stun.get_or_insert_with(|| {
             Box::new(super::facts::Stun { packet: meta.packet, ..super::facts::Stun::default() })
         });
         stun.channel_data = stun.channel_data.saturating_add(1);
         stun.relays = true;
-        self.payload(facts, &wrapped(meta, Wrapping::Turn), inner);
+        if let Some(peer) = self.stun.as_ref().and_then(|pending| pending.peer_of(message.channel)) {
+            traversal::relayed(stun, meta, peer, message.data);
+        }
+        self.payload(facts, &wrapped(meta, Wrapping::Turn), message.data);
     }
 
     fn recognise(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
@@ -114,9 +123,11 @@ impl Datagrams {
         if self.media.rtcp(meta, payload) {
             return true;
         }
+        // A provider's own bytes on the flow support it as a handshake does.
         let supported = self.stun.is_some()
             || self.dtls.is_some()
             || facts.sip.is_some()
+            || !facts.marks.is_empty()
             || meta.wrapping != Wrapping::None;
         self.media.candidate(meta, payload, supported)
     }
@@ -198,7 +209,7 @@ impl Datagrams {
             && let Ok(channel) = ChannelData::parse(payload)
         {
             if self.stun.is_some() || depth == 0 {
-                self.channel_data(facts, meta, channel.data);
+                self.channel_data(facts, meta, &channel);
             }
             return true;
         }

@@ -2,11 +2,13 @@
 
 mod handshake;
 mod media;
+mod pace;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
+pub use pace::{Pace, PaceWay};
 
 use super::packet_ref::PacketRef;
 pub use crate::proto::rtp::sketch::{Copied, Sketch};
@@ -33,6 +35,8 @@ pub struct Facts {
     pub sip: Option<Box<Sip>>,
     /// Zoom's own framing.
     pub zoom: Option<Box<Zoom>>,
+    /// Sizes and times of its payloads, where no RTP header was to be seen.
+    pub pace: Option<Box<Pace>>,
     /// Byte patterns of the provider files that matched, each once.
     pub marks: Vec<MarkHit>,
     /// What the application protocol looks like when no parser above took it.
@@ -101,8 +105,12 @@ pub struct Stun {
     pub relayed: Vec<(SocketAddr, PacketRef)>,
     /// XOR-PEER-ADDRESS: who stands behind the relay.
     pub peers: Vec<(SocketAddr, PacketRef)>,
+    /// Who stands behind the relay and was sent more than ICE checks, or sent more.
+    pub behind: Vec<Behind>,
     /// Round trips of answered requests, by who asked.
     pub rtt: RoundTrips,
+    /// Round trips of ICE checks inside a relay: all the way to who stands behind it.
+    pub relayed_rtt: RoundTrips,
     /// TURN Allocate, Send, Data, `ChannelBind` or ChannelData seen: the server relays.
     pub relays: bool,
     /// ChannelData messages.
@@ -110,6 +118,25 @@ pub struct Stun {
     /// A Binding request carried USERNAME and the answer succeeded: ICE connectivity check.
     pub ice: bool,
     /// First STUN packet.
+    pub packet: PacketRef,
+}
+
+impl Stun {
+    /// Round trips between those who speak: through the relay where checks went through one, else to the server.
+    pub const fn round_trips(&self) -> &RoundTrips {
+        let through = &self.relayed_rtt;
+        if through.forward.count > 0 || through.reverse.count > 0 { through } else { &self.rtt }
+    }
+}
+
+/// One address behind a TURN relay, with what passed between it and the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// The address, as the client named it to the relay or the relay to the client (XOR-PEER-ADDRESS).
+    pub peer: SocketAddr,
+    /// Payloads both ways that were no STUN: DTLS, SRTP, RTP.
+    pub payloads: u32,
+    /// The first of these.
     pub packet: PacketRef,
 }
 

@@ -12,6 +12,7 @@ pub mod facts;
 mod handshake;
 mod media;
 mod names;
+mod pace;
 mod packet_ref;
 pub mod pattern;
 mod state;

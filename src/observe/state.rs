@@ -2,7 +2,8 @@
 
 use super::PacketRef;
 use super::datagram::{Datagrams, Meta};
-use super::facts::{Facts, MarkHit, Wrapping};
+use super::facts::{Facts, MarkHit, Pace, Wrapping};
+use super::pace;
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use super::summary::{Beginning, Ending, Summary};
@@ -41,6 +42,8 @@ pub struct State {
     reset: bool,
     syn: bool,
     turned: bool,
+    /// Kept of flows that go on while nothing in them is understood.
+    pace: Option<Box<Pace>>,
 }
 
 /// One packet of a flow, as the observing stage takes it.
@@ -67,7 +70,19 @@ impl State {
             reset: false,
             syn: false,
             turned: false,
+            pace: None,
         }
+    }
+
+    /// Notes sizes and times of a flow that goes on after its first payloads and shows no RTP.
+    #[inline]
+    fn pace(&mut self, direction: Direction, length: usize, time: Timestamp) {
+        if self.payloads.iter().all(|count| *count < PACKETS_TESTED)
+            || matches!(&self.work, Work::Datagrams(work) if work.has_media())
+        {
+            return;
+        }
+        pace::note(self.pace.get_or_insert_with(Box::default), direction, length, time);
     }
 }
 
@@ -115,6 +130,7 @@ fn datagram_of(
 ) {
     marks(flow, direction, patterns, seen.packet, payload, ports);
     let state = &mut flow.state;
+    state.pace(direction, payload.len(), seen.timestamp);
     if matches!(state.work, Work::Fresh) {
         state.work = Work::Datagrams(Box::new(Datagrams::new()));
     }
@@ -185,6 +201,7 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
     let ports = [tuple.source.port(), tuple.destination.port()];
     if !payload.is_empty() {
         marks(flow, direction, patterns, seen.packet, payload, ports);
+        flow.state.pace(direction, payload.len(), seen.timestamp);
     }
     let state = &mut flow.state;
     if matches!(state.work, Work::Fresh) {
@@ -242,6 +259,7 @@ pub fn summarise(flow: Flow<State>, reason: EndReason) -> Summary {
             Work::Stream(work) => work.finish(facts),
             Work::Fresh | Work::Done => {}
         }
+        facts.pace = state.pace.filter(|_| facts.media.as_ref().is_none_or(|media| media.streams.is_empty()));
     }
     let facts = facts.filter(|facts| !facts.is_empty());
     let tcp = tuple.protocol == 6;

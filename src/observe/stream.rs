@@ -179,7 +179,7 @@ fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut F
             Ok(Some((frame, taken))) => {
                 match frame {
                     Frame::Stun(bytes) | Frame::Packet(bytes) => inner.payload(facts, &meta, bytes),
-                    Frame::ChannelData(channel) => inner.channel_data(facts, &meta, channel.data),
+                    Frame::ChannelData(channel) => inner.channel_data(facts, &meta, &channel),
                     Frame::MsMux(frame) => inner.payload(facts, &meta, frame.payload),
                 }
                 consumed = consumed.saturating_add(taken.max(1));

@@ -1,7 +1,9 @@
 //! STUN and TURN messages into facts.
 
+use std::net::SocketAddr;
+
 use super::datagram::Meta;
-use super::facts::{Facts, LIST_CAP, Stun, note, tally};
+use super::facts::{Behind, Facts, LIST_CAP, Stun, Wrapping, note, tally};
 use super::handshake::text;
 use crate::flow::Direction;
 use crate::proto::stun::{self, Attribute, Class, Method};
@@ -15,6 +17,28 @@ const PENDING_CAP: usize = 8;
 pub(super) struct Pending {
     requests: Vec<([u8; 16], Direction, Timestamp)>,
     username_asked: bool,
+    /// Channels of the relay with the peers that they are bound to (RFC 8656 section 12).
+    channels: Vec<(u16, SocketAddr)>,
+}
+
+impl Pending {
+    /// The peer that a channel is bound to, if the binding was seen.
+    pub(super) fn peer_of(&self, channel: u16) -> Option<SocketAddr> {
+        self.channels.iter().rev().find(|(number, _)| *number == channel).map(|(_, peer)| *peer)
+    }
+}
+
+/// Counts what passed between the client and an address behind the relay, unless it is STUN.
+pub(super) fn relayed(known: &mut Stun, meta: &Meta, peer: SocketAddr, inner: &[u8]) {
+    // STUN begins with 0 to 3 (RFC 7983); ICE checks reach addresses that media never does.
+    if inner.first().is_none_or(|first| *first < 4) {
+        return;
+    }
+    if let Some(held) = known.behind.iter_mut().find(|held| held.peer == peer) {
+        held.payloads = held.payloads.saturating_add(1);
+    } else if known.behind.len() < LIST_CAP {
+        known.behind.push(Behind { peer, payloads: 1, packet: meta.packet });
+    }
 }
 
 /// Writes down one message.
@@ -34,6 +58,7 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
     addresses(known, meta, message);
     round_trip(known, pending, meta, message);
     let method = message.method();
+    relay(known, pending, meta, message);
     known.relays |= matches!(
         method,
         Method::ALLOCATE
@@ -72,6 +97,23 @@ fn addresses(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
     }
 }
 
+/// Bindings of channels, and what Send and Data indications carry.
+fn relay(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
+    let Some(peer) = message.xor_peer_address() else { return };
+    if message.method() == Method::CHANNEL_BIND {
+        let known =
+            |(number, held): &(u16, SocketAddr)| Some(*number) == message.channel_number() && *held == peer;
+        if let Some(number) = message.channel_number()
+            && pending.channels.len() < LIST_CAP
+            && !pending.channels.iter().any(known)
+        {
+            pending.channels.push((number, peer));
+        }
+    } else if let Some(inner) = message.data() {
+        relayed(known, meta, peer, inner);
+    }
+}
+
 fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
     let Ok(id) = <[u8; 16]>::try_from(message.xor_key().as_slice()) else { return };
     match message.class() {
@@ -98,7 +140,9 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
                 .position(|(held, direction, _)| *held == id && *direction != meta.direction);
             if let Some(place) = asked {
                 let (_, asked, sent) = pending.requests.remove(place);
-                known.rtt.add(asked, meta.timestamp.since(sent));
+                let sum =
+                    if meta.wrapping == Wrapping::Turn { &mut known.relayed_rtt } else { &mut known.rtt };
+                sum.add(asked, meta.timestamp.since(sent));
                 known.ice |= pending.username_asked && message.class() == Class::Success;
             }
         }

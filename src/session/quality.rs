@@ -1,11 +1,13 @@
 //! How well the media of a session arrived at the capture point.
 
 use super::Judged;
+use super::speech::{self, Rtt, RttSum, Speech, Unrated};
 use crate::flow::Direction;
+use crate::observe::facts::{MediaKind, RtpStream};
 use crate::time::Timestamp;
 
 /// One way of a session's media, summed over its streams.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Way {
     /// RTP streams.
     pub streams: u32,
@@ -25,6 +27,65 @@ pub struct Way {
     pub jitter_ms: Option<f64>,
     /// Time from the first to the last packet, in seconds.
     pub seconds: f64,
+    /// Streams by what they carry.
+    pub kinds: Kinds,
+    /// Frames per second of the video stream with the most packets.
+    pub fps: Option<f64>,
+    /// How long pictures stood still: the sum over camera and screen streams, in seconds.
+    pub frozen_seconds: f64,
+    /// How often.
+    pub freezes: u32,
+    /// Speech, or why there is no figure.
+    pub speech: Result<Speech, Unrated>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            streams: 0,
+            packets: 0,
+            lost: 0,
+            expected: 0,
+            duplicates: 0,
+            reordered: 0,
+            bytes: 0,
+            jitter_ms: None,
+            seconds: 0.0,
+            kinds: Kinds::default(),
+            fps: None,
+            frozen_seconds: 0.0,
+            freezes: 0,
+            speech: Err(Unrated::NoRtp),
+        }
+    }
+}
+
+/// Streams by what they carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Sound.
+    pub audio: u32,
+    /// Camera.
+    pub video: u32,
+    /// Screen share.
+    pub screen: u32,
+    /// RTX and FEC.
+    pub repair: u32,
+    /// Not told.
+    pub unknown: u32,
+}
+
+impl Kinds {
+    const fn count(&mut self, kind: Option<MediaKind>) {
+        let slot = match kind {
+            Some(MediaKind::Audio) => &mut self.audio,
+            Some(MediaKind::Video) => &mut self.video,
+            Some(MediaKind::Screen) => &mut self.screen,
+            Some(MediaKind::Fec | MediaKind::Rtx) => &mut self.repair,
+            None => &mut self.unknown,
+        };
+        *slot = slot.saturating_add(1);
+    }
 }
 
 impl Way {
@@ -48,37 +109,43 @@ pub struct Quality {
     pub sent: Way,
     /// To the endpoint.
     pub received: Way,
+    /// Round trip between the endpoint and who it spoke to, where one was measured.
+    pub rtt: Option<Rtt>,
 }
 
 #[derive(Default)]
-struct Sum {
+struct Sum<'a> {
     way: Way,
     jitter_weight: f64,
     jitter: f64,
     span: Option<(Timestamp, Timestamp)>,
+    busiest: Option<(u32, &'a RtpStream)>,
+    streams: Vec<&'a RtpStream>,
 }
 
 /// Sums the RTP streams of a session's flows.
 pub fn quality(flows: &[&Judged]) -> Quality {
     let (mut sent, mut received) = (Sum::default(), Sum::default());
+    let mut rtt = RttSum::default();
     for judged in flows {
-        let Some(media) = judged.flow.facts.as_deref().and_then(|facts| facts.media.as_ref()) else {
-            continue;
-        };
-        for stream in &media.streams {
+        let Some(facts) = judged.flow.facts.as_deref() else { continue };
+        rtt.add(facts, !judged.sides.local_is_source);
+        for stream in facts.media.iter().flat_map(|media| &media.streams) {
             let from_source = stream.direction == Direction::Forward;
             let sum = if from_source == judged.sides.local_is_source { &mut sent } else { &mut received };
             sum.add(stream);
         }
     }
-    Quality { sent: sent.done(), received: received.done() }
+    let rtt = rtt.best();
+    Quality { sent: sent.done(rtt), received: received.done(rtt), rtt }
 }
 
-impl Sum {
-    fn add(&mut self, stream: &crate::observe::facts::RtpStream) {
+impl<'a> Sum<'a> {
+    fn add(&mut self, stream: &'a RtpStream) {
         let stats = &stream.stats;
         let way = &mut self.way;
         way.streams = way.streams.saturating_add(1);
+        way.kinds.count(stream.kind);
         way.packets = way.packets.saturating_add(stats.packets().into());
         way.lost = way.lost.saturating_add(stats.lost().into());
         way.expected = way.expected.saturating_add(stats.expected().into());
@@ -91,11 +158,23 @@ impl Sum {
         }
         let (from, to) = self.span.unwrap_or((stream.start, stream.last));
         self.span = Some((from.min(stream.start), to.max(stream.last)));
+        if matches!(stream.kind, Some(MediaKind::Video | MediaKind::Screen))
+            && let Some(frames) = &stream.frames
+        {
+            way.freezes = way.freezes.saturating_add(frames.freezes());
+            way.frozen_seconds += frames.frozen().as_secs_f64();
+            if self.busiest.is_none_or(|(most, _)| stats.packets() > most) {
+                self.busiest = Some((stats.packets(), stream));
+            }
+        }
+        self.streams.push(stream);
     }
 
-    fn done(mut self) -> Way {
+    fn done(mut self, rtt: Option<Rtt>) -> Way {
         self.way.jitter_ms = (self.jitter_weight > 0.0).then(|| self.jitter / self.jitter_weight);
         self.way.seconds = self.span.map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
+        self.way.fps = self.busiest.and_then(|(_, stream)| stream.frames?.per_second());
+        self.way.speech = speech::speech(self.streams.iter().copied(), rtt);
         self.way
     }
 }

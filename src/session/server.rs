@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use super::Judged;
 use crate::classify::provider::HostRole;
-use crate::classify::{Names, Role, Rules};
+use crate::classify::{Names, Role, Rules, could_be_server};
 use crate::observe::PacketRef;
+use crate::observe::facts::Dtls;
 use crate::time::Timestamp;
 
 /// Where a server's name comes from, the strongest first.
@@ -44,6 +45,8 @@ pub struct Server {
     pub tls: bool,
     /// DTLS ended here with media keys agreed (`use_srtp`).
     pub dtls_srtp: bool,
+    /// The TURN relay that it was reached through, where it was.
+    pub behind: Option<IpAddr>,
     /// First packet to or from it.
     pub first_contact: Timestamp,
     /// The packet of that.
@@ -77,6 +80,7 @@ pub(super) fn servers(rules: &Rules, names: &Names, flows: &[&Judged]) -> Vec<Se
         let server = found.entry(judged.sides.remote.ip()).or_insert_with(|| begin(judged));
         add(rules, names, server, judged);
     }
+    flows.iter().for_each(|judged| behind_relay(&mut found, judged));
     let mut servers: Vec<Server> = found.into_values().collect();
     servers.sort_by_key(|server| (server.first_contact, server.first_packet));
     servers
@@ -93,6 +97,7 @@ const fn begin(judged: &Judged) -> Server {
         backstage: false,
         tls: false,
         dtls_srtp: false,
+        behind: None,
         first_contact: judged.flow.start,
         first_packet: judged.flow.first_packet,
         handshake: None,
@@ -127,6 +132,49 @@ fn add(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
     name(rules, names, server, judged);
 }
 
+/// Payloads that must have passed to speak of more than an attempt.
+const PASSED: u32 = 3;
+
+/// Who was spoken to through a relay: what the relay forwarded ended there.
+fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
+    let Some(facts) = judged.flow.facts.as_deref() else { return };
+    let Some(stun) = &facts.stun else { return };
+    for behind in stun.behind.iter().filter(|behind| behind.payloads >= PASSED) {
+        let address = behind.peer.ip();
+        if address == judged.sides.local.ip() {
+            continue;
+        }
+        let server = found.entry(address).or_insert_with(|| Server {
+            address,
+            first_packet: behind.packet,
+            ..begin(judged)
+        });
+        let port = (17, behind.peer.port());
+        if !server.ports.contains(&port) {
+            server.ports.push(port);
+            server.ports.sort_unstable();
+        }
+        server.behind = Some(judged.sides.remote.ip());
+        let role = if could_be_server(address) { Role::Media } else { Role::P2p };
+        if !server.roles.contains(&role) {
+            server.roles.push(role);
+            server.roles.sort_unstable();
+        }
+        server.dtls_srtp |= facts.dtls.as_ref().is_some_and(|dtls| agrees_media_keys(dtls));
+        server.last_contact = server.last_contact.max(judged.flow.end);
+    }
+}
+
+fn agrees_media_keys(dtls: &Dtls) -> bool {
+    !dtls.srtp_offered.is_empty() || dtls.srtp_chosen.is_some()
+}
+
+/// True when what the flow carries went through a relay to somebody who is known.
+fn is_forwarded(judged: &Judged) -> bool {
+    let stun = judged.flow.facts.as_deref().and_then(|facts| facts.stun.as_ref());
+    stun.is_some_and(|stun| stun.relays)
+}
+
 fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
     let facts = judged.flow.facts.as_deref();
     let tls = facts.and_then(|facts| facts.tls.as_deref());
@@ -139,11 +187,11 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
         candidates.extend(tls.sni.iter().map(|name| (NameSource::Sni, name.clone(), hello)));
     }
     if let Some(dtls) = dtls {
-        server.dtls_srtp |= !dtls.srtp_offered.is_empty() || dtls.srtp_chosen.is_some();
+        server.dtls_srtp |= agrees_media_keys(dtls) && !is_forwarded(judged);
     }
     let leaf = tls
         .and_then(|tls| tls.certificates.first())
-        .or_else(|| dtls.and_then(|dtls| dtls.server_certificates.first()));
+        .or_else(|| dtls.filter(|_| !is_forwarded(judged)).and_then(|dtls| dtls.server_certificates.first()));
     candidates.extend(leaf.and_then(|leaf| {
         leaf.subject_cn.as_ref().map(|name| (NameSource::Certificate, name.clone(), leaf.packet))
     }));

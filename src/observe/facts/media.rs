@@ -160,6 +160,16 @@ impl RoundTrip {
         self.sum = self.sum.saturating_add(other.sum);
     }
 
+    /// Shortest in milliseconds.
+    pub fn min_ms(&self) -> Option<f64> {
+        (self.count > 0).then(|| Duration::from_nanos(self.min).as_secs_f64() * 1_000.0)
+    }
+
+    /// Longest in milliseconds.
+    pub fn max_ms(&self) -> Option<f64> {
+        (self.count > 0).then(|| Duration::from_nanos(self.max).as_secs_f64() * 1_000.0)
+    }
+
     /// Mean in milliseconds.
     pub fn mean_ms(&self) -> Option<f64> {
         let mean = Duration::from_nanos(self.sum.checked_div(u64::from(self.count))?);
@@ -182,6 +192,14 @@ impl RoundTrips {
         match asked {
             Direction::Forward => self.forward.add(time),
             Direction::Reverse => self.reverse.add(time),
+        }
+    }
+
+    /// The shortest from end to end in milliseconds, by the same rule as [`RoundTrips::mean_ms`].
+    pub fn min_ms(&self) -> Option<f64> {
+        match (self.forward.min_ms(), self.reverse.min_ms()) {
+            (Some(there), Some(back)) => Some(there + back),
+            (one, other) => one.or(other),
         }
     }
 

@@ -115,7 +115,7 @@ impl Track {
             kind,
             extension_profile: header.and_then(|header| header.extension).map(|extension| extension.profile),
             payload_types: vec![(peek.payload_type, 1)],
-            stats: Stream::new(peek, packet.len(), meta.timestamp, fixed.map(|known| known.clock_hz)),
+            stats: Stream::new(peek, packet.len(), meta.timestamp, None),
             start: meta.timestamp,
             last: meta.timestamp,
         }

@@ -1,4 +1,4 @@
-//! What one source sent in one direction: counts, loss, order, jitter, frames.
+//! What one source sent in one direction: counts, loss, order, jitter.
 //!
 //! In: the [`Peek`] of each packet with its time. Out: the numbers of RFC 3550 appendix A.1 (extended
 //! sequence), A.3 (loss) and A.8 (jitter), for the packets that passed the observer. Jitter is measured
@@ -38,8 +38,27 @@ const CLOCKS_HZ: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_1
 /// Time that must have passed before a clock is inferred: shorter spans err by their jitter.
 const INFERENCE_SPAN: Duration = Duration::from_secs(1);
 
-/// Running statistics of one SSRC in one direction. Updating allocates nothing.
+/// Steps that wait for a clock; a stream that has none by then is measured from where it gets one.
+const PENDING_STEPS: usize = 512;
+
+/// Steps that wait for a clock, boxed: most of a stream's life has none.
+#[derive(Debug, Clone, Default)]
+struct Pending(Vec<Step>);
+
+/// One step of a stream whose clock is not known yet.
 #[derive(Debug, Clone, Copy)]
+struct Step {
+    /// By how much the media timestamp rose.
+    advance: i32,
+    passed_ns: i64,
+    /// Packets so far, which weigh the mean.
+    packets: u32,
+    /// Neither marker nor comfort noise.
+    is_steady: bool,
+}
+
+/// Running statistics of one SSRC in one direction. Updating allocates nothing once the clock is known.
+#[derive(Debug, Clone)]
 pub struct Stream {
     first_time: Timestamp,
     last_time: Timestamp,
@@ -51,8 +70,6 @@ pub struct Stream {
     packets: u32,
     duplicates: u32,
     reordered: u32,
-    markers: u32,
-    frames: u32,
     /// Extended numbers of this epoch; the first packet gets 65536 + its number, so that an earlier one fits.
     lowest: u32,
     highest: u32,
@@ -69,7 +86,6 @@ pub struct Stream {
     jitter_ms: f32,
     jitter_max_ms: f32,
     jitter_mean_ms: f32,
-    max_gap_us: u32,
     first_sequence: u16,
     last_sequence: u16,
     /// The number that would confirm a jump.
@@ -79,6 +95,8 @@ pub struct Stream {
     cycles: u16,
     payload_types: [u8; MAX_PAYLOAD_TYPES],
     flags: Flags,
+    /// Steps that are measured once the clock is inferred.
+    pending: Option<Box<Pending>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,8 +135,6 @@ impl Stream {
             packets: 1,
             duplicates: 0,
             reordered: 0,
-            markers: u32::from(first.marker),
-            frames: 1,
             lowest: sequence,
             highest: sequence,
             expected_before: 0,
@@ -130,7 +146,6 @@ impl Stream {
             jitter_ms: 0.0,
             jitter_max_ms: 0.0,
             jitter_mean_ms: 0.0,
-            max_gap_us: 0,
             first_sequence: first.sequence,
             last_sequence: first.sequence,
             awaited: 0,
@@ -142,14 +157,13 @@ impl Stream {
                 last_was_noise: is_comfort_noise(first.payload_type),
                 ..Flags::default()
             },
+            pending: None,
         }
     }
 
     /// Takes the next packet of the same source. The caller keeps sources apart.
     #[inline]
     pub fn update(&mut self, packet: &Peek, length: usize, time: Timestamp) {
-        let gap_us = u32::try_from(time.since(self.last_time).as_micros()).unwrap_or(u32::MAX);
-        self.max_gap_us = self.max_gap_us.max(gap_us);
         if time > self.last_time {
             self.last_time = time;
         }
@@ -157,14 +171,12 @@ impl Stream {
         self.count_cycles(packet);
         if self.count_sequence(packet.sequence) && !self.is_event(packet.payload_type) {
             let advance = packet.timestamp.wrapping_sub(self.newest_timestamp).cast_signed();
-            self.frames = self.frames.saturating_add(u32::from(advance != 0));
             self.measure_jitter(packet, advance, time);
             self.newest_timestamp = packet.timestamp;
             self.reference_time = time;
         }
         self.packets = self.packets.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-        self.markers = self.markers.saturating_add(u32::from(packet.marker));
         self.last_sequence = packet.sequence;
         self.infer_clock(packet.payload_type);
     }
@@ -252,21 +264,37 @@ impl Stream {
         let after_noise = std::mem::replace(&mut self.flags.last_was_noise, noise);
         let clock_hz = self.clock_of(packet.payload_type);
         // Pictures sent out of display order step back in media time: nothing can be said of them.
-        if clock_hz == 0 || advance < 0 {
+        if advance < 0 {
             return;
         }
-        let due = i64::from(advance) * 1_000_000_000 / i64::from(clock_hz);
-        let passed = time.as_nanos().saturating_sub(self.reference_time.as_nanos());
-        let off_ms = nanos_to_ms(passed.saturating_sub(due).unsigned_abs());
+        let step = Step {
+            advance,
+            passed_ns: time.as_nanos().saturating_sub(self.reference_time.as_nanos()),
+            packets: self.packets,
+            // Markers begin a talk spurt and comfort noise comes when it likes: neither says how the network did.
+            is_steady: !packet.marker && !noise && !after_noise,
+        };
+        if clock_hz != 0 {
+            self.measure_step(&step, clock_hz);
+        } else {
+            let Pending(steps) = &mut **self.pending.get_or_insert_default();
+            if steps.len() < PENDING_STEPS {
+                steps.push(step);
+            }
+        }
+    }
+
+    fn measure_step(&mut self, step: &Step, clock_hz: u32) {
+        let due_ns = i64::from(step.advance) * 1_000_000_000 / i64::from(clock_hz);
+        let off_ms = nanos_to_ms(step.passed_ns.saturating_sub(due_ns).unsigned_abs());
         if off_ms > MAX_STEP_MS {
             return;
         }
         self.jitter_ms += (off_ms - self.jitter_ms) / 16.0;
         self.flags.jitter_measured = true;
-        // Markers begin a talk spurt and comfort noise comes when it likes: neither says how the network did.
-        if !packet.marker && !noise && !after_noise {
+        if step.is_steady {
             self.jitter_max_ms = self.jitter_max_ms.max(self.jitter_ms);
-            let weight = count_to_f32(self.packets);
+            let weight = count_to_f32(step.packets);
             self.jitter_mean_ms += (self.jitter_ms - self.jitter_mean_ms) / weight;
         }
     }
@@ -295,8 +323,11 @@ impl Stream {
         let pace_hz = ticks.saturating_mul(1_000) / millis;
         let near = |clock: &&u32| pace_hz.abs_diff(u64::from(**clock)) * 25 <= u64::from(**clock);
         if let Some(clock) = CLOCKS_HZ.iter().find(near) {
-            self.clock_hz = *clock;
+            let clock_hz = *clock;
+            self.clock_hz = clock_hz;
             self.flags.clock_inferred = true;
+            let waiting = self.pending.take().map_or_else(Vec::new, |pending| pending.0);
+            waiting.iter().for_each(|step| self.measure_step(step, clock_hz));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::record::{FlowCounters, FlowRecord, RunnerUp};
 use super::super::time;
-use super::{Context, protocol, round3};
+use super::{Context, media, protocol, round3};
 use crate::fingerprint::community_id;
 use crate::observe::facts::Facts;
 use crate::session::Judged;
@@ -47,10 +47,9 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
         quic: facts.quic.as_ref().map(|quic| Box::new(protocol::quic(quic))),
         dtls: facts.dtls.as_ref().map(|dtls| Box::new(protocol::dtls(dtls))),
         stun: facts.stun.as_ref().map(|stun| Box::new(protocol::stun(stun))),
-        rtp: facts.media.as_ref().map_or_else(Vec::new, |media| {
-            media.streams.iter().map(|stream| protocol::rtp(context, stream)).collect()
-        }),
-        rtcp: facts.media.as_ref().and_then(|media| protocol::rtcp(media)),
+        rtp: media::streams(context, facts),
+        estimate: media::estimate(judged),
+        rtcp: facts.media.as_ref().and_then(|media| media::rtcp(context, media)),
         dns: facts.dns.as_ref().map(|dns| Box::new(protocol::dns(dns))),
         sip: facts.sip.as_ref().map(|sip| Box::new(protocol::sip(sip))),
         zoom: facts.zoom.as_ref().map(|zoom| Box::new(protocol::zoom(zoom))),

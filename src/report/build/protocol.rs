@@ -3,22 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::super::record::{
-    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord,
-    TlsRecord, ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
 };
 use super::super::time;
-use super::{Context, centi, milli};
+use super::{Context, media, milli};
 use crate::flow::Direction;
-use crate::observe::facts::{
-    Certificate, Dns, Dtls, Media, MediaKind, Quic, RtpStream, Sip, Stun, Tls, Zoom,
-};
+use crate::observe::facts::{Certificate, Dns, Dtls, Quic, Sip, Stun, Tls, Zoom};
 use crate::observe::{PacketRef, hex};
-use crate::proto::rtcp::PacketType;
 use crate::proto::stun::{Attribute, MessageType};
 use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
-
-/// RTP clock of nearly all video.
-const VIDEO_CLOCK_HZ: u32 = 90_000;
 
 pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
     TlsRecord {
@@ -115,7 +108,9 @@ pub(super) fn stun(stun: &Stun) -> StunRecord {
         mapped: texts(&stun.mapped),
         relayed: texts(&stun.relayed),
         peers: texts(&stun.peers),
-        rtt_ms: stun.rtt.mean_ms().map(milli),
+        behind: stun.behind.iter().map(|behind| (behind.peer.to_string(), behind.payloads)).collect(),
+        rtt_ms: stun.round_trips().mean_ms().map(milli),
+        rtt: media::rtt(stun.round_trips()),
         channel_data: stun.channel_data,
     }
 }
@@ -135,44 +130,6 @@ fn attribute(attribute: Attribute) -> String {
 
 fn texts<T: ToString>(list: &[(T, PacketRef)]) -> Vec<String> {
     list.iter().map(|(value, _)| value.to_string()).collect()
-}
-
-pub(super) fn rtp(context: &Context<'_>, stream: &RtpStream) -> RtpRecord {
-    let stats = &stream.stats;
-    let expected = stats.expected();
-    let clock_hz = stats.clock_hz();
-    let is_video = match stream.kind {
-        Some(MediaKind::Video | MediaKind::Screen) => true,
-        Some(MediaKind::Audio | MediaKind::Fec | MediaKind::Rtx) => false,
-        None => clock_hz == Some(VIDEO_CLOCK_HZ),
-    };
-    RtpRecord {
-        ssrc: format!("{:#010x}", stream.ssrc),
-        direction: match stream.direction {
-            Direction::Forward => "to_server",
-            Direction::Reverse => "to_client",
-        },
-        payload_types: stream.payload_types.iter().copied().collect(),
-        kind: stream.kind,
-        wrapping: stream.wrapping,
-        extension_profile: stream.extension_profile.map(|profile| format!("{profile:#06x}")),
-        packets: stats.packets().into(),
-        bytes: stats.bytes(),
-        lost: stats.lost().into(),
-        loss_percent: (expected > 0).then(|| centi(100.0 * f64::from(stats.lost()) / f64::from(expected))),
-        duplicates: stats.duplicates().into(),
-        reordered: stats.reordered().into(),
-        jitter_ms: stats.jitter_mean_ms().map(|jitter| milli(f64::from(jitter))),
-        clock_hz,
-        fps: stats.frames_per_second().filter(|_| is_video).map(centi),
-        first_packet: context.packet(stream.packet),
-    }
-}
-
-pub(super) fn rtcp(media: &Media) -> Option<RtcpRecord> {
-    let types = media.rtcp.iter().map(|(kind, count)| (PacketType(*kind).to_string(), *count)).collect();
-    let record = RtcpRecord { packets: media.rtcp_packets, types, cnames: media.cnames.clone() };
-    (media.rtcp_packets > 0).then_some(record)
 }
 
 pub(super) fn dns(dns: &Dns) -> DnsRecord {
@@ -208,6 +165,7 @@ pub(super) fn zoom(zoom: &Zoom) -> ZoomRecord {
         bind_id: zoom.bind_id.clone(),
         types: zoom.inner.iter().copied().collect(),
         rtt_ms: zoom.rtt.mean_ms().map(milli),
+        rtt: media::rtt(&zoom.rtt),
         peer_to_peer: zoom.peer_to_peer,
     }
 }

@@ -9,7 +9,7 @@ use super::super::record::{
 };
 use super::super::time;
 use super::flow::protocol_name;
-use super::{Context, centi, finding, meeting_id, meeting_of, milli, round3, session_id};
+use super::{Context, centi, finding, media, meeting_id, meeting_of, milli, round3, session_id};
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, OperatorClaim, Place};
@@ -60,7 +60,7 @@ pub fn session_record(
         begun_mid_call: session.begun_mid_call,
         flows: flows_by_role(analysis, session),
         servers,
-        media: MediaRecord { sent: way(&session.quality.sent), received: way(&session.quality.received) },
+        media: quality(analysis, session),
         keys: KeysRecord {
             method: keys.method,
             why: keys.why.clone(),
@@ -142,6 +142,7 @@ fn server_record(
         name: server.name.as_ref().map(|(name, ..)| name.clone()),
         name_source: server.name.as_ref().map(|(_, source, _)| *source),
         roles: server.roles.clone(),
+        behind_relay: server.behind.map(|relay| relay.to_string()),
         first_contact: time::eve(server.first_contact),
         first_packet: context.packet(server.first_packet),
         bytes: server.bytes,
@@ -218,7 +219,28 @@ fn holder_record(
     })
 }
 
+fn quality(analysis: &Analysis, session: &Session) -> MediaRecord {
+    let quality = &session.quality;
+    let hidden = quality.sent.streams == 0 && quality.received.streams == 0;
+    MediaRecord {
+        sent: way(&quality.sent),
+        received: way(&quality.received),
+        rtt_ms: quality.rtt.map(|rtt| milli(rtt.ms)),
+        rtt_source: quality.rtt.map(|rtt| rtt.source),
+        estimate: hidden.then(|| media::session_estimate(flows(analysis, session))).flatten(),
+    }
+}
+
 fn way(way: &Way) -> WayRecord {
+    let kinds = way.kinds;
+    let pictures = kinds.video > 0 || kinds.screen > 0;
+    let kinds = [
+        ("audio", kinds.audio),
+        ("video", kinds.video),
+        ("screen", kinds.screen),
+        ("repair", kinds.repair),
+        ("unknown", kinds.unknown),
+    ];
     WayRecord {
         streams: way.streams,
         packets: way.packets,
@@ -226,6 +248,13 @@ fn way(way: &Way) -> WayRecord {
         loss_percent: way.loss_percent().map(centi),
         jitter_ms: way.jitter_ms.map(milli),
         bitrate_kbps: way.kbit_per_s().map(centi),
+        duplicates: way.duplicates,
+        reordered: way.reordered,
+        kinds: kinds.into_iter().filter(|(_, count)| *count > 0).collect(),
+        fps: way.fps.map(centi),
+        freezes: pictures.then_some(way.freezes),
+        frozen_ms: pictures.then(|| milli(way.frozen_seconds * 1000.0)),
+        mos: media::mos(&way.speech),
     }
 }
 

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::protocol::{
-    DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
-};
+use super::media::{EstimateRecord, RtcpRecord, RtpRecord};
+use super::protocol::{DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord};
 use super::{EvidenceRecord, PacketNumber};
 use crate::classify::Role;
 use crate::observe::{Beginning, Ending};
@@ -69,6 +68,9 @@ pub struct FlowRecord {
     /// RTP streams.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rtp: Vec<RtpRecord>,
+    /// What sizes and times say of media without a visible RTP header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EstimateRecord>,
     /// RTCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtcp: Option<RtcpRecord>,

@@ -4,6 +4,7 @@
 //! `dest_port`, `proto`, `community_id`, a `flow` object with `pkts_toserver` and its like. `src` is the originator.
 
 mod flow;
+mod media;
 mod meeting;
 mod protocol;
 mod session;
@@ -12,10 +13,13 @@ mod stats;
 use serde::Serialize;
 
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
+pub use media::{
+    AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
+    ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
+};
 pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
 pub use protocol::{
-    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, RtcpRecord, RtpRecord, SipRecord, StunRecord,
-    TlsRecord, ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
 };
 pub use session::{
     AddressChangeRecord, AddressRecord, EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord,

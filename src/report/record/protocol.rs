@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::PacketNumber;
-use crate::observe::facts::{MediaKind, Wrapping};
+use super::media::RttRecord;
 
 /// TLS, as far as it is in the clear.
 #[derive(Debug, Clone, Serialize)]
@@ -187,68 +187,18 @@ pub struct StunRecord {
     /// XOR-PEER-ADDRESS values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
-    /// Mean round trip of answered Binding requests, in milliseconds.
+    /// Who stands behind the relay, with the payloads that passed and were no STUN.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub behind: BTreeMap<String, u32>,
+    /// Mean round trip of answered requests, in milliseconds: of ICE checks through the relay where there are any, else
+    /// of requests to the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
+    /// The same by who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt: Option<RttRecord>,
     /// ChannelData messages.
     pub channel_data: u32,
-}
-
-/// One RTP stream.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct RtpRecord {
-    /// SSRC, hex.
-    pub ssrc: String,
-    /// `to_server` or `to_client`.
-    pub direction: &'static str,
-    /// Payload types with their packets.
-    pub payload_types: BTreeMap<u8, u64>,
-    /// Audio, video, screen or FEC, where the wire says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<MediaKind>,
-    /// How it was wrapped.
-    pub wrapping: Wrapping,
-    /// Extension profile, hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extension_profile: Option<String>,
-    /// Packets.
-    pub packets: u64,
-    /// RTP bytes with headers.
-    pub bytes: u64,
-    /// Expected minus received.
-    pub lost: u64,
-    /// Lost of expected, in percent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub loss_percent: Option<f64>,
-    /// Seen twice.
-    pub duplicates: u64,
-    /// Seen after a later one.
-    pub reordered: u64,
-    /// Interarrival jitter by RFC 3550, mean, in milliseconds; left out when the clock rate is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jitter_ms: Option<f64>,
-    /// Clock rate used, in Hz.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clock_hz: Option<u32>,
-    /// Frames (distinct RTP timestamps) a second, for video.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fps: Option<f64>,
-    /// First packet.
-    pub first_packet: PacketNumber,
-}
-
-/// RTCP of a flow.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct RtcpRecord {
-    /// Packets; each part of a compound counts.
-    pub packets: u32,
-    /// By packet type.
-    pub types: BTreeMap<String, u32>,
-    /// CNAMEs.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cnames: Vec<String>,
 }
 
 /// DNS of a flow.
@@ -310,6 +260,9 @@ pub struct ZoomRecord {
     /// Mean ping round trip, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
+    /// The same by who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt: Option<RttRecord>,
     /// No SFU header: straight between endpoints.
     pub peer_to_peer: bool,
 }

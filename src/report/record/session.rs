@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EvidenceRecord, PacketNumber};
+use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber};
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
 use crate::keys::{CouldHold, Method};
+use crate::session::speech::RttSource;
 use crate::session::{NameSource, Why};
 
 /// One endpoint's part in one call.
@@ -121,6 +122,9 @@ pub struct ServerRecord {
     pub name_source: Option<NameSource>,
     /// What it did.
     pub roles: Vec<Role>,
+    /// The TURN relay that it was reached through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_relay: Option<String>,
     /// First packet to or from it.
     pub first_contact: String,
     /// That packet.
@@ -166,6 +170,15 @@ pub struct MediaRecord {
     pub sent: WayRecord,
     /// To the endpoint.
     pub received: WayRecord,
+    /// Mean round trip between the endpoint and who it spoke to, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// How that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_source: Option<RttSource>,
+    /// What sizes and times say of media without a visible RTP header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<EstimateRecord>,
 }
 
 /// One way of a session's media.
@@ -187,6 +200,24 @@ pub struct WayRecord {
     /// Mean bit rate, in kbit/s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bitrate_kbps: Option<f64>,
+    /// Seen twice.
+    pub duplicates: u64,
+    /// Seen after a later one.
+    pub reordered: u64,
+    /// Streams by what they carry: `audio`, `video`, `screen`, `repair` (RTX and FEC), `unknown`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<&'static str, u32>,
+    /// Frames per second of the video stream with the most packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// How often pictures stood still, over all video streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freezes: Option<u32>,
+    /// How long in all, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_ms: Option<f64>,
+    /// Speech quality, or why there is none.
+    pub mos: MosRecord,
 }
 
 /// Who could hold the media key.

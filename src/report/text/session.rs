@@ -10,6 +10,7 @@ use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
 use super::summary::app_word;
 use crate::geo::LocatedIn;
 use crate::session::Session;
+use crate::session::speech::RttSource;
 
 /// Servers shown; records have all of them.
 const SERVERS: usize = 24;
@@ -200,20 +201,47 @@ fn bytes(count: u64) -> String {
 fn media(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let ways = [("sent", &record.media.sent), ("received", &record.media.received)];
     if ways.iter().all(|(_, way)| way.packets == 0) {
-        return Ok(());
+        return estimate(page, record);
     }
     page.heading("Media at the capture point (RTP)")?;
     let rows: Vec<Vec<Cell>> = ways.iter().map(|(name, way)| way_row(name, way)).collect();
     let head = [
         ("", Align::Left),
-        ("streams", Align::Right),
+        ("streams", Align::Left),
         ("packets", Align::Right),
         ("lost", Align::Right),
         ("loss", Align::Right),
         ("jitter", Align::Right),
         ("bit rate", Align::Right),
+        ("fps", Align::Right),
+        ("frozen", Align::Right),
+        ("MOS", Align::Right),
     ];
     page.table(4, &head, &rows)?;
+    for line in media_notes(record) {
+        page.paragraph(4, &dim(line))?;
+    }
+    page.blank()
+}
+
+/// Media whose headers are hidden: what can be said, and that it is an estimate.
+fn estimate(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    let Some(estimate) = &record.media.estimate else { return Ok(()) };
+    page.heading("Media at the capture point (estimated: no RTP header is visible)")?;
+    let rows: Vec<Vec<Cell>> = [("sent", &estimate.sent), ("received", &estimate.received)]
+        .into_iter()
+        .filter_map(|(name, way)| {
+            let way = way.as_ref()?;
+            let fps = way.fps.map_or_else(|| dim("-"), |fps| plain(format!("about {fps:.0}")));
+            let rate = format!("{:.0} kbit/s", way.bitrate_kbps);
+            Some(vec![plain(name), plain(way.packets.to_string()), plain(rate), fps])
+        })
+        .collect();
+    let head =
+        [("", Align::Left), ("payloads", Align::Right), ("bit rate", Align::Right), ("fps", Align::Right)];
+    page.table(4, &head, &rows)?;
+    page.paragraph(4, &dim(format!("by the {}", estimate.method)))?;
+    page.paragraph(4, &dim("loss, jitter and MOS cannot be told without sequence numbers"))?;
     page.blank()
 }
 
@@ -224,16 +252,70 @@ fn way_row(name: &str, way: &WayRecord) -> Vec<Cell> {
         Some(loss) => plain(format!("{loss:.2} %")),
         None => dim("-"),
     };
+    // ITU-T G.107 annex B: below 3.6 many users are dissatisfied, below 3.1 nearly all.
+    let mos = match way.mos.value {
+        Some(mos) if mos < 3.1 => (Tone::Alarm, format!("{mos:.1}")),
+        Some(mos) if mos < 3.6 => (Tone::Warn, format!("{mos:.1}")),
+        Some(mos) => plain(format!("{mos:.1}")),
+        None => dim("-"),
+    };
     let or_dash = |text: Option<String>| text.map_or_else(|| dim("-"), plain);
     vec![
         plain(name),
-        plain(way.streams.to_string()),
+        plain(kinds(way)),
         plain(way.packets.to_string()),
         plain(way.lost.to_string()),
         loss,
         or_dash(way.jitter_ms.map(|jitter| format!("{jitter:.1} ms"))),
         or_dash(way.bitrate_kbps.map(|rate| format!("{rate:.0} kbit/s"))),
+        or_dash(way.fps.map(|fps| format!("{fps:.1}"))),
+        or_dash(way.frozen_ms.map(|frozen| format!("{:.1} s", frozen / 1000.0))),
+        mos,
     ]
+}
+
+/// `1 audio, 2 video`; streams whose kind is not told are counted alone when there is nothing else.
+fn kinds(way: &WayRecord) -> String {
+    let told: Vec<String> = ["audio", "video", "screen", "repair", "unknown"]
+        .iter()
+        .filter_map(|kind| way.kinds.get(kind).map(|count| format!("{count} {kind}")))
+        .collect();
+    if told.is_empty() { way.streams.to_string() } else { told.join(", ") }
+}
+
+/// Where the delay comes from, and why a figure is missing.
+fn media_notes(record: &SessionRecord) -> Vec<String> {
+    let media = &record.media;
+    let mut notes = Vec::new();
+    if let (Some(rtt), Some(source)) = (media.rtt_ms, media.rtt_source) {
+        notes.push(format!("round trip {rtt:.1} ms, {}", rtt_words(source)));
+    }
+    let rated = [&media.sent, &media.received].into_iter().find_map(|way| way.mos.inputs.as_ref());
+    if let Some(inputs) = rated {
+        let delay = if inputs.rtt_ms.is_some() {
+            ""
+        } else {
+            "; no round trip was measured, so it is an upper bound"
+        };
+        notes.push(format!(
+            "MOS by ITU-T G.107 from loss, burst ratio and delay; codec {} (Ie {}, Bpl {}){delay}",
+            inputs.codec, inputs.ie, inputs.bpl
+        ));
+    }
+    for (name, way) in [("sent", &media.sent), ("received", &media.received)] {
+        if let Some(why) = way.mos.missing.filter(|_| way.packets > 0) {
+            notes.push(format!("no MOS for what was {name}: {why}"));
+        }
+    }
+    notes
+}
+
+const fn rtt_words(source: RttSource) -> &'static str {
+    match source {
+        RttSource::Rtcp => "from RTCP reports",
+        RttSource::ZoomPing => "from Zoom's pings",
+        RttSource::Stun => "from STUN requests and their answers",
+    }
 }
 
 /// Unchecked sources add weight and are no facts, so that they are not shown here.

@@ -1,7 +1,5 @@
 //! What was counted, in the terms of RFC 3550.
 
-use std::time::Duration;
-
 use super::super::payload_type;
 use super::{NO_PAYLOAD_TYPE, Stream, count_to_f32};
 use crate::time::Timestamp;
@@ -68,27 +66,6 @@ impl Stream {
     /// Jumps of 3000 numbers or more that the next packet confirmed.
     pub const fn restarts(&self) -> u16 {
         self.restarts
-    }
-
-    /// Packets with the marker bit.
-    pub const fn markers(&self) -> u32 {
-        self.markers
-    }
-
-    /// Changes of the media timestamp in order of sequence, plus one: pictures of a video stream.
-    pub const fn frames(&self) -> u32 {
-        self.frames
-    }
-
-    /// [`Stream::frames`] per second; `None` before two frames.
-    pub fn frames_per_second(&self) -> Option<f64> {
-        let seconds = self.last_time.since(self.first_time).as_secs_f64();
-        (self.frames > 1 && seconds > 0.0).then(|| f64::from(self.frames.saturating_sub(1)) / seconds)
-    }
-
-    /// Longest silence between two packets, at most 71 minutes.
-    pub fn max_gap(&self) -> Duration {
-        Duration::from_micros(u64::from(self.max_gap_us))
     }
 
     /// Time of the first packet.
