@@ -27,7 +27,7 @@ use crate::classify::{Evidence, Rules};
 use crate::geo::{Databases, Place};
 use crate::keys::Analysis;
 use crate::observe::PacketRef;
-use crate::session::Session;
+use crate::session::{Session, order};
 use crate::time::Timestamp;
 
 /// Places remembered; looked up again beyond that.
@@ -101,7 +101,8 @@ impl<'a> Context<'a> {
 /// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.
 fn met<'m>(analysis: &'m Analysis, session: &'m Session) -> Vec<&'m Session> {
     let Some(meeting) = meeting_of(analysis, session) else { return vec![session] };
-    let place = |id: &u64| analysis.sessions.binary_search_by_key(id, |(other, _)| other.id).ok();
+    let place =
+        |id: &u64| analysis.sessions.binary_search_by_key(&order(*id), |(other, _)| order(other.id)).ok();
     let others = meeting.sessions.iter().filter_map(|id| analysis.sessions.get(place(id)?));
     others.map(|(other, _)| other).collect()
 }
@@ -141,9 +142,15 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
     }
 }
 
+/// A letter and the number of a flow; `p` behind it is for the peer: the other end of the same flow.
+fn named(letter: char, number: u64) -> String {
+    let (number, peer) = order(number);
+    format!("{letter}{number}{}", if peer { "p" } else { "" })
+}
+
 /// The name of a session in records.
 pub(super) fn session_id(number: u64) -> String {
-    format!("s{number}")
+    named('s', number)
 }
 
 /// The session of each flow, by the flow's index; a flow that two calls share belongs to the first.

@@ -53,7 +53,7 @@ fn named_server(evidence: &[Evidence], source: SocketAddr, destination: SocketAd
     }
 }
 
-fn is_private(address: IpAddr) -> bool {
+pub(super) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [first, second, ..] = v4.octets();

@@ -15,7 +15,7 @@ use super::copies::{Same, compare};
 use super::marks::Mark;
 use super::trace::{Shared, StreamTrace, Trace};
 use super::union::Union;
-use super::{Judged, Session};
+use super::{Judged, Session, order};
 use crate::observe::PacketRef;
 use crate::observe::facts::Copied;
 use crate::time::Timestamp;
@@ -214,7 +214,8 @@ impl Meetings {
             let alone = |root: usize| (BTreeSet::from([root]), MOST);
             let (mut set, sure) = sets.get(&one).cloned().unwrap_or_else(|| alone(one));
             let (more, too) = sets.get(&two).cloned().unwrap_or_else(|| alone(two));
-            if self.contradict(&set, &more) {
+            let of_two = joints.get(&(*a, *b)).is_some_and(|reasons| reasons.iter().all(Joint::is_of_two));
+            if self.contradict(&set, &more) || (of_two && !self.overlap(&set, &more)) {
                 continue;
             }
             union.join(one, two);
@@ -225,7 +226,7 @@ impl Meetings {
         }
         let mut meetings: Vec<Meeting> =
             sets.into_values().map(|(set, confidence)| self.meeting(&joints, &set, confidence)).collect();
-        meetings.sort_by_key(|meeting| meeting.id);
+        meetings.sort_by_key(|meeting| order(meeting.id));
         meetings
     }
 
@@ -233,6 +234,15 @@ impl Meetings {
         let (few, many) = if one.len() <= two.len() { (one, two) } else { (two, one) };
         !self.contradicted.is_empty()
             && few.iter().any(|a| many.iter().any(|b| self.contradicted.contains(&(*a.min(b), *a.max(b)))))
+    }
+
+    /// Whether all of one set were there with all of the other: who calls one and then another is in two calls, also where
+    /// that is one session.
+    fn overlap(&self, one: &BTreeSet<usize>, two: &BTreeSet<usize>) -> bool {
+        let there = |place: &usize| self.traces.get(*place).map(|trace| (trace.start, trace.end));
+        one.iter()
+            .filter_map(there)
+            .all(|(start, end)| two.iter().filter_map(there).all(|(from, to)| start <= to && from <= end))
     }
 
     fn meeting(
@@ -243,10 +253,12 @@ impl Meetings {
     ) -> Meeting {
         let members: Vec<&Trace> = set.iter().filter_map(|place| self.traces.get(*place)).collect();
         let mut sessions: Vec<u64> = members.iter().map(|trace| trace.id).collect();
-        sessions.sort_unstable();
+        sessions.sort_by_key(|id| order(*id));
         let inside = joints.iter().filter(|((a, b), _)| set.contains(a) && set.contains(b));
         let mut joined_by: Vec<Joint> = inside.flat_map(|(_, reasons)| reasons.iter().cloned()).collect();
-        joined_by.sort_by(|a, b| a.sessions.cmp(&b.sessions).then(b.confidence.total_cmp(&a.confidence)));
+        joined_by.sort_by(|a, b| {
+            a.sessions.map(order).cmp(&b.sessions.map(order)).then(b.confidence.total_cmp(&a.confidence))
+        });
         joined_by.truncate(MEETING_REASONS);
         let seen_twice = |trace: &Trace| {
             joined_by.iter().any(|joint| joint.what == SEEN_TWICE && joint.sessions.last() == Some(&trace.id))
@@ -319,6 +331,13 @@ impl Meetings {
     }
 }
 
+impl Joint {
+    /// What two ends of one connection show, not the members of a room.
+    fn is_of_two(&self) -> bool {
+        matches!(self.what, "p2p_flow" | "zoom_p2p_key" | "ice_pair" | "peer_address" | "sip_call_id")
+    }
+}
+
 /// One endpoint, captured at two points of the network.
 const SEEN_TWICE: &str = "seen_twice";
 
@@ -357,7 +376,8 @@ fn joint(
     confidence: f32,
     [one, two]: [PacketRef; 2],
 ) -> Joint {
-    let (sessions, mut packets) = if a <= b { ([a, b], vec![one, two]) } else { ([b, a], vec![two, one]) };
+    let (sessions, mut packets) =
+        if order(a) <= order(b) { ([a, b], vec![one, two]) } else { ([b, a], vec![two, one]) };
     packets.dedup();
     Joint { sessions, what, value, confidence, packets }
 }

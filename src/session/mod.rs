@@ -81,7 +81,7 @@ impl Judged {
 /// One endpoint's part in one call.
 #[derive(Debug)]
 pub struct Session {
-    /// Number of the call flow that began it; unique within a run.
+    /// Number of the call flow that began it, with [`PEER`] for the other end of it; unique within a run.
     pub id: u64,
     /// The endpoint, by its first address.
     pub endpoint: IpAddr,
@@ -148,39 +148,39 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> 
         }
     }
     let groups = moved(flows, groups);
-    let mut sessions: Vec<Session> =
+    let sessions: Vec<Session> =
         groups.into_iter().map(|group| build(rules, names, flows, &companions, group)).collect();
-    sessions.sort_by_key(|session| (session.id, session.endpoint));
     distinct(flows, sessions)
 }
 
-/// Gives each session a number of its own: of two ends of one flow the second is numbered by another of its flows. An
-/// end that was seen in nothing else is the other's peer, and no session.
-fn distinct(flows: &[Judged], sessions: Vec<Session>) -> Vec<Session> {
-    let begins = |session: &Session| {
-        let flow = session
+/// Gives each session a number of its own: of a flow between two endpoints the session of the second is marked [`PEER`].
+fn distinct(flows: &[Judged], mut sessions: Vec<Session>) -> Vec<Session> {
+    for session in &mut sessions {
+        let first = session
             .flows
             .iter()
             .filter_map(|index| flows.get(*index))
             .find(|judged| judged.flow.id == session.id);
-        flow.is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides.local.ip()))
-    };
-    let (mut kept, others): (Vec<Session>, Vec<Session>) = sessions.into_iter().partition(begins);
-    let mut taken: BTreeSet<u64> = kept.iter().map(|session| session.id).collect();
-    for mut session in others {
-        let ids = session.flows.iter().filter_map(|index| flows.get(*index)).map(|judged| judged.flow.id);
-        let free: Vec<u64> = ids.filter(|id| !taken.contains(id)).collect();
-        if let Some(id) = free.first() {
-            session.id = *id;
-            taken.insert(*id);
-            kept.push(session);
+        let begins = first
+            .is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides.local.ip()));
+        if !begins {
+            session.id |= PEER;
         }
     }
-    kept.sort_by_key(|session| session.id);
-    kept
+    sessions.sort_by_key(|session| order(session.id));
+    sessions
 }
 
-/// A flow straight between two endpoints belongs to the calls of both, where the other was heard using the app, too.
+/// Mark in the number of a session whose first flow is another's first, too: it is the other end of it.
+pub const PEER: u64 = 1 << 63;
+
+/// What sessions are sorted by: the flow that began them, then which end of it they are.
+pub const fn order(id: u64) -> (u64, bool) {
+    (id & !PEER, id & PEER != 0)
+}
+
+/// A flow straight between two endpoints belongs to the calls of both: where both addresses are private, or the other was
+/// heard using the app, too.
 fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
     let mut users: BTreeSet<Whose> = calls.keys().copied().collect();
     for judged in flows.iter().filter(|judged| judged.role() == Role::Signalling) {
@@ -188,7 +188,9 @@ fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
     }
     for (index, judged) in flows.iter().enumerate() {
         let peer = (judged.sides.remote.ip(), judged.verdict.provider);
-        if judged.role() == Role::P2p && peer.1.is_some() && users.contains(&peer) {
+        let ends = [judged.sides.local.ip(), judged.sides.remote.ip()];
+        let is_user = users.contains(&peer) || ends.into_iter().all(endpoint::is_private);
+        if judged.role() == Role::P2p && peer.1.is_some() && is_user {
             calls.entry(peer).or_default().push(index);
         }
     }

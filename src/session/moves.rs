@@ -26,6 +26,8 @@ const BACK: u16 = 100;
 const DRIFT_S: f64 = 2.0;
 /// Flows behind a mark that are compared with the one before them.
 const CHAIN: usize = 4096;
+/// How many flows back a flow with the same mark may have been left off: of a flow between two endpoints both are there.
+const NEAR: usize = 4;
 /// Changes kept of a session.
 pub(super) const CHANGES: usize = 32;
 
@@ -119,7 +121,8 @@ pub(super) fn handovers(flows: &[Seen<'_>]) -> Vec<Handover> {
     let mut found = Vec::new();
     for (mark, shown) in &by_mark {
         let shown = shown.get(..CHAIN.min(shown.len())).unwrap_or_default();
-        for ((place, _), (next, packet)) in shown.iter().zip(shown.iter().skip(1)) {
+        let pairs = (1..=NEAR).flat_map(|step| shown.iter().zip(shown.iter().skip(step)));
+        for ((place, _), (next, packet)) in pairs {
             let (Some(old), Some(new)) = (flows.get(*place), flows.get(*next)) else { continue };
             if old.1.local == new.1.local {
                 continue;

@@ -409,11 +409,23 @@ fn a_flow_straight_between_two_endpoints_is_in_the_sessions_of_both() {
     hello.flow.tuple.protocol = TCP;
     let flows = [hello, flow(9, ALICE, BOB, (5_000, 40_000)).role_of(Role::P2p).sends(ME).receives(YOU)];
     let made = sessions(&flows);
-    assert_eq!(ids(&made), [5, 9]);
-    assert_eq!(made[0].endpoint.to_string(), "10.0.0.2");
-    assert_eq!((made[0].quality.sent.streams, made[0].quality.received.streams), (1, 1));
+    assert_eq!(ids(&made), [9, 9 | PEER]);
+    assert_eq!(made[1].endpoint.to_string(), "10.0.0.2");
+    assert_eq!((made[1].flows.len(), made[0].flows.len()), (2, 1));
+    assert_eq!((made[1].quality.sent.streams, made[1].quality.received.streams), (1, 1));
     let found = meetings(&flows);
-    assert_eq!((found[0].sessions.as_slice(), found[0].joined_by[0].what), (&[5, 9][..], "p2p_flow"));
+    let ends = [9, 9 | PEER];
+    assert_eq!((found[0].sessions.as_slice(), found[0].joined_by[0].what), (&ends[..], "p2p_flow"));
+}
+
+#[test]
+fn who_calls_one_and_then_another_is_in_two_calls() {
+    let flows = [
+        flow(1, BOB, ALICE, (0, 30_000)).role_of(Role::P2p).sends(ME).receives(YOU),
+        flow(2, BOB, CAROL, (40_000, 90_000)).role_of(Role::P2p).sends(THEM).receives(YOU),
+    ];
+    assert_eq!(ids(&sessions(&flows)), [1, 1 | PEER, 2 | PEER]);
+    assert_eq!(met(&flows).len(), 1);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 const STREAMS: usize = 256;
 /// Other marks kept of a session.
 const MARKS: usize = 256;
+/// Call-IDs on one SIP flow from which it is a trunk's, and its addresses may be anybody's.
+const CALLS: usize = 8;
+const UDP: u8 = 17;
 /// Packets from which a stream says something.
 const PACKETS: u32 = 10;
 
@@ -109,6 +112,15 @@ impl Trace {
             .into_iter()
             .filter(|(mark, _)| matches!(mark, Mark::Ufrags(_) | Mark::ZoomPeers(_) | Mark::Call(_)));
         found.extend(shared.map(|(mark, packet)| (Shared::Mark(mark), packet)));
+        if judged.role().is_call() && judged.flow.tuple.protocol == UDP {
+            found.push((Shared::Own(sides.local), judged.flow.first_packet));
+        }
+        if let Some(sip) = judged.flow.facts.as_deref().and_then(|facts| facts.sip.as_deref())
+            && sip.call_ids.len() <= CALLS
+        {
+            let others = sip.media.iter().filter(|(address, ..)| !addresses.contains(&address.ip()));
+            found.extend(others.map(|(address, .., packet)| (Shared::Spoken(*address), *packet)));
+        }
         if let Some(stun) = judged.flow.facts.as_deref().and_then(|facts| facts.stun.as_deref()) {
             // Between peers each is told its own address, and the flow itself is mark enough.
             let own = judged.role() != Role::P2p && sides.local_is_source;

@@ -6,10 +6,10 @@ use super::super::record::{
     AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord, SessionRecord,
 };
 use super::super::time;
-use super::{Context, count, milli, round3, session_id, session_record};
+use super::{Context, count, milli, named, round3, session_id, session_record};
 use crate::geo::Basis;
 use crate::keys::{Analysis, CouldHold};
-use crate::session::{Meeting, Session};
+use crate::session::{self, Meeting, Session};
 
 /// Sessions whose servers are remembered for a meeting that goes on.
 const TOLD: usize = 1 << 14;
@@ -68,7 +68,9 @@ impl Context<'_> {
         if let Some(told) = self.told.get(&id) {
             return Some(told.clone());
         }
-        let place = analysis.sessions.binary_search_by_key(&id, |(session, _)| session.id).ok()?;
+        let key = session::order(id);
+        let place =
+            analysis.sessions.binary_search_by_key(&key, |(known, _)| session::order(known.id)).ok()?;
         let (session, keys) = analysis.sessions.get(place)?;
         Some(Told::of(&session_record(self, analysis, session, keys)))
     }
@@ -76,12 +78,12 @@ impl Context<'_> {
 
 /// The meeting of a session, where it is known to be in one.
 pub(super) fn meeting_of<'m>(analysis: &'m Analysis, session: &Session) -> Option<&'m Meeting> {
-    analysis.meetings.iter().find(|meeting| meeting.sessions.binary_search(&session.id).is_ok())
+    analysis.meetings.iter().find(|meeting| meeting.sessions.contains(&session.id))
 }
 
 /// The name of a meeting in records.
 pub(in super::super) fn meeting_id(number: u64) -> String {
-    format!("m{number}")
+    named('m', number)
 }
 
 /// A meeting. `analysis` holds its sessions, except those that were written before with the same context.
@@ -92,7 +94,7 @@ pub fn meeting_record(context: &mut Context<'_>, analysis: &Analysis, meeting: &
         .filter_map(|id| Some((session_id(*id), context.told(analysis, *id)?)))
         .collect();
     let provider = meeting.provider.and_then(|number| context.rules.provider(number));
-    let joint = |joint: &crate::session::Joint| JointRecord {
+    let joint = |joint: &session::Joint| JointRecord {
         sessions: joint.sessions.map(session_id),
         what: joint.what,
         value: joint.value.clone(),
