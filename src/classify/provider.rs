@@ -253,6 +253,9 @@ pub struct Wire {
     /// `any`, `originator` or `responder`.
     #[serde(default)]
     pub direction: String,
+    /// The first byte of each packet is one more than that of the packet before, modulo 256, the same way.
+    #[serde(default)]
+    pub counts_up: bool,
     /// Packets that must match before the mark counts.
     #[serde(default)]
     pub hits: u32,

@@ -41,8 +41,8 @@ pub(super) fn compile(row: &Wire, number: u16) -> Result<Pattern, String> {
         (None, None) => None,
         (Some(_), Some(_)) => return Err("le16_len_at and be16_len_at exclude each other".to_owned()),
     };
-    if fixed.is_empty() && contains.is_none() && length_field.is_none() {
-        return Err("a row needs bytes, contains or a length field".to_owned());
+    if fixed.is_empty() && contains.is_none() && length_field.is_none() && !row.counts_up {
+        return Err("a row needs bytes, contains, counts_up or a length field".to_owned());
     }
     Ok(Pattern {
         protocol,
@@ -52,6 +52,7 @@ pub(super) fn compile(row: &Wire, number: u16) -> Result<Pattern, String> {
         length: length(row.len.as_deref().unwrap_or("1.."))?,
         length_field,
         direction,
+        counts_up: row.counts_up,
         rule: number,
     })
 }

@@ -26,6 +26,8 @@ pub struct Pattern {
     pub length_field: Option<LengthField>,
     /// Which way the packet must go within its flow.
     pub direction: Option<Direction>,
+    /// The first byte must be one more than that of the packet before, modulo 256, the same way.
+    pub counts_up: bool,
     /// Index of the rule, reported with a hit.
     pub rule: u16,
 }
@@ -62,6 +64,14 @@ pub struct Context {
     pub ports: [u16; 2],
     /// Which way the packet goes.
     pub direction: Direction,
+    /// First byte of the packet before it, the same way.
+    pub previous: Option<u8>,
+}
+
+impl Context {
+    fn counts_up(&self, payload: &[u8]) -> bool {
+        self.previous.is_some_and(|previous| payload.first() == Some(&previous.wrapping_add(1)))
+    }
 }
 
 impl Pattern {
@@ -75,6 +85,7 @@ impl Pattern {
             && self.direction.is_none_or(|direction| direction == context.direction)
             && (self.ports.is_empty()
                 || self.ports.iter().any(|range| context.ports.iter().any(|port| range.contains(port))))
+            && (!self.counts_up || context.counts_up(payload))
             && self.length_field.is_none_or(|field| field.tells(payload))
             && self.contains.as_ref().is_none_or(|(needle, least)| occurs(payload, needle, *least))
     }
@@ -133,11 +144,13 @@ mod tests {
             length: 5..=6,
             length_field: None,
             direction: None,
+            counts_up: false,
             rule: 7,
         }
     }
 
-    const UDP: Context = Context { protocol: 17, ports: [40_000, 50_000], direction: Direction::Forward };
+    const UDP: Context =
+        Context { protocol: 17, ports: [40_000, 50_000], direction: Direction::Forward, previous: None };
 
     fn hits(pattern: Pattern, context: Context, payload: &[u8]) -> Vec<u16> {
         let mut found = Vec::new();
@@ -162,6 +175,15 @@ mod tests {
         assert!(hits(ported, Context { ports: [1, 2], ..UDP }, &payload).is_empty());
         let back = Pattern { direction: Some(Direction::Reverse), ..pattern() };
         assert!(hits(back, UDP, &payload).is_empty());
+    }
+
+    #[test]
+    fn a_first_byte_that_counts_needs_the_packet_before() {
+        let counting = Pattern { fixed: Vec::new(), length: 1..=9, counts_up: true, ..pattern() };
+        assert!(hits(counting.clone(), UDP, &[8]).is_empty());
+        assert_eq!(hits(counting.clone(), Context { previous: Some(7), ..UDP }, &[8]), [7]);
+        assert_eq!(hits(counting.clone(), Context { previous: Some(255), ..UDP }, &[0]), [7]);
+        assert!(hits(counting, Context { previous: Some(6), ..UDP }, &[8]).is_empty());
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct State {
     path: Option<Box<str>>,
     /// Packets with payload, each way.
     payloads: [u32; 2],
+    /// First byte of the latest of them.
+    first_bytes: [u8; 2],
     /// FIN seen, each way.
     fins: [bool; 2],
     reset: bool,
@@ -66,6 +68,7 @@ impl State {
             work: Work::Fresh,
             path,
             payloads: [0; 2],
+            first_bytes: [0; 2],
             fins: [false; 2],
             reset: false,
             syn: false,
@@ -163,9 +166,15 @@ fn marks(
     if *count >= PACKETS_TESTED {
         return;
     }
+    let is_first = *count == 0;
     *count = count.saturating_add(1);
+    let (Some(held), Some(first)) = (flow.state.first_bytes.get_mut(direction.index()), payload.first())
+    else {
+        return;
+    };
+    let previous = Some(std::mem::replace(held, *first)).filter(|_| !is_first);
     let facts = &mut flow.state.facts;
-    patterns.search(&Context { protocol, ports, direction }, payload, |rule| {
+    patterns.search(&Context { protocol, ports, direction, previous }, payload, |rule| {
         let marks = &mut facts.get_or_insert_with(Box::default).marks;
         match marks.iter_mut().find(|mark| mark.rule == rule) {
             Some(mark) => mark.hits = mark.hits.saturating_add(1),

@@ -152,8 +152,8 @@ impl<'a> Sum<'a> {
         way.duplicates = way.duplicates.saturating_add(stats.duplicates().into());
         way.reordered = way.reordered.saturating_add(stats.reordered().into());
         way.bytes = way.bytes.saturating_add(stats.bytes());
-        if let Some(own) = stats.jitter_mean_ms() {
-            self.jitter += f64::from(own) * f64::from(stats.packets());
+        if let Some(own) = stream.jitter_mean_ms {
+            self.jitter += own * f64::from(stats.packets());
             self.jitter_weight += f64::from(stats.packets());
         }
         let (from, to) = self.span.unwrap_or((stream.start, stream.last));

@@ -27,7 +27,7 @@ pub enum RttSource {
 /// A measured round trip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rtt {
-    /// Mean, in ms: the sum of both halves around the capture point where both were measured.
+    /// Median, in ms: the sum of both halves around the capture point where both were measured.
     pub ms: f64,
     /// Shortest, in ms.
     pub min_ms: f64,
@@ -38,7 +38,7 @@ pub struct Rtt {
 }
 
 /// Round trips of several flows of one session.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RttSum {
     ways: [RoundTrips; 3],
 }
@@ -47,15 +47,16 @@ impl RttSum {
     /// Adds the measurements of one flow; `turned` when its originator is not the endpoint.
     pub(super) fn add(&mut self, facts: &Facts, turned: bool) {
         let found = [
-            facts.media.as_ref().map(|media| media.rtt),
-            facts.zoom.as_ref().map(|zoom| zoom.rtt),
-            facts.stun.as_ref().map(|stun| *stun.round_trips()),
+            facts.media.as_ref().map(|media| &media.rtt),
+            facts.zoom.as_ref().map(|zoom| &zoom.rtt),
+            facts.stun.as_ref().map(|stun| stun.round_trips()),
         ];
         for (sum, own) in self.ways.iter_mut().zip(found) {
             let Some(own) = own else { continue };
-            let (there, back) = if turned { (own.reverse, own.forward) } else { (own.forward, own.reverse) };
-            sum.forward.join(&there);
-            sum.reverse.join(&back);
+            let (there, back) =
+                if turned { (&own.reverse, &own.forward) } else { (&own.forward, &own.reverse) };
+            sum.forward.join(there);
+            sum.reverse.join(back);
         }
     }
 
@@ -64,7 +65,7 @@ impl RttSum {
         let sources = [RttSource::Rtcp, RttSource::ZoomPing, RttSource::Stun];
         self.ways.iter().zip(sources).find_map(|(ways, source)| {
             Some(Rtt {
-                ms: ways.mean_ms()?,
+                ms: ways.typical_ms()?,
                 min_ms: ways.min_ms()?,
                 count: ways.forward.count.saturating_add(ways.reverse.count),
                 source,
@@ -151,8 +152,8 @@ impl Sum {
         self.packets += packets;
         self.expected = self.expected.saturating_add(stats.expected());
         self.lost = self.lost.saturating_add(stats.lost());
-        if let Some(jitter) = stats.jitter_mean_ms() {
-            self.jitter += f64::from(jitter) * packets;
+        if let Some(jitter) = stream.jitter_mean_ms {
+            self.jitter += jitter * packets;
             self.jitter_packets += packets;
         }
         self.burst += stream.losses.burst_ratio().unwrap_or(1.0) * f64::from(stats.lost());

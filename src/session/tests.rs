@@ -97,6 +97,8 @@ impl Source {
             losses: Runs::new().losses(),
             sketch,
             frames: None,
+            jitter_mean_ms: None,
+            frame_jitter_ms: None,
             level: None,
             packet: PacketRef::new(0, packet),
             start: time(first),

@@ -82,6 +82,10 @@ pub struct RtpStream {
     pub sketch: Sketch,
     /// Frames, for streams that are not known to be audio.
     pub frames: Option<Frames>,
+    /// Mean interarrival jitter (RFC 3550) in ms, without marked packets unless most are marked; `None` without a clock.
+    pub jitter_mean_ms: Option<f64>,
+    /// Mean jitter from frame to frame in ms, of video.
+    pub frame_jitter_ms: Option<f64>,
     /// Audio level of the header extension.
     pub level: Option<AudioLevel>,
     /// First packet.
@@ -127,7 +131,7 @@ pub enum KindSource {
 }
 
 /// Round trips of questions with one answer, seen from between the two.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundTrip {
     /// Answers.
     pub count: u32,
@@ -137,7 +141,14 @@ pub struct RoundTrip {
     pub min: u64,
     /// Longest in nanoseconds.
     pub max: u64,
+    /// Some of them in microseconds, evenly spread over time, for the median.
+    kept: Vec<u32>,
+    /// How many were added for each that was kept: a power of two.
+    stride: u32,
 }
+
+/// Round trips kept of one flow and way.
+const KEPT: usize = 64;
 
 impl RoundTrip {
     /// Adds one.
@@ -145,8 +156,24 @@ impl RoundTrip {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.min = if self.count == 0 { nanos } else { self.min.min(nanos) };
         self.max = self.max.max(nanos);
+        let stride = self.stride.max(1);
+        if self.count.checked_rem(stride) == Some(0) {
+            self.keep(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+        }
         self.count = self.count.saturating_add(1);
         self.sum = self.sum.saturating_add(nanos);
+    }
+
+    fn keep(&mut self, micros: u32) {
+        if self.kept.len() >= KEPT {
+            let mut index = 0_usize;
+            self.kept.retain(|_| {
+                index = index.wrapping_add(1);
+                index % 2 == 1
+            });
+            self.stride = self.stride.max(1).saturating_mul(2);
+        }
+        self.kept.push(micros);
     }
 
     /// Adds those of another.
@@ -158,6 +185,15 @@ impl RoundTrip {
         self.max = self.max.max(other.max);
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
+        other.kept.iter().for_each(|micros| self.keep(*micros));
+    }
+
+    /// Median in milliseconds: what a busy end answers late does not move it.
+    pub fn median_ms(&self) -> Option<f64> {
+        let mut kept = self.kept.clone();
+        kept.sort_unstable();
+        let middle = kept.get(kept.len().checked_div(2)?)?;
+        Some(f64::from(*middle) / 1_000.0)
     }
 
     /// Shortest in milliseconds.
@@ -178,7 +214,7 @@ impl RoundTrip {
 }
 
 /// Round trips both ways: a question of one end measures the way from the capture point to the other and back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundTrips {
     /// Asked by the originator: between capture point and responder.
     pub forward: RoundTrip,
@@ -195,19 +231,20 @@ impl RoundTrips {
         }
     }
 
-    /// The shortest from end to end in milliseconds, by the same rule as [`RoundTrips::mean_ms`].
+    /// The shortest from end to end in milliseconds, by the same rule as [`RoundTrips::typical_ms`].
     pub fn min_ms(&self) -> Option<f64> {
-        match (self.forward.min_ms(), self.reverse.min_ms()) {
-            (Some(there), Some(back)) => Some(there + back),
-            (one, other) => one.or(other),
-        }
+        end_to_end(self.forward.min_ms(), self.reverse.min_ms())
     }
 
-    /// From end to end in milliseconds: the sum of both halves where both were measured, else the one that was.
-    pub fn mean_ms(&self) -> Option<f64> {
-        match (self.forward.mean_ms(), self.reverse.mean_ms()) {
-            (Some(there), Some(back)) => Some(there + back),
-            (one, other) => one.or(other),
-        }
+    /// From end to end in milliseconds: the sum of both halves' medians where both were measured, else the one that was.
+    pub fn typical_ms(&self) -> Option<f64> {
+        end_to_end(self.forward.median_ms(), self.reverse.median_ms())
+    }
+}
+
+fn end_to_end(there: Option<f64>, back: Option<f64>) -> Option<f64> {
+    match (there, back) {
+        (Some(there), Some(back)) => Some(there + back),
+        (one, other) => one.or(other),
     }
 }

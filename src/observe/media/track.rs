@@ -4,6 +4,7 @@ use crate::flow::Direction;
 use crate::observe::PacketRef;
 use crate::observe::datagram::Meta;
 use crate::observe::facts::{KindSource, LIST_CAP, MediaKind, RtpStream, Wrapping};
+use crate::proto::rtp::frame_jitter::FrameJitter;
 use crate::proto::rtp::frames::Frames;
 use crate::proto::rtp::level::Levels;
 use crate::proto::rtp::runs::Runs;
@@ -52,8 +53,37 @@ pub(super) struct Detail {
     series: Series,
     runs: Runs,
     frames: Option<Frames>,
+    frame_jitter: FrameJitter,
+    spread: Spread,
     levels: Levels,
     sketch: Sketch,
+}
+
+/// Jitter over all packets, for streams that mark every packet: the usual mean leaves marked ones out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spread {
+    packets: u32,
+    marked: u32,
+    measured: u32,
+    sum_ms: f64,
+}
+
+impl Spread {
+    #[inline]
+    fn packet(&mut self, marker: bool, jitter_ms: Option<f32>) {
+        self.packets = self.packets.saturating_add(1);
+        self.marked = self.marked.saturating_add(u32::from(marker));
+        if let Some(jitter) = jitter_ms {
+            self.measured = self.measured.saturating_add(1);
+            self.sum_ms += f64::from(jitter);
+        }
+    }
+
+    /// The mean, where so many packets are marked that the marker says nothing.
+    fn mean_ms(&self) -> Option<f64> {
+        let says_nothing = self.marked.saturating_mul(2) > self.packets;
+        (says_nothing && self.measured > 0).then(|| self.sum_ms / f64::from(self.measured))
+    }
 }
 
 /// The counters of a stream before a packet, to see what the packet changed.
@@ -98,6 +128,8 @@ impl Track {
             series,
             runs: Runs::new(),
             frames,
+            frame_jitter: FrameJitter::new(peek.timestamp, meta.timestamp),
+            spread: Spread::default(),
             levels: Levels::default(),
             sketch: Sketch::default(),
         };
@@ -161,6 +193,10 @@ impl Track {
             },
         );
         detail.sketch.packet(peek.sequence, body_length(peek, packet), time);
+        detail.spread.packet(peek.marker, self.stats.jitter_ms());
+        if after.highest != before.highest {
+            detail.frame_jitter.packet(peek.timestamp, time);
+        }
         if after.restarts != before.restarts {
             detail.runs.restart();
         } else if after.highest != before.highest {
@@ -173,14 +209,14 @@ impl Track {
             Some(kind) => kind == MediaKind::Audio,
             None => self.stats.clock_hz().is_some_and(|clock| clock != VIDEO_CLOCK_HZ),
         };
-        if is_audio {
-            detail.frames = None;
-            if self.extension_profile.is_some()
-                && let Ok(header) = rtp::Header::parse(packet)
-            {
-                detail.levels.packet(&header);
-            }
-        } else if is_new && self.kind != Some(MediaKind::Fec) {
+        if is_audio
+            && self.extension_profile.is_some()
+            && let Ok(header) = rtp::Header::parse(packet)
+        {
+            detail.levels.packet(&header);
+        }
+        // A clock that was inferred may be corrected yet: what is sure to be sound has no frames.
+        if is_new && self.kind != Some(MediaKind::Fec) {
             if let Some(frames) = &mut detail.frames {
                 let done = frames.packet(peek.timestamp, peek.marker, time);
                 done.into_iter().flatten().for_each(|time| detail.series.frame(time));
@@ -220,6 +256,8 @@ impl Track {
         let repairs = self.detail.echo.verdict();
         if let Some((_, how)) = repairs
             && kind_source != Some(KindSource::Framing)
+            // Two voices may begin at one timestamp and keep step.
+            && kind != Some(MediaKind::Audio)
         {
             (kind, kind_source) = (Some(how), Some(KindSource::Timestamps));
         }
@@ -231,13 +269,24 @@ impl Track {
             wrapping: self.wrapping,
             kind,
             kind_source,
-            repairs: repairs.map(|(ssrc, _)| ssrc),
+            repairs: repairs.filter(|_| kind_source == Some(KindSource::Timestamps)).map(|(ssrc, _)| ssrc),
             payload_types: self.payload_types,
             extension_profile: self.extension_profile,
             series: self.detail.series,
             losses: self.detail.runs.losses(),
             sketch: self.detail.sketch,
             frames: self.detail.frames.filter(|_| pictures),
+            jitter_mean_ms: self
+                .detail
+                .spread
+                .mean_ms()
+                .filter(|_| !pictures)
+                .or_else(|| self.stats.jitter_mean_ms().map(f64::from)),
+            frame_jitter_ms: self
+                .detail
+                .frame_jitter
+                .mean_ms()
+                .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
             level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
             stats: self.stats,
             packet: self.packet,

@@ -16,13 +16,24 @@ const NEEDED: usize = 5;
 /// What a freeze exceeds the mean by at least, in microseconds.
 const EXCESS_US: u32 = 150_000;
 
+/// Frames that may be under way at once: packets of one that arrive after a later frame began still count.
+const OPEN: usize = 8;
+
+/// One frame of which packets may still come.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    timestamp: u32,
+    /// Latest packet of it.
+    latest: Timestamp,
+    is_complete: bool,
+}
+
 /// Frames of one stream, updated packet by packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
-    timestamp: u32,
-    /// Latest packet of the frame that is being received.
-    latest: Timestamp,
-    is_complete: bool,
+    /// In the order of their timestamps, the newest last.
+    open: [Option<Open>; OPEN],
+    marked: bool,
     complete: u32,
     first: Timestamp,
     previous: Timestamp,
@@ -37,11 +48,10 @@ pub struct Frames {
 
 impl Frames {
     /// Begins with the first packet. The second value is the time of a frame that it completed.
-    pub const fn new(timestamp: u32, marker: bool, time: Timestamp) -> (Self, Option<Timestamp>) {
+    pub fn new(timestamp: u32, marker: bool, time: Timestamp) -> (Self, Option<Timestamp>) {
         let mut frames = Self {
-            timestamp,
-            latest: time,
-            is_complete: false,
+            open: [None; OPEN],
+            marked: false,
             complete: 0,
             first: time,
             previous: time,
@@ -53,36 +63,86 @@ impl Frames {
             frozen_us: 0,
             longest_us: 0,
         };
-        if marker {
-            frames.is_complete = true;
-            frames.complete = 1;
-        }
-        (frames, if marker { Some(time) } else { None })
+        let [_, own] = frames.packet(timestamp, marker, time);
+        (frames, own)
     }
 
     /// Takes the next packet; returns the times of the frames that it completed: the one before, and its own.
     #[inline]
     pub fn packet(&mut self, timestamp: u32, marker: bool, time: Timestamp) -> [Option<Timestamp>; 2] {
-        let mut done = [None; 2];
-        if timestamp != self.timestamp {
-            // An earlier frame's late packet changes nothing any more.
-            if timestamp.wrapping_sub(self.timestamp).cast_signed() < 0 {
-                return done;
+        self.marked |= marker;
+        let newest = self.open.last().copied().flatten();
+        let mut before = None;
+        match newest {
+            Some(frame) if frame.timestamp == timestamp => {}
+            Some(frame) if timestamp.wrapping_sub(frame.timestamp).cast_signed() < 0 => {
+                return [None, self.late(timestamp, marker, time)];
             }
-            if !self.is_complete {
-                done = [Some(self.latest), None];
-                self.completed(self.latest);
-            }
-            self.timestamp = timestamp;
-            self.is_complete = false;
+            _ => before = self.begin(timestamp, time),
         }
-        self.latest = time;
-        if marker && !self.is_complete {
-            self.is_complete = true;
-            self.completed(time);
-            done = [done[0], Some(time)];
+        let Some(Some(frame)) = self.open.last_mut() else { return [before, None] };
+        frame.latest = time;
+        if !marker || frame.is_complete {
+            return [before, None];
+        }
+        frame.is_complete = true;
+        self.completed(time);
+        [before, Some(time)]
+    }
+
+    /// A frame newer than all others. One that leaves, or in a stream without markers the one before, is complete with
+    /// what came of it.
+    fn begin(&mut self, timestamp: u32, time: Timestamp) -> Option<Timestamp> {
+        let place = if self.marked { 0 } else { OPEN.saturating_sub(1) };
+        let mut done = None;
+        if let Some(Some(frame)) = self.open.get_mut(place)
+            && !frame.is_complete
+        {
+            frame.is_complete = true;
+            done = Some(frame.latest);
+        }
+        if let Some(latest) = done {
+            self.completed(latest);
+        }
+        self.open.rotate_left(1);
+        if let Some(slot) = self.open.last_mut() {
+            *slot = Some(Open { timestamp, latest: time, is_complete: false });
         }
         done
+    }
+
+    /// A packet of an earlier frame. One that had not been seen at all takes its place among the others.
+    fn late(&mut self, timestamp: u32, marker: bool, time: Timestamp) -> Option<Timestamp> {
+        let known = self.open.iter().position(|slot| slot.is_some_and(|frame| frame.timestamp == timestamp));
+        let place = match known {
+            Some(place) => place,
+            None => self.insert(timestamp, time)?,
+        };
+        let frame = self.open.get_mut(place)?.as_mut()?;
+        frame.latest = time;
+        // In a stream without markers it was complete when a later one began.
+        if frame.is_complete || self.marked && !marker {
+            return None;
+        }
+        frame.is_complete = true;
+        self.completed(time);
+        Some(time)
+    }
+
+    fn insert(&mut self, timestamp: u32, time: Timestamp) -> Option<usize> {
+        let older = |slot: &Option<Open>| {
+            slot.is_none_or(|frame| frame.timestamp.wrapping_sub(timestamp).cast_signed() < 0)
+        };
+        // Older than everything that is remembered: nobody knows whether it was counted.
+        let place = self.open.iter().rposition(older)?;
+        // What makes room: the oldest, whose packets came before all of these.
+        let kept = self.open.first().copied().flatten().filter(|frame| !frame.is_complete);
+        self.open.get_mut(..=place)?.rotate_left(1);
+        *self.open.get_mut(place)? = Some(Open { timestamp, latest: time, is_complete: false });
+        if let Some(frame) = kept {
+            self.completed(frame.latest);
+        }
+        Some(place)
     }
 
     fn completed(&mut self, time: Timestamp) {
@@ -93,7 +153,7 @@ impl Frames {
             return;
         }
         let interval = u32::try_from(time.since(self.previous).as_micros()).unwrap_or(u32::MAX);
-        self.previous = time;
+        self.previous = self.previous.max(time);
         if let Some(mean) = self.mean_us()
             && interval > mean.saturating_mul(3).max(mean.saturating_add(EXCESS_US))
         {
@@ -172,6 +232,25 @@ mod tests {
         assert!((stream(&times, true).per_second().unwrap() - 30.0).abs() < 0.01);
         // Without markers a frame ends when the next begins: the last one is still open.
         assert_eq!(stream(&times, false).complete(), 300);
+    }
+
+    #[test]
+    fn frames_that_overtake_each_other_are_each_counted_once() {
+        let (mut frames, _) = Frames::new(0, true, at(0));
+        // Each pair of frames arrives in the other order, the earlier one's marker before its first packet.
+        for pair in 0..100_u32 {
+            let time = i64::from(pair) * 66;
+            frames.packet(pair * 6000 + 6000, true, at(time + 33));
+            frames.packet(pair * 6000 + 3000, true, at(time + 40));
+            frames.packet(pair * 6000 + 3000, false, at(time + 41));
+        }
+        assert_eq!(frames.complete(), 201);
+        // A marker that never comes: complete once the frame is too old for more.
+        let (mut frames, _) = Frames::new(0, true, at(0));
+        for number in 1..100_u32 {
+            frames.packet(number * 3000, number != 50, at(i64::from(number) * 33));
+        }
+        assert_eq!(frames.complete(), 100);
     }
 
     #[test]

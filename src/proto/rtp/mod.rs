@@ -8,6 +8,7 @@
 //! padding inside are ciphertext, so padding is reported and never trusted.
 
 mod extension;
+pub mod frame_jitter;
 pub mod frames;
 pub mod level;
 mod payload_type;

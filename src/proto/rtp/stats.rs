@@ -311,7 +311,8 @@ impl Stream {
 
     /// Looks at powers of two only: the pace of a stream need not be judged at each packet.
     fn infer_clock(&mut self, number: u8) {
-        if self.clock_hz != 0 || number < 96 || self.flags.has_static_clock {
+        let is_given = self.clock_hz != 0 && !self.flags.clock_inferred;
+        if is_given || number < 96 || self.flags.has_static_clock {
             return;
         }
         let elapsed = self.reference_time.since(self.first_time);
@@ -322,13 +323,13 @@ impl Stream {
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let pace_hz = ticks.saturating_mul(1_000) / millis;
         let near = |clock: &&u32| pace_hz.abs_diff(u64::from(**clock)) * 25 <= u64::from(**clock);
-        if let Some(clock) = CLOCKS_HZ.iter().find(near) {
-            let clock_hz = *clock;
-            self.clock_hz = clock_hz;
-            self.flags.clock_inferred = true;
-            let waiting = self.pending.take().map_or_else(Vec::new, |pending| pending.0);
-            waiting.iter().for_each(|step| self.measure_step(step, clock_hz));
-        }
+        let fits_still = self.clock_hz != 0 && near(&&self.clock_hz);
+        let Some(clock_hz) = CLOCKS_HZ.iter().find(near).copied().filter(|_| !fits_still) else { return };
+        // A short span may have told another clock; what was measured by it is void.
+        self.set_clock_hz(clock_hz);
+        self.flags.clock_inferred = true;
+        let waiting = self.pending.take().map_or_else(Vec::new, |pending| pending.0);
+        waiting.iter().for_each(|step| self.measure_step(step, clock_hz));
     }
 
     const fn span(&self) -> u32 {

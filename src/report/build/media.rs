@@ -63,7 +63,8 @@ fn rtp(context: &Context<'_>, stream: &RtpStream, rtt: Option<Rtt>) -> RtpRecord
         losses: (stats.lost() > 0).then(|| losses(&stream.losses)),
         duplicates: stats.duplicates().into(),
         reordered: stats.reordered().into(),
-        jitter_ms: stats.jitter_mean_ms().map(|jitter| milli(jitter.into())),
+        jitter_ms: stream.jitter_mean_ms.map(milli),
+        frame_jitter_ms: stream.frame_jitter_ms.map(milli),
         jitter_last_ms: stats.jitter_ms().map(|jitter| milli(jitter.into())),
         jitter_max_ms: stats.jitter_max_ms().map(|jitter| milli(jitter.into())),
         clock_hz: stats.clock_hz(),
@@ -186,6 +187,7 @@ pub(super) fn rtt(ways: &RoundTrips) -> Option<RttRecord> {
 fn half(way: &RoundTrip) -> Option<RttHalf> {
     Some(RttHalf {
         count: way.count,
+        median_ms: milli(way.median_ms()?),
         mean_ms: milli(way.mean_ms()?),
         min_ms: milli(way.min_ms()?),
         max_ms: milli(way.max_ms()?),
@@ -210,7 +212,7 @@ pub(super) fn rtcp(context: &Context<'_>, media: &Media) -> Option<RtcpRecord> {
         types,
         cnames: media.cnames.clone(),
         reported: reported.collect(),
-        rtt_ms: media.rtt.mean_ms().map(milli),
+        rtt_ms: media.rtt.typical_ms().map(milli),
         rtt: rtt(&media.rtt),
     })
 }

@@ -109,7 +109,7 @@ pub(super) fn stun(stun: &Stun) -> StunRecord {
         relayed: texts(&stun.relayed),
         peers: texts(&stun.peers),
         behind: stun.behind.iter().map(|behind| (behind.peer.to_string(), behind.payloads)).collect(),
-        rtt_ms: stun.round_trips().mean_ms().map(milli),
+        rtt_ms: stun.round_trips().typical_ms().map(milli),
         rtt: media::rtt(stun.round_trips()),
         channel_data: stun.channel_data,
     }
@@ -164,7 +164,7 @@ pub(super) fn zoom(zoom: &Zoom) -> ZoomRecord {
         server_flow_id: zoom.flow_id,
         bind_id: zoom.bind_id.clone(),
         types: zoom.inner.iter().copied().collect(),
-        rtt_ms: zoom.rtt.mean_ms().map(milli),
+        rtt_ms: zoom.rtt.typical_ms().map(milli),
         rtt: media::rtt(&zoom.rtt),
         peer_to_peer: zoom.peer_to_peer,
     }

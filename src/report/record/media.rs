@@ -53,10 +53,14 @@ pub struct RtpRecord {
     pub duplicates: u64,
     /// Seen after a later one.
     pub reordered: u64,
-    /// Interarrival jitter by RFC 3550, mean, in milliseconds; left out when the clock rate is not known.
+    /// Interarrival jitter by RFC 3550, mean over packets without marker (over all where most are marked), in milliseconds;
+    /// left out when the clock rate is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<f64>,
-    /// The same at the last packet.
+    /// Jitter from frame to frame as WebRTC's statistics have it, mean, in milliseconds; for video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame_jitter_ms: Option<f64>,
+    /// Jitter by RFC 3550 at the last packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter_last_ms: Option<f64>,
     /// Its highest value.
@@ -227,6 +231,8 @@ pub struct RttRecord {
 pub struct RttHalf {
     /// Answers.
     pub count: u32,
+    /// Median, in milliseconds.
+    pub median_ms: f64,
     /// Mean, in milliseconds.
     pub mean_ms: f64,
     /// Shortest, in milliseconds.
@@ -278,7 +284,7 @@ pub struct RtcpRecord {
     /// What receivers said last of each source.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reported: Vec<ReportedRecord>,
-    /// Mean round trip of sender reports, in milliseconds.
+    /// Median round trip of sender reports, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
     /// The same by who asked.

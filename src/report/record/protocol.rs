@@ -190,7 +190,7 @@ pub struct StunRecord {
     /// Who stands behind the relay, with the payloads that passed and were no STUN.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<String, u32>,
-    /// Mean round trip of answered requests, in milliseconds: of ICE checks through the relay where there are any, else
+    /// Median round trip of answered requests, in milliseconds: of ICE checks through the relay where there are any, else
     /// of requests to the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
@@ -257,7 +257,7 @@ pub struct ZoomRecord {
     pub bind_id: Option<String>,
     /// Packets by inner type.
     pub types: BTreeMap<u8, u32>,
-    /// Mean ping round trip, in milliseconds.
+    /// Median ping round trip, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
     /// The same by who asked.

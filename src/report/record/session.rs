@@ -170,7 +170,7 @@ pub struct MediaRecord {
     pub sent: WayRecord,
     /// To the endpoint.
     pub received: WayRecord,
-    /// Mean round trip between the endpoint and who it spoke to, in milliseconds.
+    /// Median round trip between the endpoint and who it spoke to, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
     /// How that was measured.
