@@ -70,20 +70,19 @@ impl MediaTable {
     #[inline]
     fn compare(&mut self, index: usize, peek: &Peek, payload: &[u8]) {
         let Some(track) = self.tracks.get(index) else { return };
-        let Some((timestamp, length)) = track.suspect(peek, payload) else { return };
+        let Some((length, looks)) = track.suspect(peek, payload) else { return };
         let mut matches = [None; COMPARED];
         let others = self
             .tracks
             .iter()
             .filter(|other| other.ssrc != track.ssrc && other.direction == track.direction && other.accepted);
-        let found = others.filter_map(|other| {
-            other.detail.sent.match_of(timestamp, length).map(|repeats| (other.ssrc, repeats))
-        });
+        let found = others
+            .filter_map(|other| Some((other.ssrc, other.detail.sent.likeness(peek.timestamp, length)?)));
         for (slot, found) in matches.iter_mut().zip(found) {
             *slot = Some(found);
         }
         if let Some(track) = self.tracks.get_mut(index) {
-            track.detail.echo.book(matches.into_iter().flatten());
+            track.detail.echo.book(looks, matches.into_iter().flatten());
         }
     }
 

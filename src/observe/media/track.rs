@@ -14,7 +14,7 @@ use crate::proto::rtp::stats::Stream;
 use crate::proto::rtp::{self, Kind, Peek};
 use crate::time::Timestamp;
 
-use super::repair::{Echo, Sent};
+use super::repair::{Echo, Looks, Sent};
 
 /// How far a sequence number may jump and still advance.
 const MAX_JUMP: u16 = 64;
@@ -227,10 +227,11 @@ impl Track {
 
     /// What a packet of this stream is compared with others by, while that is worth a look.
     #[inline]
-    pub(super) fn suspect(&self, peek: &Peek, packet: &[u8]) -> Option<(u32, u16)> {
-        let padded = packet.first().is_some_and(|first| first & PADDING != 0);
-        (self.detail.echo.is_open() && self.detail.frames.is_some() && !padded)
-            .then(|| (peek.timestamp, body_length(peek, packet)))
+    pub(super) fn suspect(&self, peek: &Peek, packet: &[u8]) -> Option<(u16, Looks)> {
+        let is_padded = packet.first().is_some_and(|first| first & PADDING != 0);
+        let looks = Looks { is_padded, is_marked: peek.marker };
+        (self.detail.echo.is_open() && self.detail.frames.is_some())
+            .then(|| (body_length(peek, packet), looks))
     }
 
     fn kind(&self) -> (Option<MediaKind>, Option<KindSource>) {
