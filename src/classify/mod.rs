@@ -121,11 +121,15 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
         .dtls
         .as_ref()
         .is_some_and(|dtls| !dtls.srtp_offered.is_empty() || (facts.stun.is_some() && dtls.records > 0));
+    // What a relay forwards is somebody else's: the relay is no media server for it.
+    if facts.stun.as_ref().is_some_and(|stun| stun.relays) {
+        return Role::Relay;
+    }
     if has_media || dtls_media {
         return if is_peer_to_peer(flow, facts) { Role::P2p } else { Role::Media };
     }
-    if let Some(stun) = &facts.stun {
-        return if stun.relays { Role::Relay } else { Role::Nat };
+    if facts.stun.is_some() {
+        return Role::Nat;
     }
     if facts.sip.is_some() {
         return Role::Signalling;

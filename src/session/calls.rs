@@ -130,7 +130,7 @@ fn part(flows: &[Judged], endpoint: IpAddr, set: Vec<usize>) -> Part {
     let start = chosen().map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = chosen().map(|judged| judged.flow.end).max().unwrap_or_default();
     let servers = chosen()
-        .filter(|judged| matches!(judged.role(), Role::Media | Role::P2p))
+        .filter(|judged| judged.media_start().is_some())
         .map(|judged| judged.seen_from(&[endpoint]).remote.ip())
         .collect();
     Part { talk: talk(endpoint, chosen()), start, end, servers, flows: set }

@@ -60,6 +60,14 @@ impl Judged {
         self.verdict.role.unwrap_or(Role::Other)
     }
 
+    /// When media began in it: its first RTP packet, where the headers are visible; `None` for a flow without media.
+    pub fn media_start(&self) -> Option<Timestamp> {
+        let media = self.flow.facts.as_deref().and_then(|facts| facts.media.as_ref());
+        let first = media.and_then(|media| media.streams.iter().map(|stream| stream.start).min());
+        // Of media whose headers are hidden the flow's own beginning is all that is known.
+        first.or_else(|| matches!(self.role(), Role::Media | Role::P2p).then_some(self.flow.start))
+    }
+
     /// The ends of the flow for an endpoint that had these addresses: of a flow between two endpoints each sees the other.
     pub fn seen_from(&self, addresses: &[IpAddr]) -> Sides {
         let Sides { local, remote, local_is_source } = self.sides;
@@ -262,8 +270,7 @@ fn build(
     let id = calls.clone().map(|judged| judged.flow.id).min().unwrap_or(0);
     let call_start = calls.clone().map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = calls.clone().map(|judged| judged.flow.end).max().unwrap_or_default();
-    let media = calls.clone().filter(|judged| matches!(judged.role(), Role::Media | Role::P2p));
-    let media_start = media.map(|judged| judged.flow.start).min();
+    let media_start = calls.clone().filter_map(Judged::media_start).min();
     let own: Vec<IpAddr> = addresses.iter().copied().collect();
     let used = used_addresses(&own, calls);
     for address in &own {

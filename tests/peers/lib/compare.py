@@ -1,0 +1,281 @@
+"""meetscope's reading of a recording beside what the peers said."""
+import collections, json, os, statistics
+
+from . import extra
+from .reading import Figures, Reading, ends_of
+from .recording import CAPTURE, TRUTH
+
+# What is asked of meetscope. A check is never widened to let a reading pass.
+LOSS_POINTS = 0.2
+PART = 0.10  # jitter, round trip
+FPS = 1.0
+# Chromium reads its clock in user space and tells jitter in whole milliseconds.
+JITTER_FLOOR_MS = 1.5
+RTT_FLOOR_MS = 1.0
+# A repair stream of this many packets is to be told from what it repairs.
+REPAIR_PACKETS = 50
+
+
+class Results:
+    def __init__(self):
+        self.passed, self.failed, self.scenario = 0, 0, ""
+        self.mos, self.failures = {}, []
+
+    def begin(self, scenario, note=""):
+        self.scenario = scenario
+        print(f"== {scenario}{note}", flush=True)
+
+    def check(self, what, good, figures):
+        good = bool(good)
+        self.passed += good
+        self.failed += not good
+        line = f"{self.scenario:28} {what:46} {figures}"
+        if not good:
+            self.failures.append(line)
+        print("ok   " + line if good else "FAIL " + line, flush=True)
+
+    def equal(self, what, ours, truth):
+        self.check(what, ours == truth, f"meetscope {shown(ours)}, peers {shown(truth)}")
+
+    def near(self, what, ours, truth, part=0.0, floor=0.0, unit=""):
+        """ours within a part of the truth, or within the floor; a missing figure fails"""
+        good = ours is not None and truth is not None and abs(ours - truth) <= max(floor, part * abs(truth))
+        self.check(what, good, f"meetscope {shown(ours)}{unit}, peers {shown(truth)}{unit}")
+
+
+def shown(value):
+    if value is None:
+        return "says nothing"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return ", ".join(map(str, sorted(value, key=str))) if isinstance(value, (set, list, tuple)) else str(value)
+
+
+def average(values):
+    values = [v for v in values if v is not None]
+    return sum(values) / len(values) if values else None
+
+
+class Truth:
+    """truth.json, by peer and stream"""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with open(os.path.join(folder, TRUTH)) as f:
+            self.all = json.load(f)
+        self.peers, self.polls = self.all["peers"], self.all["polls"]
+        self.expect = self.all.get("expect", {})
+
+    def stats(self, peer, kind, what=None):
+        """(time, object) of all polls, in order"""
+        return [(poll["time"], one) for poll in self.polls if poll["peer"] == peer and what in (None, poll["what"])
+                for one in poll["stats"] if one["type"] == kind]
+
+    def inbound(self, peer):
+        """{(call, ssrc): [objects in the order of time]} of what a peer received"""
+        streams = collections.defaultdict(list)
+        for poll in self.polls:
+            for one in poll["stats"]:
+                if poll["peer"] == peer and one["type"] == "inbound-rtp":
+                    streams[one["call"], one["ssrc"]].append({**one, "what": poll["what"], "time": poll["time"]})
+        return streams
+
+    def last(self, peer, kind, call):
+        got = [one for _, one in self.stats(peer, kind) if one["call"] == call]
+        return got[-1] if got else None
+
+
+def compare(binary, folder, results):
+    truth = Truth(folder)
+    try:
+        reading = Reading(binary, os.path.join(folder, CAPTURE))
+    except (OSError, ValueError) as error:
+        return results.check("replay", False, f"{error}")
+    results.check("replay", reading.status == 0, f"exit {reading.status} {reading.errors.strip()[-200:]}")
+    for peer in truth.peers:
+        streams(truth, reading, peer, results)
+        transport(truth, reading, peer, results)
+    round_trips(truth, reading, results)
+    sessions(truth, reading, results)
+    for name in truth.expect.get("also", []):
+        getattr(extra, name)(truth, reading, results)
+
+
+def streams(truth, reading, peer, results):
+    """what a peer says that it received, by SSRC"""
+    # What comes out of a relay's TLS is seen on the relay's other side only.
+    addresses = truth.peers[peer].get("heard_at") or truth.peers[peer]["addresses"]
+    for (call, ssrc), told in truth.inbound(peer).items():
+        last = told[-1]
+        name = f"{peer} {call} {last['kind']} {ssrc:08x}"
+        if last["packetsReceived"] < 20:
+            continue  # a probe, or a stream that hardly began
+        found = reading.streams(ssrc, addresses)
+        if not found:
+            results.check(f"{name}: stream", False, f"not found; peer received {last['packetsReceived']} packets")
+            continue
+        ours = Figures(found)
+        repair = Figures(reading.streams(last["rtxSsrc"], addresses)) if last.get("rtxSsrc") else None
+        received = last["packetsReceived"]
+        # Chromium counts what came by RTX in packetsReceived; it is another SSRC on the wire.
+        if repair and truth.peers[peer]["engine"] == "chromium":
+            received -= last.get("retransmittedPacketsReceived", 0)
+        if repair and repair.rtp:
+            # Few packets of a repair stream are mostly probes for bandwidth, which share nothing with what they would repair.
+            named = {rtp.get("repairs") for rtp in repair.rtp if rtp.get("repairs") or rtp["packets"] >= REPAIR_PACKETS}
+            results.check(f"{name}: repair named", named <= {f"0x{ssrc:08x}"},
+                          f"meetscope {shown(named) or 'says nothing'} in {repair.packets} packets, peers 0x{ssrc:08x}")
+        results.near(f"{name}: loss", ours.loss, 100 * max(0, last["packetsLost"]) / expected if expected else None,
+                     floor=LOSS_POINTS, unit=" %")
+        results.equal(f"{name}: kind", ours.kinds, {last["kind"]})
+        if truth.peers[peer]["engine"] != "aiortc":
+            # aiortc reads its clock when Python's event loop gets to it: that says nothing of the wire.
+            jitter = [one["jitter"] * 1000 for one in told if one["what"] == "talking" and "jitter" in one]
+            results.near(f"{name}: jitter", ours.mean("jitter_ms"), average(jitter), PART, JITTER_FLOOR_MS, " ms")
+        if last["kind"] == "video" and "framesReceived" in last:
+            frames = [one.get("framesPerSecond") for one in told if one["what"] == "talking"]
+            results.near(f"{name}: frames a second", ours.mean("fps"), average(frames[8:]), floor=FPS)
+        if last["kind"] == "audio":
+            mos = ours.mos()
+            results.check(f"{name}: MOS", mos is not None and 1 <= mos <= 5, f"meetscope {shown(mos)}")
+            results.mos.setdefault(truth.all["scenario"], []).append(mos)
+
+
+PROFILES = {"SRTP_AES128_CM_HMAC_SHA1_80", "SRTP_AES128_CM_HMAC_SHA1_32", "SRTP_AEAD_AES_128_GCM", "SRTP_AEAD_AES_256_GCM"}
+VERSIONS = {"FEFC": "DTLS 1.3", "FEFD": "DTLS 1.2", "FEFF": "DTLS 1.0"}
+
+
+def transport(truth, reading, peer, results):
+    """DTLS: who is client, which version, which SRTP profile"""
+    addresses = truth.peers[peer]["addresses"]
+    for call in sorted({one["call"] for _, one in truth.stats(peer, "transport")}):
+        told = truth.last(peer, "transport", call)
+        ports = local_ports(truth, peer, call)
+        flows = reading.of(addresses, "dtls")
+        flows = [flow for flow in flows if port_of(flow, addresses) in ports or relayed(flow) & ports] or flows
+        flows = [flow for flow in flows if flow["dtls"].get("client")]
+        name = f"{peer} {call}"
+        if "dtlsRole" not in told or told.get("dtlsState", "connected") == "new" or truth.peers[peer].get("heard_at"):
+            continue
+        if not flows:
+            results.check(f"{name}: DTLS", False, f"not found; peer is {told['dtlsRole']}")
+            continue
+        roles = {("client" if client_of(flow) in addresses else "server") for flow in flows}
+        results.equal(f"{name}: DTLS role", roles, {told["dtlsRole"]})
+        version = VERSIONS.get(told.get("tlsVersion"), told.get("tlsVersion"))
+        results.equal(f"{name}: DTLS version", {flow["dtls"].get("version") for flow in flows}, {version})
+        chosen = {flow["dtls"].get("srtp_chosen") for flow in flows}
+        if version == "DTLS 1.3":
+            # The choice is encrypted (EncryptedExtensions); what was offered is not.
+            offered = set().union(*(flow["dtls"].get("srtp_offered") or [] for flow in flows))
+            results.check(f"{name}: SRTP profile", chosen == {None} and told["srtpCipher"] in offered or
+                          chosen == {told["srtpCipher"]},
+                          f"meetscope chosen {shown(chosen)}, offered {shown(offered)}; peer {told['srtpCipher']}")
+        else:
+            results.equal(f"{name}: SRTP profile", chosen, {told.get("srtpCipher")})
+
+
+def port_of(flow, addresses):
+    return flow.get("src_port") if flow["src_ip"] in addresses else flow.get("dest_port")
+
+
+def relayed(flow):
+    """ports that a relay gave on this flow"""
+    return {int(address.rsplit(":", 1)[1]) for address in (flow.get("stun") or {}).get("relayed") or []}
+
+
+def client_of(flow):
+    return flow["src_ip"] if flow["dtls"]["client"] == "originator" else flow["dest_ip"]
+
+
+def selected(truth, peer, call):
+    """the selected candidate pairs of a call, in order, each the last that was told of it"""
+    pairs = {}
+    for poll in truth.polls:
+        if poll["peer"] != peer:
+            continue
+        ids = {one.get("selectedCandidatePairId") for one in poll["stats"] if one["type"] == "transport" and one["call"] == call}
+        by_id = {one["id"]: one for one in poll["stats"] if one["call"] == call}
+        for id in ids - {None}:
+            if id in by_id:
+                pair = by_id[id]
+                told = pairs.get(id, {}).get("told", []) + [pair]
+                pairs[id] = {**pair, "told": told, "local": by_id.get(pair["localCandidateId"]), "remote": by_id.get(pair["remoteCandidateId"])}
+    return list(pairs.values())
+
+
+def local_ports(truth, peer, call):
+    ports = set()
+    for pair in selected(truth, peer, call):
+        local = pair["local"] or {}
+        ports |= {local.get("port"), local.get("relatedPort")}
+    return ports - {None}
+
+
+def round_trips(truth, reading, results):
+    """STUN: the wire's two halves, from the capture point to either end, make the peers' round trip"""
+    for peer in truth.peers:
+        for call in sorted({one["call"] for _, one in truth.stats(peer, "transport")}):
+            pairs = [pair for pair in selected(truth, peer, call) if pair.get("responsesReceived")]
+            if not pairs or not (pairs[-1]["local"] and pairs[-1]["remote"]):
+                continue
+            # Chromium's means hold the first checks too, which wait for a peer that is still setting up.
+            trips = {one["responsesReceived"]: 1000 * one["currentRoundTripTime"] for one in pairs[-1]["told"]
+                     if "currentRoundTripTime" in one}
+            told = statistics.median(trips.values()) if trips else None
+            local, remote = pairs[-1]["local"], pairs[-1]["remote"]
+            if local["candidateType"] == "relay":
+                continue  # the pair's checks go through the relay; relay checks are their own
+            ends = ({local.get("port"), remote.get("port")}, {remote.get("port")})
+            flows = next(filter(None, (
+                [flow for flow in reading.of(truth.peers[peer]["addresses"], "stun")
+                 if wanted <= {flow.get("src_port"), flow.get("dest_port")}] for wanted in ends)), [])
+            both = [both_ways(flow["stun"]) for flow in flows]
+            results.near(f"{peer} {call}: round trip", average(both), told, PART, RTT_FLOOR_MS, " ms")
+
+
+def both_ways(stun):
+    """the halves of the round trip that somebody asked for: of an ICE-lite server's side there is one only"""
+    halves = [half["mean_ms"] for half in (stun.get("rtt") or {}).values() if half]
+    return sum(halves) if halves else None
+
+
+def sessions(truth, reading, results):
+    """every session belongs to one meeting, every meeting has its endpoints, nothing else is there"""
+    meetings = truth.all["meetings"]
+    ends = [set().union(*(truth.peers[name]["addresses"] for name in names)) for names in meetings]
+    everybody = set().union(*ends) if ends else set()
+    strangers = [s["endpoint"]["ip"] for s in reading.sessions if s["endpoint"]["ip"] not in everybody]
+    results.check("sessions of nobody", not strangers, f"meetscope {shown(strangers) or 'none'}, peers none")
+    in_record = {id for meeting in reading.meetings for id in meeting["sessions"]}
+    alone = [s for s in reading.sessions if s["session_id"] not in in_record]
+    results.equal("meetings", len(reading.meetings) + len(alone), len(meetings))
+    servers = set(truth.all["servers"].values())
+    wanted = truth.expect.get("sessions")
+    if wanted is None:
+        # Two peers on one flow: one session that names both, or one for each.
+        for names, addresses in zip(meetings, ends):
+            own = [s for s in reading.sessions if s["endpoint"]["ip"] in addresses]
+            known = set().union(*(ends_of(s) for s in own)) - servers if own else set()
+            results.check(f"sessions of {'+'.join(names)}", own and len(own) <= len(names) and addresses <= known,
+                          f"meetscope {len(own)}, knowing {shown(known)}; peers {shown(addresses)}")
+    else:
+        for name, number in wanted.items():
+            own = [s for s in reading.sessions if s["endpoint"]["ip"] in truth.peers[name]["addresses"]]
+            results.equal(f"sessions of {name}", len(own), number)
+        by_id = {s["session_id"]: s for s in reading.sessions}
+        got = sorted(sorted({by_id[id]["endpoint"]["ip"] for id in meeting["sessions"] if id in by_id})
+                     for meeting in reading.meetings)
+        results.equal("who met", [" ".join(m) for m in got], [" ".join(sorted(m)) for m in ends if len(m) > 1])
+    named = {s.get("app") for s in reading.sessions}
+    results.equal("app", named, set(truth.expect.get("apps", [None])))
+
+
+def across(results):
+    """what holds between scenarios"""
+    ladder = [name for name in ("p2p", "p2p-loss-1", "p2p-loss-5", "p2p-loss-10") if name in results.mos]
+    if len(ladder) > 1:
+        results.begin("mos by loss")
+        means = [average(results.mos[name]) for name in ladder]
+        good = None not in means and all(a > b for a, b in zip(means, means[1:]))
+        results.check("MOS falls with loss", good, ", ".join(f"{n} {shown(m)}" for n, m in zip(ladder, means)))
