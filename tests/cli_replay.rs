@@ -318,7 +318,7 @@ fn bad_usage_is_told_apart_from_failure() {
         &["replay"],
         &["replay", "a.pcap", "--threads", "0"],
         &["replay", "a.pcap", "--bpf", "udp prot 7"],
-        &["replay", "a.pcap", "--records", "meeting"],
+        &["replay", "a.pcap", "--records", "gathering"],
         &["replay", "-", "-"],
         &["replay", "a.pcap", "-o", "a.pcap"],
         &["geo", "lookup", "nowhere"],

@@ -62,6 +62,30 @@ fn four_sessions_of_three_apps_are_found_and_nothing_else() {
 }
 
 #[test]
+fn the_two_who_met_are_in_one_meeting_and_the_others_in_none() {
+    // The generator relays what each of the two sends to the other; Webex and Teams have one caller each.
+    let records = records();
+    let meetings: Vec<&Value> = records.iter().filter(|record| record["event_type"] == "meeting").collect();
+    let [meeting] = meetings.as_slice() else { panic!("{} meetings", meetings.len()) };
+    let (toronto, new_york) =
+        (session(&records, "zoom", "142.1.217.44"), session(&records, "zoom", "128.59.105.24"));
+    let ids = serde_json::json!([toronto["session_id"], new_york["session_id"]]);
+    assert_eq!((&meeting["sessions"], &meeting["participants_seen"]), (&ids, &2.into()));
+    let reasons = meeting["joined_by"].as_array().unwrap();
+    // Sound and picture, each way.
+    assert_eq!(reasons.iter().filter(|reason| reason["what"] == "stream_copy").count(), 4);
+    for session in [toronto, new_york] {
+        assert_eq!(session["meeting_id"], meeting["meeting_id"]);
+    }
+    let reached = |code: &str| {
+        let all = meeting["jurisdictions"].as_array().unwrap();
+        all.iter().find(|reached| reached["jurisdiction"] == code).unwrap()
+    };
+    assert_eq!(reached("CN")["added_by"][0]["ip"], "52.81.151.250");
+    assert!(reached("US")["added_by"].as_array().unwrap().len() > 1);
+}
+
+#[test]
 fn only_the_endpoint_that_spoke_to_beijing_has_it_as_a_candidate() {
     let records = records();
     let toronto = session(&records, "zoom", "142.1.217.44");

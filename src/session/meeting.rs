@@ -352,7 +352,8 @@ fn push(joints: &mut BTreeMap<(usize, usize), Vec<Joint>>, (a, b): (usize, usize
     let reasons = joints.entry((a.min(b), a.max(b))).or_default();
     // Two ways to see that two streams are one are no two reasons.
     let alike = |held: &&mut Joint| {
-        held.packets == joint.packets || (held.what == joint.what && held.value == joint.value)
+        let one_stream = held.packets == joint.packets && !held.is_of_two() && !joint.is_of_two();
+        one_stream || (held.what == joint.what && held.value == joint.value)
     };
     if let Some(held) = reasons.iter_mut().find(alike) {
         if held.confidence < joint.confidence {
@@ -399,7 +400,7 @@ fn by_source(ids: [u64; 2], one: &StreamTrace, two: &StreamTrace, plain: bool) -
     let (what, confidence) = match (one.sent, two.sent) {
         (true, true) => (SEEN_TWICE, 0.9),
         (false, false) => ("same_stream", 0.85),
-        _ => ("stream_copy", 0.95),
+        _ => ("stream_copy", 0.97),
     };
     let value = format!("source {:#010x} with the same numbers and timestamps", one.ssrc);
     joint(ids, what, value, if plain { confidence * 0.5 } else { confidence }, [one.packet, two.packet])
@@ -418,7 +419,7 @@ fn by_lengths(ids: [u64; 2], one: &StreamTrace, two: &StreamTrace, copied: Copie
     let rows = f32::from(u16::try_from(copied.rows).unwrap_or(u16::MAX));
     let sure = 1.0 - 0.5_f32.powf(rows / 2.0);
     let (what, confidence) =
-        if one.sent == two.sent { ("same_lengths", sure * 0.8) } else { ("copied_lengths", sure * 0.97) };
+        if one.sent == two.sent { ("same_lengths", sure * 0.8) } else { ("copied_lengths", sure * 0.95) };
     let value = format!(
         "{:#010x} and {:#010x}: {} of {} rows of packet lengths are the same, {} ms apart",
         one.ssrc,

@@ -189,8 +189,9 @@ fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
     for (index, judged) in flows.iter().enumerate() {
         let peer = (judged.sides.remote.ip(), judged.verdict.provider);
         let ends = [judged.sides.local.ip(), judged.sides.remote.ip()];
-        let is_user = users.contains(&peer) || ends.into_iter().all(endpoint::is_private);
-        if judged.role() == Role::P2p && peer.1.is_some() && is_user {
+        let both_private = ends.into_iter().all(endpoint::is_private);
+        let is_user = peer.1.is_some() && users.contains(&peer);
+        if judged.role() == Role::P2p && makes_a_call(judged) && (both_private || is_user) {
             calls.entry(peer).or_default().push(index);
         }
     }
