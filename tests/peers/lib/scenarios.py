@@ -63,6 +63,8 @@ def p2p_loss_10(r):
 @scenario
 def p2p_jitter(r):
     """delay of 80 ms with a deviation of 30"""
+    # Peers and capture point measure different packets; a dozen of such round trips have no common mean.
+    r.truth["expect"] = {"round_trip": False}
     plain(r, delay=80, jitter=30)
 
 
