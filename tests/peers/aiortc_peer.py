@@ -1,5 +1,5 @@
 """A peer in calls, made of aiortc; driven by lines of JSON, as page.html is by the DevTools protocol (lib/aiortc.py)."""
-import asyncio, fractions, json, math, struct, sys, time, traceback
+import asyncio, fractions, json, math, random, struct, sys, time, traceback
 
 from aiortc import (MediaStreamTrack, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription)
 from aiortc.contrib.media import MediaBlackhole
@@ -14,6 +14,7 @@ class Track(MediaStreamTrack):
     def __init__(self, kind):
         super().__init__()
         self.kind, self.number, self.begun, self.speak, self.mute = kind, 0, None, asyncio.Event(), False
+        self.pitch, self.loud = 200.0, 8000.0
 
     async def recv(self):
         await self.speak.wait()
@@ -28,18 +29,25 @@ class Track(MediaStreamTrack):
         return frame
 
     def sound(self):
+        """a voice that nobody else has: its pitch and loudness wander"""
         count = RATE // 50
         first = self.number * count
+        if self.number % 5 == 0:
+            self.pitch, self.loud = random.uniform(100, 900), random.choice((0, 500, 3000, 9000))
         frame = AudioFrame("s16", "mono", count)
+        step, hiss = 2 * math.pi * self.pitch / RATE, self.loud / 6
         frame.planes[0].update(struct.pack(f"{count}h", *(
-            int(8000 * math.sin(2 * math.pi * 440 * (first + i) / RATE)) for i in range(count))))
+            int(self.loud * math.sin(step * i) + hiss * random.random()) for i in range(count))))
         frame.pts, frame.sample_rate, frame.time_base = first, RATE, fractions.Fraction(1, RATE)
         return frame
 
     def picture(self):
+        """shades that move, and a patch of noise whose size changes"""
         frame = VideoFrame(WIDTH, HEIGHT, "yuv420p")
         for plane, shade in zip(frame.planes, (0, 90, 160)):
             rows = [bytes([(shade + self.number * 3 + row) % 256]) * plane.line_size for row in range(plane.height)]
+            for row in range(random.randrange(4, 24)):
+                rows[row] = random.randbytes(32) + rows[row][32:]
             plane.update(b"".join(rows)[:plane.buffer_size])
         frame.pts, frame.time_base = self.number * 90000 // FPS, fractions.Fraction(1, 90000)
         return frame

@@ -63,6 +63,8 @@ def p2p_loss_10(r):
 @scenario
 def p2p_jitter(r):
     """delay of 80 ms with a deviation of 30"""
+    # Peers and capture point measure different packets; a dozen of such round trips have no common mean.
+    r.truth["expect"] = {"round_trip": False}
     plain(r, delay=80, jitter=30)
 
 
@@ -97,8 +99,7 @@ def rooms(r, *rooms, seconds=12, options=None, also=None, **impair):
         meet(r, janus, group)
     r.connected(*(call for group in clients for client in group for call in client.calls()))
     r.pollers.append(janus.poll)
-    r.truth["expect"] = {"sessions": {name: sum(name in room for room in rooms) for name in people}, "also": ["janus"],
-                         **(also or {})}
+    r.truth["expect"] = {"also": ["janus"], **(also or {})}
     r.talk(seconds)
     r.finish()
 
@@ -199,7 +200,7 @@ def relayed(r, over, kind=Chromium, seconds=12):
     r.p2p("call", a, b, {"a": {"ice": turn.ice(over), "relay": True}})
     r.connected(("call", a), ("call", b))
     r.truth["meetings"].append(["a", "b"])
-    r.truth["expect"] = {"also": ["relay"], "over": over, "behind": {"a": "10.2.0.2"}, "sessions": {"a": 1, "b": 1}}
+    r.truth["expect"] = {"also": ["relay"], "over": over, "behind": {"a": "10.2.0.2"}}
     if over == "tls":
         r.truth["peers"]["a"]["heard_at"] = [turn.address]
     r.talk(seconds)
@@ -268,7 +269,7 @@ def mumble(r):
     r.capture()
     clients = [voice.Client(server, "a", "10.1.0.2", loss=2), voice.Client(server, "b", "10.2.0.2", loss=2)]
     r.truth["meetings"].append(["a", "b"])
-    r.truth["expect"] = {"sessions": {"a": 1, "b": 1}, "apps": ["mumble"]}
+    r.truth["expect"] = {"apps": ["mumble"]}
     time.sleep(12)
     for client in clients:
         client.leave()

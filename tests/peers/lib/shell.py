@@ -1,5 +1,7 @@
 """Commands and processes of a run: all that is started here is ended here."""
-import os, signal, subprocess, time
+import ctypes, os, signal, subprocess, time
+
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class Failure(Exception):
@@ -11,6 +13,20 @@ def sh(*words, check=True, input=None):
     if check and done.returncode:
         raise Failure(f"{' '.join(map(str, words))}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
     return done.stdout
+
+
+def adopt():
+    """children of programs that end come to us, not to an init that may not be there to bury them"""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def bury():
+    """after all programs of a recording have ended"""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 class Processes:
@@ -46,6 +62,7 @@ class Processes:
     def end(self):
         for process in reversed(list(self.all)):
             self.stop(process, seconds=2)
+        bury()
 
 
 def wait_for(what, seconds, test, every=0.1):
