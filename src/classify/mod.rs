@@ -152,14 +152,14 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     }
 }
 
-/// Media between two ICE agents of which neither has a public server's address or port.
+/// Media between two ICE agents of which neither has a public server's address or port, or both are clients.
 fn is_peer_to_peer(flow: &Summary, facts: &Facts) -> bool {
     if let Some(zoom) = &facts.zoom {
         return zoom.peer_to_peer;
     }
     let (source, destination) = (flow.tuple.source, flow.tuple.destination);
     let private = |address: std::net::SocketAddr| !could_be_server(address.ip());
-    facts.stun.as_ref().is_some_and(|stun| stun.ice && !stun.relays)
-        && private(source)
-        && private(destination)
+    facts.stun.as_ref().is_some_and(|stun| {
+        stun.ice && !stun.relays && (stun.clients == [true, true] || private(source) && private(destination))
+    })
 }

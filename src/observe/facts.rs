@@ -115,6 +115,9 @@ pub struct Stun {
     pub relays: bool,
     /// ChannelData messages.
     pub channel_data: u32,
+    /// Ends (originator, responder) that sent checks with GOOG-NETWORK-INFO: clients built on libwebrtc do, media servers
+    /// have no network to be told of.
+    pub clients: [bool; 2],
     /// A Binding request carried USERNAME and the answer succeeded: ICE connectivity check.
     pub ice: bool,
     /// First STUN packet.

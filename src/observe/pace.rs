@@ -1,6 +1,6 @@
 //! What sizes and times alone say of media whose headers are hidden: Telegram's framing, media inside TLS, DTLS or QUIC.
 //!
-//! The method is the IP/UDP heuristic of Sharma, Mangla, Feamster and others, "Estimating WebRTC Video QoE Metrics Without
+//! The method is the IP/UDP heuristic of Sharma, Mangla, Feamster and others, "Estimating WebRTC Video `QoE` Metrics Without
 //! Using Application Headers" (ACM IMC 2023): packets above a size are video; one that differs by at most two bytes from
 //! one of the latest packets belongs to its frame, any other begins a frame, because encoders cut a frame into packets of
 //! nearly one size. Loss and jitter cannot be told without sequence numbers.

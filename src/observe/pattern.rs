@@ -69,7 +69,7 @@ pub struct Context {
 }
 
 impl Context {
-    fn counts_up(&self, payload: &[u8]) -> bool {
+    fn counts_up(self, payload: &[u8]) -> bool {
         self.previous.is_some_and(|previous| payload.first() == Some(&previous.wrapping_add(1)))
     }
 }

@@ -119,6 +119,11 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
     match message.class() {
         Class::Request => {
             pending.username_asked |= message.has(Attribute::USERNAME);
+            if message.has(Attribute::GOOG_NETWORK_INFO)
+                && let Some(client) = known.clients.get_mut(meta.direction.index())
+            {
+                *client = true;
+            }
             // Of a request that was sent again nobody knows which one the answer is to.
             let held = pending
                 .requests

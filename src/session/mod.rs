@@ -179,8 +179,8 @@ pub const fn order(id: u64) -> (u64, bool) {
     (id & !PEER, id & PEER != 0)
 }
 
-/// A flow straight between two endpoints belongs to the calls of both: where both addresses are private, or the other was
-/// heard using the app, too.
+/// A flow straight between two endpoints belongs to the calls of both: where both addresses are private, the other was heard
+/// using the app, too, or its checks say that it is a client.
 fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
     let mut users: BTreeSet<Whose> = calls.keys().copied().collect();
     for judged in flows.iter().filter(|judged| judged.role() == Role::Signalling) {
@@ -191,7 +191,11 @@ fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
         let ends = [judged.sides.local.ip(), judged.sides.remote.ip()];
         let both_private = ends.into_iter().all(endpoint::is_private);
         let is_user = peer.1.is_some() && users.contains(&peer);
-        if judged.role() == Role::P2p && makes_a_call(judged) && (both_private || is_user) {
+        let facts = judged.flow.facts.as_deref();
+        let both_clients =
+            facts.and_then(|facts| facts.stun.as_ref()).is_some_and(|stun| stun.clients == [true, true]);
+        let is_endpoint = both_private || is_user || both_clients;
+        if judged.role() == Role::P2p && makes_a_call(judged) && is_endpoint {
             calls.entry(peer).or_default().push(index);
         }
     }

@@ -80,7 +80,9 @@ pub(super) fn servers(rules: &Rules, names: &Names, flows: &[&Judged]) -> Vec<Se
         let server = found.entry(judged.sides.remote.ip()).or_insert_with(|| begin(judged));
         add(rules, names, server, judged);
     }
-    flows.iter().for_each(|judged| behind_relay(&mut found, judged));
+    for judged in flows {
+        behind_relay(&mut found, judged);
+    }
     let mut servers: Vec<Server> = found.into_values().collect();
     servers.sort_by_key(|server| (server.first_contact, server.first_packet));
     servers

@@ -60,6 +60,7 @@ impl MediaTable {
             Some(track) if track.accepted => {
                 track.count(&peek, payload, meta);
                 self.compare(index, &peek, payload);
+                self.repair(index, &peek, payload, meta);
                 true
             }
             _ => false,
@@ -83,6 +84,18 @@ impl MediaTable {
         }
         if let Some(track) = self.tracks.get_mut(index) {
             track.detail.echo.book(looks, matches.into_iter().flatten());
+        }
+    }
+
+    /// What comes again by RTX completes the frame of the stream that it repairs.
+    #[inline]
+    fn repair(&mut self, index: usize, peek: &Peek, payload: &[u8], meta: &Meta) {
+        let Some(ssrc) = self.tracks.get(index).and_then(|track| track.resends(payload)) else { return };
+        let direction = meta.direction;
+        let repaired =
+            self.tracks.iter_mut().find(|track| track.ssrc == ssrc && track.direction == direction);
+        if let Some(repaired) = repaired {
+            repaired.repaired(peek, meta.timestamp);
         }
     }
 
@@ -201,8 +214,16 @@ impl MediaTable {
 
     /// Writes down the accepted streams.
     pub(super) fn finish(self, facts: &mut Facts) {
-        let streams: Vec<RtpStream> =
-            self.tracks.into_iter().filter(|track| track.accepted).map(Track::finish).collect();
+        let sizes: Vec<_> =
+            self.tracks.iter().map(|track| (track.ssrc, track.direction, track.packets())).collect();
+        // What repairs a stream is the smaller of the two.
+        let may_repair = |track: &Track, ssrc: u32| {
+            sizes.iter().any(|(other, direction, packets)| {
+                *other == ssrc && *direction == track.direction && *packets >= track.packets()
+            })
+        };
+        let accepted = self.tracks.into_iter().filter(|track| track.accepted);
+        let streams: Vec<RtpStream> = accepted.map(|track| track.finish(may_repair)).collect();
         let rtcp_first = self.rtcp_first.filter(|_| self.rtcp_packets > 0);
         let Some(packet) = streams.iter().map(|stream| stream.packet).chain(rtcp_first).min() else { return };
         let mut media = Media {

@@ -17,9 +17,14 @@ const REPEATS_NEEDED: u16 = 3;
 const RIVALS: usize = 4;
 /// What RTX puts before the payload: the original sequence number (RFC 4588 section 4), in bytes.
 const OSN: u16 = 2;
-/// How far behind a stream one that repairs it may be, and how far ahead (paddings go on with its clock), in ticks of 90 kHz.
-const BEHIND: i32 = 180_000;
+/// How far behind a stream one that repairs it may be (after an outage, what was lost in it), and how far ahead (paddings go
+/// on with its clock), in ticks of 90 kHz.
+const BEHIND: i32 = 900_000;
 const AHEAD: i32 = 9_000;
+/// What is this far behind the newest timestamp is of an earlier frame, in the same ticks.
+const EARLIER: i32 = 900;
+/// Packets of earlier frames that show by themselves that nothing is said for the first time.
+const STALE_NEEDED: u16 = 8;
 
 /// Timestamps and body lengths of the latest packets of a stream.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +37,8 @@ pub(super) struct Sent {
 /// How a packet of one stream lies to another stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Likeness {
+    /// Its timestamp is that of an earlier frame than the newest.
+    stale: bool,
     /// A packet of this timestamp was sent.
     hit: bool,
     /// One of them was shorter by the two bytes of RTX.
@@ -62,7 +69,11 @@ impl Sent {
         }
         let mut same = self.packets.iter().filter(|(held, _)| *held == timestamp).peekable();
         let hit = same.peek().is_some();
-        Some(Likeness { hit, repeats: same.any(|(_, held)| held.saturating_add(OSN) == length) })
+        Some(Likeness {
+            stale: behind > EARLIER,
+            hit,
+            repeats: same.any(|(_, held)| held.saturating_add(OSN) == length),
+        })
     }
 }
 
@@ -70,6 +81,7 @@ impl Sent {
 struct Rival {
     ssrc: u32,
     near: u16,
+    stale: u16,
     hits: u16,
     repeats: u16,
 }
@@ -93,6 +105,11 @@ pub(super) struct Looks {
 }
 
 impl Echo {
+    /// True when no packet was near to any other stream.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.rivals.is_empty()
+    }
+
     pub(super) const fn is_open(&self) -> bool {
         self.tested < TESTED
     }
@@ -105,12 +122,14 @@ impl Echo {
         for (ssrc, likeness) in near {
             let place = self.rivals.iter().position(|rival| rival.ssrc == ssrc).or_else(|| {
                 (self.rivals.len() < RIVALS).then(|| {
-                    self.rivals.push(Rival { ssrc, near: 0, hits: 0, repeats: 0 });
+                    self.rivals.push(Rival { ssrc, near: 0, stale: 0, hits: 0, repeats: 0 });
                     self.rivals.len().saturating_sub(1)
                 })
             });
             if let Some(rival) = place.and_then(|place| self.rivals.get_mut(place)) {
                 rival.near = rival.near.saturating_add(1);
+                let stale = likeness.stale && !looks.is_padded;
+                rival.stale = rival.stale.saturating_add(u16::from(stale));
                 rival.hits = rival.hits.saturating_add(u16::from(likeness.hit));
                 let repeats = likeness.repeats && !looks.is_padded;
                 rival.repeats = rival.repeats.saturating_add(u16::from(repeats));
@@ -130,7 +149,11 @@ impl Echo {
         // A stream of its own is seldom padded; one that only probes and repeats is, much of the time.
         let probes = u32::from(self.paddings).saturating_mul(3) >= u32::from(self.tested)
             && self.paddings >= REPEATS_NEEDED;
-        if repeats || probes {
+        // A stream of its own moves on; one whose packets nearly all belong to earlier frames sends again.
+        let spoken = self.tested.saturating_sub(self.paddings);
+        let stale = best.stale >= STALE_NEEDED
+            && u32::from(best.stale).saturating_mul(4) >= u32::from(spoken).saturating_mul(3);
+        if repeats || probes || stale {
             Some((best.ssrc, MediaKind::Rtx))
         } else {
             (nearly_all(best.hits) && self.marked == 0).then_some((best.ssrc, MediaKind::Fec))
@@ -143,7 +166,7 @@ mod tests {
     use super::*;
 
     fn like(hit: bool, repeats: bool) -> Likeness {
-        Likeness { hit, repeats }
+        Likeness { stale: false, hit, repeats }
     }
 
     const PLAIN: Looks = Looks { is_padded: false, is_marked: false };
@@ -172,6 +195,10 @@ mod tests {
         let mut lossy = Echo::default();
         (0..30).for_each(|n| lossy.book(PLAIN, [(7, like(n % 4 == 0, n % 4 == 0))].into_iter()));
         assert_eq!(lossy.verdict(), Some((7, MediaKind::Rtx)));
+        let mut outage = Echo::default();
+        let stale = Likeness { stale: true, hit: false, repeats: false };
+        (0..30).for_each(|_| outage.book(PLAIN, [(7, stale)].into_iter()));
+        assert_eq!(outage.verdict(), Some((7, MediaKind::Rtx)), "what was lost while the address changed");
         let mut probing = Echo::default();
         let padded = Looks { is_padded: true, is_marked: false };
         (0..30).for_each(|_| probing.book(padded, [(7, like(false, false))].into_iter()));

@@ -20,18 +20,25 @@ pub(super) struct Reports {
 impl Reports {
     /// Takes one RTCP packet.
     pub(super) fn body(&mut self, body: &Body<'_>, direction: Direction, time: Timestamp, packet: PacketRef) {
-        match body {
+        let blocks = match body {
             Body::SenderReport(report) => {
                 if self.sent.len() >= WAITING {
                     self.sent.remove(0);
                 }
                 self.sent.push((report.info.ntp_middle(), direction, time));
-                report.blocks.clone().for_each(|block| self.block(&block, direction, time, packet));
+                report.blocks.clone()
             }
-            Body::ReceiverReport(report) => {
-                report.blocks.clone().for_each(|block| self.block(&block, direction, time, packet));
-            }
-            _ => {}
+            Body::ReceiverReport(report) => report.blocks.clone(),
+            Body::Sdes(_)
+            | Body::Bye(_)
+            | Body::App(_)
+            | Body::TransportFeedback(_)
+            | Body::PayloadFeedback(_)
+            | Body::ExtendedReport { .. }
+            | Body::Unknown(_) => return,
+        };
+        for block in blocks {
+            self.block(&block, direction, time, packet);
         }
     }
 

@@ -86,6 +86,19 @@ impl Spread {
     }
 }
 
+impl Detail {
+    /// Books a packet that may belong to a picture. A clock that was inferred may be corrected yet, so that only what is
+    /// sure to be sound has no frames.
+    #[inline]
+    fn picture(&mut self, peek: &Peek, packet: &[u8], time: Timestamp) {
+        if let Some(frames) = &mut self.frames {
+            let done = frames.packet(peek.timestamp, peek.marker, time);
+            done.into_iter().flatten().for_each(|time| self.series.frame(time));
+        }
+        self.sent.note(peek.timestamp, body_length(peek, packet));
+    }
+}
+
 /// The counters of a stream before a packet, to see what the packet changed.
 struct Before {
     expected: u32,
@@ -119,7 +132,9 @@ impl Track {
         let is_audio = kind == Some(MediaKind::Audio) || fixed.is_some_and(|fixed| fixed.kind == Kind::Audio);
         let frames = (!is_audio).then(|| {
             let (frames, done) = Frames::new(peek.timestamp, peek.marker, meta.timestamp);
-            done.into_iter().for_each(|time| series.frame(time));
+            if let Some(time) = done {
+                series.frame(time);
+            }
             frames
         });
         let mut detail = Detail {
@@ -183,45 +198,40 @@ impl Track {
         let after = Before::of(&self.stats);
         let detail = &mut *self.detail;
         let is_new = after.duplicates == before.duplicates;
+        detail.sketch.packet(peek.sequence, body_length(peek, packet), time);
+        detail.spread.packet(peek.marker, self.stats.jitter_ms());
+        if after.restarts != before.restarts {
+            detail.runs.restart();
+        } else if after.highest != before.highest {
+            detail.runs.advance(after.highest.wrapping_sub(before.highest));
+            detail.frame_jitter.packet(peek.timestamp, time);
+        } else if after.reordered != before.reordered {
+            let newest = u16::try_from(after.highest & 0xffff).unwrap_or(0);
+            detail.runs.late(newest.wrapping_sub(peek.sequence).into());
+        }
+        let clock_hz = self.stats.clock_hz();
+        let is_audio = match self.kind {
+            Some(kind) => kind == MediaKind::Audio,
+            None => clock_hz.is_some_and(|clock| clock != VIDEO_CLOCK_HZ),
+        };
+        let is_video = !is_audio && clock_hz == Some(VIDEO_CLOCK_HZ);
         detail.series.packet(
             time,
             &Sample {
                 bytes: packet.len(),
                 expected: after.expected.saturating_sub(before.expected),
                 is_new,
-                jitter_ms: self.stats.jitter_ms(),
+                jitter_ms: if is_video { detail.frame_jitter.latest_ms() } else { self.stats.jitter_ms() },
             },
         );
-        detail.sketch.packet(peek.sequence, body_length(peek, packet), time);
-        detail.spread.packet(peek.marker, self.stats.jitter_ms());
-        if after.highest != before.highest {
-            detail.frame_jitter.packet(peek.timestamp, time);
-        }
-        if after.restarts != before.restarts {
-            detail.runs.restart();
-        } else if after.highest != before.highest {
-            detail.runs.advance(after.highest.wrapping_sub(before.highest));
-        } else if after.reordered != before.reordered {
-            let newest = u16::try_from(after.highest & 0xffff).unwrap_or(0);
-            detail.runs.late(newest.wrapping_sub(peek.sequence).into());
-        }
-        let is_audio = match self.kind {
-            Some(kind) => kind == MediaKind::Audio,
-            None => self.stats.clock_hz().is_some_and(|clock| clock != VIDEO_CLOCK_HZ),
-        };
         if is_audio
             && self.extension_profile.is_some()
             && let Ok(header) = rtp::Header::parse(packet)
         {
             detail.levels.packet(&header);
         }
-        // A clock that was inferred may be corrected yet: what is sure to be sound has no frames.
         if is_new && self.kind != Some(MediaKind::Fec) {
-            if let Some(frames) = &mut detail.frames {
-                let done = frames.packet(peek.timestamp, peek.marker, time);
-                done.into_iter().flatten().for_each(|time| detail.series.frame(time));
-            }
-            detail.sent.note(peek.timestamp, body_length(peek, packet));
+            detail.picture(peek, packet, time);
         }
     }
 
@@ -232,6 +242,28 @@ impl Track {
         let looks = Looks { is_padded, is_marked: peek.marker };
         (self.detail.echo.is_open() && self.detail.frames.is_some())
             .then(|| (body_length(peek, packet), looks))
+    }
+
+    pub(super) const fn packets(&self) -> u32 {
+        self.stats.packets()
+    }
+
+    /// The stream that a packet of this one sends again, when this is RTX.
+    #[inline]
+    pub(super) fn resends(&self, packet: &[u8]) -> Option<u32> {
+        if self.detail.echo.is_silent() || packet.first().is_some_and(|first| first & PADDING != 0) {
+            return None;
+        }
+        self.detail.echo.verdict().filter(|(_, how)| *how == MediaKind::Rtx).map(|(ssrc, _)| ssrc)
+    }
+
+    /// Takes a packet of this stream that came again by RTX.
+    pub(super) fn repaired(&mut self, peek: &Peek, time: Timestamp) {
+        let detail = &mut *self.detail;
+        if let Some(frames) = &mut detail.frames {
+            let done = frames.packet(peek.timestamp, peek.marker, time);
+            done.into_iter().flatten().for_each(|time| detail.series.frame(time));
+        }
     }
 
     fn kind(&self) -> (Option<MediaKind>, Option<KindSource>) {
@@ -252,9 +284,9 @@ impl Track {
         (kind, clock.map(|_| KindSource::Clock))
     }
 
-    pub(super) fn finish(self) -> RtpStream {
+    pub(super) fn finish(self, may_repair: impl Fn(&Self, u32) -> bool) -> RtpStream {
         let (mut kind, mut kind_source) = self.kind();
-        let repairs = self.detail.echo.verdict();
+        let repairs = self.detail.echo.verdict().filter(|(ssrc, _)| may_repair(&self, *ssrc));
         if let Some((_, how)) = repairs
             && kind_source != Some(KindSource::Framing)
             // Two voices may begin at one timestamp and keep step.

@@ -44,6 +44,16 @@ impl FrameJitter {
         self.time = time;
     }
 
+    /// Jitter at the latest packet, in ms; `None` before the second frame.
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "24 bits of a jitter value are ample"
+    )]
+    pub fn latest_ms(&self) -> Option<f32> {
+        (self.steps > 0).then_some(self.jitter_ms as f32)
+    }
+
     /// Mean over the stream, in ms; `None` before the second frame.
     pub fn mean_ms(&self) -> Option<f64> {
         (self.steps > 0).then(|| self.sum_ms / f64::from(self.steps))

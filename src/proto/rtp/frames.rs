@@ -17,7 +17,7 @@ const NEEDED: usize = 5;
 const EXCESS_US: u32 = 150_000;
 
 /// Frames that may be under way at once: packets of one that arrive after a later frame began still count.
-const OPEN: usize = 8;
+const OPEN: usize = 12;
 
 /// One frame of which packets may still come.
 #[derive(Debug, Clone, Copy)]

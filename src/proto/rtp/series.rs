@@ -28,7 +28,7 @@ pub struct Bin {
     pub bytes: u64,
     /// Frames completed, where frames are counted.
     pub frames: u32,
-    /// Highest interarrival jitter (RFC 3550) in ms; `None` without a clock.
+    /// Interarrival jitter in ms after its last packet; `None` where it is not known.
     pub jitter_ms: Option<f32>,
 }
 
@@ -60,7 +60,7 @@ impl Raw {
             expected: self.expected.saturating_add(other.expected),
             frames: self.frames.saturating_add(other.frames),
             bytes: self.bytes.saturating_add(other.bytes),
-            jitter_ms: self.jitter_ms.max(other.jitter_ms),
+            jitter_ms: if other.jitter_ms < 0.0 { self.jitter_ms } else { other.jitter_ms },
         }
     }
 }
@@ -102,7 +102,7 @@ impl Series {
         bin.expected = bin.expected.saturating_add(sample.expected);
         bin.bytes = bin.bytes.saturating_add(u64::try_from(sample.bytes).unwrap_or(u64::MAX));
         if let Some(jitter) = sample.jitter_ms {
-            bin.jitter_ms = bin.jitter_ms.max(jitter);
+            bin.jitter_ms = jitter;
         }
     }
 

@@ -329,7 +329,9 @@ impl Stream {
         self.set_clock_hz(clock_hz);
         self.flags.clock_inferred = true;
         let waiting = self.pending.take().map_or_else(Vec::new, |pending| pending.0);
-        waiting.iter().for_each(|step| self.measure_step(step, clock_hz));
+        for step in &waiting {
+            self.measure_step(step, clock_hz);
+        }
     }
 
     const fn span(&self) -> u32 {

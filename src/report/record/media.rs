@@ -202,7 +202,7 @@ pub struct SeriesRecord {
     pub lost: Vec<u32>,
     /// Bit rate, in kbit/s.
     pub kbps: Vec<f64>,
-    /// Highest jitter, in milliseconds; null where it was not measured.
+    /// Jitter at the end of the bin, in milliseconds: by RFC 3550, of video from frame to frame; null where it is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jitter_ms: Vec<Option<f64>>,
     /// Frames a second, for video.

@@ -61,6 +61,15 @@ class Figures:
         got = [(rtp[field], rtp["packets"]) for rtp in self.rtp if rtp.get(field) is not None]
         return sum(value * packets for value, packets in got) / sum(packets for _, packets in got) if got else None
 
+    def settled_jitter(self, seconds):
+        """mean of the jitter over time, without the first seconds, in which it still rises from nothing"""
+        got = []
+        for rtp in self.rtp:
+            series = rtp.get("series") or {}
+            if series.get("interval_s") == 1:
+                got += [jitter for jitter in series.get("jitter_ms", [])[seconds:-1] if jitter is not None]
+        return sum(got) / len(got) if got else None
+
     def mos(self):
         got = [(rtp["mos"]["value"], rtp["packets"]) for rtp in self.rtp if (rtp.get("mos") or {}).get("value") is not None]
         return sum(value * packets for value, packets in got) / sum(packets for _, packets in got) if got else None
