@@ -82,7 +82,8 @@ pub struct RtpStream {
     pub sketch: Sketch,
     /// Frames, for streams that are not known to be audio.
     pub frames: Option<Frames>,
-    /// Mean interarrival jitter (RFC 3550) in ms, without marked packets unless most are marked; `None` without a clock.
+    /// Mean interarrival jitter (RFC 3550) in ms, of speech without the packets that begin a talk spurt; `None` without a
+    /// clock.
     pub jitter_mean_ms: Option<f64>,
     /// Mean jitter from frame to frame in ms, of video.
     pub frame_jitter_ms: Option<f64>,

@@ -73,10 +73,12 @@ impl MediaTable {
         let Some(track) = self.tracks.get(index) else { return };
         let Some((length, looks)) = track.suspect(peek, payload) else { return };
         let mut matches = [None; COMPARED];
-        let others = self
-            .tracks
-            .iter()
-            .filter(|other| other.ssrc != track.ssrc && other.direction == track.direction && other.accepted);
+        let others = self.tracks.iter().filter(|other| {
+            other.ssrc != track.ssrc
+                && other.direction == track.direction
+                // RFC 4588 section 8: what repairs has a payload type of its own.
+                && !other.has_type(peek.payload_type)
+        });
         let found = others
             .filter_map(|other| Some((other.ssrc, other.detail.sent.likeness(peek.timestamp, length)?)));
         for (slot, found) in matches.iter_mut().zip(found) {
@@ -216,7 +218,7 @@ impl MediaTable {
     pub(super) fn finish(self, facts: &mut Facts) {
         let sizes: Vec<_> =
             self.tracks.iter().map(|track| (track.ssrc, track.direction, track.packets())).collect();
-        // What repairs a stream is the smaller of the two.
+        // In doubt what repairs a stream is the smaller of the two.
         let may_repair = |track: &Track, ssrc: u32| {
             sizes.iter().any(|(other, direction, packets)| {
                 *other == ssrc && *direction == track.direction && *packets >= track.packets()

@@ -86,6 +86,13 @@ struct Rival {
     repeats: u16,
 }
 
+impl Rival {
+    /// Many packets of the one stream are the other's, two bytes longer.
+    const fn repeats(&self) -> bool {
+        self.repeats >= REPEATS_NEEDED && self.repeats.saturating_mul(2) >= self.hits
+    }
+}
+
 /// What comparing the first packets of a stream with others came to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Echo {
@@ -137,6 +144,21 @@ impl Echo {
         }
     }
 
+    /// True when packets of another stream were seen to be sent again, so that no doubt is left which of two repairs the other.
+    pub(super) fn is_sure(&self) -> bool {
+        self.rivals.iter().any(Rival::repeats)
+    }
+
+    /// The stream to whose earlier frames nearly all packets belong. It speaks for RTX (of what was lost in an outage, say) only
+    /// where the packets keep no pace of their own: two streams of one server may begin at one timestamp.
+    pub(super) fn laggard(&self) -> Option<(u32, MediaKind)> {
+        let best = self.rivals.iter().max_by_key(|rival| rival.stale)?;
+        let spoken = self.tested.saturating_sub(self.paddings);
+        let lags = best.stale >= STALE_NEEDED
+            && u32::from(best.stale).saturating_mul(4) >= u32::from(spoken).saturating_mul(3);
+        lags.then_some((best.ssrc, MediaKind::Rtx))
+    }
+
     /// The stream that nearly all packets were near to, and how they repair it.
     pub(super) fn verdict(&self) -> Option<(u32, MediaKind)> {
         let best = self.rivals.iter().max_by_key(|rival| (rival.repeats, rival.hits, rival.near))?;
@@ -145,15 +167,11 @@ impl Echo {
         if self.tested < NEEDED || !nearly_all(best.near) {
             return None;
         }
-        let repeats = best.repeats >= REPEATS_NEEDED && best.repeats.saturating_mul(2) >= best.hits;
-        // A stream of its own is seldom padded; one that only probes and repeats is, much of the time.
-        let probes = u32::from(self.paddings).saturating_mul(3) >= u32::from(self.tested)
-            && self.paddings >= REPEATS_NEEDED;
-        // A stream of its own moves on; one whose packets nearly all belong to earlier frames sends again.
-        let spoken = self.tested.saturating_sub(self.paddings);
-        let stale = best.stale >= STALE_NEEDED
-            && u32::from(best.stale).saturating_mul(4) >= u32::from(spoken).saturating_mul(3);
-        if repeats || probes || stale {
+        let repeats = best.repeats();
+        // A stream of its own is seldom padded, and moves on; one that probes and sends again does little else.
+        let idle = u32::from(self.paddings).saturating_add(best.stale.into());
+        let probes = self.paddings >= REPEATS_NEEDED && idle.saturating_mul(2) >= u32::from(self.tested);
+        if repeats || probes {
             Some((best.ssrc, MediaKind::Rtx))
         } else {
             (nearly_all(best.hits) && self.marked == 0).then_some((best.ssrc, MediaKind::Fec))
@@ -198,7 +216,7 @@ mod tests {
         let mut outage = Echo::default();
         let stale = Likeness { stale: true, hit: false, repeats: false };
         (0..30).for_each(|_| outage.book(PLAIN, [(7, stale)].into_iter()));
-        assert_eq!(outage.verdict(), Some((7, MediaKind::Rtx)), "what was lost while the address changed");
+        assert_eq!((outage.verdict(), outage.laggard()), (None, Some((7, MediaKind::Rtx))));
         let mut probing = Echo::default();
         let padded = Looks { is_padded: true, is_marked: false };
         (0..30).for_each(|_| probing.book(padded, [(7, like(false, false))].into_iter()));

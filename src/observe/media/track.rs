@@ -79,10 +79,13 @@ impl Spread {
         }
     }
 
-    /// The mean, where so many packets are marked that the marker says nothing.
+    /// True when so many packets are marked that the marker says nothing of a talk spurt.
+    const fn is_mostly_marked(&self) -> bool {
+        self.marked.saturating_mul(2) > self.packets
+    }
+
     fn mean_ms(&self) -> Option<f64> {
-        let says_nothing = self.marked.saturating_mul(2) > self.packets;
-        (says_nothing && self.measured > 0).then(|| self.sum_ms / f64::from(self.measured))
+        (self.measured > 0).then(|| self.sum_ms / f64::from(self.measured))
     }
 }
 
@@ -248,6 +251,10 @@ impl Track {
         self.stats.packets()
     }
 
+    pub(super) fn has_type(&self, number: u8) -> bool {
+        self.payload_types.iter().any(|(known, _)| *known == number)
+    }
+
     /// The stream that a packet of this one sends again, when this is RTX.
     #[inline]
     pub(super) fn resends(&self, packet: &[u8]) -> Option<u32> {
@@ -286,7 +293,12 @@ impl Track {
 
     pub(super) fn finish(self, may_repair: impl Fn(&Self, u32) -> bool) -> RtpStream {
         let (mut kind, mut kind_source) = self.kind();
-        let repairs = self.detail.echo.verdict().filter(|(ssrc, _)| may_repair(&self, *ssrc));
+        let echo = &self.detail.echo;
+        let paceless = self.stats.clock_hz().is_none();
+        let repairs = echo
+            .verdict()
+            .or_else(|| echo.laggard().filter(|_| paceless))
+            .filter(|(ssrc, _)| echo.is_sure() || may_repair(&self, *ssrc));
         if let Some((_, how)) = repairs
             && kind_source != Some(KindSource::Framing)
             // Two voices may begin at one timestamp and keep step.
@@ -309,12 +321,12 @@ impl Track {
             losses: self.detail.runs.losses(),
             sketch: self.detail.sketch,
             frames: self.detail.frames.filter(|_| pictures),
-            jitter_mean_ms: self
-                .detail
-                .spread
-                .mean_ms()
-                .filter(|_| !pictures)
-                .or_else(|| self.stats.jitter_mean_ms().map(f64::from)),
+            // In speech a marker begins a talk spurt, before which the sender was silent.
+            jitter_mean_ms: if pictures || self.detail.spread.is_mostly_marked() {
+                self.detail.spread.mean_ms()
+            } else {
+                self.stats.jitter_mean_ms().map(f64::from)
+            },
             frame_jitter_ms: self
                 .detail
                 .frame_jitter

@@ -53,8 +53,8 @@ pub struct RtpRecord {
     pub duplicates: u64,
     /// Seen after a later one.
     pub reordered: u64,
-    /// Interarrival jitter by RFC 3550, mean over packets without marker (over all where most are marked), in milliseconds;
-    /// left out when the clock rate is not known.
+    /// Interarrival jitter by RFC 3550, mean, in milliseconds; of speech without the packets that begin a talk spurt. Left out
+    /// when the clock rate is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<f64>,
     /// Jitter from frame to frame as WebRTC's statistics have it, mean, in milliseconds; for video.

@@ -28,6 +28,12 @@ class Results:
         self.scenario = scenario
         print(f"== {scenario}{note}", flush=True)
 
+    def add(self, other):
+        """takes over what another counted"""
+        self.passed, self.failed = self.passed + other.passed, self.failed + other.failed
+        self.failures += other.failures
+        self.mos.update(other.mos)
+
     def check(self, what, good, figures):
         good = bool(good)
         self.passed += good
