@@ -203,6 +203,7 @@ def relayed(r, over, kind=Chromium, seconds=12):
     r.truth["expect"] = {"also": ["relay"], "over": over, "behind": {"a": "10.2.0.2"}}
     if over == "tls":
         r.truth["peers"]["a"]["heard_at"] = [turn.address]
+        r.truth["expect"]["hidden"] = ["a"]
     r.talk(seconds)
     r.finish()
 
@@ -269,7 +270,7 @@ def mumble(r):
     r.capture()
     clients = [voice.Client(server, "a", "10.1.0.2", loss=2), voice.Client(server, "b", "10.2.0.2", loss=2)]
     r.truth["meetings"].append(["a", "b"])
-    r.truth["expect"] = {"apps": ["mumble"]}
+    r.truth["expect"] = {"apps": ["mumble"], "unjoined": True}
     time.sleep(12)
     for client in clients:
         client.leave()
