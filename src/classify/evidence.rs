@@ -27,7 +27,8 @@ const REALM: Worth = Worth { what: "stun_realm", weights: [0.97, 0.9, 0.6] };
 const ATTRIBUTE: Worth = Worth { what: "stun_attribute", weights: [0.9, 0.7, 0.4] };
 const MESSAGE_TYPE: Worth = Worth { what: "stun_message_type", weights: [0.9, 0.7, 0.4] };
 const SOFTWARE: Worth = Worth { what: "stun_software", weights: [0.3, 0.2, 0.1] };
-const USERNAME: Worth = Worth { what: "stun_username", weights: [0.6, 0.4, 0.2] };
+// A shape is a hint: many apps are built on the same libraries, and TURN user names follow a common recipe.
+const USERNAME: Worth = Worth { what: "stun_username", weights: [0.4, 0.3, 0.15] };
 const PROFILE: Worth = Worth { what: "rtp_extension_profile", weights: [0.85, 0.7, 0.4] };
 const QUIC_WITH_RTP: Worth = Worth { what: "quic_with_rtp", weights: [0.85, 0.7, 0.4] };
 const WIRE: Worth = Worth { what: "wire_mark", weights: [0.93, 0.7, 0.4] };
@@ -301,8 +302,8 @@ impl<'a> Collector<'a> {
 
 /// Comprehension-optional and unassigned numbers that a vendor took; the rest is everyone's.
 fn is_vendor_attribute(attribute: u16) -> bool {
-    // RFC 8489 and its registry, and what libwebrtc sends for every app built on it.
-    let standard = matches!(attribute, 0x0001..=0x0030 | 0x8000..=0x8004 | 0x8022..=0x8030 | 0xc000..=0xc0ff);
+    // RFC 8489 and its registry with what its drafts used (0x8020), and what libwebrtc sends for every app built on it.
+    let standard = matches!(attribute, 0x0001..=0x0030 | 0x8000..=0x8004 | 0x8020..=0x8030 | 0xc000..=0xc0ff);
     !standard || matches!(attribute, 0x000f)
 }
 

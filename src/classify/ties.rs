@@ -96,7 +96,8 @@ impl Ties {
         let Some(provider) = verdict.provider.filter(|_| verdict.confidence >= LENDS) else { return };
         let lender = Lender { provider, packet: flow.first_packet, confidence: verdict.confidence };
         let (source, destination) = (flow.tuple.source, flow.tuple.destination);
-        if verdict.role.is_some_and(|role| role.is_call() || role == Role::Signalling)
+        // A server that only told addresses serves many apps.
+        if verdict.role.is_some_and(|role| role.is_call() && role != Role::Nat || role == Role::Signalling)
             && could_be_server(destination.ip())
         {
             keep(&mut self.servers, (source.ip(), destination.ip()), lender);
