@@ -4,6 +4,7 @@
 //! in common, and by time ([`calls`]). An endpoint that changes its address stays one session ([`moves`]). Signalling
 //! and name resolution of the same app join it. Sessions that share a meeting are joined by [`meeting`].
 
+mod beginning;
 mod calls;
 mod copies;
 pub mod emodel;
@@ -296,14 +297,6 @@ fn build(
         .collect();
     let chosen: Vec<&Judged> =
         chosen.into_iter().zip(&turned).map(|(judged, turned)| turned.as_ref().unwrap_or(judged)).collect();
-    let prepared = chosen.iter().any(|judged| {
-        matches!(judged.role(), Role::Signalling | Role::Nat | Role::Dns)
-            || judged.flow.facts.as_deref().is_some_and(|facts| {
-                facts.stun.is_some()
-                    || facts.dtls.as_ref().is_some_and(|dtls| dtls.client_hello.is_some())
-                    || facts.zoom.as_ref().is_some_and(|zoom| zoom.hellos > 0)
-            })
-    });
     Session {
         id,
         endpoint: used.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |first| first.ip),
@@ -314,7 +307,7 @@ fn build(
         end,
         call_start,
         media_start,
-        begun_mid_call: !prepared,
+        begun_mid_call: !beginning::was_seen(&chosen, media_start),
         confidence: chosen.iter().map(|judged| judged.verdict.confidence).fold(0.0, f32::max),
         servers: server::servers(rules, names, &chosen),
         quality: quality(&chosen),

@@ -20,7 +20,7 @@ const TCP: u8 = 6;
 /// Some app; which one matters to nobody here.
 const APP: Option<u16> = Some(3);
 
-fn at_ms(millis: i64) -> Timestamp {
+pub(super) fn at_ms(millis: i64) -> Timestamp {
     Timestamp::from_nanos(1_600_000_000_000_000_000 + millis * 1_000_000)
 }
 
@@ -108,7 +108,7 @@ impl Source {
 }
 
 /// A flow of the endpoint at `local`, from `from` to `to` in ms.
-fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -> Judged {
+pub(super) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -> Judged {
     let (source, destination) = (socket(local), socket(remote));
     let tuple = FiveTuple { source, destination, protocol: UDP };
     Judged {

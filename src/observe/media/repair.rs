@@ -195,7 +195,9 @@ mod tests {
         for packet in 0..600_u32 {
             sent.note(packet / 3 * 3000, 1000 + u16::try_from(packet % 7).unwrap());
         }
-        assert_eq!(sent.likeness(0, 1002), None, "long gone");
+        assert_eq!(sent.likeness((199 * 3000_u32).wrapping_sub(900_001), 1002), None, "long gone");
+        let earlier = Likeness { stale: true, hit: false, repeats: false };
+        assert_eq!(sent.likeness(100 * 3000 - 1, 1002), Some(earlier));
         assert_eq!(sent.likeness(199 * 3000, 1000 + 597 % 7 + 2), Some(like(true, true)));
         assert_eq!(sent.likeness(199 * 3000, 700), Some(like(true, false)));
         assert_eq!(sent.likeness(199 * 3000 - 1, 700), Some(like(false, false)), "lost before it was seen");
