@@ -128,11 +128,8 @@ pub(super) fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize], server
         let sides = judged.seen_from(&[endpoint]);
         let flow = &judged.flow;
         for (mark, _) in marks(judged, sides) {
-            let is_server = match mark {
-                Mark::Server(_) => true,
-                Mark::Address(address) => address == sides.remote && judged.role() == Role::Media,
-                _ => false,
-            };
+            let is_remote = mark == Mark::Address(sides.remote) && judged.role() == Role::Media;
+            let is_server = is_remote || matches!(mark, Mark::Server(_));
             if is_server && !servers {
                 continue;
             }

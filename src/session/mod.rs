@@ -237,7 +237,7 @@ fn makes_a_call(judged: &Judged) -> bool {
         .and_then(|facts| facts.sip.as_ref())
         .is_some_and(|sip| sip.methods.iter().any(|(method, _)| method == "INVITE"));
     match judged.role() {
-        Role::Relay if facts.is_some_and(|facts| facts.stun.is_none()) => {
+        Role::Relay if facts.is_some_and(|facts| facts.tls.is_some() && facts.stun.is_none()) => {
             // Inside of TLS nobody sees whether the relay was used, but for how much there is.
             judged.verdict.evidence.iter().any(|item| item.role == Some(Role::Relay))
                 || fallback::is_steady(judged)

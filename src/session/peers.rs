@@ -36,7 +36,7 @@ pub(super) fn add(flows: &[Judged], relays: &Relays, calls: &mut BTreeMap<Whose,
             Role::Media | Role::Signalling => phones.get(&pair(judged)).is_some_and(|spans| {
                 spans.iter().any(|(from, to)| judged.flow.start <= *to && *from <= judged.flow.end)
             }),
-            _ => false,
+            Role::Nat | Role::Relay | Role::Web | Role::Dns | Role::Other => false,
         };
         if straight {
             calls.entry(peer).or_default().push(index);

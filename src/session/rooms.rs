@@ -103,9 +103,7 @@ fn by_server(judged: &Judged) -> bool {
 fn candidate<'a>(flows: &[Judged], whose: Whose, members: &'a [usize]) -> Option<Candidate<'a>> {
     let media =
         |place: &usize| members.get(*place).and_then(|index| flows.get(*index)).is_some_and(by_server);
-    if (0..members.len()).filter(media).nth(1).is_none() {
-        return None;
-    }
+    (0..members.len()).filter(media).nth(1)?;
     let mut union = tied(flows, whose.0, members, false);
     let parts: BTreeSet<usize> = (0..members.len()).filter(media).map(|place| union.find(place)).collect();
     (parts.len() > 1).then_some(Candidate { members, union })
