@@ -25,6 +25,9 @@ use crate::observe::facts::{Facts, Protocol};
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 
+/// TURN over TLS or DTLS.
+const TURNS_PORT: u16 = 5349;
+
 /// Rounds of lending: a relay is named by its realm, the peer behind it by the relay's word.
 const ROUNDS: usize = 2;
 
@@ -143,6 +146,9 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     if let Some((_, role)) = told {
         return role;
     }
+    if is_turns(facts, ports) {
+        return Role::Relay;
+    }
     let web = facts.tls.is_some() || facts.quic.is_some() || facts.other == Some(Protocol::Http);
     match (verdict.provider, web) {
         // Where a server stands says whose it is, not what was said to it.
@@ -150,6 +156,28 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
         (Some(_), false) if flow.tuple.protocol == 17 => Role::Media,
         (_, false) => Role::Other,
     }
+}
+
+/// TURN inside TLS: on its port (RFC 8656), or to a host that is called so.
+fn is_turns(facts: &Facts, [source, destination]: [u16; 2]) -> bool {
+    let Some(tls) = &facts.tls else { return false };
+    let leaf = tls.certificates.first();
+    let names = leaf.into_iter().flat_map(|leaf| leaf.dns_names.iter().chain(&leaf.subject_cn));
+    source == TURNS_PORT
+        || destination == TURNS_PORT
+        || match tls.asked_name() {
+            Some(name) => is_relay_name(name),
+            None => names.into_iter().any(|name| is_relay_name(name)),
+        }
+}
+
+/// True for `turn.example.org`, `turns2.example.org`, `eu-turn-443.example.org`.
+fn is_relay_name(name: &str) -> bool {
+    let host = name.split('.').next().unwrap_or_default();
+    host.split(['-', '_']).any(|word| {
+        let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        ["turn", "turns", "coturn", "turnserver"].iter().any(|known| word.eq_ignore_ascii_case(known))
+    })
 }
 
 /// Media between two ICE agents of which neither has a public server's address or port, or both are clients.

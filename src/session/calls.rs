@@ -4,7 +4,7 @@
 //! is left apart is put together by time, because most of what one endpoint does at a time with one app is one
 //! call. Two calls at once are told apart only where nothing ties them and both are seen talking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ struct Part {
     end: Timestamp,
     talk: Option<Talk>,
     servers: BTreeSet<IpAddr>,
+    /// The room, where the endpoint is in several.
+    room: Option<usize>,
 }
 
 /// When, from where and to whom both sides were heard.
@@ -58,16 +60,26 @@ struct Call {
     end: Timestamp,
     talks: Vec<Talk>,
     servers: BTreeSet<IpAddr>,
+    room: Option<usize>,
 }
 
-/// Splits the call flows of `endpoint` (in the order in which they began) into calls.
-pub(super) fn calls(flows: &[Judged], endpoint: IpAddr, members: &[usize]) -> Vec<Vec<usize>> {
-    let mut union = tied(flows, endpoint, members);
+/// Splits the call flows of `endpoint` (in the order in which they began) into calls. `rooms` has the rooms of flows, where
+/// the endpoint is in several of one server.
+pub(super) fn calls(
+    flows: &[Judged],
+    endpoint: IpAddr,
+    members: &[usize],
+    rooms: Option<&BTreeMap<usize, usize>>,
+) -> Vec<Vec<usize>> {
+    let mut union = tied(flows, endpoint, members, rooms.is_none());
+    if let Some(rooms) = rooms {
+        join_rooms(flows, members, rooms, &mut union);
+    }
     let mut parts: Vec<Part> = union
         .sets()
         .into_iter()
         .map(|set| set.into_iter().filter_map(|place| members.get(place).copied()).collect())
-        .map(|set| part(flows, endpoint, set))
+        .map(|set| part(flows, endpoint, set, rooms))
         .collect();
     parts.sort_by_key(|part| (part.start, part.flows.first().copied()));
     let mut calls: Vec<Call> = Vec::new();
@@ -90,8 +102,22 @@ pub(super) fn calls(flows: &[Judged], endpoint: IpAddr, members: &[usize]) -> Ve
     calls.into_iter().map(|call| call.flows).collect()
 }
 
-/// Flows that share a mark, close enough in time, are in one set.
-fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize]) -> Union {
+/// Flows of one room, close enough in time, are in one set.
+fn join_rooms(flows: &[Judged], members: &[usize], rooms: &BTreeMap<usize, usize>, union: &mut Union) {
+    let mut heard: BTreeMap<usize, (usize, Timestamp)> = BTreeMap::new();
+    for (place, index) in members.iter().enumerate() {
+        let (Some(room), Some(judged)) = (rooms.get(index), flows.get(*index)) else { continue };
+        let (other, until) = heard.get(room).copied().unwrap_or((place, judged.flow.end));
+        if judged.flow.start.since(until) <= CALL_GAP {
+            union.join(other, place);
+        }
+        heard.insert(*room, (place, until.max(judged.flow.end)));
+    }
+}
+
+/// Flows that share a mark, close enough in time, are in one set. `servers` tells whether the media server that they speak to
+/// is such a mark.
+pub(super) fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize], servers: bool) -> Union {
     let mut union = Union::new(members.len());
     // By mark: the latest flow that showed it, and until when it was heard.
     let mut heard: HashMap<Mark, (usize, Timestamp)> = HashMap::new();
@@ -102,6 +128,11 @@ fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize]) -> Union {
         let sides = judged.seen_from(&[endpoint]);
         let flow = &judged.flow;
         for (mark, _) in marks(judged, sides) {
+            let is_remote = mark == Mark::Address(sides.remote) && judged.role() == Role::Media;
+            let is_server = is_remote || matches!(mark, Mark::Server(_));
+            if is_server && !servers {
+                continue;
+            }
             let gap = if mark.lasts() { LASTS } else { CALL_GAP };
             let (other, until) = heard.get(&mark).copied().unwrap_or((place, flow.end));
             if flow.start.since(until) <= gap {
@@ -125,7 +156,7 @@ fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize]) -> Union {
     union
 }
 
-fn part(flows: &[Judged], endpoint: IpAddr, set: Vec<usize>) -> Part {
+fn part(flows: &[Judged], endpoint: IpAddr, set: Vec<usize>, rooms: Option<&BTreeMap<usize, usize>>) -> Part {
     let chosen = || set.iter().filter_map(|index| flows.get(*index));
     let start = chosen().map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = chosen().map(|judged| judged.flow.end).max().unwrap_or_default();
@@ -133,7 +164,8 @@ fn part(flows: &[Judged], endpoint: IpAddr, set: Vec<usize>) -> Part {
         .filter(|judged| judged.media_start().is_some())
         .map(|judged| judged.seen_from(&[endpoint]).remote.ip())
         .collect();
-    Part { talk: talk(endpoint, chosen()), start, end, servers, flows: set }
+    let room = rooms.and_then(|rooms| set.iter().find_map(|index| rooms.get(index)).copied());
+    Part { talk: talk(endpoint, chosen()), start, end, servers, room, flows: set }
 }
 
 /// When media ran both ways.
@@ -189,10 +221,13 @@ fn network(address: IpAddr) -> [u16; 3] {
 impl Call {
     fn of(part: Part) -> Self {
         let talks = part.talk.into_iter().collect();
-        Self { flows: part.flows, end: part.end, talks, servers: part.servers }
+        Self { flows: part.flows, end: part.end, talks, servers: part.servers, room: part.room }
     }
 
     fn contradicts(&self, part: &Part) -> bool {
+        if let (Some(own), Some(room)) = (self.room, part.room) {
+            return own != room;
+        }
         part.talk.as_ref().is_some_and(|talk| self.talks.iter().any(|own| own.contradicts(talk)))
     }
 
@@ -205,6 +240,7 @@ impl Call {
     fn add(&mut self, part: Part) {
         self.flows.extend(part.flows);
         self.end = self.end.max(part.end);
+        self.room = self.room.or(part.room);
         self.servers.extend(part.servers);
         if self.talks.len() < TALKS {
             self.talks.extend(part.talk);

@@ -14,6 +14,9 @@ const PACE: f64 = 12.0;
 /// Seconds for which that must be so.
 const SECONDS: f64 = 5.0;
 
+/// Payloads a second, each way, of a call of sound alone at the least: one in 100 ms.
+const STEADY: f64 = 10.0;
+
 const TCP: u8 = 6;
 
 /// True for a TCP connection that is as busy as media, both ways, all along.
@@ -25,6 +28,17 @@ pub(super) fn carries_media(judged: &Judged) -> bool {
         && seconds >= SECONDS
         && flow.packets.iter().all(|packets| pace(*packets, seconds) >= PACE)
         && matches!(judged.role(), Role::Signalling | Role::Media | Role::Relay | Role::Web | Role::Other)
+}
+
+/// True for a flow whose inside is hidden, with payloads both ways as of a call, all along.
+pub(super) fn is_steady(judged: &Judged) -> bool {
+    let pace = judged.flow.facts.as_deref().and_then(|facts| facts.pace.as_deref());
+    let ways = pace.map(|pace| [pace.forward, pace.reverse]).into_iter().flatten();
+    pace.is_some()
+        && ways.into_iter().all(|way| {
+            let seconds = way.seconds();
+            seconds >= SECONDS && f64::from(way.packets) / seconds >= STEADY
+        })
 }
 
 fn pace(packets: u64, seconds: f64) -> f64 {

@@ -13,7 +13,9 @@ mod fallback;
 mod marks;
 mod meeting;
 mod moves;
+mod peers;
 mod quality;
+mod rooms;
 mod server;
 mod spans;
 pub mod speech;
@@ -127,9 +129,10 @@ struct Group {
 /// Puts flows together, given in the order in which they began.
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> {
     let mut made: Vec<(Whose, usize)> = Vec::new();
+    let relays = peers::Relays::of(flows);
     for (index, judged) in flows.iter().enumerate() {
-        if makes_a_call(judged) {
-            made.push(((judged.sides.local.ip(), judged.verdict.provider), index));
+        if let Some(endpoint) = relays.endpoint(judged).filter(|_| makes_a_call(judged)) {
+            made.push(((endpoint, judged.verdict.provider), index));
         }
     }
     made.extend(fallback::fallbacks(flows, &made));
@@ -137,13 +140,16 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> 
     for (whose, index) in &made {
         calls.entry(*whose).or_default().push(*index);
     }
-    add_peers(flows, &mut calls);
-    let companions = companions(flows, &calls);
-    let mut groups = Vec::new();
-    for ((endpoint, provider), mut members) in calls {
+    peers::add(flows, &relays, &mut calls);
+    for members in calls.values_mut() {
         members.sort_unstable();
         members.dedup();
-        for members in calls::calls(flows, endpoint, &members) {
+    }
+    let companions = companions(flows, &calls);
+    let rooms = rooms::rooms(flows, &calls);
+    let mut groups = Vec::new();
+    for ((endpoint, provider), members) in calls {
+        for members in calls::calls(flows, endpoint, &members, rooms.get(&(endpoint, provider))) {
             let addresses = BTreeSet::from([endpoint]);
             groups.push(Group { addresses, provider, members, changes: Vec::new() });
         }
@@ -178,28 +184,6 @@ pub const PEER: u64 = 1 << 63;
 /// What sessions are sorted by: the flow that began them, then which end of it they are.
 pub const fn order(id: u64) -> (u64, bool) {
     (id & !PEER, id & PEER != 0)
-}
-
-/// A flow straight between two endpoints belongs to the calls of both: where both addresses are private, the other was heard
-/// using the app, too, or its checks say that it is a client.
-fn add_peers(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
-    let mut users: BTreeSet<Whose> = calls.keys().copied().collect();
-    for judged in flows.iter().filter(|judged| judged.role() == Role::Signalling) {
-        users.insert((judged.sides.local.ip(), judged.verdict.provider));
-    }
-    for (index, judged) in flows.iter().enumerate() {
-        let peer = (judged.sides.remote.ip(), judged.verdict.provider);
-        let ends = [judged.sides.local.ip(), judged.sides.remote.ip()];
-        let both_private = ends.into_iter().all(endpoint::is_private);
-        let is_user = peer.1.is_some() && users.contains(&peer);
-        let facts = judged.flow.facts.as_deref();
-        let both_clients =
-            facts.and_then(|facts| facts.stun.as_ref()).is_some_and(|stun| stun.clients == [true, true]);
-        let is_endpoint = both_private || is_user || both_clients;
-        if judged.role() == Role::P2p && makes_a_call(judged) && is_endpoint {
-            calls.entry(peer).or_default().push(index);
-        }
-    }
 }
 
 /// Puts the calls of one client that changed its address together, and notes each change of address or port.
@@ -254,6 +238,11 @@ fn makes_a_call(judged: &Judged) -> bool {
         .and_then(|facts| facts.sip.as_ref())
         .is_some_and(|sip| sip.methods.iter().any(|(method, _)| method == "INVITE"));
     match judged.role() {
+        Role::Relay if facts.is_some_and(|facts| facts.tls.is_some() && facts.stun.is_none()) => {
+            // Inside of TLS nobody sees whether the relay was used, but for how much there is.
+            judged.verdict.evidence.iter().any(|item| item.role == Some(Role::Relay))
+                || fallback::is_steady(judged)
+        }
         Role::Media | Role::P2p | Role::Relay => {
             judged.verdict.provider.is_some() || facts.is_some_and(|facts| facts.media.is_some())
         }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::flow::Direction;
-use crate::observe::facts::{Facts, Media, MediaKind, RtpStream, Sketch, Stun, Wrapping, Zoom};
+use crate::observe::facts::{
+    Facts, Media, MediaKind, Pace, PaceWay, RtpStream, Sip, Sketch, Stun, Tls, Wrapping, Zoom,
+};
 use crate::observe::{Beginning, Ending, PacketRef};
 use crate::proto::rtp::Peek;
 use crate::proto::rtp::runs::Runs;
@@ -481,4 +483,206 @@ fn one_client_captured_inside_and_outside_of_its_nat_is_one_participant() {
     assert_eq!(ids(&sessions(&flows)), [1, 2]);
     let found = meetings(&flows);
     assert_eq!((found[0].sessions.as_slice(), found[0].participants), (&[1, 2][..], 1));
+}
+
+const SFU: &str = "198.51.100.7:20001";
+
+/// One endpoint in two rooms of one server, each with a flow up and one down; and the other member of each room.
+fn two_rooms(hers: [Source; 2], theirs: [Source; 2]) -> Vec<Judged> {
+    let span = (0, 60_000);
+    let down = |source: Source, room: u32| source.forwarded(0x4000_0000 | source.ssrc & 0xff | room << 8);
+    vec![
+        flow(1, "10.0.0.1:50001", SFU, span).sends(hers[0]),
+        flow(2, "10.0.0.1:50002", "198.51.100.7:20002", span).sends(hers[1]),
+        flow(3, "10.0.0.1:50003", "198.51.100.7:20003", span).receives(down(theirs[0], 1)),
+        flow(4, "10.0.0.1:50004", "198.51.100.7:20004", span).receives(down(theirs[1], 2)),
+        flow(5, BOB, "198.51.100.7:20005", span).sends(theirs[0]),
+        flow(6, "10.0.0.2:50001", "198.51.100.7:20006", span).receives(down(hers[0], 3)),
+        flow(7, CAROL, "198.51.100.7:20007", span).sends(theirs[1]),
+        flow(8, "10.0.0.3:50001", "198.51.100.7:20008", span).receives(down(hers[1], 4)),
+    ]
+}
+
+const AGAIN: Source = Source::new(0x5555_0002, 4);
+
+#[test]
+fn an_endpoint_in_two_rooms_of_one_server_has_two_sessions_and_two_meetings() {
+    let mut flows = two_rooms([ME, AGAIN], [YOU, THEM]);
+    // Checks without media: with the room that came first.
+    flows.push(flow(9, "10.0.0.1:50009", "198.51.100.7:20009", (1_000, 3_000)).role_of(Role::Nat));
+    let made = sessions(&flows);
+    assert_eq!(ids(&made), [1, 2, 5, 7]);
+    assert_eq!((made[0].flows.as_slice(), made[1].flows.as_slice()), (&[0, 2, 8][..], &[1, 3][..]));
+    assert_eq!(met(&flows), [[1, 5], [2, 7]]);
+}
+
+#[test]
+fn rooms_over_one_port_of_a_server_are_told_apart_too() {
+    let span = (0, 60_000);
+    let flows = [
+        flow(1, ALICE, SERVER, span).sends(ME).receives(YOU.forwarded(0x4000_0001)),
+        flow(2, "10.0.0.1:50001", SERVER, span).sends(AGAIN).receives(THEM.forwarded(0x4000_0002)),
+        flow(3, BOB, SERVER, span).sends(YOU).receives(ME.forwarded(0x4000_0003)),
+        flow(4, CAROL, SERVER, span).sends(THEM).receives(AGAIN.forwarded(0x4000_0004)),
+    ];
+    assert_eq!(met(&flows), [[1, 3], [2, 4]]);
+    // What is known by source and number needs no lengths.
+    let kept = [
+        flow(1, ALICE, SERVER, span).sends(ME).receives(YOU),
+        flow(2, "10.0.0.1:50001", SERVER, span).sends(AGAIN).receives(THEM),
+        flow(3, BOB, SERVER, span).sends(YOU).receives(ME),
+        flow(4, CAROL, SERVER, span).sends(THEM).receives(AGAIN),
+    ];
+    assert_eq!(met(&kept), [[1, 3], [2, 4]]);
+}
+
+#[test]
+fn one_room_is_not_split() {
+    // The others hear each other.
+    let mut one_room = two_rooms([ME, AGAIN], [YOU, THEM]);
+    one_room.push(
+        flow(9, "10.0.0.3:50002", "198.51.100.7:20009", (0, 60_000)).receives(YOU.forwarded(0x4000_0009)),
+    );
+    assert_eq!(ids(&sessions(&one_room)), [1, 5, 7]);
+    // Only one room is on the wire.
+    let mut half = two_rooms([ME, AGAIN], [YOU, THEM]);
+    half.truncate(6);
+    assert_eq!(ids(&sessions(&half)), [1, 5]);
+    // One after the other, or together for a moment.
+    let mut later = two_rooms([ME, AGAIN], [YOU, THEM]);
+    let late = |id, local: &str, remote: &str| flow(id, local, remote, (55_000, 90_000));
+    later[1] = late(2, "10.0.0.1:50002", "198.51.100.7:20002").sends(AGAIN);
+    later[3] = late(4, "10.0.0.1:50004", "198.51.100.7:20004").receives(THEM.forwarded(0x4000_0005));
+    later[6] = late(7, CAROL, "198.51.100.7:20007").sends(THEM);
+    later[7] = late(8, "10.0.0.3:50001", "198.51.100.7:20008").receives(AGAIN.forwarded(0x4000_0006));
+    later.sort_by_key(|judged| judged.flow.start);
+    assert_eq!(ids(&sessions(&later)).len(), 3);
+}
+
+#[test]
+fn the_same_picture_in_both_rooms_tells_them_not_apart() {
+    let picture = Source { ssrc: 0x5555_0002, ..ME };
+    let flows = two_rooms([ME, picture], [YOU, THEM]);
+    assert_eq!(ids(&sessions(&flows)), [1, 5, 7]);
+}
+
+const RELAY: &str = "198.51.100.20:3478";
+const GIVEN: &str = "198.51.100.20:49759";
+
+impl Judged {
+    /// A client's flow to a relay that gave it an address.
+    fn allocates(mut self, given: &str) -> Self {
+        let packet = self.flow.first_packet;
+        let stun = Stun { relays: true, relayed: vec![(socket(given), packet)], ..Stun::default() };
+        self.facts().stun = Some(Box::new(stun));
+        self.role_of(Role::Relay)
+    }
+}
+
+#[test]
+fn the_far_leg_of_a_relay_is_no_session_of_the_relay() {
+    let span = (0, 60_000);
+    let flows = [
+        flow(1, ALICE, RELAY, span).allocates(GIVEN).sends(ME).receives(YOU.forwarded(0x4000_0001)),
+        flow(2, GIVEN, SFU, span).sends(ME).receives(YOU.forwarded(0x4000_0001)),
+        flow(3, BOB, "198.51.100.7:20002", span).sends(YOU).receives(ME.forwarded(0x4000_0002)),
+    ];
+    assert_eq!(ids(&sessions(&flows)), [1, 3]);
+    assert_eq!(met(&flows), [[1, 3]]);
+}
+
+#[test]
+fn the_far_leg_of_a_relay_to_a_peer_is_the_peers_session() {
+    let span = (0, 60_000);
+    for peer in [BOB, "203.0.113.9:50000"] {
+        let ends = [
+            // The relay spoke first, or the peer did.
+            flow(2, GIVEN, peer, span).sends(ME).receives(YOU),
+            flow(2, peer, GIVEN, span).sends(YOU).receives(ME),
+        ];
+        for leg in ends {
+            let mut hello = flow(3, peer, "203.0.113.1:443", span).role_of(Role::Signalling);
+            hello.flow.tuple.protocol = TCP;
+            let flows = [flow(1, ALICE, RELAY, span).allocates(GIVEN).sends(ME).receives(YOU), leg, hello];
+            let made = sessions(&flows);
+            let ends: Vec<IpAddr> = made.iter().map(|session| session.endpoint).collect();
+            assert_eq!(ends, [socket(ALICE).ip(), socket(peer).ip()]);
+            assert_eq!(meetings(&flows).len(), 1);
+        }
+    }
+    // Both have an address on a relay: the leg between these is nobody's.
+    let other = "198.51.100.21:49000";
+    let flows = [
+        flow(1, ALICE, RELAY, span).allocates(GIVEN).sends(ME).receives(YOU),
+        flow(2, BOB, "198.51.100.21:3478", span).allocates(other).sends(YOU).receives(ME),
+        flow(3, GIVEN, other, span).sends(ME).receives(YOU),
+    ];
+    assert_eq!(met(&flows), [[1, 2]]);
+}
+
+#[test]
+fn tls_to_a_relay_is_a_call_where_its_pace_is_one() {
+    let relayed = |packets| {
+        let mut judged = flow(1, ALICE, "198.51.100.20:5349", (0, 20_000)).role_of(Role::Relay);
+        judged.flow.tuple.protocol = TCP;
+        judged.verdict.provider = None;
+        let mut way = PaceWay::default();
+        (way.packets, way.first, way.last) = (packets, at_ms(0), at_ms(20_000));
+        judged.facts().tls = Some(Box::new(Tls::default()));
+        judged.facts().pace = Some(Box::new(Pace { forward: way, reverse: way }));
+        judged
+    };
+    assert_eq!(ids(&sessions(&[relayed(900)])), [1]);
+    assert_eq!(ids(&sessions(&[relayed(60)])), [0_u64; 0]);
+}
+
+/// Signalling of a call from `caller` to `callee`, each named by an address.
+fn invite(id: u64, ends: [&str; 2], names: [&str; 2], method: &str) -> Judged {
+    let mut judged = flow(id, ends[0], ends[1], (0, 60_000)).role_of(Role::Signalling);
+    let parties = (format!("<sip:a@{}>", names[0]), format!("\"B\" <sip:b@{}:5060;transport=udp>", names[1]));
+    judged.facts().sip = Some(Box::new(Sip {
+        methods: vec![(method.to_owned(), 1)],
+        call_ids: vec!["one".to_owned()],
+        parties: Some(parties),
+        ..Sip::default()
+    }));
+    judged
+}
+
+#[test]
+fn two_phones_that_call_each_other_have_signalling_and_media_each() {
+    let names = ["10.0.0.1", "10.0.0.2"];
+    let flows = [
+        invite(1, ["10.0.0.1:5060", "10.0.0.2:5060"], names, "INVITE"),
+        flow(2, "10.0.0.2:30000", "10.0.0.1:30000", (1_000, 60_000)).sends(YOU).receives(ME),
+    ];
+    let made = sessions(&flows);
+    assert_eq!(ids(&made), [1, 1 | PEER]);
+    assert!(made.iter().all(|session| session.flows == [0, 1]));
+    let found = meetings(&flows);
+    assert_eq!((found.len(), found[0].participants), (1, 2));
+    assert!(found[0].joined_by.iter().any(|joint| joint.what == "sip_call_id"));
+}
+
+#[test]
+fn a_telephone_exchange_is_no_phone() {
+    let exchange = "10.0.0.9";
+    let hello = |id, phone: &str, method| {
+        invite(id, [&format!("{phone}:5060"), "10.0.0.9:5060"], [exchange, exchange], method)
+    };
+    let media =
+        |id, phone: &str| flow(id, &format!("{phone}:30000"), "10.0.0.9:12000", (1_000, 60_000)).sends(ME);
+    let named = [hello(1, "10.0.0.1", "INVITE"), media(2, "10.0.0.1")];
+    assert_eq!(ids(&sessions(&named)), [1]);
+    let direct = ["10.0.0.1", exchange];
+    let ends = ["10.0.0.1:5060", "10.0.0.9:5060"];
+    let registers =
+        [invite(1, ends, direct, "INVITE"), hello(2, "10.0.0.2", "REGISTER"), media(3, "10.0.0.1")];
+    assert_eq!(ids(&sessions(&registers)), [1]);
+    let many = [
+        invite(1, ends, direct, "INVITE"),
+        invite(2, ["10.0.0.2:5060", ends[1]], ["10.0.0.2", exchange], "INVITE"),
+        media(3, "10.0.0.1"),
+    ];
+    assert_eq!(ids(&sessions(&many)), [1, 2]);
 }

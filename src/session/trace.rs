@@ -17,7 +17,7 @@ const MARKS: usize = 256;
 const CALLS: usize = 8;
 const UDP: u8 = 17;
 /// Packets from which a stream says something.
-const PACKETS: u32 = 10;
+pub(super) const PACKETS: u32 = 10;
 
 /// One session, reduced.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl StreamTrace {
         self.packet == other.packet && self.ssrc == other.ssrc
     }
 
-    fn of(stream: &RtpStream, sent: bool, zoom: bool) -> Self {
+    pub(super) fn of(stream: &RtpStream, sent: bool, zoom: bool) -> Self {
         let stats = &stream.stats;
         let newest_number = u16::try_from(stats.extended_highest() & 0xffff).unwrap_or(0);
         Self {
