@@ -156,7 +156,7 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> 
     }
     let groups = moved(flows, groups);
     let sessions: Vec<Session> =
-        groups.into_iter().map(|group| build(rules, names, flows, &companions, group)).collect();
+        groups.into_iter().map(|group| build(rules, names, flows, &relays, &companions, group)).collect();
     distinct(flows, sessions)
 }
 
@@ -256,6 +256,7 @@ fn build(
     rules: &Rules,
     names: &Names,
     flows: &[Judged],
+    relays: &peers::Relays,
     companions: &BTreeMap<Whose, Spans<usize>>,
     group: Group,
 ) -> Session {
@@ -298,7 +299,7 @@ fn build(
         media_start,
         begun_mid_call: !beginning::was_seen(&chosen, media_start),
         confidence: chosen.iter().map(|judged| judged.verdict.confidence).fold(0.0, f32::max),
-        servers: server::servers(rules, names, &chosen),
+        servers: server::servers(rules, names, relays, &chosen),
         quality: quality(&chosen),
         flows: members,
     }

@@ -149,7 +149,7 @@ impl Relays {
     }
 
     /// Whether a socket is a client's address on a relay while a flow lasts.
-    fn is_given(&self, socket: SocketAddr, judged: &Judged) -> bool {
+    pub(super) fn is_given(&self, socket: SocketAddr, judged: &Judged) -> bool {
         let flow = &judged.flow;
         let spans = self.given.get(&socket);
         spans.is_some_and(|spans| spans.iter().any(|(from, to)| flow.start <= *to && *from <= flow.end))

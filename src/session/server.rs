@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Judged;
+use super::peers::Relays;
 use crate::classify::provider::HostRole;
 use crate::classify::{Names, Role, Rules, could_be_server};
 use crate::observe::PacketRef;
@@ -74,11 +75,14 @@ impl Server {
 }
 
 /// The servers of a session's flows, in the order of first contact. Resolvers are not listed.
-pub(super) fn servers(rules: &Rules, names: &Names, flows: &[&Judged]) -> Vec<Server> {
+pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&Judged]) -> Vec<Server> {
     let mut found: BTreeMap<IpAddr, Server> = BTreeMap::new();
     for judged in flows.iter().filter(|judged| judged.role() != Role::Dns) {
         let server = found.entry(judged.sides.remote.ip()).or_insert_with(|| begin(judged));
-        add(rules, names, server, judged);
+        // Who is spoken to at an address that a relay gave away is somebody behind that relay.
+        let is_relayed = relays.is_given(judged.sides.remote, judged);
+        add(server, judged, if is_relayed { Role::Relay } else { judged.role() });
+        name(rules, names, server, judged, is_relayed || is_forwarded(judged));
     }
     for judged in flows {
         behind_relay(&mut found, judged);
@@ -109,14 +113,13 @@ const fn begin(judged: &Judged) -> Server {
     }
 }
 
-fn add(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
+fn add(server: &mut Server, judged: &Judged, role: Role) {
     let flow = &judged.flow;
     let port = (flow.tuple.protocol, judged.sides.remote.port());
     if !server.ports.contains(&port) {
         server.ports.push(port);
         server.ports.sort_unstable();
     }
-    let role = judged.role();
     if !server.roles.contains(&role) {
         server.roles.push(role);
         server.roles.sort_unstable();
@@ -131,7 +134,6 @@ fn add(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
     let received = if judged.sides.local_is_source { reverse } else { forward };
     server.bytes_received = server.bytes_received.saturating_add(received);
     server.media_service |= matches!(role, Role::Media);
-    name(rules, names, server, judged);
 }
 
 /// Payloads that must have passed to speak of more than an attempt.
@@ -157,6 +159,11 @@ fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
             server.ports.sort_unstable();
         }
         server.behind = Some(judged.sides.remote.ip());
+        // What passed the relay passed between the endpoint and the one that nearly all of it went to.
+        if stun.behind.iter().all(|other| other.payloads <= behind.payloads) {
+            let [forward, reverse] = judged.flow.bytes;
+            server.bytes = server.bytes.saturating_add(forward).saturating_add(reverse);
+        }
         let role = if could_be_server(address) { Role::Media } else { Role::P2p };
         if !server.roles.contains(&role) {
             server.roles.push(role);
@@ -177,7 +184,8 @@ fn is_forwarded(judged: &Judged) -> bool {
     stun.is_some_and(|stun| stun.relays)
 }
 
-fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
+/// `is_forwarded`: what ended here in DTLS went on to somebody else.
+fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_forwarded: bool) {
     let facts = judged.flow.facts.as_deref();
     let tls = facts.and_then(|facts| facts.tls.as_deref());
     let dtls = facts.and_then(|facts| facts.dtls.as_deref());
@@ -189,13 +197,15 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged) {
         candidates.extend(tls.sni.iter().map(|name| (NameSource::Sni, name.clone(), hello)));
     }
     if let Some(dtls) = dtls {
-        server.dtls_srtp |= agrees_media_keys(dtls) && !is_forwarded(judged);
+        server.dtls_srtp |= agrees_media_keys(dtls) && !is_forwarded;
     }
     let leaf = tls
         .and_then(|tls| tls.certificates.first())
-        .or_else(|| dtls.filter(|_| !is_forwarded(judged)).and_then(|dtls| dtls.server_certificates.first()));
+        .or_else(|| dtls.filter(|_| !is_forwarded).and_then(|dtls| dtls.server_certificates.first()));
     candidates.extend(leaf.and_then(|leaf| {
-        leaf.subject_cn.as_ref().map(|name| (NameSource::Certificate, name.clone(), leaf.packet))
+        // Certificates of DTLS are made up by their owners; a word without a dot is no host's name.
+        let name = leaf.subject_cn.as_ref().filter(|name| name.contains('.'))?;
+        Some((NameSource::Certificate, name.clone(), leaf.packet))
     }));
     let hits = names.of(judged.sides.local.ip(), server.address);
     candidates.extend(hits.first().map(|hit| (NameSource::Dns, hit.name.to_string(), hit.packet)));

@@ -71,22 +71,23 @@ fn reasons(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
     page.table(4, &head, &rows)?;
     let more = record.joined_by.len().saturating_sub(rows.len());
     if more > 0 {
-        page.line(4, &[dim(format!("and {more} more in the meeting record"))])?;
+        page.line(4, &[dim(format!("the best of each pair; {more} more in the meeting record"))])?;
     }
     page.blank()
 }
 
-/// The best of each pair first, as far as there is room.
+/// The best of each pair, as far as there is room.
 fn chosen(all: &[JointRecord]) -> Vec<&JointRecord> {
-    let mut ranks: BTreeMap<&[String; 2], usize> = BTreeMap::new();
-    let mut ranked: Vec<(usize, &JointRecord)> = Vec::new();
+    let mut best: BTreeMap<&[String; 2], &JointRecord> = BTreeMap::new();
     for joint in all {
-        let rank = ranks.entry(&joint.sessions).or_default();
-        ranked.push((*rank, joint));
-        *rank = rank.saturating_add(1);
+        let held = best.entry(&joint.sessions).or_insert(joint);
+        if joint.confidence > held.confidence {
+            *held = joint;
+        }
     }
-    ranked.sort_by_key(|(rank, _)| *rank);
-    ranked.into_iter().take(REASONS).map(|(_, joint)| joint).collect()
+    let chosen =
+        all.iter().filter(|joint| best.get(&joint.sessions).is_some_and(|held| std::ptr::eq(*held, *joint)));
+    chosen.take(REASONS).collect()
 }
 
 fn reason_row(joint: &JointRecord) -> Vec<Cell> {

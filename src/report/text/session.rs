@@ -164,13 +164,22 @@ fn server_row(server: &ServerRecord) -> Vec<Cell> {
     });
     vec![
         plain(server.ip.clone()),
-        server.name.as_ref().map_or_else(|| dim("-"), |name| plain(shorten(name, NAME))),
+        name_cell(server),
         plain(roles.join(",")),
         plain(ports(&server.ports)),
         plain(bytes(server.bytes)),
         located,
         dim(shorten(&network, NETWORK)),
     ]
+}
+
+/// The name, or the relay that it was reached through.
+fn name_cell(server: &ServerRecord) -> Cell {
+    match (&server.name, &server.behind_relay) {
+        (Some(name), _) => plain(shorten(name, NAME)),
+        (None, Some(relay)) => dim(shorten(&format!("behind relay {relay}"), NAME)),
+        (None, None) => dim("-"),
+    }
 }
 
 fn ports(ports: &[String]) -> String {
@@ -221,7 +230,7 @@ fn media(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     for line in media_notes(record) {
         page.paragraph(4, &dim(line))?;
     }
-    page.blank()
+    Ok(())
 }
 
 /// Media whose headers are hidden: what can be said, and that it is an estimate.
@@ -241,8 +250,7 @@ fn estimate(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         [("", Align::Left), ("payloads", Align::Right), ("bit rate", Align::Right), ("fps", Align::Right)];
     page.table(4, &head, &rows)?;
     page.paragraph(4, &dim(format!("by the {}", estimate.method)))?;
-    page.paragraph(4, &dim("loss, jitter and MOS cannot be told without sequence numbers"))?;
-    page.blank()
+    page.paragraph(4, &dim("loss, jitter and MOS cannot be told without sequence numbers"))
 }
 
 fn way_row(name: &str, way: &WayRecord) -> Vec<Cell> {
@@ -337,6 +345,7 @@ fn evidence(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
+    page.blank()?;
     page.heading("Why this app (weight of each reason alone)")?;
     let head =
         [("weight", Align::Right), ("reason", Align::Left), ("value", Align::Left), ("seen in", Align::Left)];
