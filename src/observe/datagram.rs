@@ -244,6 +244,6 @@ const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {
 }
 
 /// Ports of STUN and TURN (RFC 8489, RFC 8656) and those that vendors document beside them.
-const fn is_stun_port(port: u16) -> bool {
+pub(super) const fn is_stun_port(port: u16) -> bool {
     matches!(port, 3478..=3481 | 5349 | 19302..=19309)
 }

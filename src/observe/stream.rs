@@ -1,7 +1,7 @@
 //! TCP: the beginning of each direction is reassembled and read until it has said what it is.
 
 use super::PacketRef;
-use super::datagram::{Datagrams, Meta};
+use super::datagram::{Datagrams, Meta, is_stun_port};
 use super::facts::{Facts, Protocol, Tls, Wrapping};
 use super::handshake;
 use crate::bytes::Probe;
@@ -218,6 +218,12 @@ fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<
     match framing::detect(bytes) {
         Detection::Found(framing) => {
             own.kind = Kind::Framed(framing);
+            return;
+        }
+        Detection::NotMine
+            if segment.ports.iter().any(|port| is_stun_port(*port)) && framing::resumes(bytes) =>
+        {
+            own.kind = Kind::Framed(Framing::Native);
             return;
         }
         Detection::NeedMore | Detection::NotMine => {}

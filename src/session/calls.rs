@@ -16,6 +16,8 @@ use super::{CALL_GAP, Judged};
 use crate::classify::Role;
 use crate::time::Timestamp;
 
+/// Silence after which media of no known app that shares nothing with the call before is another call.
+const RECONNECT: Duration = Duration::from_secs(30);
 /// How long a mark that lasts may be silent and still mean the same call.
 const LASTS: Duration = Duration::from_secs(3600);
 /// How long two calls must both talk at once to be told apart: longer than a change of path or server takes.
@@ -86,7 +88,13 @@ pub(super) fn calls(
     let mut open: Vec<usize> = Vec::new();
     for part in parts {
         open.retain(|place| calls.get(*place).is_some_and(|call| part.start.since(call.end) <= CALL_GAP));
-        let fits = |call: &Call| open.len() >= OPEN_CALLS || !call.contradicts(&part);
+        let silence = part.flows.first().and_then(|index| flows.get(*index)).map_or(CALL_GAP, silence);
+        // What has media and nothing in common with an earlier call goes on with it only as a new connection would, at once.
+        let follows = |call: &Call| {
+            let both_carry = !part.servers.is_empty() && !call.servers.is_empty();
+            part.start.since(call.end) <= if both_carry { silence } else { CALL_GAP }
+        };
+        let fits = |call: &Call| follows(call) && (open.len() >= OPEN_CALLS || !call.contradicts(&part));
         let best = open
             .iter()
             .filter_map(|place| Some((*place, calls.get(*place).filter(|call| fits(call))?)))
@@ -115,6 +123,11 @@ fn join_rooms(flows: &[Judged], members: &[usize], rooms: &BTreeMap<usize, usize
     }
 }
 
+/// The longest silence within a call: that the app is the same makes it likely that it is the same call.
+fn silence(judged: &Judged) -> Duration {
+    if judged.verdict.provider.is_some() { CALL_GAP } else { RECONNECT }
+}
+
 /// Flows that share a mark, close enough in time, are in one set. `servers` tells whether the media server that they speak to
 /// is such a mark.
 pub(super) fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize], servers: bool) -> Union {
@@ -133,7 +146,12 @@ pub(super) fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize], server
             if is_server && !servers {
                 continue;
             }
-            let gap = if mark.lasts() { LASTS } else { CALL_GAP };
+            let gap = match mark {
+                _ if mark.lasts() => LASTS,
+                // Everybody's next call is at the same server.
+                Mark::Server(_) => silence(judged),
+                _ => CALL_GAP,
+            };
             let (other, until) = heard.get(&mark).copied().unwrap_or((place, flow.end));
             if flow.start.since(until) <= gap {
                 union.join(other, place);

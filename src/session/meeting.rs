@@ -28,8 +28,10 @@ const MOST: f32 = 0.99;
 const KEPT: Duration = Duration::from_secs(3600);
 /// Sessions kept; the one that ended first goes.
 const TRACES: usize = 1 << 16;
-/// Streams or sessions that are compared for one mark; a mark that more share is none.
+/// Streams of Zoom that are compared for one source: its numbers are low and the same in every meeting.
 const ALIKE: usize = 2048;
+/// Sessions, and streams of others, that may share a mark or source: chosen at random, one that more share is none.
+const SHARERS: usize = 32;
 /// Places of one row of lengths; a row that more streams have says nothing.
 const PLACES: usize = 128;
 /// Rows that make two streams worth comparing.
@@ -122,7 +124,8 @@ impl Meetings {
     fn add(&mut self, trace: Trace) {
         let place = self.traces.len();
         for (mark, packet) in &trace.marks {
-            for (other, shown) in self.by_mark.get(&mark.counterpart()).into_iter().flatten() {
+            let sharers = self.by_mark.get(&mark.counterpart()).filter(|known| known.len() < SHARERS);
+            for (other, shown) in sharers.into_iter().flatten() {
                 let Some(earlier) = self.traces.get(*other) else { continue };
                 if at_once(earlier, &trace) {
                     let joint = by_mark(mark, [earlier.id, trace.id], [*shown, *packet]);
@@ -130,7 +133,7 @@ impl Meetings {
                 }
             }
             let known = self.by_mark.entry(mark.clone()).or_default();
-            if known.len() < ALIKE {
+            if known.len() < SHARERS {
                 known.push((place, *packet));
             }
         }
@@ -155,7 +158,9 @@ impl Meetings {
 
     /// Streams of other sessions that have the same SSRC.
     fn compare_sources(&mut self, trace: &Trace, place: usize, stream: &StreamTrace) {
-        for (other, index) in self.by_source.get(&stream.ssrc).into_iter().flatten() {
+        let most = if stream.zoom { ALIKE } else { SHARERS };
+        let sharers = self.by_source.get(&stream.ssrc).filter(|known| known.len() <= most);
+        for (other, index) in sharers.into_iter().flatten() {
             let Some(earlier) = self.traces.get(*other) else { continue };
             let Some(known) = earlier.streams.get(*index) else { continue };
             if known.zoom != stream.zoom || known.is(stream) || !at_once(earlier, trace) {

@@ -43,6 +43,8 @@ use union::Union;
 
 /// Silence after which the next call flow of the same endpoint and app begins another session.
 pub const CALL_GAP: Duration = Duration::from_secs(120);
+/// Packets of a flow whose headers are hidden from which on it is taken to carry media, not pings alone.
+const HIDDEN_MEDIA: u64 = 50;
 /// How long before its first call flow a session's signalling may lie.
 pub const SIGNALLING_LEAD: Duration = Duration::from_secs(300);
 
@@ -67,8 +69,11 @@ impl Judged {
     pub fn media_start(&self) -> Option<Timestamp> {
         let media = self.flow.facts.as_deref().and_then(|facts| facts.media.as_ref());
         let first = media.and_then(|media| media.streams.iter().map(|stream| stream.start).min());
-        // Of media whose headers are hidden the flow's own beginning is all that is known.
-        first.or_else(|| matches!(self.role(), Role::Media | Role::P2p).then_some(self.flow.start))
+        // Of media whose headers are hidden the flow's own beginning is all that is known; a few packets are no media.
+        let hidden = matches!(self.role(), Role::Media | Role::P2p)
+            && self.flow.facts.as_deref().is_none_or(|facts| facts.zoom.is_none())
+            && self.flow.packets.iter().sum::<u64>() >= HIDDEN_MEDIA;
+        first.or_else(|| hidden.then_some(self.flow.start))
     }
 
     /// The ends of the flow for an endpoint that had these addresses: of a flow between two endpoints each sees the other.

@@ -50,7 +50,7 @@ pub struct Address {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Why {
-    /// It goes on sending as the same source, with the next numbers.
+    /// It goes on sending as the same source, with later numbers.
     SameStream,
     /// The same two ICE fragments.
     SameIcePair,
@@ -66,7 +66,7 @@ impl Why {
     /// Words for people.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::SameStream => "its stream went on with the next numbers",
+            Self::SameStream => "its stream went on with later numbers",
             Self::SameIcePair => "the same ICE pair",
             Self::SameConnection => "the same connection id",
             Self::SameBinding => "the same bind id",

@@ -121,7 +121,12 @@ struct Sum<'a> {
     span: Option<(Timestamp, Timestamp)>,
     busiest: Option<(u32, &'a RtpStream)>,
     streams: Vec<&'a RtpStream>,
+    /// Packets of sound that were lost between two parts of a stream.
+    lost_speech: u32,
 }
+
+/// Numbers that a stream may have lost while its address changed; what is further apart began anew.
+const LOST_BETWEEN: u16 = 3_000;
 
 /// Sums the RTP streams of a session's flows.
 pub fn quality(flows: &[&Judged]) -> Quality {
@@ -140,12 +145,29 @@ pub fn quality(flows: &[&Judged]) -> Quality {
     Quality { sent: sent.done(rtt), received: received.done(rtt), rtt }
 }
 
+/// Numbers between the last of one part of a stream and the first of the next.
+fn lost_between(before: &RtpStream, after: &RtpStream) -> u64 {
+    let last = u16::try_from(before.stats.extended_highest() & 0xffff).unwrap_or(0);
+    let between = after.stats.first_sequence().wrapping_sub(last).wrapping_sub(1);
+    if after.start >= before.start && between < LOST_BETWEEN { between.into() } else { 0 }
+}
+
 impl<'a> Sum<'a> {
     fn add(&mut self, stream: &'a RtpStream) {
         let stats = &stream.stats;
         let way = &mut self.way;
-        way.streams = way.streams.saturating_add(1);
-        way.kinds.count(stream.kind);
+        // One stream in several flows, before and after a change of address: what is missing between them was lost, too.
+        if let Some(before) = self.streams.iter().rfind(|before| before.ssrc == stream.ssrc) {
+            let lost = lost_between(before, stream);
+            way.lost = way.lost.saturating_add(lost);
+            way.expected = way.expected.saturating_add(lost);
+            if stream.kind == Some(MediaKind::Audio) {
+                self.lost_speech = self.lost_speech.saturating_add(u32::try_from(lost).unwrap_or(u32::MAX));
+            }
+        } else {
+            way.streams = way.streams.saturating_add(1);
+            way.kinds.count(stream.kind);
+        }
         way.packets = way.packets.saturating_add(stats.packets().into());
         way.lost = way.lost.saturating_add(stats.lost().into());
         way.expected = way.expected.saturating_add(stats.expected().into());
@@ -174,7 +196,7 @@ impl<'a> Sum<'a> {
         self.way.jitter_ms = (self.jitter_weight > 0.0).then(|| self.jitter / self.jitter_weight);
         self.way.seconds = self.span.map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
         self.way.fps = self.busiest.and_then(|(_, stream)| stream.frames?.per_second());
-        self.way.speech = speech::speech(self.streams.iter().copied(), rtt);
+        self.way.speech = speech::speech(self.streams.iter().copied(), self.lost_speech, rtt);
         self.way
     }
 }

@@ -117,13 +117,20 @@ impl Unrated {
     }
 }
 
-/// Rates the sound among the streams of one way.
+/// Rates the sound among the streams of one way; `lost_between` packets of them were lost while an address changed.
 ///
 /// # Errors
 /// Why there is nothing to rate.
-pub fn speech<'a>(streams: impl Iterator<Item = &'a RtpStream>, rtt: Option<Rtt>) -> Result<Speech, Unrated> {
-    let mut sum = Sum::default();
-    streams.for_each(|stream| sum.add(stream));
+pub fn speech<'a>(
+    streams: impl Iterator<Item = &'a RtpStream>,
+    lost_between: u32,
+    rtt: Option<Rtt>,
+) -> Result<Speech, Unrated> {
+    let mut sum =
+        Sum { expected: lost_between, lost: lost_between, burst: f64::from(lost_between), ..Sum::default() };
+    for stream in streams {
+        sum.add(stream);
+    }
     sum.rate(rtt)
 }
 

@@ -100,6 +100,7 @@ impl Source {
             sketch,
             frames: None,
             jitter_mean_ms: None,
+            jitter_max_ms: None,
             frame_jitter_ms: None,
             level: None,
             packet: PacketRef::new(0, packet),

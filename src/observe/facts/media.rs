@@ -85,6 +85,8 @@ pub struct RtpStream {
     /// Mean interarrival jitter (RFC 3550) in ms, of speech without the packets that begin a talk spurt; `None` without a
     /// clock.
     pub jitter_mean_ms: Option<f64>,
+    /// Highest of the same.
+    pub jitter_max_ms: Option<f64>,
     /// Mean jitter from frame to frame in ms, of video.
     pub frame_jitter_ms: Option<f64>,
     /// Audio level of the header extension.

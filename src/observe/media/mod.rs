@@ -19,7 +19,7 @@ const STREAM_CAP: usize = 64;
 /// Streams that a young one is compared with for each of its packets.
 const COMPARED: usize = 4;
 /// Streams that are not yet accepted: the oldest makes room.
-const CANDIDATE_CAP: usize = 12;
+const CANDIDATE_CAP: usize = 32;
 /// Packets with advancing sequence numbers that make a stream, where STUN, DTLS or a framing supports it.
 const SUPPORTED_RUN: u16 = 3;
 /// The same where nothing supports it.
@@ -54,7 +54,7 @@ impl MediaTable {
         if self.accepted == 0 {
             return false;
         }
-        let Some(peek) = rtp::peek(payload) else { return false };
+        let Some(peek) = rtp::peek_known(payload) else { return false };
         let Some(index) = self.find(peek.ssrc, meta.direction) else { return false };
         match self.tracks.get_mut(index) {
             Some(track) if track.accepted => {
@@ -188,7 +188,8 @@ impl MediaTable {
         }
         self.rtcp_first.get_or_insert(meta.packet);
         // In SRTCP what follows the first header is ciphertext.
-        let readable = if compound.looks_encrypted() { 1 } else { usize::MAX };
+        let readable =
+            if compound.looks_encrypted() || !self.is_of_this_flow(&compound) { 1 } else { usize::MAX };
         for packet in compound.take(readable) {
             tally(&mut self.rtcp, packet.packet_type.0);
             self.rtcp_packets = self.rtcp_packets.saturating_add(1);
@@ -203,6 +204,20 @@ impl MediaTable {
             }
         }
         true
+    }
+
+    /// True when clear RTCP says something that fits: a source description, as every compound must have (RFC 3550 section
+    /// 6.1), or a report on a source of this flow. Ciphertext whose end was cut, or of a vendor's own, does not.
+    fn is_of_this_flow(&self, compound: &rtcp::Compound<'_>) -> bool {
+        let known = |ssrc: u32| self.tracks.iter().any(|track| track.ssrc == ssrc);
+        compound.clone().any(|packet| match packet.body() {
+            Ok(rtcp::Body::Sdes(_) | rtcp::Body::Bye(_)) => true,
+            Ok(rtcp::Body::SenderReport(report)) => {
+                known(report.ssrc) || report.blocks.clone().any(|block| known(block.ssrc))
+            }
+            Ok(rtcp::Body::ReceiverReport(report)) => report.blocks.clone().any(|block| known(block.ssrc)),
+            Ok(_) | Err(_) => false,
+        })
     }
 
     fn names(&mut self, sdes: &rtcp::Sdes<'_>) {

@@ -54,39 +54,10 @@ pub(super) struct Detail {
     runs: Runs,
     frames: Option<Frames>,
     frame_jitter: FrameJitter,
-    spread: Spread,
+    /// Packets with the marker.
+    marked: u32,
     levels: Levels,
     sketch: Sketch,
-}
-
-/// Jitter over all packets, for streams that mark every packet: the usual mean leaves marked ones out.
-#[derive(Debug, Clone, Copy, Default)]
-struct Spread {
-    packets: u32,
-    marked: u32,
-    measured: u32,
-    sum_ms: f64,
-}
-
-impl Spread {
-    #[inline]
-    fn packet(&mut self, marker: bool, jitter_ms: Option<f32>) {
-        self.packets = self.packets.saturating_add(1);
-        self.marked = self.marked.saturating_add(u32::from(marker));
-        if let Some(jitter) = jitter_ms {
-            self.measured = self.measured.saturating_add(1);
-            self.sum_ms += f64::from(jitter);
-        }
-    }
-
-    /// True when so many packets are marked that the marker says nothing of a talk spurt.
-    const fn is_mostly_marked(&self) -> bool {
-        self.marked.saturating_mul(2) > self.packets
-    }
-
-    fn mean_ms(&self) -> Option<f64> {
-        (self.measured > 0).then(|| self.sum_ms / f64::from(self.measured))
-    }
 }
 
 impl Detail {
@@ -147,7 +118,7 @@ impl Track {
             runs: Runs::new(),
             frames,
             frame_jitter: FrameJitter::new(peek.timestamp, meta.timestamp),
-            spread: Spread::default(),
+            marked: u32::from(peek.marker),
             levels: Levels::default(),
             sketch: Sketch::default(),
         };
@@ -179,10 +150,18 @@ impl Track {
             self.last = meta.timestamp;
         }
         if !self.accepted {
-            let jump = peek.sequence.wrapping_sub(self.last_sequence);
-            self.run = if (1..=MAX_JUMP).contains(&jump) { self.run.saturating_add(1) } else { 1 };
+            let ahead = peek.sequence.wrapping_sub(self.last_sequence);
+            let behind = self.last_sequence.wrapping_sub(peek.sequence);
+            if (1..=MAX_JUMP).contains(&ahead) {
+                self.run = self.run.saturating_add(1);
+            } else if behind > MAX_JUMP {
+                self.run = 1;
+            }
+            // One that comes late neither proves nor disproves.
+            if behind > MAX_JUMP {
+                self.last_sequence = peek.sequence;
+            }
         }
-        self.last_sequence = peek.sequence;
         self.count_type(peek.payload_type);
         self.detail(&before, peek, packet, meta.timestamp);
     }
@@ -202,7 +181,7 @@ impl Track {
         let detail = &mut *self.detail;
         let is_new = after.duplicates == before.duplicates;
         detail.sketch.packet(peek.sequence, body_length(peek, packet), time);
-        detail.spread.packet(peek.marker, self.stats.jitter_ms());
+        detail.marked = detail.marked.saturating_add(u32::from(peek.marker));
         if after.restarts != before.restarts {
             detail.runs.restart();
         } else if after.highest != before.highest {
@@ -308,6 +287,12 @@ impl Track {
         }
         let known_level = (self.wrapping == Wrapping::Zoom).then_some(ZOOM_LEVEL);
         let pictures = matches!(kind, None | Some(MediaKind::Video | MediaKind::Screen));
+        // In speech a marker begins a talk spurt, before which the sender was silent; where most packets have it, it says nothing.
+        let (mean, max) = if pictures || self.detail.marked.saturating_mul(2) > self.stats.packets() {
+            (self.stats.jitter_all_ms(), self.stats.jitter_peak_ms())
+        } else {
+            (self.stats.jitter_mean_ms(), self.stats.jitter_max_ms())
+        };
         RtpStream {
             direction: self.direction,
             ssrc: self.ssrc,
@@ -321,12 +306,8 @@ impl Track {
             losses: self.detail.runs.losses(),
             sketch: self.detail.sketch,
             frames: self.detail.frames.filter(|_| pictures),
-            // In speech a marker begins a talk spurt, before which the sender was silent.
-            jitter_mean_ms: if pictures || self.detail.spread.is_mostly_marked() {
-                self.detail.spread.mean_ms()
-            } else {
-                self.stats.jitter_mean_ms().map(f64::from)
-            },
+            jitter_mean_ms: mean.map(f64::from),
+            jitter_max_ms: max.map(f64::from),
             frame_jitter_ms: self
                 .detail
                 .frame_jitter

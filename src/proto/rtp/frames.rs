@@ -16,6 +16,8 @@ const NEEDED: usize = 5;
 /// What a freeze exceeds the mean by at least, in microseconds.
 const EXCESS_US: u32 = 150_000;
 
+/// Time that a rate needs, in seconds: a burst of frames has none.
+const RATED_S: f64 = 0.5;
 /// Frames that may be under way at once: packets of one that arrive after a later frame began still count.
 const OPEN: usize = 12;
 
@@ -187,7 +189,8 @@ impl Frames {
     /// Frames per second between the first and the latest complete one; `None` before the second.
     pub fn per_second(&self) -> Option<f64> {
         let seconds = self.previous.since(self.first).as_secs_f64();
-        (self.complete > 1 && seconds > 0.0).then(|| f64::from(self.complete.saturating_sub(1)) / seconds)
+        (self.complete > 1 && seconds >= RATED_S)
+            .then(|| f64::from(self.complete.saturating_sub(1)) / seconds)
     }
 
     /// How often the picture stood still.

@@ -74,6 +74,18 @@ pub fn peek(packet: &[u8]) -> Option<Peek> {
     })
 }
 
+/// The same of a packet that a short snap length may have cut behind the fixed header: for sources that are known already.
+#[inline]
+pub fn peek_known(packet: &[u8]) -> Option<Peek> {
+    peek(packet).or_else(|| {
+        let head = packet.first_chunk::<FIXED_HEADER_LENGTH>()?;
+        let mut plain = *head;
+        // Without its sources and extension, which are not all there.
+        plain[0] &= 0xe0;
+        Some(Peek { header_length: packet.len(), ..peek(&plain)? })
+    })
+}
+
 /// Whether `packet` can be RTP. RTP has no magic value, so never [`Probe::Yes`]: ask for several packets of
 /// one source with rising sequence numbers before believing it.
 #[inline]

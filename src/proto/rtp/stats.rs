@@ -86,6 +86,9 @@ pub struct Stream {
     jitter_ms: f32,
     jitter_max_ms: f32,
     jitter_mean_ms: f32,
+    /// Mean and highest over all steps, marked ones too.
+    jitter_all_ms: f32,
+    jitter_peak_ms: f32,
     first_sequence: u16,
     last_sequence: u16,
     /// The number that would confirm a jump.
@@ -146,6 +149,8 @@ impl Stream {
             jitter_ms: 0.0,
             jitter_max_ms: 0.0,
             jitter_mean_ms: 0.0,
+            jitter_all_ms: 0.0,
+            jitter_peak_ms: 0.0,
             first_sequence: first.sequence,
             last_sequence: first.sequence,
             awaited: 0,
@@ -292,9 +297,11 @@ impl Stream {
         }
         self.jitter_ms += (off_ms - self.jitter_ms) / 16.0;
         self.flags.jitter_measured = true;
+        let weight = count_to_f32(step.packets);
+        self.jitter_peak_ms = self.jitter_peak_ms.max(self.jitter_ms);
+        self.jitter_all_ms += (self.jitter_ms - self.jitter_all_ms) / weight;
         if step.is_steady {
             self.jitter_max_ms = self.jitter_max_ms.max(self.jitter_ms);
-            let weight = count_to_f32(step.packets);
             self.jitter_mean_ms += (self.jitter_ms - self.jitter_mean_ms) / weight;
         }
     }

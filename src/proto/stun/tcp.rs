@@ -82,6 +82,18 @@ pub fn detect(stream: &[u8]) -> Detection {
     if stream.len() < 12 { Detection::NeedMore } else { Detection::NotMine }
 }
 
+/// Whether a stream that was joined in the middle, at the beginning of a segment, goes on with `ChannelData`: a channel number,
+/// a length after which the bytes end or another message begins, and inside what a relay carries (RFC 7983). The
+/// caller's port must support it.
+pub fn resumes(stream: &[u8]) -> bool {
+    let Some((&[channel, _, high, low], rest)) = stream.split_first_chunk::<4>() else { return false };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    let carried = matches!(rest.first(), Some(0..=3 | 20..=63 | 0x80..=0xbf));
+    let padded = length.next_multiple_of(4);
+    let fits = rest.len() == padded || matches!(rest.get(padded..), Some([0 | 1 | 0x40..=0x4f, ..]));
+    (0x40..=0x4f).contains(&channel) && length >= 12 && carried && fits
+}
+
 /// The first message in `stream` and how many bytes it took; `None` when more bytes are needed.
 ///
 /// # Errors
@@ -166,6 +178,20 @@ mod tests {
         assert_eq!(next_frame(Framing::Native, &stream[32..]), Ok(None));
         assert!(next_frame(Framing::Native, b"GET / HTTP/1.1").is_ok_and(|x| x.is_none()));
         assert!(next_frame(Framing::Native, &[0x80, 0, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn a_stream_joined_in_the_middle_resumes_with_whole_channel_data() {
+        let mut stream = vec![0x40, 0, 0, 13, 0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 9, 0, 0, 0];
+        assert!(resumes(&stream));
+        assert!(!resumes(&stream[..19]), "cut");
+        stream.push(0x40);
+        assert!(resumes(&stream), "another begins");
+        stream[20] = 0x99;
+        assert!(!resumes(&stream));
+        stream.truncate(20);
+        stream[4] = 0x70;
+        assert!(!resumes(&stream), "nothing that a relay carries");
     }
 
     #[test]

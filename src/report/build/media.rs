@@ -40,7 +40,7 @@ fn rtp(context: &Context<'_>, stream: &RtpStream, rtt: Option<Rtt>) -> RtpRecord
     let expected = stats.expected();
     let is_audio = stream.kind == Some(MediaKind::Audio);
     let frames = stream.frames.filter(|_| matches!(stream.kind, Some(MediaKind::Video | MediaKind::Screen)));
-    let speech = is_audio.then(|| speech::speech(std::iter::once(stream), rtt));
+    let speech = is_audio.then(|| speech::speech(std::iter::once(stream), 0, rtt));
     let seconds = stream.last.since(stream.start).as_secs_f64();
     RtpRecord {
         ssrc: ssrc(stream.ssrc),
@@ -66,7 +66,7 @@ fn rtp(context: &Context<'_>, stream: &RtpStream, rtt: Option<Rtt>) -> RtpRecord
         jitter_ms: stream.jitter_mean_ms.map(milli),
         frame_jitter_ms: stream.frame_jitter_ms.map(milli),
         jitter_last_ms: stats.jitter_ms().map(|jitter| milli(jitter.into())),
-        jitter_max_ms: stats.jitter_max_ms().map(|jitter| milli(jitter.into())),
+        jitter_max_ms: stream.jitter_max_ms.map(milli),
         clock_hz: stats.clock_hz(),
         frames: frames.map(|frames| frames.complete()),
         fps: frames.and_then(|frames| frames.per_second()).map(centi),

@@ -63,7 +63,7 @@ pub struct RtpRecord {
     /// Jitter by RFC 3550 at the last packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter_last_ms: Option<f64>,
-    /// Its highest value.
+    /// The highest value of what `jitter_ms` is the mean of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter_max_ms: Option<f64>,
     /// Clock rate used, in Hz.

@@ -111,6 +111,7 @@ impl Stream {
             self.flags.clock_inferred = false;
             self.flags.jitter_measured = false;
             (self.jitter_ms, self.jitter_max_ms, self.jitter_mean_ms) = (0.0, 0.0, 0.0);
+            (self.jitter_all_ms, self.jitter_peak_ms) = (0.0, 0.0);
         }
     }
 
@@ -133,5 +134,15 @@ impl Stream {
     /// Mean jitter in ms, over the same packets.
     pub const fn jitter_mean_ms(&self) -> Option<f32> {
         if self.flags.jitter_measured { Some(self.jitter_mean_ms) } else { None }
+    }
+
+    /// Mean jitter in ms over all packets, marked ones too: of pictures, where a marker ends each frame.
+    pub const fn jitter_all_ms(&self) -> Option<f32> {
+        if self.flags.jitter_measured { Some(self.jitter_all_ms) } else { None }
+    }
+
+    /// Highest jitter in ms over all packets.
+    pub const fn jitter_peak_ms(&self) -> Option<f32> {
+        if self.flags.jitter_measured { Some(self.jitter_peak_ms) } else { None }
     }
 }
