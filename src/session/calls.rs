@@ -146,11 +146,13 @@ pub(super) fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize], server
             if is_server && !servers {
                 continue;
             }
-            let gap = match mark {
-                _ if mark.lasts() => LASTS,
+            let gap = if mark.lasts() {
+                LASTS
+            } else if matches!(mark, Mark::Server(_)) {
                 // Everybody's next call is at the same server.
-                Mark::Server(_) => silence(judged),
-                _ => CALL_GAP,
+                silence(judged)
+            } else {
+                CALL_GAP
             };
             let (other, until) = heard.get(&mark).copied().unwrap_or((place, flow.end));
             if flow.start.since(until) <= gap {

@@ -75,7 +75,6 @@ pub struct Stream {
     highest: u32,
     /// Numbers spanned by epochs before the last restart.
     expected_before: u32,
-    ssrc: u32,
     first_timestamp: u32,
     /// Media timestamp of the packet with the highest number.
     newest_timestamp: u32,
@@ -141,7 +140,6 @@ impl Stream {
             lowest: sequence,
             highest: sequence,
             expected_before: 0,
-            ssrc: first.ssrc,
             first_timestamp: first.timestamp,
             newest_timestamp: first.timestamp,
             cycle_timestamp: first.timestamp,

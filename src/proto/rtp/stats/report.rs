@@ -5,11 +5,6 @@ use super::{NO_PAYLOAD_TYPE, Stream, count_to_f32};
 use crate::time::Timestamp;
 
 impl Stream {
-    /// The source.
-    pub const fn ssrc(&self) -> u32 {
-        self.ssrc
-    }
-
     /// Packets seen, duplicates included.
     pub const fn packets(&self) -> u32 {
         self.packets
