@@ -153,7 +153,10 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     match (verdict.provider, web) {
         // Where a server stands says whose it is, not what was said to it.
         (_, true) => Role::Web,
-        (Some(_), false) if flow.tuple.protocol == 17 => Role::Media,
+        (Some(_), false) if flow.tuple.protocol == 17 => {
+            let ends = [flow.tuple.source.ip(), flow.tuple.destination.ip()];
+            if ends.into_iter().any(could_be_server) { Role::Media } else { Role::P2p }
+        }
         (_, false) => Role::Other,
     }
 }

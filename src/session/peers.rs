@@ -32,7 +32,10 @@ pub(super) fn add(flows: &[Judged], relays: &Relays, calls: &mut BTreeMap<Whose,
         let peer = (judged.sides.remote.ip(), judged.verdict.provider);
         let is_user = peer.1.is_some() && users.contains(&peer);
         let straight = match judged.role() {
-            Role::P2p => (both_private(judged) || is_user || both_clients(judged)) && !relays.is_leg(judged),
+            Role::P2p => {
+                let is_endpoint = both_private(judged) || is_user || both_clients(judged);
+                is_endpoint && !relays.is_leg(judged) && !relays.is_host(peer.0)
+            }
             Role::Media | Role::Signalling => phones.get(&pair(judged)).is_some_and(|spans| {
                 spans.iter().any(|(from, to)| judged.flow.start <= *to && *from <= judged.flow.end)
             }),
@@ -118,6 +121,8 @@ fn host(party: &str) -> Option<IpAddr> {
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     given: HashMap<SocketAddr, Vec<Span>>,
+    /// Hosts that were seen to relay.
+    hosts: HashSet<IpAddr>,
     /// Who speaks to others, other than from a relay.
     clients: HashSet<IpAddr>,
     /// Who carries the media of clients.
@@ -130,6 +135,9 @@ impl Relays {
         let mut relays = Self::default();
         for judged in flows {
             let stun = judged.flow.facts.as_deref().and_then(|facts| facts.stun.as_deref());
+            if judged.role() == Role::Relay {
+                relays.hosts.insert(judged.sides.remote.ip());
+            }
             for (address, _) in stun.iter().filter(|stun| stun.relays).flat_map(|stun| &stun.relayed) {
                 relays.given.entry(*address).or_default().push((judged.flow.start, judged.flow.end));
             }
@@ -153,6 +161,11 @@ impl Relays {
         let flow = &judged.flow;
         let spans = self.given.get(&socket);
         spans.is_some_and(|spans| spans.iter().any(|(from, to)| flow.start <= *to && *from <= flow.end))
+    }
+
+    /// Whether an address is a relay's: who speaks from there is somebody behind it.
+    fn is_host(&self, address: IpAddr) -> bool {
+        self.hosts.contains(&address)
     }
 
     /// Whether a flow leads from a relay onwards.
