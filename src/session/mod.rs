@@ -1,8 +1,8 @@
 //! Stage 6: flows to sessions. In: judged flows. Out: [`Session`], one endpoint's part in one call.
 //!
 //! Flows that only a call has (media, NAT traversal, relays) make a session; they are held together by what they show
-//! in common, and by time ([`calls`]). An endpoint that changes its address stays one session ([`moves`]). Signalling
-//! and name resolution of the same app join it. Sessions that share a meeting are joined by [`meeting`].
+//! in common, and by time (`calls`). An endpoint that changes its address stays one session (`moves`). Signalling
+//! and name resolution of the same app join it. Sessions that share a meeting are joined by `meeting`.
 
 mod beginning;
 mod calls;

@@ -1,4 +1,4 @@
-//! Sound as it could be heard behind the capture point: what the E-model ([`emodel`](super::emodel)) is fed with, and what it says.
+//! Sound as it could be heard behind the capture point: what the E-model ([`emodel`]) is fed with, and what it says.
 //!
 //! Loss, its burst ratio and jitter are those of the capture point. Delay is half the round trip that was measured on the
 //! flow, plus a jitter buffer of twice the mean jitter; without a round trip only the buffer counts, and the figure is an

@@ -1,7 +1,7 @@
 //! Which packets of a stream are missing, and how close together: bursts and gaps as RFC 3611 section 4.7.2 means them.
 //!
 //! A burst begins and ends with a lost packet and holds fewer than [`GMIN`] packets in a row that arrived; a loss with
-//! no other so near belongs to the gap around it. Numbers are judged once they are [`WINDOW`] behind the newest, when
+//! no other so near belongs to the gap around it. Numbers are judged once they are 128 behind the newest, when
 //! nothing late can fill them any more.
 
 /// Packets that must arrive in a row to end a burst (RFC 3611 section 4.7.2 recommends 16).

@@ -2,7 +2,7 @@
 //!
 //! A media server that forwards a stream gives it another source, other numbers, often another key; what stays is how the
 //! lengths of its packets follow each other. Steps between the lengths of packets with consecutive numbers are taken
-//! together by [`GRAM`] and hashed; the [`KEPT`] smallest hashes are kept with their times (bottom-k sampling), so that
+//! together by `GRAM` and hashed; the `KEPT` smallest hashes are kept with their times (bottom-k sampling), so that
 //! two copies keep the same ones however long they are. Silence and other even rows say nothing and are left out.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Sketch {
     steps: [i32; GRAM],
     filled: usize,
     kept: Vec<(u64, Timestamp)>,
-    /// The largest hash that is kept, once there are [`KEPT`].
+    /// The largest hash that is kept, once there are `KEPT`.
     limit: Option<u64>,
 }
 
