@@ -61,15 +61,14 @@ pub(super) struct Detail {
 }
 
 impl Detail {
-    /// Books a packet that may belong to a picture. A clock that was inferred may be corrected yet, so that only what is
-    /// sure to be sound has no frames.
+    /// Books a packet that may belong to a picture, also one that came again by RTX. A clock that was inferred may be
+    /// corrected yet, so that only what is sure to be sound has no frames.
     #[inline]
-    fn picture(&mut self, peek: &Peek, packet: &[u8], time: Timestamp) {
+    fn picture(&mut self, peek: &Peek, time: Timestamp) {
         if let Some(frames) = &mut self.frames {
             let done = frames.packet(peek.timestamp, peek.marker, time);
             done.into_iter().flatten().for_each(|time| self.series.frame(time));
         }
-        self.sent.note(peek.timestamp, body_length(peek, packet));
     }
 }
 
@@ -213,15 +212,15 @@ impl Track {
             detail.levels.packet(&header);
         }
         if is_new && self.kind != Some(MediaKind::Fec) {
-            detail.picture(peek, packet, time);
+            detail.picture(peek, time);
+            detail.sent.note(peek.timestamp, body_length(peek, packet));
         }
     }
 
     /// What a packet of this stream is compared with others by, while that is worth a look.
     #[inline]
     pub(super) fn suspect(&self, peek: &Peek, packet: &[u8]) -> Option<(u16, Looks)> {
-        let is_padded = packet.first().is_some_and(|first| first & PADDING != 0);
-        let looks = Looks { is_padded, is_marked: peek.marker };
+        let looks = Looks { is_padded: is_padded(packet), is_marked: peek.marker };
         (self.detail.echo.is_open() && self.detail.frames.is_some())
             .then(|| (body_length(peek, packet), looks))
     }
@@ -237,7 +236,7 @@ impl Track {
     /// The stream that a packet of this one sends again, when this is RTX.
     #[inline]
     pub(super) fn resends(&self, packet: &[u8]) -> Option<u32> {
-        if self.detail.echo.is_silent() || packet.first().is_some_and(|first| first & PADDING != 0) {
+        if self.detail.echo.is_silent() || is_padded(packet) {
             return None;
         }
         self.detail.echo.verdict().filter(|(_, how)| *how == MediaKind::Rtx).map(|(ssrc, _)| ssrc)
@@ -245,11 +244,7 @@ impl Track {
 
     /// Takes a packet of this stream that came again by RTX.
     pub(super) fn repaired(&mut self, peek: &Peek, time: Timestamp) {
-        let detail = &mut *self.detail;
-        if let Some(frames) = &mut detail.frames {
-            let done = frames.packet(peek.timestamp, peek.marker, time);
-            done.into_iter().flatten().for_each(|time| detail.series.frame(time));
-        }
+        self.detail.picture(peek, time);
     }
 
     fn kind(&self) -> (Option<MediaKind>, Option<KindSource>) {
@@ -320,6 +315,10 @@ impl Track {
             last: self.last,
         }
     }
+}
+
+fn is_padded(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first & PADDING != 0)
 }
 
 /// Length of the body behind the header, padding and authentication tag included.

@@ -2,13 +2,14 @@
 import json, os, select, subprocess, time
 
 from .net import inside
+from .peer import Peer
 from .shell import Failure
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = os.path.join(os.path.dirname(os.path.dirname(HERE)), "target", "peers", "venv", "bin", "python")
 
 
-class Aiortc:
+class Aiortc(Peer):
     engine = "aiortc"
 
     def __init__(self, processes, name, space, addresses):
@@ -46,30 +47,6 @@ class Aiortc:
 
     def make(self, call, **options):
         return self.do("make", call, **options)
-
-    def offer(self, call, restart=False):
-        return self.do("offer", call, restart)
-
-    def answer(self, call, sdp):
-        return self.do("answer", call, sdp)
-
-    def accept(self, call, sdp):
-        return self.do("accept", call, sdp)
-
-    def state(self, call):
-        return self.do("state", call)
-
-    def speak(self, call):
-        return self.do("speak", call)
-
-    def stats(self):
-        return self.do("stats")
-
-    def silence(self):
-        return self.do("silence")
-
-    def close(self):
-        return self.do("close_all")
 
     def end(self):
         self.process.stdin.close()

@@ -2,6 +2,7 @@
 import fcntl, glob, json, os, shutil, threading
 
 from .net import inside
+from .peer import Peer
 from .shell import Failure, wait_for
 
 PAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "page.html")
@@ -19,7 +20,7 @@ def program():
     return found[0] if found else "chromium"
 
 
-class Chromium:
+class Chromium(Peer):
     engine = "chromium"
 
     def __init__(self, processes, name, space, addresses):
@@ -85,33 +86,8 @@ class Chromium:
     def do(self, function, *arguments, seconds=30):
         return self.js(f"{function}({', '.join(map(json.dumps, arguments))})", seconds)
 
-    # What every kind of peer can do; a call is named, for a peer may be in several.
     def make(self, call, **options):
         return self.do("make", call, options)
-
-    def offer(self, call, restart=False):
-        return self.do("offer", call, restart)
-
-    def answer(self, call, sdp):
-        return self.do("answer", call, sdp)
-
-    def accept(self, call, sdp):
-        return self.do("accept", call, sdp)
-
-    def state(self, call):
-        return self.do("state", call)
-
-    def speak(self, call):
-        return self.do("speak", call)
-
-    def stats(self):
-        return self.do("stats")
-
-    def silence(self):
-        return self.do("silence")
-
-    def close(self):
-        self.do("close_all")
 
     def end(self):
         try:
