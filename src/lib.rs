@@ -19,6 +19,8 @@
 pub mod bytes;
 pub mod time;
 
+pub mod crypto;
+
 pub mod capture;
 
 pub mod decode;

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The stages in the order in which data flows. A module imports only from those that stand before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "bytes",
     "time",
+    "crypto",
     "capture",
     "decode",
     "flow",
@@ -37,20 +38,26 @@ const ORDER: [&str; 15] = [
 const ONLY: &[(&str, &[&str], &str)] = &[
     ("bytes", &[], "the cursor stands on nothing"),
     ("time", &[], "time stands on nothing"),
+    ("crypto", &[], "ciphers know no protocol"),
     ("capture", &["bytes", "time"], "packets in, and nothing else"),
     ("decode", &["bytes", "time"], "the decoder knows no source of packets"),
     ("flow", &["bytes", "time"], "flow/ knows no protocol"),
-    ("proto", &["bytes", "time"], "proto/ is bytes to messages and knows no provider"),
+    ("proto", &["bytes", "time", "crypto"], "proto/ is bytes to messages and knows no provider"),
     ("fingerprint", &["bytes", "proto"], "a fingerprint is a function of a parsed hello"),
     ("classify", &["time", "flow", "observe"], "classify/ sees no bytes and no parser"),
     ("session", &["time", "flow", "observe", "classify"], "sessions are made of records, not of packets"),
-    ("keys", &["time", "flow", "observe", "classify", "session"], "keys/ judges records, not packets"),
+    (
+        "keys",
+        &["time", "crypto", "flow", "observe", "classify", "session"],
+        "keys/ judges records, not packets",
+    ),
     ("geo", &["time"], "geo/ answers for an address and knows nothing else"),
 ];
 
 /// A module that only these may import.
 const ONLY_BY: &[(&str, &[&str], &str)] = &[
     ("capture", &["pipeline", "cli"], "nothing but capture/ reads packets; the pipeline takes them over"),
+    ("crypto", &["proto", "observe", "keys"], "ciphers are used where something is opened or tried"),
     (
         "decode",
         &["observe", "report", "pipeline", "cli"],
@@ -75,9 +82,9 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("etherparse", &["decode/"]),
     ("simple_dns", &["proto/dns/"]),
     ("x509_parser", &["proto/tls/certificate.rs"]),
-    ("aes", &["proto/quic/keys.rs"]),
-    ("aes_gcm", &["proto/quic/keys.rs"]),
-    ("hkdf", &["proto/quic/keys.rs"]),
+    ("aes", &["crypto/", "proto/quic/keys.rs"]),
+    ("aes_gcm", &["crypto/", "proto/quic/keys.rs"]),
+    ("hkdf", &["crypto/", "proto/quic/keys.rs"]),
     ("maxminddb", &["geo/"]),
     ("toml", &["classify/"]),
     ("serde_json", &["report/", "cli/"]),

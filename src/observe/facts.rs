@@ -3,12 +3,14 @@
 mod handshake;
 mod media;
 mod pace;
+mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
 pub use pace::{Pace, PaceWay};
+pub use secrets::{Candidate, Form, Missing, Opened, SrtpMaster};
 
 use super::packet_ref::PacketRef;
 pub use crate::proto::rtp::sketch::{Copied, Sketch};
@@ -35,6 +37,8 @@ pub struct Facts {
     pub sip: Option<Box<Sip>>,
     /// Zoom's own framing.
     pub zoom: Option<Box<Zoom>>,
+    /// What a key log opened.
+    pub opened: Option<Box<Opened>>,
     /// Sizes and times of its payloads, where no RTP header was to be seen.
     pub pace: Option<Box<Pace>>,
     /// Byte patterns of the provider files that matched, each once.

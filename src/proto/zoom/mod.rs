@@ -3,16 +3,18 @@
 //! In: one UDP payload. Out: [`Sfu`] for traffic with a Zoom server, [`Inner`] for what a data packet
 //! carries (and for peer-to-peer traffic, which has no SFU header). There is no public specification; the
 //! layout follows published measurement papers and recorded packets. Two generations exist and are told
-//! apart by [`Generation`]. Payload ciphers are not read here. STUN-like reachability tests and DTLS of
+//! apart by [`Generation`]. Sealed units are cut out (`unit`) and not opened. STUN-like reachability tests and DTLS of
 //! the browser client belong to their own modules and must be tried first.
 
 mod inner;
 mod probe;
+mod unit;
 
 pub use inner::{
     Bind, Control, ControlKind, FrameMark, HolePunch, Inner, Media, MediaKind, Reliable, Rtcp, parse_inner,
 };
 pub use probe::{probe_p2p, probe_sfu};
+pub use unit::{Fragment, LengthField, Shape, Unit, parse_fragment, parse_unit};
 
 use crate::bytes::{ParseError, Reader};
 
