@@ -76,9 +76,11 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
 const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
     ("pcap_parser", &["capture/"]),
-    ("flate2", &["capture/"]),
+    ("flate2", &["capture/", "proto/http/coding.rs"]),
     ("liblzma", &["capture/"]),
-    ("zstd", &["capture/source.rs", "geo/database.rs"]),
+    ("zstd", &["capture/source.rs", "geo/database.rs", "proto/http/coding.rs"]),
+    ("brotli_decompressor", &["proto/http/coding.rs"]),
+    ("httparse", &["proto/http/one.rs"]),
     ("etherparse", &["decode/"]),
     ("simple_dns", &["proto/dns/"]),
     ("x509_parser", &["proto/tls/certificate.rs"]),

@@ -12,6 +12,8 @@ pub mod facts;
 mod handshake;
 mod media;
 mod names;
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing is opened yet"))]
+mod opened;
 mod pace;
 mod packet_ref;
 pub mod pattern;

@@ -4,6 +4,7 @@
 pub mod demux;
 pub mod dns;
 pub mod dtls;
+pub mod http;
 pub mod quic;
 pub mod rtcp;
 pub mod rtp;

@@ -52,6 +52,8 @@ pub enum Form {
     Base64,
     /// Base64url, RFC 4648 section 5.
     Base64Url,
+    /// A list of decimal numbers.
+    Numbers,
     /// The bytes themselves, in a length-delimited field.
     Raw,
 }

@@ -1,0 +1,96 @@
+//! What a key log opened, searched for values that could be media keys. HTTP/1.1, HTTP/2, HTTP/3 and WebSocket are
+//! unwrapped; anything else is searched as it is.
+
+mod connection;
+mod find;
+mod scan;
+mod streams;
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use self::connection::Connection;
+use self::find::Found;
+use self::streams::Streams;
+use super::PacketRef;
+use super::facts::{Candidate, Opened};
+use crate::flow::Direction;
+
+/// Most values of 16 or 32 bytes kept of a flow: each is tried on the session's media.
+const KEYS_CAP: usize = 4096;
+/// Most values of other lengths kept of a flow: keys with their salts, and nonces.
+const OTHERS_CAP: usize = 512;
+
+/// Searches the opened data of one flow.
+pub(super) struct Finder {
+    connection: Connection,
+    streams: Streams,
+    kept: Kept,
+}
+
+impl std::fmt::Debug for Finder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Finder").field("candidates", &self.kept.candidates.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Kept {
+    candidates: Vec<Candidate>,
+    /// SHA-256 of each value.
+    known: BTreeSet<[u8; 32]>,
+    /// Values of other lengths than a key's among them.
+    others: usize,
+    left_out: u32,
+}
+
+impl Kept {
+    fn take(&mut self, found: Found, packet: PacketRef, direction: Direction) {
+        if !self.known.insert(Sha256::digest(found.value.as_slice()).into()) {
+            return;
+        }
+        let is_key = matches!(found.value.len(), 16 | 32);
+        let keys = self.candidates.len().saturating_sub(self.others);
+        if (is_key && keys >= KEYS_CAP) || (!is_key && self.others >= OTHERS_CAP) {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
+        self.others = self.others.saturating_add(usize::from(!is_key));
+        let Found { value, form, place, .. } = found;
+        self.candidates.push(Candidate { value, form, place, packet, direction });
+    }
+}
+
+impl Finder {
+    pub(super) fn new() -> Self {
+        Self { connection: Connection::default(), streams: Streams::default(), kept: Kept::default() }
+    }
+
+    /// Takes application data of a connection, in order.
+    pub(super) fn data(&mut self, direction: Direction, packet: PacketRef, bytes: &[u8]) {
+        let kept = &mut self.kept;
+        self.connection
+            .data(direction, packet, bytes, &mut |way, found, packet| kept.take(found, packet, way));
+    }
+
+    /// Takes data of a QUIC stream, in order.
+    pub(super) fn stream(&mut self, direction: Direction, stream: u64, packet: PacketRef, bytes: &[u8]) {
+        let kept = &mut self.kept;
+        self.streams.data(direction, stream, packet, bytes, &mut |found, packet| {
+            kept.take(found, packet, direction);
+        });
+    }
+
+    /// Writes down what was found.
+    pub(super) fn finish(mut self, opened: &mut Opened) {
+        let kept = &mut self.kept;
+        self.connection.finish(&mut |way, found, packet| kept.take(found, packet, way));
+        self.streams.finish(&mut |way, found, packet| kept.take(found, packet, way));
+        opened.candidates = self.kept.candidates;
+        opened.candidates_left_out = self.kept.left_out;
+    }
+}
+
+#[cfg(test)]
+mod tests;
