@@ -113,6 +113,11 @@ pub(crate) fn audio(source: &str, seconds: u64, kilobits: u32) -> Result<Vec<Vec
     Ok(packets.into_iter().skip(2).collect())
 }
 
+/// Encodes a lavfi audio source as G.711 mu-law: 8000 bytes a second.
+pub(crate) fn g711(source: &str, seconds: u64) -> Result<Vec<u8>> {
+    ffmpeg(source, seconds, &["-ac", "1", "-ar", "8000", "-c:a", "pcm_mulaw", "-f", "mulaw"])
+}
+
 fn ffmpeg(source: &str, seconds: u64, encoding: &[&str]) -> Result<Vec<u8>> {
     let seconds = seconds.to_string();
     let out = Command::new("ffmpeg")

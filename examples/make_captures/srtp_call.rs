@@ -5,7 +5,8 @@ use std::net::SocketAddrV4;
 use crate::media::{AUDIO_PACKET_MS, FRAMES_PER_SECOND, Picture};
 use crate::net::{MS, SEC, Tap, US, Wire};
 use crate::rng::Rng;
-use crate::rtp::{Header, Srtp};
+use crate::rtp::Header;
+use crate::srtp::Srtp;
 
 /// Both ends of the media and how they look.
 pub(crate) struct Leg<'a> {

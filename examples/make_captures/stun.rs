@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use flate2::Crc;
 
-use crate::rtp::hmac_sha1;
+use crate::mac::hmac_sha1;
 
 const COOKIE: u32 = 0x2112_a442;
 pub(crate) const BINDING_REQUEST: u16 = 0x0001;

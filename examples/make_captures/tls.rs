@@ -32,6 +32,8 @@ use crate::tcp::{Side, Turn};
 /// Keys of the generated issuer and of all RSA servers. They protect nothing and are public on purpose.
 const CA_KEY: &str = include_str!("keys/ca.pem");
 const SERVER_KEY: &str = include_str!("keys/server.pem");
+/// Of a year of 365.2425 days.
+const SECONDS_PER_YEAR: u64 = 31_556_952;
 /// PKCS#8 head of an Ed25519 private key (RFC 8410); the 32-byte seed follows.
 const ED25519_HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
@@ -54,8 +56,32 @@ pub(crate) enum Flavour {
     Tls12Aes128,
     /// TLS 1.2, ECDHE-RSA with AES-256-GCM (c030).
     Tls12Aes256,
-    /// TLS 1.3.
+    /// TLS 1.2, ECDHE-RSA with ChaCha20-Poly1305 (cca8).
+    Tls12ChaCha20,
+    /// TLS 1.3 with all its suites, of which AES-256-GCM (1302) comes first.
     Tls13,
+    /// TLS 1.3 with AES-128-GCM (1301).
+    Tls13Aes128,
+    /// TLS 1.3 with ChaCha20-Poly1305 (1303).
+    Tls13ChaCha20,
+}
+
+impl Flavour {
+    fn is_13(self) -> bool {
+        matches!(self, Self::Tls13 | Self::Tls13Aes128 | Self::Tls13ChaCha20)
+    }
+
+    /// The suites that a server of this kind has.
+    fn suites(self) -> Vec<SupportedCipherSuite> {
+        match self {
+            Self::Tls12Aes128 => vec![ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256],
+            Self::Tls12Aes256 => vec![ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384],
+            Self::Tls12ChaCha20 => vec![ring::cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256],
+            Self::Tls13 => ring::ALL_CIPHER_SUITES.to_vec(),
+            Self::Tls13Aes128 => vec![ring::cipher_suite::TLS13_AES_128_GCM_SHA256],
+            Self::Tls13ChaCha20 => vec![ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256],
+        }
+    }
 }
 
 /// Application data: who, what, and after how long a pause.
@@ -139,9 +165,10 @@ impl Authority {
     }
 
     fn client_config(&self, server: &Server<'_>) -> Result<ClientConfig> {
-        let (versions, provider): (&[&SupportedProtocolVersion], _) = match server.flavour {
-            Flavour::Tls12Aes128 | Flavour::Tls12Aes256 => (&[&version::TLS12], TLS12_OFFER.to_vec()),
-            Flavour::Tls13 => (&[&version::TLS13, &version::TLS12], ring::ALL_CIPHER_SUITES.to_vec()),
+        let (versions, provider): (&[&SupportedProtocolVersion], _) = if server.flavour.is_13() {
+            (&[&version::TLS13, &version::TLS12], ring::ALL_CIPHER_SUITES.to_vec())
+        } else {
+            (&[&version::TLS12], TLS12_OFFER.to_vec())
         };
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone())?;
@@ -157,17 +184,16 @@ impl Authority {
     }
 
     fn server_config(&self, server: &Server<'_>) -> Result<ServerConfig> {
-        let (versions, suites): (&[&SupportedProtocolVersion], _) = match server.flavour {
-            Flavour::Tls12Aes128 => (&[&version::TLS12], vec![TLS12_OFFER[1]]),
-            Flavour::Tls12Aes256 => (&[&version::TLS12], vec![TLS12_OFFER[0]]),
-            Flavour::Tls13 => (&[&version::TLS13], ring::ALL_CIPHER_SUITES.to_vec()),
-        };
+        let versions: &[&SupportedProtocolVersion] =
+            if server.flavour.is_13() { &[&version::TLS13] } else { &[&version::TLS12] };
         let certified = self.certify(server)?;
-        let mut config =
-            ServerConfig::builder_with_details(self.provider(suites, &[]), Arc::new(Frozen(self.now)))
-                .with_protocol_versions(versions)?
-                .with_no_client_auth()
-                .with_cert_resolver(Arc::new(One(Arc::new(certified))));
+        let mut config = ServerConfig::builder_with_details(
+            self.provider(server.flavour.suites(), &[]),
+            Arc::new(Frozen(self.now)),
+        )
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(One(Arc::new(certified))));
         config.alpn_protocols = server.alpn.iter().map(|alpn| alpn.as_bytes().to_vec()).collect();
         Ok(config)
     }
@@ -189,7 +215,7 @@ impl Authority {
 
     fn certify(&self, server: &Server<'_>) -> Result<CertifiedKey> {
         let mut random = Rng::named(&format!("certificate {}", server.common_name));
-        let key = if server.flavour == Flavour::Tls13 {
+        let key = if server.flavour.is_13() {
             let mut der = ED25519_HEAD.to_vec();
             der.extend(random.array::<32>());
             KeyPair::try_from(der.as_slice())?
@@ -207,8 +233,9 @@ impl Authority {
         let mut serial = random.array::<8>();
         serial[0] = 0x4d;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.not_before = date_time_ymd(2019, 6, 1);
-        params.not_after = date_time_ymd(2021, 6, 1);
+        let year = 1970 + i32::try_from(self.now.as_secs() / SECONDS_PER_YEAR)?;
+        params.not_before = date_time_ymd(year - 1, 6, 1);
+        params.not_after = date_time_ymd(year + 1, 6, 1);
         let certificate = params.signed_by(&key, &self.issuer)?.der().clone();
         let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let key = Arc::new(Deterministic(ring::sign::any_supported_type(&secret)?));

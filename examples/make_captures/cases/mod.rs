@@ -1,5 +1,6 @@
 //! The captures that can be made. A new one is a module here and a row in [`ALL`].
 
+mod sip_calls;
 mod zoom_beijing_2020;
 
 use anyhow::Result;
@@ -19,4 +20,9 @@ pub(crate) struct Case {
 }
 
 /// All recipes.
-pub(crate) const ALL: &[Case] = &[Case { name: "zoom-beijing-2020", make: zoom_beijing_2020::make }];
+pub(crate) const ALL: &[Case] = &[
+    Case { name: "zoom-beijing-2020", make: zoom_beijing_2020::make },
+    Case { name: "sip-sdes", make: sip_calls::sdes },
+    Case { name: "sip-sdes-clear", make: sip_calls::sdes_clear },
+    Case { name: "plain-rtp", make: sip_calls::plain },
+];
