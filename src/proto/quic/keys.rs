@@ -1,22 +1,23 @@
-//! Initial packet protection, which anybody on the path can undo (RFC 9001 §5, RFC 9369 §3.3).
+//! Packet protection (RFC 9001 section 5, RFC 9369 section 3.3): of Initial packets, which anybody on the path can undo, and of
+//! those whose secrets a key log has.
 //!
-//! In: a version's salt, the client's first Destination Connection ID, a protected packet. Out: its
-//! packet number and plaintext, only ever after the AEAD tag has been checked. A good tag proves that the
-//! bytes are QUIC, of that version, by that role. Handshake and 1-RTT keys are out of any observer's reach.
+//! In: a version's salt and the client's first Destination Connection ID, or a traffic secret; a protected packet. Out: its
+//! packet number and plaintext, only ever after the AEAD tag has been checked. A good tag proves that the bytes are QUIC, of that
+//! version, by that role.
 
-use std::fmt;
-
-use aes::Aes128;
-use aes::cipher::BlockCipherEncrypt;
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::{AeadInOut, Aes128Gcm, KeyInit};
-use hkdf::Hkdf;
-use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::version::{Salt, Version};
+use crate::crypto::aead::{Algorithm, NONCE, OpeningKey, numbered_nonce};
+use crate::crypto::header::{HeaderKey, SAMPLE};
+use crate::crypto::kdf::{self, Hash, Prefix, Secret};
+use crate::proto::tls::protection::Suite;
 
 /// Bytes of an AEAD tag.
 const TAG: usize = 16;
+
+/// What Initial packets are sealed with (RFC 9001 section 5.2).
+const INITIAL: Suite = Suite { aead: Algorithm::Aes128Gcm, hash: Hash::Sha256 };
 
 const fn salt_bytes(salt: Salt) -> &'static [u8; 20] {
     match salt {
@@ -31,90 +32,200 @@ const fn salt_bytes(salt: Salt) -> &'static [u8; 20] {
     }
 }
 
-/// Keys of one direction, with their schedules expanded once.
-pub(super) struct Keys {
-    aead: Aes128Gcm,
-    header: Aes128,
-    iv: [u8; 12],
-    /// Largest packet number opened so far (RFC 9000 §17.1 wants it to widen the next).
-    largest: Option<u64>,
+/// Labels of the key schedule, which version 2 changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Labels {
+    key: &'static [u8],
+    iv: &'static [u8],
+    header: &'static [u8],
+    update: &'static [u8],
 }
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("largest", &self.largest).finish_non_exhaustive()
+const LABELS: Labels = Labels { key: b"quic key", iv: b"quic iv", header: b"quic hp", update: b"quic ku" };
+const V2_LABELS: Labels =
+    Labels { key: b"quicv2 key", iv: b"quicv2 iv", header: b"quicv2 hp", update: b"quicv2 ku" };
+
+impl Labels {
+    pub(super) const fn of(version: Version) -> Self {
+        if version.has_turned_types() { V2_LABELS } else { LABELS }
     }
 }
 
 /// Both directions' Initial keys for one Destination Connection ID.
+#[derive(Debug)]
 pub(super) struct InitialKeys {
     pub(super) client: Keys,
     pub(super) server: Keys,
 }
 
 impl InitialKeys {
-    pub(super) fn derive(salt: Salt, dcid: &[u8]) -> Self {
-        let initial = Hkdf::<Sha256>::new(Some(salt_bytes(salt)), dcid);
-        let labels = if salt == Salt::V2 { &V2_LABELS } else { &LABELS };
-        Self {
-            client: Keys::derive(&initial, b"tls13 client in", labels),
-            server: Keys::derive(&initial, b"tls13 server in", labels),
-        }
+    /// `None` cannot happen: every length is the hash's own.
+    pub(super) fn derive(salt: Salt, dcid: &[u8]) -> Option<Self> {
+        let initial = kdf::extract_sha256(salt_bytes(salt), dcid);
+        let labels = if salt == Salt::V2 { V2_LABELS } else { LABELS };
+        let role = |label| {
+            let hash = INITIAL.hash;
+            let secret = kdf::expand_label(hash, initial.bytes(), Prefix::Tls, label, &[], hash.length())?;
+            Keys::derive(INITIAL, labels, &secret)
+        };
+        Some(Self { client: role(b"client in")?, server: role(b"server in")? })
     }
 }
 
-/// Labels of key, iv and header protection.
-type Labels = [&'static [u8]; 3];
-const LABELS: Labels = [b"tls13 quic key", b"tls13 quic iv", b"tls13 quic hp"];
-const V2_LABELS: Labels = [b"tls13 quicv2 key", b"tls13 quicv2 iv", b"tls13 quicv2 hp"];
+/// What seals packets between two updates of keys.
+#[derive(Debug)]
+struct PacketKey {
+    aead: OpeningKey,
+    iv: [u8; NONCE],
+}
+
+impl PacketKey {
+    fn derive(suite: Suite, labels: Labels, secret: &Secret) -> Option<Self> {
+        let Suite { aead, hash } = suite;
+        let expand =
+            |label, length| kdf::expand_label(hash, secret.bytes(), Prefix::Tls, label, &[], length);
+        let key = expand(labels.key, aead.key_length())?;
+        let iv = expand(labels.iv, NONCE)?.bytes().try_into().ok()?;
+        Some(Self { aead: OpeningKey::new(aead, key.bytes())?, iv })
+    }
+
+    /// Opens the packet in `scratch`, whose header ends at `number_end`; leaves the plaintext alone there.
+    fn open(&self, number: u64, number_end: usize, scratch: &mut Vec<u8>) -> bool {
+        let Some((header, sealed)) = scratch.split_at_mut_checked(number_end) else { return false };
+        let nonce = numbered_nonce(&self.iv, number);
+        let Some(length) = self.aead.open(&nonce, header, sealed) else { return false };
+        scratch.truncate(number_end.saturating_add(length));
+        scratch.drain(..number_end);
+        true
+    }
+}
+
+fn header_key(suite: Suite, labels: Labels, secret: &Secret) -> Option<HeaderKey> {
+    let Suite { aead, hash } = suite;
+    let length = aead.key_length();
+    let key = kdf::expand_label(hash, secret.bytes(), Prefix::Tls, labels.header, &[], length)?;
+    HeaderKey::new(aead, key.bytes())
+}
+
+/// Copies `packet` to `scratch` without its header protection. The Packet Number begins at `number_offset`; it, widened, and its
+/// end come back. `None`: too short.
+fn unmask(
+    key: &HeaderKey,
+    packet: &[u8],
+    number_offset: usize,
+    largest: Option<u64>,
+    scratch: &mut Vec<u8>,
+) -> Option<(u64, usize)> {
+    let sample: &[u8; SAMPLE] = packet.get(number_offset.checked_add(4)?..)?.first_chunk()?;
+    let [mask_first, mask_number @ ..] = key.mask(sample);
+    scratch.clear();
+    scratch.extend_from_slice(packet);
+    let first = scratch.first_mut()?;
+    // Of a short header the key phase is protected too (RFC 9001 §5.4.1).
+    *first ^= mask_first & if *first & 0x80 == 0 { 0x1f } else { 0x0f };
+    let number_length = usize::from(*first & 3).saturating_add(1);
+    let number_end = number_offset.checked_add(number_length)?;
+    let mut truncated = 0;
+    for (byte, mask) in scratch.get_mut(number_offset..number_end)?.iter_mut().zip(mask_number) {
+        *byte ^= mask;
+        truncated = truncated << 8 | u64::from(*byte);
+    }
+    Some((widen(truncated, number_length, largest), number_end))
+}
+
+/// Keys of one direction's Initial or Handshake packets, with their schedules expanded once.
+#[derive(Debug)]
+pub(super) struct Keys {
+    packet: PacketKey,
+    header: HeaderKey,
+    /// Largest packet number opened so far (RFC 9000 §17.1 wants it to widen the next).
+    largest: Option<u64>,
+}
 
 impl Keys {
-    fn derive(initial: &Hkdf<Sha256>, role: &[u8], labels: &Labels) -> Self {
-        let secret: [u8; 32] = expand_label(initial, role);
-        // A pseudo-random key of the hash's own length is always accepted; the fallback cannot be reached.
-        let secret = Hkdf::<Sha256>::from_prk(&secret).unwrap_or_else(|_| initial.clone());
-        let [key, iv, header] = labels;
-        let key: [u8; 16] = expand_label(&secret, key);
-        let header: [u8; 16] = expand_label(&secret, header);
-        Self {
-            aead: Aes128Gcm::new(&key.into()),
-            header: Aes128::new(&header.into()),
-            iv: expand_label(&secret, iv),
-            largest: None,
-        }
+    pub(super) fn derive(suite: Suite, labels: Labels, secret: &Secret) -> Option<Self> {
+        let packet = PacketKey::derive(suite, labels, secret)?;
+        Some(Self { packet, header: header_key(suite, labels, secret)?, largest: None })
     }
 
     /// Opens `packet`, whose Packet Number begins at `number_offset`, and gives that number. The plaintext
     /// is left in `scratch`, which is also the working copy. `None`: too short, or the tag does not fit.
     pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
-        let sample: [u8; 16] = *packet.get(number_offset.checked_add(4)?..)?.first_chunk()?;
-        let mut mask = sample.into();
-        self.header.encrypt_block(&mut mask);
-        let [mask_first, mask_number @ ..] = <[u8; 16]>::from(mask);
-
-        scratch.clear();
-        scratch.extend_from_slice(packet);
-        let first = scratch.first_mut()?;
-        *first ^= mask_first & 0x0f;
-        let number_length = usize::from(*first & 3).saturating_add(1);
-        let number_end = number_offset.checked_add(number_length)?;
-        let mut truncated = 0;
-        for (byte, mask) in scratch.get_mut(number_offset..number_end)?.iter_mut().zip(mask_number) {
-            *byte ^= mask;
-            truncated = truncated << 8 | u64::from(*byte);
-        }
-        let number = widen(truncated, number_length, self.largest);
-
-        let (header, sealed) = scratch.split_at_mut_checked(number_end)?;
-        let (body, tag) = sealed.split_at_mut_checked(sealed.len().checked_sub(TAG)?)?;
-        let tag: [u8; TAG] = *tag.first_chunk()?;
-        let nonce = nonce(self.iv, number);
-        self.aead.decrypt_inout_detached(&nonce.into(), header, InOutBuf::from(body), &tag.into()).ok()?;
+        let (number, end) = unmask(&self.header, packet, number_offset, self.largest, scratch)?;
+        self.packet.open(number, end, scratch).then_some(())?;
         self.largest = self.largest.max(Some(number));
-        scratch.truncate(scratch.len().saturating_sub(TAG));
-        scratch.drain(..number_end);
         Some(number)
     }
+}
+
+/// Keys of one direction's 1-RTT packets, which may be updated (RFC 9001 section 6).
+#[derive(Debug)]
+pub(super) struct PhasedKeys {
+    suite: Suite,
+    labels: Labels,
+    header: HeaderKey,
+    /// Of the phase before; late packets may still need it.
+    previous: Option<PacketKey>,
+    current: PacketKey,
+    /// Of the phase to come, and the secret that it was derived from.
+    next: PacketKey,
+    next_secret: Secret,
+    /// Key Phase bit of the current phase.
+    phase: bool,
+    largest: Option<u64>,
+}
+
+impl PhasedKeys {
+    pub(super) fn derive(suite: Suite, labels: Labels, secret: &Secret) -> Option<Self> {
+        let next_secret = updated(suite, labels, secret)?;
+        Some(Self {
+            suite,
+            labels,
+            header: header_key(suite, labels, secret)?,
+            previous: None,
+            current: PacketKey::derive(suite, labels, secret)?,
+            next: PacketKey::derive(suite, labels, &next_secret)?,
+            next_secret,
+            phase: false,
+            largest: None,
+        })
+    }
+
+    /// As [`Keys::open`], for a packet with a short header.
+    pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
+        let (number, end) = unmask(&self.header, packet, number_offset, self.largest, scratch)?;
+        let phase = scratch.first()? & 0x04 != 0;
+        if phase == self.phase {
+            self.current.open(number, end, scratch).then_some(())?;
+        } else {
+            self.other_phase(number, end, scratch)?;
+        }
+        self.largest = self.largest.max(Some(number));
+        Some(number)
+    }
+
+    fn other_phase(&mut self, number: u64, end: usize, scratch: &mut Vec<u8>) -> Option<()> {
+        let is_late = self.largest.is_some_and(|largest| number < largest);
+        if let Some(previous) = self.previous.as_ref().filter(|_| is_late) {
+            let copy = Zeroizing::new(scratch.clone());
+            if previous.open(number, end, scratch) {
+                return Some(());
+            }
+            scratch.clone_from(&copy);
+        }
+        self.next.open(number, end, scratch).then_some(())?;
+        let secret = updated(self.suite, self.labels, &self.next_secret)?;
+        let next = PacketKey::derive(self.suite, self.labels, &secret)?;
+        self.next_secret = secret;
+        self.previous = Some(std::mem::replace(&mut self.current, std::mem::replace(&mut self.next, next)));
+        self.phase = !self.phase;
+        Some(())
+    }
+}
+
+fn updated(suite: Suite, labels: Labels, secret: &Secret) -> Option<Secret> {
+    let hash = suite.hash;
+    kdf::expand_label(hash, secret.bytes(), Prefix::Tls, labels.update, &[], hash.length())
 }
 
 /// Checks the integrity tag at the end of a Retry packet (RFC 9001 §5.8) against the Destination
@@ -126,28 +237,9 @@ pub(super) fn retry_is_genuine(version: Version, original_dcid: &[u8], packet: &
     pseudo.push(u8::try_from(original_dcid.len()).ok()?);
     pseudo.extend_from_slice(original_dcid);
     pseudo.extend_from_slice(body);
-    let aead = Aes128Gcm::new(&(*key).into());
-    let empty: &mut [u8] = &mut [];
-    let tag = (*tag).into();
-    Some(aead.decrypt_inout_detached(&(*nonce).into(), &pseudo, InOutBuf::from(empty), &tag).is_ok())
-}
-
-/// HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446 §7.1).
-fn expand_label<const N: usize>(secret: &Hkdf<Sha256>, label: &[u8]) -> [u8; N] {
-    let length = u16::try_from(N).unwrap_or_default().to_be_bytes();
-    let label_length = [u8::try_from(label.len()).unwrap_or_default()];
-    let mut output = [0; N];
-    // Fails only past 255 hash lengths of output, and N is 32 at most; a zero key then opens nothing.
-    let _ = secret.expand_multi_info(&[&length, &label_length, label, &[0]], &mut output);
-    output
-}
-
-fn nonce(iv: [u8; 12], number: u64) -> [u8; 12] {
-    let mut nonce = iv;
-    for (byte, part) in nonce.iter_mut().rev().zip(number.to_le_bytes()) {
-        *byte ^= part;
-    }
-    nonce
+    let aead = OpeningKey::new(Algorithm::Aes128Gcm, key)?;
+    let mut tag = *tag;
+    Some(aead.open(nonce, &pseudo, &mut tag).is_some())
 }
 
 /// Widens a packet number to the value nearest to the one expected next (RFC 9000 appendix A.3).

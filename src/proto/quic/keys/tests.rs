@@ -1,4 +1,7 @@
+use aes::Aes128;
+use aes::cipher::BlockCipherEncrypt;
 use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes128Gcm, KeyInit};
 
 use super::*;
 
@@ -101,7 +104,7 @@ fn client_initials_of_the_appendices_open() {
         assert_eq!(packet[..32], hex(vector.head), "as printed in the RFC");
         assert!(packet.ends_with(&hex(vector.tag)), "as printed in the RFC");
         let mut scratch = Vec::new();
-        let mut keys = InitialKeys::derive(vector.salt, &DCID).client;
+        let mut keys = InitialKeys::derive(vector.salt, &DCID).unwrap().client;
         assert_eq!(keys.open(&packet, 18, &mut scratch), Some(2));
         assert!(scratch.starts_with(&hex(CLIENT_CRYPTO)));
         assert_eq!(scratch.len(), 1162);
@@ -113,7 +116,7 @@ fn server_initials_of_the_appendices_open() {
     for vector in [V1, V2] {
         let packet = hex(vector.server);
         let mut scratch = Vec::new();
-        let mut keys = InitialKeys::derive(vector.salt, &DCID);
+        let mut keys = InitialKeys::derive(vector.salt, &DCID).unwrap();
         assert_eq!(keys.server.open(&packet, 18, &mut scratch), Some(1));
         // ACK of packet 0, then CRYPTO with a ServerHello.
         assert!(
@@ -138,7 +141,7 @@ fn retries_of_the_appendices_are_genuine() {
 #[test]
 fn one_wrong_bit_anywhere_keeps_it_shut() {
     let packet = hex(V1.server);
-    let mut keys = InitialKeys::derive(Salt::V1, &DCID).server;
+    let mut keys = InitialKeys::derive(Salt::V1, &DCID).unwrap().server;
     let mut scratch = Vec::new();
     for at in 0..packet.len() {
         let mut wrong = packet.clone();
@@ -155,4 +158,39 @@ fn packet_numbers_widen_to_the_nearest() {
     assert_eq!(widen(3, 1, Some(254)), 259);
     assert_eq!(widen(250, 1, Some(257)), 250);
     assert_eq!(widen(7, 4, None), 7);
+}
+
+/// RFC 9001 appendix A.5: packet 654360564 of a server, PING, sealed with ChaCha20-Poly1305.
+#[test]
+fn short_header_packet_of_rfc9001_appendix_a5_opens_and_its_update_is_derived() {
+    let secret = "9ac312a7f877468ebe69422748ad00a15443f18203a07d6060f688f30f21632b";
+    let secret = Secret::new(Zeroizing::new(hex(secret)));
+    let suite = Suite { aead: Algorithm::ChaCha20Poly1305, hash: Hash::Sha256 };
+    let mut keys = PhasedKeys::derive(suite, LABELS, &secret).unwrap();
+    let update = "1223504755036d556342ee9361d253421a826c9ecdf3c7148684b36b714881f9";
+    assert_eq!(keys.next_secret.bytes(), hex(update));
+    // The number is known from packets before.
+    keys.largest = Some(654_360_563);
+    let mut scratch = Vec::new();
+    let packet = hex("4cfe4189655e5cd55c41f69080575d7999c25a5bfb");
+    assert_eq!(keys.open(&packet, 1, &mut scratch), Some(654_360_564));
+    assert_eq!(scratch, [1]);
+    let mut wrong = packet;
+    wrong[20] ^= 1;
+    assert_eq!(keys.open(&wrong, 1, &mut scratch), None);
+}
+
+/// RFC 9369 appendix A.5: the same packet in version 2.
+#[test]
+fn short_header_packet_of_rfc9369_appendix_a5_opens() {
+    let secret = "9ac312a7f877468ebe69422748ad00a15443f18203a07d6060f688f30f21632b";
+    let secret = Secret::new(Zeroizing::new(hex(secret)));
+    let suite = Suite { aead: Algorithm::ChaCha20Poly1305, hash: Hash::Sha256 };
+    let mut keys = PhasedKeys::derive(suite, Labels::of(Version::V2), &secret).unwrap();
+    let update = "c69374c49e3d2a9466fa689e49d476db5d0dfbc87d32ceeaa6343fd0ae4c7d88";
+    assert_eq!(keys.next_secret.bytes(), hex(update));
+    keys.largest = Some(654_360_563);
+    let mut scratch = Vec::new();
+    assert_eq!(keys.open(&hex("5558b1c60ae7b6b932bc27d786f4bc2bb20f2162ba"), 1, &mut scratch), Some(654_360_564));
+    assert_eq!(scratch, [1]);
 }
