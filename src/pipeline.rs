@@ -22,6 +22,7 @@ use crate::keys;
 pub use crate::keys::Analysis;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
+pub use crate::proto::tls::keylog::{Counts as KeyLogCounts, KeyLog};
 use crate::session::{self, Judged, Meetings};
 use crate::time::Timestamp;
 
@@ -59,6 +60,7 @@ pub struct Pipeline {
     filter: Option<String>,
     filters: BTreeMap<u16, Filter>,
     counts: Counts,
+    key_log: KeyLog,
 }
 
 /// What is left when the packets are over.
@@ -72,6 +74,8 @@ pub struct Flows {
     pub decode: decode::Counters,
     /// What the flow tables did.
     pub table: TableStats,
+    /// All secrets that were known in the end, with how many flows used those of each key log.
+    pub key_log: KeyLog,
 }
 
 impl Pipeline {
@@ -84,7 +88,18 @@ impl Pipeline {
             filter: config.filter.clone(),
             filters: BTreeMap::new(),
             counts: Counts::default(),
+            key_log: KeyLog::new(),
         }
+    }
+
+    /// Takes a key log: number `source` of the run, from 0. The packets from now on may be opened with its secrets, those
+    /// before may not.
+    pub fn add_key_log(&mut self, source: usize, text: &[u8]) -> KeyLogCounts {
+        let counts = self.key_log.add(source, text);
+        if !self.key_log.is_empty() {
+            self.engine.know(&Arc::new(self.key_log.clone()));
+        }
+        counts
     }
 
     /// Takes one packet: frame `frame` (from 1) of file `file` (from 0).
@@ -141,7 +156,8 @@ impl Pipeline {
     pub fn finish(self) -> Flows {
         let (mut flows, table) = self.engine.finish();
         flows.sort_by_key(|flow| flow.id);
-        Flows { flows, counts: self.counts, decode: self.decoder.counters().clone(), table }
+        let decode = self.decoder.counters().clone();
+        Flows { flows, counts: self.counts, decode, table, key_log: self.key_log }
     }
 }
 

@@ -65,8 +65,8 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
     ),
     (
         "proto",
-        &["fingerprint", "observe", "report", "cli"],
-        "after the observer nobody sees a message, only names",
+        &["fingerprint", "observe", "report", "pipeline", "cli"],
+        "after the observer nobody sees a message, only names; the pipeline hands key logs on",
     ),
     ("report", &["cli"], "records are written at the edge"),
     ("pipeline", &["cli"], "the stages do not know where they meet"),

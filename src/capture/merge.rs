@@ -69,14 +69,25 @@ impl Merge {
     /// The next packet and the index of its file; none when all files are at their end.
     #[expect(clippy::should_implement_trait, reason = "the packet borrows from a reader, as no Iterator can")]
     pub fn next(&mut self) -> Option<(usize, Packet<'_>)> {
+        let file = self.advance()?;
+        self.current().map(|packet| (file, packet))
+    }
+
+    /// Goes on to the next packet, and gives the index of its file; none when all files are at their end. What
+    /// [`Merge::info`] says of the file is then what stands in it before that packet.
+    pub fn advance(&mut self) -> Option<usize> {
         let file = match self.order {
             Order::Time => self.next_by_time(),
             Order::AsGiven => self.next_as_given(),
         };
         self.current = file;
-        let file = file?;
-        match self.slots.get(file) {
-            Some(Slot { state: State::Open(reader), .. }) => reader.current().map(|packet| (file, packet)),
+        file
+    }
+
+    /// The packet that [`Merge::advance`] went on to.
+    pub fn current(&self) -> Option<Packet<'_>> {
+        match self.slots.get(self.current?) {
+            Some(Slot { state: State::Open(reader), .. }) => reader.current(),
             _ => None,
         }
     }

@@ -161,6 +161,10 @@ pub(super) struct Common {
     /// Look only at packets that this expression in libpcap's language matches
     #[arg(long, value_name = "EXPR")]
     pub(super) bpf: Option<String>,
+    /// A TLS key log (NSS format) to open TLS, QUIC and DTLS handshakes with, beside the secrets that a pcapng holds itself;
+    /// may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(super) keylog: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) geoip: GeoFiles,
 }

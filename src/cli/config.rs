@@ -27,6 +27,7 @@ pub(super) struct Replay {
     pub(super) files: Vec<PathBuf>,
     pub(super) order: capture::Order,
     pub(super) pipeline: pipeline::Config,
+    pub(super) key_logs: Vec<PathBuf>,
     pub(super) report: Report,
 }
 
@@ -35,6 +36,7 @@ pub(super) struct Watch {
     pub(super) interface: String,
     pub(super) live: capture::live::Options,
     pub(super) pipeline: pipeline::Config,
+    pub(super) key_logs: Vec<PathBuf>,
     pub(super) report: Report,
 }
 
@@ -69,8 +71,9 @@ impl Replay {
             args::Order::Given => capture::Order::AsGiven,
         };
         let pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
+        let key_logs = typed.common.keylog.clone();
         let report = Report::new(typed.common, format, colour)?;
-        Ok(Self { files: typed.files, order, pipeline, report })
+        Ok(Self { files: typed.files, order, pipeline, key_logs, report })
     }
 }
 
@@ -94,8 +97,9 @@ impl Watch {
         };
         // The kernel filters; and flows that have ended can be taken from a single thread only.
         let pipeline = pipeline_config(1, None, typed.keep_duplicates);
+        let key_logs = typed.common.keylog.clone();
         let report = Report::new(typed.common, format, colour)?;
-        Ok(Self { interface: typed.interface, live, pipeline, report })
+        Ok(Self { interface: typed.interface, live, pipeline, key_logs, report })
     }
 }
 

@@ -7,6 +7,7 @@ mod generate;
 mod geo;
 mod input;
 mod interfaces;
+mod key_logs;
 mod messages;
 mod output;
 mod progress;

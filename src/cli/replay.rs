@@ -11,6 +11,7 @@ use meetscope::report::{self, Dropped, Run, Written};
 use meetscope::time::Timestamp;
 
 use super::messages::say;
+use super::key_logs::KeyLogs;
 use super::progress::Progress;
 use super::{Status, config, input, output};
 
@@ -18,10 +19,14 @@ use super::{Status, config, input, output};
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let mut out = output::open(config.report.output.as_deref(), &config.files)?;
     let rules = &config.report.rules;
+    let mut pipeline = Pipeline::new(&config.pipeline, rules);
+    let mut key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
     let mut merge = Merge::open(config.files, config.order);
-    let mut feed = Feed::new(Pipeline::new(&config.pipeline, rules), merge.files());
+    let mut feed = Feed::new(pipeline, merge.files());
     let mut progress = Progress::new(&merge);
-    while let Some((file, packet)) = merge.next() {
+    while let Some(file) = merge.advance() {
+        key_logs.look(&merge, file, &mut feed.pipeline);
+        let Some(packet) = merge.current() else { break };
         feed.packet(file, &packet);
         if let Some(progress) = &mut progress {
             progress.packet(&merge);
@@ -48,6 +53,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         decode: &flows.decode,
         table: flows.table,
         files,
+        key_logs: key_logs.records(&flows.key_log),
         dropped: Dropped::default(),
         complete,
     };

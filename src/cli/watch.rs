@@ -17,6 +17,7 @@ use meetscope::report::{self, Dropped, Run, Written};
 use meetscope::time::Timestamp;
 
 use super::config::Report;
+use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::{Status, config, input, output};
 
@@ -33,7 +34,9 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let mut live = Live::open(&config.interface, &config.live)?;
     let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
     say(format_args!("watching {} ({}{mode}); Ctrl-C stops", live.name(), live.link_type()));
-    let mut watching = Watching::new(Pipeline::new(&config.pipeline, &config.report.rules), &config.report);
+    let mut pipeline = Pipeline::new(&config.pipeline, &config.report.rules);
+    let key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
+    let mut watching = Watching::new(pipeline, key_logs, &config.report);
     let ended = watching.listen(&mut live, &stop, &mut out)?;
     watching.losses.update(&mut live);
     watching.finish(&config.interface, ended.err().as_ref(), &mut out)
@@ -51,6 +54,8 @@ fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
 
 struct Watching<'a> {
     pipeline: Pipeline,
+    /// As they were at the beginning.
+    key_logs: KeyLogs,
     report: &'a Report,
     memory: Memory,
     /// Of all that is written: meetings come back to sessions that were written before.
@@ -63,9 +68,10 @@ struct Watching<'a> {
 }
 
 impl<'a> Watching<'a> {
-    fn new(pipeline: Pipeline, report: &'a Report) -> Self {
+    fn new(pipeline: Pipeline, key_logs: KeyLogs, report: &'a Report) -> Self {
         Self {
             pipeline,
+            key_logs,
             report,
             memory: Memory::default(),
             context: report::Context::new(&report.rules, &report.databases, false),
@@ -190,6 +196,7 @@ impl<'a> Watching<'a> {
             decode: &flows.decode,
             table: flows.table,
             files: vec![record],
+            key_logs: self.key_logs.records(&flows.key_log),
             dropped: self.losses.dropped(),
             complete: error.is_none(),
         };

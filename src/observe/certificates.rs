@@ -27,7 +27,18 @@ thread_local! {
 /// # Errors
 /// The name of the field that broke, when no certificate could be read.
 pub(super) fn certificates(body: &[u8], packet: PacketRef) -> Result<Vec<Certificate>, &'static str> {
-    let chain = Chain::parse(body).map_err(|error| error.field())?;
+    of_chain(&Chain::parse(body).map_err(|error| error.field())?, packet)
+}
+
+/// The same for the message of TLS 1.3.
+///
+/// # Errors
+/// The name of the field that broke, when no certificate could be read.
+pub(super) fn certificates_1_3(body: &[u8], packet: PacketRef) -> Result<Vec<Certificate>, &'static str> {
+    of_chain(&Chain::parse_1_3(body).map_err(|error| error.field())?, packet)
+}
+
+fn of_chain(chain: &Chain<'_>, packet: PacketRef) -> Result<Vec<Certificate>, &'static str> {
     let mut out = Vec::new();
     let mut is_broken = false;
     for der in chain.certificates().take(CHAIN_CAP) {

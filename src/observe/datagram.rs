@@ -12,8 +12,10 @@ use super::zoom::ZoomWork;
 use crate::bytes::Probe;
 use crate::flow::Direction;
 use crate::proto::stun::{self, ChannelData, ms_mux};
+use crate::proto::tls::keylog::KeyLog;
 use crate::proto::{demux, dtls, quic, sip};
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// Datagrams in a row that nothing recognised, after which a flow is only counted.
 const BORED_AFTER: u32 = 48;
@@ -41,11 +43,20 @@ pub(super) struct Datagrams {
     zoom: Option<Box<ZoomWork>>,
     unrecognised: u32,
     quic_done: bool,
+    key_log: Option<Arc<KeyLog>>,
 }
 
 impl Datagrams {
     pub(super) fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes over the secrets that are known by now.
+    #[inline]
+    pub(super) fn know(&mut self, key_log: &Arc<KeyLog>) {
+        if self.key_log.as_ref().is_none_or(|known| !Arc::ptr_eq(known, key_log)) {
+            self.key_log = Some(Arc::clone(key_log));
+        }
     }
 
     /// True when so much went by unrecognised that counting is enough.
@@ -162,7 +173,8 @@ impl Datagrams {
             Probe::No => false,
         };
         if likely {
-            self.dtls.get_or_insert_with(|| Box::new(DtlsWork::new())).datagram(facts, meta, payload);
+            let work = self.dtls.get_or_insert_with(|| Box::new(DtlsWork::new()));
+            work.datagram(facts, meta, payload, self.key_log.as_deref());
         }
         likely
     }
@@ -176,9 +188,11 @@ impl Datagrams {
             return false;
         }
         let (work, packet) = self.quic.get_or_insert_with(|| (Box::new(QuicWork::new()), meta.packet));
-        if !work.datagram(facts, meta, payload) {
-            work.finish(facts, *packet);
-            self.quic = None;
+        if !work.datagram(facts, meta, payload, self.key_log.as_deref()) {
+            let packet = *packet;
+            if let Some((work, _)) = self.quic.take() {
+                work.finish(facts, packet);
+            }
             self.quic_done = true;
         }
         true
@@ -221,8 +235,8 @@ impl Datagrams {
 
     /// Writes down the media streams and what was left open.
     pub(super) fn finish(self, facts: &mut Facts) {
-        if let Some((work, packet)) = &self.quic {
-            work.finish(facts, *packet);
+        if let Some((work, packet)) = self.quic {
+            work.finish(facts, packet);
         }
         if let Some(zoom) = self.zoom {
             zoom.finish(facts);

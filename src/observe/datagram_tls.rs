@@ -3,8 +3,11 @@
 use super::datagram::Meta;
 use super::facts::{Dtls, Facts, Quic};
 use super::handshake;
+use super::packet_ref::PacketRef;
+use super::sealed::{QuicOpening, Randoms};
 use crate::fingerprint::Transport;
 use crate::flow::Direction;
+use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{self, ContentType, HandshakeType};
 use crate::proto::{dtls, quic};
 
@@ -12,15 +15,37 @@ use crate::proto::{dtls, quic};
 #[derive(Debug)]
 pub(super) struct DtlsWork {
     sides: [dtls::Reassembler; 2],
+    randoms: Randoms,
+    exported: bool,
 }
 
 impl DtlsWork {
     pub(super) fn new() -> Self {
-        Self { sides: [dtls::Reassembler::new(), dtls::Reassembler::new()] }
+        Self {
+            sides: [dtls::Reassembler::new(), dtls::Reassembler::new()],
+            randoms: Randoms::default(),
+            exported: false,
+        }
     }
 
     /// Reads the records of one datagram.
-    pub(super) fn datagram(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
+    pub(super) fn datagram(
+        &mut self,
+        facts: &mut Facts,
+        meta: &Meta,
+        payload: &[u8],
+        key_log: Option<&KeyLog>,
+    ) {
+        self.records(facts, meta, payload);
+        if let Some(key_log) = key_log.filter(|log| !log.is_empty() && !self.exported)
+            && self.randoms.server.is_some()
+        {
+            self.exported = true;
+            self.randoms.export(facts, key_log);
+        }
+    }
+
+    fn records(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
         let mut fault = None;
         let known =
             facts.dtls.get_or_insert_with(|| Box::new(Dtls { packet: meta.packet, ..Dtls::default() }));
@@ -47,7 +72,7 @@ impl DtlsWork {
                             break;
                         };
                         if let Some(message) = side.push(fragment)
-                            && let Err(field) = handshake_message(known, meta, &message)
+                            && let Err(field) = handshake_message(known, &mut self.randoms, meta, &message)
                         {
                             fault = Some(field);
                         }
@@ -65,11 +90,17 @@ impl DtlsWork {
     }
 }
 
-fn handshake_message(known: &mut Dtls, meta: &Meta, message: &dtls::Message<'_>) -> Result<(), &'static str> {
+fn handshake_message(
+    known: &mut Dtls,
+    randoms: &mut Randoms,
+    meta: &Meta,
+    message: &dtls::Message<'_>,
+) -> Result<(), &'static str> {
     match message.kind {
         HandshakeType::CLIENT_HELLO => {
             let hello = tls::ClientHello::parse_datagram(message.body).map_err(|error| error.field())?;
             known.client.get_or_insert(meta.direction);
+            randoms.client = randoms.client.or(hello.random().try_into().ok());
             handshake::dtls_client_hello(known, &hello, meta.packet);
         }
         HandshakeType::SERVER_HELLO => {
@@ -77,6 +108,7 @@ fn handshake_message(known: &mut Dtls, meta: &Meta, message: &dtls::Message<'_>)
             known.client.get_or_insert_with(|| meta.direction.flipped());
             if !hello.is_hello_retry_request() {
                 handshake::dtls_server_hello(known, &hello, meta.packet);
+                randoms.server = randoms.server.or(hello.random().try_into().ok());
             }
         }
         HandshakeType::CERTIFICATE => {
@@ -100,10 +132,16 @@ pub(super) struct QuicWork {
     sides: [handshake::Side; 2],
     fed: [usize; 2],
     datagrams: u32,
+    opening: Option<Box<QuicOpening>>,
+    /// Datagrams that came before both hellos were whole and may be opened after.
+    early: Vec<(Direction, PacketRef, Box<[u8]>)>,
+    is_looked_up: bool,
 }
 
 /// Datagrams of one flow that are held against QUIC's handshake before it is let go.
 const QUIC_DATAGRAMS: u32 = 64;
+/// Datagrams that wait for both hellos, where there is a key log: the server's first flight.
+const EARLY_DATAGRAMS: usize = 16;
 
 impl QuicWork {
     pub(super) fn new() -> Self {
@@ -113,11 +151,24 @@ impl QuicWork {
             sides: [handshake::Side::default(), handshake::Side::default()],
             fed: [0, 0],
             datagrams: 0,
+            opening: None,
+            early: Vec::new(),
+            is_looked_up: false,
         }
     }
 
     /// Reads one datagram. False when nothing more is to be learned.
-    pub(super) fn datagram(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+    pub(super) fn datagram(
+        &mut self,
+        facts: &mut Facts,
+        meta: &Meta,
+        payload: &[u8],
+        key_log: Option<&KeyLog>,
+    ) -> bool {
+        if let Some(opening) = &mut self.opening {
+            opening.datagram(facts, meta.direction, meta.packet, payload);
+            return true;
+        }
         self.datagrams = self.datagrams.saturating_add(1);
         let forward = meta.direction == Direction::Forward;
         if let Err(error) = self.connection.datagram(forward, payload) {
@@ -125,7 +176,33 @@ impl QuicWork {
         }
         self.crypto(facts, meta);
         let heard = self.sides.iter().all(|side| side.done);
-        !heard && self.datagrams < QUIC_DATAGRAMS
+        if let Some(key_log) = key_log.filter(|log| !log.is_empty() && !self.is_looked_up) {
+            self.seal(facts, meta, payload, key_log, heard);
+        }
+        self.opening.is_some() || (!heard && self.datagrams < QUIC_DATAGRAMS)
+    }
+
+    /// Begins to open what the hellos sealed; until both were read, datagrams wait.
+    fn seal(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], key_log: &KeyLog, heard: bool) {
+        if self.early.len() < EARLY_DATAGRAMS {
+            self.early.push((meta.direction, meta.packet, payload.into()));
+        }
+        if !heard {
+            return;
+        }
+        self.is_looked_up = true;
+        let early = std::mem::take(&mut self.early);
+        let Some(version) = self.connection.version() else { return };
+        let client =
+            if self.connection.facts().roles_swapped { Direction::Reverse } else { Direction::Forward };
+        let [client_side, server_side] = &self.sides;
+        let opening = QuicOpening::begin(facts, key_log, version, (client_side, client), server_side);
+        self.opening = opening.map(Box::new);
+        if let Some(opening) = &mut self.opening {
+            for (direction, packet, payload) in early {
+                opening.datagram(facts, direction, packet, &payload);
+            }
+        }
     }
 
     fn crypto(&mut self, facts: &mut Facts, meta: &Meta) {
@@ -158,7 +235,10 @@ impl QuicWork {
     }
 
     /// Writes down what is known of the connection, where it was one.
-    pub(super) fn finish(&self, facts: &mut Facts, packet: super::PacketRef) {
+    pub(super) fn finish(mut self, facts: &mut Facts, packet: PacketRef) {
+        if let Some(opening) = self.opening.take() {
+            opening.finish(facts);
+        }
         let connection = &self.connection;
         let told = connection.facts();
         let believed = connection.is_proven() || connection.is_google() || !told.offered.is_empty();

@@ -1,10 +1,11 @@
 //! TLS handshake messages into facts; shared by TLS over TCP, QUIC's CRYPTO streams and DTLS.
 
 use super::PacketRef;
-use super::certificates::certificates;
+use super::certificates::{certificates, certificates_1_3};
 use super::facts::{Dtls, LIST_CAP, Tls};
 use crate::fingerprint::{self, Transport};
-use crate::proto::tls::{self, HandshakeType};
+use crate::proto::tls::keylog::Random;
+use crate::proto::tls::{self, CipherSuite, HandshakeType, ProtocolVersion};
 
 /// Longest protocol name or host name that is kept, in characters after escaping.
 const NAME_CAP: usize = 512;
@@ -138,8 +139,50 @@ pub(super) struct Side {
     pub(super) session_id: Vec<u8>,
     /// A ClientHello was read here.
     pub(super) is_client: bool,
+    /// Random of the ClientHello.
+    pub(super) client_random: Option<Random>,
+    /// The ClientHello announced early data.
+    pub(super) early_data: bool,
+    /// What the ServerHello chose.
+    pub(super) agreed: Option<Chosen>,
     /// Nothing more is to be learned from this side.
     pub(super) done: bool,
+}
+
+/// What a ServerHello chose, as far as keys depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) version: ProtocolVersion,
+    pub(super) suite: CipherSuite,
+    pub(super) random: Random,
+}
+
+impl Chosen {
+    pub(super) fn of(hello: &tls::ServerHello<'_>) -> Option<Self> {
+        let random = hello.random().try_into().ok()?;
+        Some(Self { version: hello.version(), suite: hello.cipher_suite(), random })
+    }
+}
+
+/// Takes a message of the server that only a key log shows, of TLS 1.3.
+pub(super) fn opened_server_message(
+    tls: &mut Tls,
+    message: &tls::Message<'_>,
+    packet: PacketRef,
+) -> Result<(), &'static str> {
+    match message.kind {
+        HandshakeType::ENCRYPTED_EXTENSIONS => {
+            let extensions = tls::EncryptedExtensions::parse(message.body).map_err(|error| error.field())?;
+            tls.alpn_chosen = extensions.alpn().map(text);
+        }
+        HandshakeType::CERTIFICATE if tls.certificates.is_empty() => {
+            tls.certificates = certificates_1_3(message.body, packet)?;
+        }
+        // RFC 8879: of the three compressions, browsers use the one that is not unpacked here.
+        HandshakeType::COMPRESSED_CERTIFICATE => return Err("compressed certificate"),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Takes one handshake message. `offered` is the other side's session id.
@@ -156,12 +199,17 @@ pub(super) fn message(
             let hello = tls::ClientHello::parse(message.body).map_err(|error| error.field())?;
             side.is_client = true;
             side.session_id = hello.session_id().to_vec();
+            side.client_random = hello.random().try_into().ok();
+            side.early_data = hello.has_early_data();
             client_hello(tls, &hello, transport, packet);
         }
         HandshakeType::SERVER_HELLO => {
             let hello = tls::ServerHello::parse(message.body).map_err(|error| error.field())?;
             server_hello(tls, &hello, offered, packet);
-            side.done = hello.version().is_1_3() && !hello.is_hello_retry_request();
+            if !hello.is_hello_retry_request() {
+                side.agreed = Chosen::of(&hello);
+                side.done = hello.version().is_1_3();
+            }
         }
         HandshakeType::CERTIFICATE if !side.is_client && tls.certificates.is_empty() => {
             tls.certificates = certificates(message.body, packet)?;

@@ -12,11 +12,11 @@ pub mod facts;
 mod handshake;
 mod media;
 mod names;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing is opened yet"))]
 mod opened;
 mod pace;
 mod packet_ref;
 pub mod pattern;
+mod sealed;
 mod state;
 mod stream;
 mod summary;

@@ -9,7 +9,9 @@ use super::stream::{Segment, StreamWork};
 use super::summary::{Beginning, Ending, Summary};
 use crate::decode::{TcpFlags, Transport};
 use crate::flow::{Direction, EndReason, Flow};
+use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Idle time of a flow that has had its say: a DNS answer, both FINs, a RST.
@@ -57,6 +59,8 @@ pub struct Seen<'a> {
     pub timestamp: Timestamp,
     /// Where it stands in the input.
     pub packet: PacketRef,
+    /// The secrets that are known by now, where there are any.
+    pub key_log: Option<&'a Arc<KeyLog>>,
 }
 
 impl State {
@@ -139,6 +143,9 @@ fn datagram_of(
     }
     let Work::Datagrams(work) = &mut state.work else { return };
     let facts = state.facts.get_or_insert_with(Box::default);
+    if let Some(key_log) = seen.key_log {
+        work.know(key_log);
+    }
     let meta =
         Meta { direction, ports, packet: seen.packet, timestamp: seen.timestamp, wrapping: Wrapping::None };
     work.payload(facts, &meta, payload);
@@ -232,6 +239,7 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
         direction,
         packet: seen.packet,
         timestamp: seen.timestamp,
+        key_log: seen.key_log,
     };
     if !work.segment(facts, &segment) {
         let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };

@@ -4,14 +4,17 @@ use super::PacketRef;
 use super::datagram::{Datagrams, Meta, is_stun_port};
 use super::facts::{Facts, Protocol, Tls, Wrapping};
 use super::handshake;
+use super::sealed::TlsOpening;
 use crate::bytes::Probe;
 use crate::fingerprint::Transport;
 use crate::flow::Direction;
 use crate::flow::reassembly::{Chunk, Limits, Stream};
 use crate::proto::stun::tcp::{self as framing, Detection, Frame, Framing};
+use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{self, ContentType};
 use crate::proto::{dns, sip};
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// Bytes of one direction that are buffered at most while a message is incomplete.
 const BUFFER_CAP: usize = 1 << 17;
@@ -24,6 +27,8 @@ enum Kind {
     Dns,
     Sip,
     Framed(Framing),
+    /// TLS records that are opened with a key log, or wait for the other side's hello.
+    Sealed,
     Done,
 }
 
@@ -67,19 +72,28 @@ pub(super) struct Segment<'a> {
     pub(super) direction: Direction,
     pub(super) packet: PacketRef,
     pub(super) timestamp: Timestamp,
+    pub(super) key_log: Option<&'a Arc<KeyLog>>,
 }
 
 /// Reads the beginning of both directions of one TCP connection.
 #[derive(Debug)]
 pub(super) struct StreamWork {
     halves: [Half; 2],
-    /// Reads the datagrams that the stream carries, where it does.
-    inner: Option<Box<Datagrams>>,
+    inner: Inner,
+}
+
+/// What reads that which the stream carries.
+#[derive(Debug, Default)]
+struct Inner {
+    /// Datagrams, where it carries them.
+    datagrams: Option<Box<Datagrams>>,
+    /// TLS, where a key log opens it.
+    opening: Option<Box<TlsOpening>>,
 }
 
 impl StreamWork {
     pub(super) fn new() -> Self {
-        Self { halves: [Half::new(), Half::new()], inner: None }
+        Self { halves: [Half::new(), Half::new()], inner: Inner::default() }
     }
 
     /// Takes a segment. False when nothing more is to be learned and the work can be dropped.
@@ -105,7 +119,7 @@ impl StreamWork {
                 },
             );
             own.lost |= lost;
-            read(own, other, &mut self.inner, facts, segment);
+            read(own, other, &mut self.inner, facts, segment, segment.direction);
         }
         // What the peer acknowledges and the capture lacks will not come any more.
         if let Some(acknowledgment) = segment.acknowledgment
@@ -120,39 +134,58 @@ impl StreamWork {
             });
             if lost {
                 other.lost = true;
-                read(other, own, &mut self.inner, facts, segment);
+                read(other, own, &mut self.inner, facts, segment, segment.direction.flipped());
             }
         }
         !self.halves.iter().all(|half| matches!(half.kind, Kind::Done))
     }
 
-    /// Writes down the streams that were framed in this one.
+    /// Writes down the streams that were framed in this one, and what was opened.
     pub(super) fn finish(self, facts: &mut Facts) {
-        if let Some(inner) = self.inner {
-            inner.finish(facts);
+        if let Some(datagrams) = self.inner.datagrams {
+            datagrams.finish(facts);
+        }
+        if let Some(opening) = self.inner.opening {
+            opening.finish(facts);
         }
     }
 }
 
+/// `direction` is that of `own`, which need not be the segment's.
 fn read(
     own: &mut Half,
     other: &mut Half,
-    inner: &mut Option<Box<Datagrams>>,
+    inner: &mut Inner,
     facts: &mut Facts,
     segment: &Segment<'_>,
+    direction: Direction,
 ) {
     if matches!(own.kind, Kind::Unknown) {
         recognise(own, other, facts, segment);
     }
     match &mut own.kind {
-        Kind::Tls(_) => read_tls(own, other, facts, segment.packet),
+        Kind::Tls(_) => {
+            read_tls(own, other, inner, facts, segment, direction);
+            if inner.opening.is_some() {
+                let flipped = direction.flipped();
+                for (half, direction) in [(&mut *own, direction), (&mut *other, flipped)] {
+                    read_sealed(half, inner, facts, segment.packet, direction);
+                }
+            }
+        }
+        Kind::Sealed => read_sealed(own, inner, facts, segment.packet, direction),
         Kind::Dns => read_dns(own, facts, segment.packet),
         Kind::Sip => read_sip(own, facts, segment.packet),
-        Kind::Framed(_) => read_framed(own, inner, facts, segment),
+        Kind::Framed(_) => read_framed(own, &mut inner.datagrams, facts, segment),
         Kind::Unknown | Kind::Done => {}
     }
     // The capture lacks a piece: what follows cannot be aligned any more.
-    if own.lost && !matches!(own.kind, Kind::Done) {
+    if own.lost && matches!(own.kind, Kind::Sealed) {
+        if let Some(opening) = &mut inner.opening {
+            opening.gap();
+        }
+        own.close();
+    } else if own.lost && !matches!(own.kind, Kind::Done) {
         facts.anomaly("tcp_gap_in_handshake", segment.packet);
         own.close();
     }
@@ -166,6 +199,9 @@ fn read(
 fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut Facts, segment: &Segment<'_>) {
     let Kind::Framed(framing) = own.kind else { return };
     let inner = inner.get_or_insert_with(|| Box::new(Datagrams::new()));
+    if let Some(key_log) = segment.key_log {
+        inner.know(key_log);
+    }
     let meta = Meta {
         direction: segment.direction,
         ports: segment.ports,
@@ -252,12 +288,22 @@ fn is_http(bytes: &[u8]) -> bool {
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
-fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketRef) {
+fn read_tls(
+    own: &mut Half,
+    other: &mut Half,
+    inner: &mut Inner,
+    facts: &mut Facts,
+    segment: &Segment<'_>,
+    direction: Direction,
+) {
+    let packet = segment.packet;
     let Kind::Tls(assembler) = &mut own.kind else { return };
     let mut records = tls::Records::new(&own.buffer);
     let mut done = false;
+    // Bytes of the records before the one at hand.
+    let mut before = 0;
     let mut fault: Option<&'static str> = None;
-    for record in records.by_ref() {
+    while let Some(record) = records.next() {
         let record = match record {
             Ok(record) => record,
             // The rest of it is still to come.
@@ -298,23 +344,97 @@ fn read_tls(own: &mut Half, other: &mut Half, facts: &mut Facts, packet: PacketR
         if own.tls.done || done {
             break;
         }
+        before = records.consumed();
     }
     let consumed = records.consumed();
     if let Some(field) = fault {
         facts.anomaly(field, packet);
         done |= !own.tls.is_client && facts.tls.is_none();
     }
-    if own.tls.done || done || (fault.is_some() && consumed == 0) {
+    let is_sealed = fault.is_none()
+        && (own.tls.done || done)
+        && seal(own, other, inner, facts, segment.key_log, direction);
+    if is_sealed {
+        // A record that ended the clear part is the first to be opened.
+        let read = if own.tls.done { consumed } else { before };
+        own.kind = Kind::Sealed;
+        own.buffer.drain(..read.min(own.buffer.len()));
+    } else if own.tls.done || done || (fault.is_some() && consumed == 0) {
         own.close();
     } else {
         own.buffer.drain(..consumed.min(own.buffer.len()));
     }
     // Once the server has spoken in full, the client has nothing more to say in the clear.
     if other.tls.is_client
-        && matches!(own.kind, Kind::Done)
+        && matches!(own.kind, Kind::Done | Kind::Sealed)
         && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some())
     {
-        other.close();
+        match (&inner.opening, &other.kind) {
+            (Some(_), Kind::Tls(_)) => other.kind = Kind::Sealed,
+            (Some(_), Kind::Sealed) => {}
+            _ => other.close(),
+        }
+    }
+}
+
+/// True when what follows in the direction of `own` is opened, or waits for the ServerHello that says how.
+fn seal(
+    own: &Half,
+    other: &Half,
+    inner: &mut Inner,
+    facts: &mut Facts,
+    key_log: Option<&Arc<KeyLog>>,
+    direction: Direction,
+) -> bool {
+    let Some(key_log) = key_log.filter(|log| !log.is_empty()) else { return false };
+    if inner.opening.is_some() {
+        return true;
+    }
+    let is_other_open = !matches!(other.kind, Kind::Done);
+    let (client, server) = if own.tls.is_client {
+        if other.tls.agreed.is_none() && is_other_open {
+            return own.tls.client_random.is_some_and(|random| key_log.find(&random).is_some());
+        }
+        ((&own.tls, direction), &other.tls)
+    } else {
+        ((&other.tls, direction.flipped()), &own.tls)
+    };
+    inner.opening = TlsOpening::begin(facts, key_log, client, server).map(Box::new);
+    inner.opening.is_some()
+}
+
+fn read_sealed(
+    half: &mut Half,
+    inner: &mut Inner,
+    facts: &mut Facts,
+    packet: PacketRef,
+    direction: Direction,
+) {
+    let (Kind::Sealed, Some(opening)) = (&half.kind, &mut inner.opening) else { return };
+    if opening.is_full() {
+        opening.pass_over(&half.buffer);
+        half.buffer.clear();
+        return;
+    }
+    let mut records = tls::Records::new(&half.buffer);
+    let mut goes_on = true;
+    for record in records.by_ref() {
+        match record {
+            Ok(record) => goes_on = opening.record(facts, direction, &record, packet),
+            Err(error) if error.is_truncated() => break,
+            Err(error) => {
+                facts.anomaly(error.field(), packet);
+                goes_on = false;
+            }
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    let consumed = records.consumed();
+    half.buffer.drain(..consumed.min(half.buffer.len()));
+    if !goes_on {
+        half.close();
     }
 }
 

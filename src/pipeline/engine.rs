@@ -10,6 +10,7 @@ use crate::decode::{Decoded, Path, TcpFlags, Transport};
 use crate::flow::{FiveTuple, Key, Packet, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
+use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 
 /// Packets of a batch.
@@ -21,7 +22,7 @@ const QUEUE: usize = 8;
 
 #[derive(Debug)]
 pub(super) enum Engine {
-    Here { partitions: Vec<Partition>, patterns: Arc<PatternSet> },
+    Here { partitions: Vec<Partition>, patterns: Arc<PatternSet>, key_log: Option<Arc<KeyLog>> },
     Workers(Workers),
 }
 
@@ -36,7 +37,7 @@ impl Engine {
         let threads = threads.clamp(1, PARTITIONS);
         if threads == 1 {
             let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows)).collect();
-            return Self::Here { partitions, patterns };
+            return Self::Here { partitions, patterns, key_log: None };
         }
         Self::Workers(Workers::start(threads, max_flows, &patterns))
     }
@@ -45,12 +46,22 @@ impl Engine {
     pub(super) fn packet(&mut self, packet: &Packet, reference: PacketRef, decoded: &Decoded<'_>) {
         let partition = partition_of(&packet.tuple);
         match self {
-            Self::Here { partitions, patterns } => {
+            Self::Here { partitions, patterns, key_log } => {
                 if let Some(partition) = partitions.get_mut(partition) {
-                    partition.packet(patterns, packet, reference, decoded.transport, Some(&decoded.path));
+                    let path = Some(&decoded.path);
+                    let key_log = key_log.as_ref();
+                    partition.packet(patterns, packet, reference, decoded.transport, path, key_log);
                 }
             }
             Self::Workers(workers) => workers.packet(partition, packet, reference, decoded),
+        }
+    }
+
+    /// Secrets that the packets from now on may use.
+    pub(super) fn know(&mut self, key_log: &Arc<KeyLog>) {
+        match self {
+            Self::Here { key_log: known, .. } => *known = Some(Arc::clone(key_log)),
+            Self::Workers(workers) => workers.know(key_log),
         }
     }
 
@@ -136,6 +147,8 @@ impl Head {
 struct Batch {
     items: Vec<Item>,
     bytes: Vec<u8>,
+    /// Secrets that were known when its first packet was read; a batch ends where more become known.
+    key_log: Option<Arc<KeyLog>>,
 }
 
 #[derive(Debug)]
@@ -188,6 +201,15 @@ impl Workers {
         }
     }
 
+    fn know(&mut self, key_log: &Arc<KeyLog>) {
+        for worker in &mut self.workers {
+            if !worker.filling.items.is_empty() {
+                worker.send();
+            }
+            worker.filling.key_log = Some(Arc::clone(key_log));
+        }
+    }
+
     fn finish(self) -> (Vec<Summary>, TableStats) {
         let parts: Vec<_> = self.workers.into_iter().map(Worker::finish).collect();
         gather(parts.into_iter())
@@ -196,7 +218,8 @@ impl Workers {
 
 impl Worker {
     fn send(&mut self) {
-        let next = self.empty.try_recv().unwrap_or_default();
+        let mut next = self.empty.try_recv().unwrap_or_default();
+        next.key_log.clone_from(&self.filling.key_log);
         // A worker that is gone has panicked; joining it in `finish` passes that on.
         let _ = self.full.send(std::mem::replace(&mut self.filling, next));
     }
@@ -225,7 +248,8 @@ fn run(
             let payload = batch.bytes.get(item.payload.clone()).unwrap_or_default();
             if let Some(partition) = partitions.get_mut(item.partition) {
                 let transport = item.transport.with(payload);
-                partition.packet(patterns, &item.packet, item.reference, transport, item.path.as_deref());
+                let (path, key_log) = (item.path.as_deref(), batch.key_log.as_ref());
+                partition.packet(patterns, &item.packet, item.reference, transport, path, key_log);
             }
         }
         batch.bytes.clear();

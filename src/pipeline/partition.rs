@@ -4,7 +4,9 @@ use crate::decode::{Path, Transport};
 use crate::flow::{Ended, FiveTuple, Limits, Packet, Table, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Seen, State, Summary, observe, summarise};
+use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// Partitions of a run. Fixed, so that caps and timeouts do not depend on the number of threads.
 pub(super) const PARTITIONS: usize = 16;
@@ -30,6 +32,7 @@ impl Partition {
         reference: PacketRef,
         transport: Transport<'_>,
         path: Option<&Path>,
+        key_log: Option<&Arc<KeyLog>>,
     ) {
         let ended = &mut self.ended;
         let begin = || {
@@ -37,7 +40,7 @@ impl Partition {
         };
         let mut end = |done: Ended<State>| ended.push(summarise(done.flow, done.reason));
         if let Some((flow, direction)) = self.table.packet(packet, begin, &mut end) {
-            let seen = Seen { transport, timestamp: packet.timestamp, packet: reference };
+            let seen = Seen { transport, timestamp: packet.timestamp, packet: reference, key_log };
             observe(flow, direction, patterns, &seen);
         }
     }

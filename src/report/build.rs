@@ -137,6 +137,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         flows: FlowStats { total: all.flows, named: all.named, evicted: run.table.evicted },
         sessions: all.sessions,
         files: run.files.clone(),
+        key_logs: run.key_logs.clone(),
         databases: run.databases.info(),
         complete: run.complete,
     }

@@ -100,6 +100,8 @@ pub struct Run<'a> {
     pub table: TableStats,
     /// The inputs.
     pub files: Vec<record::FileRecord>,
+    /// The key logs.
+    pub key_logs: Vec<record::KeyLogRecord>,
     /// What was lost.
     pub dropped: Dropped,
     /// False when an input ended before its time.

@@ -73,6 +73,7 @@ impl Made {
             counts: self.counts,
             decode: &self.decode,
             table: TableStats::default(),
+            key_logs: Vec::new(),
             files: self.files.clone(),
             dropped: Dropped::default(),
             complete: true,

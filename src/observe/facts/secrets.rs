@@ -14,6 +14,12 @@ pub struct Opened {
     pub bytes: u64,
     /// Records that should have opened and did not.
     pub failed: u64,
+    /// Bytes that were not tried: beyond the cap on what is opened of a flow, early data, or without their secret. In QUIC the
+    /// packets without their secret count as one each.
+    pub passed_over: u64,
+    /// SHA-256 of the application data by direction (originator's, responder's), as far as it was opened; of QUIC, SHA-256
+    /// over each stream's id (64 bits, big-endian) and its SHA-256, by rising id.
+    pub sha256: [Option<[u8; 32]>; 2],
     /// Why nothing, or no more, was opened; `None` when all was.
     pub missing: Option<Missing>,
     /// Values that could be media keys, each once, in the order in which they appeared.
@@ -38,8 +44,12 @@ pub enum Missing {
     CipherSuite(u16),
     /// The capture lacks a piece of the stream; what follows it cannot be opened.
     Gap,
-    /// The first records did not verify: the secret is of another connection.
+    /// No record verified: the secret is of another connection.
     WrongSecret,
+    /// The handshake was repeated within the connection (TLS 1.2); what follows has keys that no key log tells apart.
+    Renegotiation,
+    /// More was opened of the flow than the cap allows; the rest was passed over.
+    Cap,
 }
 
 /// Where a value stood.

@@ -4,9 +4,10 @@
 //! In: one datagram at a time. Out: records, then handshake fragments, then whole messages through
 //! [`Reassembler`]; hellos, alerts and certificates are the types of [`tls`](crate::proto::tls), whose
 //! [`ClientHello::parse_datagram`](crate::proto::tls::ClientHello::parse_datagram) reads the cookie field.
-//! Not handled: decryption. Records of epoch 1 and later, and unified headers, are only counted; their
+//! With the secrets of a key log, [`exporter`] gives the SRTP keys. Not handled: decryption. Records of epoch 1 and later, and unified headers, are only counted; their
 //! handshake content type says nothing about the ciphertext inside.
 
+pub mod exporter;
 mod handshake;
 mod record;
 

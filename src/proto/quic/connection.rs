@@ -309,7 +309,7 @@ impl Connection {
                     let by_client = role == Role::Client;
                     self.facts.close.get_or_insert(Close { by_client, error_code });
                 }
-                Ok(Frame::Padding | Frame::Ping | Frame::Ack) => {}
+                Ok(_) => {}
                 Err(_) => count(&mut self.facts.malformed),
             }
         }

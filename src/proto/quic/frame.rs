@@ -1,14 +1,15 @@
-//! Frames that may stand in an Initial packet.
+//! Frames of a packet.
 //!
-//! In: the plaintext of an Initial. Out: an iterator of [`Frame`]s. RFC 9000 §19 for PADDING, PING,
-//! ACK, CRYPTO and `CONNECTION_CLOSE`; Google's own numbering for Q050, T050 and T051. Anything
+//! In: the plaintext of a packet. Out: an iterator of [`Frame`]s. RFC 9000 §19 for PADDING, PING,
+//! ACK, CRYPTO and `CONNECTION_CLOSE`, which may stand in an Initial, and for all others (with RFC 9221) where
+//! a key log has opened later packets; Google's own numbering for Q050, T050 and T051. Anything
 //! else ends the walk with an error that names the frame type: the length of an unknown frame is unknown.
 
 use crate::bytes::{ParseError, Reader};
 
 use super::header::{varint, varlen};
 
-/// A frame of an Initial packet; what no caller looks at is left out.
+/// A frame; what no caller looks at is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     /// A run of PADDING.
@@ -29,18 +30,50 @@ pub(super) enum Frame<'a> {
         /// The peer's reason: a transport or TLS alert code.
         error_code: u64,
     },
+    /// Application data at an offset of its stream.
+    Stream {
+        /// Stream ID.
+        id: u64,
+        /// Offset of the first byte.
+        offset: u64,
+        /// The bytes.
+        data: &'a [u8],
+    },
+    /// `NEW_CONNECTION_ID`.
+    NewConnectionId {
+        /// Bytes of the ID.
+        length: usize,
+    },
+    /// DATAGRAM (RFC 9221).
+    Datagram(&'a [u8]),
+    /// A frame that moves no data.
+    Other,
+}
+
+/// Which frames may stand in the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Initial,
+    Google,
+    /// Those of Handshake and 1-RTT packets.
+    All,
 }
 
 /// Walks the frames of one packet; ends after the first error.
 #[derive(Debug)]
 pub(super) struct Frames<'a> {
     reader: Reader<'a>,
-    google: bool,
+    set: Set,
 }
 
 impl<'a> Frames<'a> {
     pub(super) const fn new(payload: &'a [u8], google: bool) -> Self {
-        Self { reader: Reader::new(payload), google }
+        Self { reader: Reader::new(payload), set: if google { Set::Google } else { Set::Initial } }
+    }
+
+    /// Of a Handshake or 1-RTT packet.
+    pub(super) const fn opened(payload: &'a [u8]) -> Self {
+        Self { reader: Reader::new(payload), set: Set::All }
     }
 
     fn ietf(&mut self) -> Result<Frame<'a>, ParseError> {
@@ -60,6 +93,7 @@ impl<'a> Frames<'a> {
                 reader.take(length, "close reason")?;
                 Ok(Frame::Close { error_code })
             }
+            kind if self.set == Set::All => later(reader, kind, offset),
             value => Err(ParseError::Invalid { field: "frame type", offset, value }),
         }
     }
@@ -90,12 +124,68 @@ impl<'a> Iterator for Frames<'a> {
         if self.reader.is_empty() {
             return None;
         }
-        let frame = if self.google { self.google() } else { self.ietf() };
+        let frame = if self.set == Set::Google { self.google() } else { self.ietf() };
         if frame.is_err() {
             self.reader.rest();
         }
         Some(frame)
     }
+}
+
+/// Frames that no Initial may hold.
+fn later<'a>(reader: &mut Reader<'a>, kind: u64, offset: usize) -> Result<Frame<'a>, ParseError> {
+    // How many integers a frame without data has.
+    let integers = match kind {
+        0x08..=0x0f => return stream(reader, kind),
+        0x07 => {
+            let length = varlen(reader, "token length")?;
+            reader.take(length, "token")?;
+            0
+        }
+        0x18 => return new_connection_id(reader),
+        0x1a | 0x1b => {
+            reader.take(8, "path data")?;
+            0
+        }
+        0x30 => return Ok(Frame::Datagram(reader.rest())),
+        0x31 => {
+            let length = varlen(reader, "datagram length")?;
+            return Ok(Frame::Datagram(reader.take(length, "datagram")?));
+        }
+        // HANDSHAKE_DONE; IMMEDIATE_ACK of draft-ietf-quic-ack-frequency.
+        0x1e | 0x1f => 0,
+        0x10 | 0x12..=0x14 | 0x16 | 0x17 | 0x19 => 1,
+        0x05 | 0x11 | 0x15 => 2,
+        0x04 => 3,
+        // ACK_FREQUENCY of the same draft.
+        0xaf => 4,
+        value => return Err(ParseError::Invalid { field: "frame type", offset, value }),
+    };
+    for _ in 0..integers {
+        varint(reader, "frame field")?;
+    }
+    Ok(Frame::Other)
+}
+
+/// `0b00001OLF`: with offset, with length, last.
+fn stream<'a>(reader: &mut Reader<'a>, kind: u64) -> Result<Frame<'a>, ParseError> {
+    let id = varint(reader, "stream id")?;
+    let offset = if kind & 4 == 0 { 0 } else { varint(reader, "stream offset")? };
+    let data = if kind & 2 == 0 {
+        reader.rest()
+    } else {
+        let length = varlen(reader, "stream length")?;
+        reader.take(length, "stream data")?
+    };
+    Ok(Frame::Stream { id, offset, data })
+}
+
+fn new_connection_id<'a>(reader: &mut Reader<'_>) -> Result<Frame<'a>, ParseError> {
+    varint(reader, "connection id number")?;
+    varint(reader, "connection id retire")?;
+    let length = usize::from(reader.u8("connection id length")?);
+    reader.take(length.saturating_add(16), "connection id and reset token")?;
+    Ok(Frame::NewConnectionId { length })
 }
 
 fn skip_padding<'a>(reader: &mut Reader<'_>) -> Frame<'a> {
@@ -184,6 +274,25 @@ mod tests {
         let frames: Vec<_> = Frames::new(&[1, 0x21, 1, 1], false).collect();
         assert_eq!(frames.len(), 2);
         assert_eq!(frames[1], Err(ParseError::Invalid { field: "frame type", offset: 1, value: 0x21 }));
+    }
+
+    #[test]
+    fn later_frames_are_walked_and_no_initial_may_hold_them() {
+        let payload = [
+            0x0e, 4, 0x41, 0, 2, 7, 8, // STREAM 4 at offset 256
+            0x18, 1, 0, 2, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // NEW_CONNECTION_ID
+            0x1e, 0x10, 5, 0x04, 1, 2, 3, 0x1a, 1, 2, 3, 4, 5, 6, 7, 8, // others
+            0x31, 1, 6, 0x08, 0, 5, // DATAGRAM, STREAM to the end
+        ];
+        let frames: Vec<_> = Frames::opened(&payload).map(Result::unwrap).collect();
+        assert_eq!(frames[0], Frame::Stream { id: 4, offset: 256, data: &[7, 8] });
+        assert_eq!(frames[1], Frame::NewConnectionId { length: 2 });
+        assert_eq!(frames[2..6], [Frame::Other; 4]);
+        assert_eq!(frames[6..], [Frame::Datagram(&[6]), Frame::Stream { id: 0, offset: 0, data: &[5] }]);
+        assert_eq!(Frames::new(&payload, false).next().unwrap().unwrap_err().field(), "frame type");
+        for end in 1..payload.len() {
+            Frames::opened(&payload[..end]).for_each(drop);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! In: UDP payloads. Out: a first guess ([`probe`]), packets ([`Packets`]), or a whole handshake followed
 //! by [`Connection`], which hands out TLS handshake bytes for [`super::tls`] to read. RFC 8999, 9000,
 //! 9001, 9369; drafts 22 to 34; mvfst; Google's Q024 to Q050, T050 and T051. Older drafts are named but
-//! not opened. Handshake and 1-RTT packets stay closed: their keys are the endpoints' own.
+//! not opened. Handshake and 1-RTT packets stay closed, unless a key log has their secrets: [`opener::Opener`].
 
 mod connection;
 mod crypto_stream;
@@ -12,6 +12,8 @@ mod frame;
 mod gquic;
 mod header;
 mod keys;
+pub mod opener;
+mod stream;
 mod version;
 
 pub use connection::Connection;

@@ -231,8 +231,28 @@ pub struct Counts {
     pub first_malformed: Option<(u64, LineError)>,
     /// Lines beyond [`MAX_SESSIONS`].
     pub left_out: u64,
-    /// Different sessions in it.
+    /// Different sessions in it; a session whose lines stand in several secrets blocks counts in each.
     pub sessions: u64,
+}
+
+impl Counts {
+    /// Adds those of a later part of the same key log. The line of the first malformed one counts within its part.
+    pub fn add(&mut self, more: &Self) {
+        let fields = [
+            (&mut self.lines, more.lines),
+            (&mut self.secrets, more.secrets),
+            (&mut self.unused, more.unused),
+            (&mut self.repeated, more.repeated),
+            (&mut self.conflicting, more.conflicting),
+            (&mut self.malformed, more.malformed),
+            (&mut self.left_out, more.left_out),
+            (&mut self.sessions, more.sessions),
+        ];
+        for (sum, part) in fields {
+            *sum = sum.saturating_add(part);
+        }
+        self.first_malformed = self.first_malformed.or(more.first_malformed);
+    }
 }
 
 #[derive(Debug, Default)]

@@ -53,6 +53,7 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
         dns: facts.dns.as_ref().map(|dns| Box::new(protocol::dns(dns))),
         sip: facts.sip.as_ref().map(|sip| Box::new(protocol::sip(sip))),
         zoom: facts.zoom.as_ref().map(|zoom| Box::new(protocol::zoom(zoom))),
+        opened: facts.opened.as_ref().map(|opened| Box::new(protocol::opened(opened))),
         anomalies: anomalies(facts),
     }
 }

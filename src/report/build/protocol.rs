@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::record::{
-    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
 };
 use super::super::time;
 use super::{Context, media, milli};
 use crate::flow::Direction;
-use crate::observe::facts::{Certificate, Dns, Dtls, Quic, Sip, Stun, Tls, Zoom};
+use crate::observe::facts::{Certificate, Dns, Dtls, Missing, Opened, Quic, Sip, Stun, Tls, Zoom};
 use crate::observe::{PacketRef, hex};
 use crate::proto::stun::{Attribute, MessageType};
 use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
@@ -89,6 +89,35 @@ pub(super) fn dtls(dtls: &Dtls) -> DtlsRecord {
         records: dtls.records,
         application_data: dtls.application_data,
     }
+}
+
+pub(super) fn opened(opened: &Opened) -> OpenedRecord {
+    OpenedRecord {
+        records: opened.records,
+        bytes: opened.bytes,
+        failed: opened.failed,
+        passed_over: opened.passed_over,
+        missing: opened.missing.map(missing),
+        sha256: opened.sha256.map(|digest| digest.map(|digest| hex(&digest))),
+        srtp_keys: opened.srtp.is_some(),
+    }
+}
+
+/// What stands in the way of opening a flow, in words that go after a colon.
+pub(super) fn missing(missing: Missing) -> String {
+    let text = match missing {
+        Missing::NoSecret => "the key log has no secret for it",
+        Missing::PartOfSecret => "the key log has a part of its secrets only",
+        Missing::NoHandshake => "the capture lacks its ClientHello or ServerHello",
+        Missing::CipherSuite(suite) => {
+            return format!("its cipher suite {} cannot be opened", CipherSuite(suite));
+        }
+        Missing::Gap => "the capture lacks a piece of it",
+        Missing::WrongSecret => "none of its records fits the secret",
+        Missing::Renegotiation => "it was negotiated anew in its course",
+        Missing::Cap => "it is longer than what is opened of a flow",
+    };
+    text.to_owned()
 }
 
 pub(super) fn stun(stun: &Stun) -> StunRecord {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::media::{EstimateRecord, RtcpRecord, RtpRecord};
-use super::protocol::{DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord};
+use super::protocol::{DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord};
 use super::{EvidenceRecord, PacketNumber};
 use crate::classify::Role;
 use crate::observe::{Beginning, Ending};
@@ -83,6 +83,9 @@ pub struct FlowRecord {
     /// Zoom's own framing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zoom: Option<Box<ZoomRecord>>,
+    /// What a key log opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Box<OpenedRecord>>,
     /// Named oddities with their counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub anomalies: BTreeMap<String, u32>,

@@ -19,13 +19,14 @@ pub use media::{
 };
 pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
 pub use protocol::{
-    CertificateRecord, DnsRecord, DtlsRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
+    ZoomRecord,
 };
 pub use session::{
     AddressChangeRecord, AddressRecord, EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord,
     PlaceRecord, ServerRecord, ServiceOperator, SessionRecord, Severity, WayRecord,
 };
-pub use stats::{FileRecord, FlowStats, PacketStats, StatsRecord};
+pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, StatsRecord};
 
 /// One record of any kind.
 #[derive(Debug, Clone, Serialize)]

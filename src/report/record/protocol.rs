@@ -266,3 +266,25 @@ pub struct ZoomRecord {
     /// No SFU header: straight between endpoints.
     pub peer_to_peer: bool,
 }
+
+/// What a key log opened of a flow. The content itself is shown nowhere.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OpenedRecord {
+    /// Records of TLS, or packets of QUIC, whose tag verified.
+    pub records: u64,
+    /// Bytes of application data in them.
+    pub bytes: u64,
+    /// Records that should have opened and did not.
+    pub failed: u64,
+    /// Bytes that were not tried.
+    pub passed_over: u64,
+    /// Why nothing, or no more, was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// SHA-256 of the originator's application data and of the responder's, hex; null where there was none. Of QUIC: SHA-256 over
+    /// each stream's id (64 bits, big-endian) and its SHA-256, by rising id.
+    pub sha256: [Option<String>; 2],
+    /// SRTP keys could be exported from the DTLS handshake.
+    pub srtp_keys: bool,
+}

@@ -27,6 +27,9 @@ pub struct StatsRecord {
     pub sessions: u64,
     /// The inputs.
     pub files: Vec<FileRecord>,
+    /// The key logs: files of `--keylog`, then captures with secrets of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub key_logs: Vec<KeyLogRecord>,
     /// The location databases.
     pub databases: Vec<DatabaseInfo>,
     /// False when an input ended before its time.
@@ -81,4 +84,33 @@ pub struct FileRecord {
     /// Named oddities with their counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub anomalies: BTreeMap<String, u64>,
+}
+
+/// One TLS key log.
+#[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct KeyLogRecord {
+    /// Name of the file as given; of a capture, where it holds secrets of its own.
+    pub name: String,
+    /// Lines in all.
+    pub lines: u64,
+    /// Lines with a secret that was taken.
+    pub secrets: u64,
+    /// Different sessions.
+    pub sessions: u64,
+    /// Lines with a label that nothing makes use of, such as `RSA`.
+    pub unused: u64,
+    /// Lines that repeat one before them.
+    pub repeated: u64,
+    /// Lines with another secret for what a line before them gave; the first is used.
+    pub conflicting: u64,
+    /// Lines that are no line of a key log.
+    pub malformed: u64,
+    /// The first of these, and what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_malformed: Option<String>,
+    /// Lines beyond the cap on sessions.
+    pub left_out: u64,
+    /// Flows whose handshake has secrets in it.
+    pub flows: u64,
 }

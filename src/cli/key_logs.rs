@@ -1,0 +1,146 @@
+//! Key logs on their way into the pipeline: files of `--keylog`, and the secrets blocks of pcapng files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use zeroize::Zeroizing;
+
+use meetscope::capture::{FileInfo, Merge, Secret};
+use meetscope::pipeline::{KeyLog, KeyLogCounts, Pipeline};
+use meetscope::report::record::KeyLogRecord;
+
+use super::messages::say;
+
+/// Longest key log that is read, in bytes: some 300 000 secrets.
+const MAX_LENGTH: u64 = 64 << 20;
+
+/// What the run has read of key logs.
+#[derive(Debug, Default)]
+pub(super) struct KeyLogs {
+    sources: Vec<Source>,
+    /// Number of each capture's source, once it has shown a secret, and how many of its secrets were taken.
+    captures: Vec<Option<(usize, usize)>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    name: String,
+    /// It was asked for by name, so that it is worth a word that it did not help.
+    is_given: bool,
+    counts: KeyLogCounts,
+}
+
+impl KeyLogs {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(super) fn read(files: &[PathBuf], pipeline: &mut Pipeline) -> anyhow::Result<Self> {
+        let mut logs = Self::default();
+        for file in files {
+            let text = text(file).with_context(|| format!("key log {}", file.display()))?;
+            let counts = pipeline.add_key_log(logs.sources.len(), &text);
+            let name = file.display().to_string();
+            warn(&name, &counts);
+            logs.sources.push(Source { name, is_given: true, counts });
+        }
+        Ok(logs)
+    }
+
+    /// Takes the secrets that stand in file number `file` before its packet at hand.
+    #[inline]
+    pub(super) fn look(&mut self, merge: &Merge, file: usize, pipeline: &mut Pipeline) {
+        let Some(info) = merge.info(file) else { return };
+        let taken = self.captures.get(file).copied().flatten().map_or(0, |(_, taken)| taken);
+        if info.secrets.len() > taken {
+            self.take(info, file, taken, pipeline);
+        }
+    }
+
+    fn take(&mut self, info: &FileInfo, file: usize, taken: usize, pipeline: &mut Pipeline) {
+        if self.captures.len() <= file {
+            self.captures.resize(file.saturating_add(1), None);
+        }
+        let known = self.captures.get(file).copied().flatten().map(|(number, _)| number);
+        let number = known.unwrap_or_else(|| {
+            let name = info.name.clone();
+            self.sources.push(Source { name, is_given: false, counts: KeyLogCounts::default() });
+            self.sources.len().saturating_sub(1)
+        });
+        let fresh = info.secrets.iter().skip(taken);
+        for secret in fresh.filter(|secret| secret.kind == Secret::TLS_KEY_LOG) {
+            let counts = pipeline.add_key_log(number, &secret.data);
+            if let Some(source) = self.sources.get_mut(number) {
+                source.counts.add(&counts);
+            }
+        }
+        if let Some(slot) = self.captures.get_mut(file) {
+            *slot = Some((number, info.secrets.len()));
+        }
+    }
+
+    /// Records of all key logs, now that all flows have ended; those that did not help are told.
+    pub(super) fn records(&self, log: &KeyLog) -> Vec<KeyLogRecord> {
+        self.sources.iter().enumerate().map(|(number, source)| source.record(log.uses(number))).collect()
+    }
+}
+
+impl Source {
+    fn record(&self, flows: u64) -> KeyLogRecord {
+        let counts = &self.counts;
+        if flows == 0 && counts.secrets > 0 && self.is_given {
+            say(format_args!(
+                "{}: none of its {} sessions is a TLS, QUIC or DTLS handshake of this capture",
+                self.name, counts.sessions
+            ));
+        }
+        KeyLogRecord {
+            name: self.name.clone(),
+            lines: counts.lines,
+            secrets: counts.secrets,
+            sessions: counts.sessions,
+            unused: counts.unused,
+            repeated: counts.repeated,
+            conflicting: counts.conflicting,
+            malformed: counts.malformed,
+            first_malformed: counts.first_malformed.map(|(line, error)| format!("line {line}: {error}")),
+            left_out: counts.left_out,
+            flows,
+        }
+    }
+}
+
+/// The bytes of a key log; wiped when dropped.
+fn text(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let length = std::fs::metadata(file)?.len();
+    anyhow::ensure!(length <= MAX_LENGTH, "expected at most {MAX_LENGTH} bytes, found {length}");
+    Ok(Zeroizing::new(std::fs::read(file)?))
+}
+
+/// Tells what is wrong with a key log.
+fn warn(name: &str, counts: &KeyLogCounts) {
+    let first = counts.first_malformed.map(|(line, error)| format!("line {line}: {error}"));
+    if counts.secrets == 0 {
+        match first {
+            Some(first) => say(format_args!("{name}: no line of a TLS key log in it; {first}")),
+            None if counts.unused > 0 => {
+                say(format_args!("{name}: {} lines of a TLS key log, none with a label of use", counts.unused));
+            }
+            None => say(format_args!("{name}: no line of a TLS key log in it")),
+        }
+    } else if let Some(first) = first {
+        say(format_args!(
+            "{name}: {} of {} lines are no lines of a TLS key log, the first is {first}",
+            counts.malformed, counts.lines
+        ));
+    }
+    if counts.conflicting > 0 {
+        say(format_args!(
+            "{name}: {} lines give another secret for a session that lines before them gave; the first is used",
+            counts.conflicting
+        ));
+    }
+    if counts.left_out > 0 {
+        say(format_args!("{name}: {} lines left out: too many sessions", counts.left_out));
+    }
+}
