@@ -119,7 +119,10 @@ def from_capture(out, data):
         put(out, "decoder", struct.pack(">HB", link, 0) + pieces(some))
     for (target, _), some in flows.items():
         if target in ("quic_connection", "rtp_rtcp"):
-            put(out, target, pieces(bytes([0 if up else 1]) + p for up, p in some))
+            both = pieces(bytes([0 if up else 1]) + p for up, p in some)
+            put(out, target, both)
+            if target == "quic_connection":
+                put(out, "record_opening", b"\x00" + both)
         elif target == "dtls_datagrams":
             put(out, target, pieces(p for _, p in some))
         else:
@@ -128,6 +131,7 @@ def from_capture(out, data):
     for (ports, _), stream in streams.items():
         if stream[:1] in (b"\x16", b"\x15"):
             put(out, "tls_stream", stream)
+            put(out, "record_opening", b"\x05" + pieces([b"\x00" + stream[:8000]]))
         elif 53 in ports:
             put(out, "dns_message", stream)
         elif stream[:1] in (b"\x00", b"\x01", b"\x02", b"\x03", b"\xff"):
@@ -145,7 +149,8 @@ def main():
     for path in sorted(captures, key=os.path.getsize):
         with open(path, "rb") as f:
             from_capture(out, f.read())
-    for target, pattern in (("location_database", "tests/vectors/geo/*.mmdb"), ("provider_file", "providers/*.toml")):
+    for target, pattern in (("location_database", "tests/vectors/geo/*.mmdb"), ("provider_file", "providers/*.toml"),
+                            ("key_log", "captures/*.keylog")):
         for path in sorted(glob.glob(os.path.join(ROOT, pattern))):
             with open(path, "rb") as f:
                 put(out, target, f.read())

@@ -13,6 +13,9 @@ use meetscope::fingerprint::{self, Transport};
 use meetscope::flow::reassembly::{Chunk, Limits, Stream};
 use meetscope::geo::Databases;
 use meetscope::pipeline::{self, Pipeline};
+use meetscope::proto::tls::keylog::{self, KeyLog};
+use meetscope::proto::tls::opener::{Agreed, End, Opener};
+use meetscope::proto::tls::protection::Suite;
 use meetscope::proto::tls::{ClientHello, HandshakeAssembler, ServerHello, certificate};
 use meetscope::proto::{demux, dns, dtls, quic, rtcp, rtp, sip, stun, tls, zoom};
 use meetscope::time::Timestamp;
@@ -112,6 +115,70 @@ pub fn tls_stream(data: &[u8]) {
     for kind in [1, 2, 8, 11] {
         handshake(kind, data, Transport::Tcp);
     }
+}
+
+/// The lines of a key log, and secrets of a session that it may have.
+pub fn key_log(data: &[u8]) {
+    let mut log = KeyLog::new();
+    let counts = log.add(0, data);
+    assert!(counts.secrets + counts.malformed + counts.unused <= counts.lines);
+    for line in data.split(|byte| *byte == b'\n') {
+        if let Ok(keylog::Line::Secret { client_random, .. }) = keylog::parse_line(line) {
+            assert!(log.find(&client_random).is_some());
+        }
+    }
+    black_box(log.find(&[0; 32]));
+}
+
+/// Secrets that fit no record, under every label.
+fn any_secrets() -> keylog::Secrets {
+    let mut log = KeyLog::new();
+    let random = "00".repeat(32);
+    for label in [
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+        "CLIENT_TRAFFIC_SECRET_0",
+        "SERVER_TRAFFIC_SECRET_0",
+        "CLIENT_RANDOM",
+    ] {
+        log.add(0, format!("{label} {random} {}", "07".repeat(48)).as_bytes());
+    }
+    log.find(&[0; 32]).unwrap().0
+}
+
+/// Protected records and packets of both directions; the first bytes say which suite and version, that of a piece who sent it.
+/// A fuzzer finds no tag that fits, so this is about what stands before and around it.
+pub fn record_opening(data: &[u8]) {
+    const SUITES: [u16; 8] = [0x1301, 0x1302, 0x1303, 0x1304, 0x1305, 0xc02b, 0xcca9, 0xc0ac];
+    let Some((&head, rest)) = data.split_first() else { return };
+    let suite = tls::CipherSuite(SUITES[usize::from(head & 7)]);
+    let secrets = any_secrets();
+    let agreed = Agreed {
+        version: tls::ProtocolVersion(if head & 7 < 5 { 0x0304 } else { 0x0303 }),
+        suite,
+        client_random: [0; 32],
+        server_random: [1; 32],
+        early_data: head & 8 != 0,
+    };
+    let mut opener = Opener::new(&agreed, &secrets).unwrap();
+    let version = if head & 16 == 0 { quic::Version::V1 } else { quic::Version::V2 };
+    let mut packets = Suite::of(suite).and_then(|suite| quic::opener::Opener::new(version, suite, &secrets));
+    let mut out = zeroize::Zeroizing::new(Vec::new());
+    for piece in pieces(rest) {
+        let Some((side, bytes)) = piece.split_first() else { continue };
+        let end = if side & 1 == 0 { End::Client } else { End::Server };
+        for record in tls::Records::new(bytes).map_while(Result::ok) {
+            black_box(opener.record(end, &record, &mut out, |message| {
+                black_box(message.body.len());
+            }));
+        }
+        if let Some(packets) = &mut packets {
+            packets.datagram(end, bytes, |content| {
+                black_box(content);
+            });
+        }
+    }
+    black_box((opener.is_given_up(End::Client), packets.map(|packets| (packets.counts(), packets.missing()))));
 }
 
 /// Datagrams of one direction of a DTLS association.

@@ -124,7 +124,10 @@ fn warn(name: &str, counts: &KeyLogCounts) {
         match first {
             Some(first) => say(format_args!("{name}: no line of a TLS key log in it; {first}")),
             None if counts.unused > 0 => {
-                say(format_args!("{name}: {} lines of a TLS key log, none with a label of use", counts.unused));
+                say(format_args!(
+                    "{name}: {} lines of a TLS key log, none with a label of use",
+                    counts.unused
+                ));
             }
             None => say(format_args!("{name}: no line of a TLS key log in it")),
         }

@@ -10,8 +10,8 @@ use meetscope::pipeline::{self, Counts, Memory, Pipeline};
 use meetscope::report::{self, Dropped, Run, Written};
 use meetscope::time::Timestamp;
 
-use super::messages::say;
 use super::key_logs::KeyLogs;
+use super::messages::say;
 use super::progress::Progress;
 use super::{Status, config, input, output};
 

@@ -163,8 +163,7 @@ mod tests {
         assert!(sealed[..length].starts_with(b"Ladies and Gentlemen of the class of '99"));
     }
 
-    /// Project Wycheproof's aes_ccm_test.json holds this one as "RFC 3610"-like with a 12-byte nonce; NIST SP 800-38C
-    /// example 3 (C.3) has a 12-byte nonce and an 8-byte tag.
+    /// A nonce of twelve bytes and a tag of eight, as in TLS.
     #[test]
     fn nist_sp_800_38c_example_3_opens() {
         let key: Vec<u8> = (0x40..=0x4f).collect();

@@ -107,7 +107,13 @@ pub fn expand_label(
 }
 
 /// The exporter of TLS 1.3 and DTLS 1.3 without a context value (RFC 8446 section 7.5).
-pub fn export_1_3(hash: Hash, exporter: &[u8], prefix: Prefix, label: &[u8], length: usize) -> Option<Secret> {
+pub fn export_1_3(
+    hash: Hash,
+    exporter: &[u8],
+    prefix: Prefix,
+    label: &[u8],
+    length: usize,
+) -> Option<Secret> {
     let nothing = hash.of_nothing();
     let derived = expand_label(hash, exporter, prefix, label, &nothing, hash.length())?;
     expand_label(hash, derived.bytes(), prefix, b"exporter", &nothing, length)

@@ -13,7 +13,7 @@ pub struct Tls {
     pub sni: Option<String>,
     /// Protocols offered by the client.
     pub alpn: Vec<String>,
-    /// Protocol chosen by the server (visible up to TLS 1.2).
+    /// Protocol chosen by the server (visible up to TLS 1.2; later with a key log).
     pub alpn_chosen: Option<String>,
     /// Version chosen, or the highest offered when no ServerHello was seen; wire value.
     pub version: Option<u16>,
@@ -41,7 +41,7 @@ pub struct Tls {
     pub resumed: bool,
     /// Alerts seen in the clear: (level, description).
     pub alerts: Vec<(u8, u8)>,
-    /// Server certificates, leaf first (TLS 1.2 and earlier).
+    /// Server certificates, leaf first (up to TLS 1.2; later with a key log, unless they are compressed).
     pub certificates: Vec<Certificate>,
     /// `ClientHellos` seen on this flow (more than one after a `HelloRetryRequest`).
     pub client_hellos: u32,

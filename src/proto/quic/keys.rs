@@ -82,8 +82,7 @@ struct PacketKey {
 impl PacketKey {
     fn derive(suite: Suite, labels: Labels, secret: &Secret) -> Option<Self> {
         let Suite { aead, hash } = suite;
-        let expand =
-            |label, length| kdf::expand_label(hash, secret.bytes(), Prefix::Tls, label, &[], length);
+        let expand = |label, length| kdf::expand_label(hash, secret.bytes(), Prefix::Tls, label, &[], length);
         let key = expand(labels.key, aead.key_length())?;
         let iv = expand(labels.iv, NONCE)?.bytes().try_into().ok()?;
         Some(Self { aead: OpeningKey::new(aead, key.bytes())?, iv })

@@ -62,8 +62,8 @@ impl Streams {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let known = stream.waiting.get(&offset).map_or(0, |piece| piece.len());
         let Some(fresh) = data.len().checked_sub(known).filter(|fresh| *fresh > 0) else { return };
-        let is_full = self.held_bytes.saturating_add(fresh) > MAX_HELD_BYTES
-            || (known == 0 && self.held >= MAX_HELD);
+        let is_full =
+            self.held_bytes.saturating_add(fresh) > MAX_HELD_BYTES || (known == 0 && self.held >= MAX_HELD);
         if is_full {
             self.leave_out(length(data));
             return;

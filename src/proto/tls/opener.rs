@@ -247,3 +247,6 @@ impl Way {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

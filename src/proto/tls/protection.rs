@@ -88,8 +88,7 @@ impl RecordKey {
     /// Key and nonce of TLS 1.3 out of a traffic secret (RFC 8446 section 7.3); `None` when that is shorter than the hash.
     pub fn tls13(suite: Suite, secret: &Secret) -> Option<Self> {
         let Suite { aead, hash } = suite;
-        let expand =
-            |label, length| kdf::expand_label(hash, secret.bytes(), Prefix::Tls, label, &[], length);
+        let expand = |label, length| kdf::expand_label(hash, secret.bytes(), Prefix::Tls, label, &[], length);
         let key = expand(b"key", aead.key_length())?;
         let iv = expand(b"iv", NONCE)?.bytes().try_into().ok()?;
         let aead = OpeningKey::new(aead, key.bytes())?;
@@ -172,8 +171,7 @@ impl RecordKey {
     pub fn update(&mut self) -> bool {
         let Form::V13 { hash, secret } = &self.form else { return false };
         let suite = Suite { aead: self.aead.algorithm(), hash: *hash };
-        let next =
-            kdf::expand_label(*hash, secret.bytes(), Prefix::Tls, b"traffic upd", &[], hash.length());
+        let next = kdf::expand_label(*hash, secret.bytes(), Prefix::Tls, b"traffic upd", &[], hash.length());
         match next.and_then(|next| Self::tls13(suite, &next)) {
             Some(next) => {
                 *self = next;

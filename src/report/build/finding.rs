@@ -3,6 +3,8 @@
 //!
 //! A finding states who says what, never that a server is somewhere or has a key.
 
+mod key_log;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -35,6 +37,7 @@ pub(super) fn findings(
     let mut found = key_holders_abroad(context, analysis, session, keys, record);
     found.extend(course(context, analysis, session, keys));
     found.extend(certificates(context, analysis, session));
+    found.extend(key_log::key_log_gaps(context, analysis, session));
     found.extend(disagreement(record));
     found.extend(database_age(record));
     found.sort_by_key(|finding| finding.severity);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::record::{
-    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
+    ZoomRecord,
 };
 use super::super::time;
 use super::{Context, media, milli};

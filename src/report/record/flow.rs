@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::media::{EstimateRecord, RtcpRecord, RtpRecord};
-use super::protocol::{DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord};
+use super::protocol::{
+    DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
+};
 use super::{EvidenceRecord, PacketNumber};
 use crate::classify::Role;
 use crate::observe::{Beginning, Ending};

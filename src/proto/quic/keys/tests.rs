@@ -191,6 +191,9 @@ fn short_header_packet_of_rfc9369_appendix_a5_opens() {
     assert_eq!(keys.next_secret.bytes(), hex(update));
     keys.largest = Some(654_360_563);
     let mut scratch = Vec::new();
-    assert_eq!(keys.open(&hex("5558b1c60ae7b6b932bc27d786f4bc2bb20f2162ba"), 1, &mut scratch), Some(654_360_564));
+    assert_eq!(
+        keys.open(&hex("5558b1c60ae7b6b932bc27d786f4bc2bb20f2162ba"), 1, &mut scratch),
+        Some(654_360_564)
+    );
     assert_eq!(scratch, [1]);
 }

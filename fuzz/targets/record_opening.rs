@@ -1,0 +1,3 @@
+//! Fuzz target: protected TLS records and QUIC packets.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| meetscope_fuzz::record_opening(data));
