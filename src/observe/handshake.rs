@@ -143,6 +143,8 @@ pub(super) struct Side {
     pub(super) client_random: Option<Random>,
     /// The ClientHello announced early data.
     pub(super) early_data: bool,
+    /// A `HelloRetryRequest` was read here.
+    pub(super) asked_again: bool,
     /// What the ServerHello chose.
     pub(super) agreed: Option<Chosen>,
     /// Nothing more is to be learned from this side.
@@ -206,7 +208,9 @@ pub(super) fn message(
         HandshakeType::SERVER_HELLO => {
             let hello = tls::ServerHello::parse(message.body).map_err(|error| error.field())?;
             server_hello(tls, &hello, offered, packet);
-            if !hello.is_hello_retry_request() {
+            if hello.is_hello_retry_request() {
+                side.asked_again = true;
+            } else {
                 side.agreed = Chosen::of(&hello);
                 side.done = hello.version().is_1_3();
             }

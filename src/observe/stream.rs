@@ -2,19 +2,22 @@
 
 use super::PacketRef;
 use super::datagram::{Datagrams, Meta, is_stun_port};
-use super::facts::{Facts, Protocol, Tls, Wrapping};
+use super::facts::{Facts, Protocol, Wrapping};
 use super::handshake;
 use super::sealed::TlsOpening;
 use crate::bytes::Probe;
-use crate::fingerprint::Transport;
 use crate::flow::Direction;
 use crate::flow::reassembly::{Chunk, Limits, Stream};
 use crate::proto::stun::tcp::{self as framing, Detection, Frame, Framing};
+use crate::proto::tls;
 use crate::proto::tls::keylog::KeyLog;
-use crate::proto::tls::{self, ContentType};
 use crate::proto::{dns, sip};
 use crate::time::Timestamp;
 use std::sync::Arc;
+
+mod secure;
+
+use secure::{read_sealed, read_tls};
 
 /// Bytes of one direction that are buffered at most while a message is incomplete.
 const BUFFER_CAP: usize = 1 << 17;
@@ -286,169 +289,6 @@ fn is_http(bytes: &[u8]) -> bool {
     const METHODS: [&[u8]; 9] =
         [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"HTTP/1."];
     METHODS.iter().any(|method| bytes.starts_with(method))
-}
-
-fn read_tls(
-    own: &mut Half,
-    other: &mut Half,
-    inner: &mut Inner,
-    facts: &mut Facts,
-    segment: &Segment<'_>,
-    direction: Direction,
-) {
-    let packet = segment.packet;
-    let Kind::Tls(assembler) = &mut own.kind else { return };
-    let mut records = tls::Records::new(&own.buffer);
-    let mut done = false;
-    // Bytes of the records before the one at hand.
-    let mut before = 0;
-    let mut fault: Option<&'static str> = None;
-    while let Some(record) = records.next() {
-        let record = match record {
-            Ok(record) => record,
-            // The rest of it is still to come.
-            Err(error) if error.is_truncated() => break,
-            Err(error) => {
-                fault = Some(error.field());
-                break;
-            }
-        };
-        match record.content_type {
-            ContentType::HANDSHAKE => {
-                let known = facts.tls.get_or_insert_with(Box::default);
-                let fed = assembler.feed(record.fragment, |message| {
-                    let told = handshake::message(
-                        &mut own.tls,
-                        known,
-                        &message,
-                        &other.tls.session_id,
-                        Transport::Tcp,
-                        packet,
-                    );
-                    if let Err(field) = told {
-                        fault = Some(field);
-                    }
-                });
-                if let Err(error) = fed {
-                    fault = Some(error.field());
-                }
-            }
-            ContentType::ALERT => alert(facts, record.fragment),
-            // From here on records are encrypted, save the second ClientHello after a HelloRetryRequest.
-            ContentType::CHANGE_CIPHER_SPEC => {
-                assembler.change_cipher_spec();
-                done = facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some()) || !own.tls.is_client;
-            }
-            _ => done = true,
-        }
-        if own.tls.done || done {
-            break;
-        }
-        before = records.consumed();
-    }
-    let consumed = records.consumed();
-    if let Some(field) = fault {
-        facts.anomaly(field, packet);
-        done |= !own.tls.is_client && facts.tls.is_none();
-    }
-    let is_sealed = fault.is_none()
-        && (own.tls.done || done)
-        && seal(own, other, inner, facts, segment.key_log, direction);
-    if is_sealed {
-        // A record that ended the clear part is the first to be opened.
-        let read = if own.tls.done { consumed } else { before };
-        own.kind = Kind::Sealed;
-        own.buffer.drain(..read.min(own.buffer.len()));
-    } else if own.tls.done || done || (fault.is_some() && consumed == 0) {
-        own.close();
-    } else {
-        own.buffer.drain(..consumed.min(own.buffer.len()));
-    }
-    // Once the server has spoken in full, the client has nothing more to say in the clear.
-    if other.tls.is_client
-        && matches!(own.kind, Kind::Done | Kind::Sealed)
-        && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some())
-    {
-        match (&inner.opening, &other.kind) {
-            (Some(_), Kind::Tls(_)) => other.kind = Kind::Sealed,
-            (Some(_), Kind::Sealed) => {}
-            _ => other.close(),
-        }
-    }
-}
-
-/// True when what follows in the direction of `own` is opened, or waits for the ServerHello that says how.
-fn seal(
-    own: &Half,
-    other: &Half,
-    inner: &mut Inner,
-    facts: &mut Facts,
-    key_log: Option<&Arc<KeyLog>>,
-    direction: Direction,
-) -> bool {
-    let Some(key_log) = key_log.filter(|log| !log.is_empty()) else { return false };
-    if inner.opening.is_some() {
-        return true;
-    }
-    let is_other_open = !matches!(other.kind, Kind::Done);
-    let (client, server) = if own.tls.is_client {
-        if other.tls.agreed.is_none() && is_other_open {
-            return own.tls.client_random.is_some_and(|random| key_log.find(&random).is_some());
-        }
-        ((&own.tls, direction), &other.tls)
-    } else {
-        ((&other.tls, direction.flipped()), &own.tls)
-    };
-    inner.opening = TlsOpening::begin(facts, key_log, client, server).map(Box::new);
-    inner.opening.is_some()
-}
-
-fn read_sealed(
-    half: &mut Half,
-    inner: &mut Inner,
-    facts: &mut Facts,
-    packet: PacketRef,
-    direction: Direction,
-) {
-    let (Kind::Sealed, Some(opening)) = (&half.kind, &mut inner.opening) else { return };
-    if opening.is_full() {
-        opening.pass_over(&half.buffer);
-        half.buffer.clear();
-        return;
-    }
-    let mut records = tls::Records::new(&half.buffer);
-    let mut goes_on = true;
-    for record in records.by_ref() {
-        match record {
-            Ok(record) => goes_on = opening.record(facts, direction, &record, packet),
-            Err(error) if error.is_truncated() => break,
-            Err(error) => {
-                facts.anomaly(error.field(), packet);
-                goes_on = false;
-            }
-        }
-        if !goes_on {
-            break;
-        }
-    }
-    let consumed = records.consumed();
-    half.buffer.drain(..consumed.min(half.buffer.len()));
-    if !goes_on {
-        half.close();
-    }
-}
-
-fn alert(facts: &mut Facts, fragment: &[u8]) {
-    // An encrypted alert is longer than two bytes.
-    if fragment.len() != 2 {
-        return;
-    }
-    if let Ok(alert) = tls::Alert::parse(fragment) {
-        let known: &mut Tls = facts.tls.get_or_insert_with(Box::default);
-        if known.alerts.len() < 8 {
-            known.alerts.push((if alert.is_fatal { 2 } else { 1 }, alert.description.0));
-        }
-    }
 }
 
 fn read_dns(own: &mut Half, facts: &mut Facts, packet: PacketRef) {

@@ -220,8 +220,11 @@ impl Session {
                 self.client.write_tls(&mut from_client).unwrap();
             }
             let mut from_server = Vec::new();
-            self.server.read_tls(&mut Cursor::new(&from_client)).unwrap();
-            self.server.process_new_packets().unwrap();
+            let mut unread = Cursor::new(&from_client);
+            while unread.position() < from_client.len() as u64 {
+                self.server.read_tls(&mut unread).unwrap();
+                self.server.process_new_packets().unwrap();
+            }
             while self.server.wants_write() {
                 self.server.write_tls(&mut from_server).unwrap();
             }
@@ -238,7 +241,12 @@ impl Session {
         }
     }
 
+    /// rustls takes no more while 16 KiB are unread.
     fn says(&mut self, end: End, text: &[u8]) {
+        text.chunks(12_000).for_each(|piece| self.says_piece(end, piece));
+    }
+
+    fn says_piece(&mut self, end: End, text: &[u8]) {
         let mut heard = vec![0; text.len()];
         match end {
             End::Client => {
