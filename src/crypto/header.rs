@@ -53,8 +53,7 @@ impl HeaderKey {
             Cipher::Aes256(cipher) => cipher.encrypt_block(&mut block),
             Cipher::ChaCha20(key) => return chacha_mask(key, sample),
         }
-        let [a, b, c, d, e, ..] = <[u8; SAMPLE]>::from(block);
-        [a, b, c, d, e]
+        block.first_chunk().copied().unwrap_or_default()
     }
 }
 

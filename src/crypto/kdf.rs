@@ -137,7 +137,9 @@ pub fn prf(hash: Hash, secret: &[u8], label: &[u8], seed: &[&[u8]], length: usiz
 fn p_hash<M: Mac + Clone>(keyed: &M, seed: &[&[u8]], length: usize) -> Option<Secret> {
     let tag = |parts: &[&[u8]]| {
         let mut mac = keyed.clone();
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         Zeroizing::new(mac.finalize().into_bytes().to_vec())
     };
     let mut output = Zeroizing::new(Vec::with_capacity(length.checked_add(64)?));

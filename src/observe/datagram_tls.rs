@@ -100,7 +100,7 @@ fn handshake_message(
         HandshakeType::CLIENT_HELLO => {
             let hello = tls::ClientHello::parse_datagram(message.body).map_err(|error| error.field())?;
             known.client.get_or_insert(meta.direction);
-            randoms.client = randoms.client.or(hello.random().try_into().ok());
+            randoms.client = randoms.client.or_else(|| hello.random().try_into().ok());
             handshake::dtls_client_hello(known, &hello, meta.packet);
         }
         HandshakeType::SERVER_HELLO => {
@@ -108,7 +108,7 @@ fn handshake_message(
             known.client.get_or_insert_with(|| meta.direction.flipped());
             if !hello.is_hello_retry_request() {
                 handshake::dtls_server_hello(known, &hello, meta.packet);
-                randoms.server = randoms.server.or(hello.random().try_into().ok());
+                randoms.server = randoms.server.or_else(|| hello.random().try_into().ok());
             }
         }
         HandshakeType::CERTIFICATE => {

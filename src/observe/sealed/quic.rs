@@ -67,9 +67,9 @@ impl QuicOpening {
             Content::Handshake(bytes) if end == End::Server => {
                 let fed = assembler.feed(bytes, |message| {
                     let told = super::tls::opened_message(tls, end, &message, packet);
-                    fault = fault.or(told.err());
+                    fault = fault.or_else(|| told.err());
                 });
-                fault = fault.or(fed.err().map(|error| error.field()));
+                fault = fault.or_else(|| fed.err().map(|error| error.field()));
             }
             Content::Handshake(_) => {}
             Content::Stream(id, bytes) => ledger.stream(direction, id, packet, bytes),

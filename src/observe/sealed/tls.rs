@@ -91,7 +91,7 @@ impl TlsOpening {
         let mut fault = None;
         let outcome = self.opener.record(end, record, &mut self.content, |message| {
             let told = opened_message(tls, end, &message, packet);
-            fault = fault.or(told.err());
+            fault = fault.or_else(|| told.err());
         });
         let opened = &mut self.ledger.opened;
         match outcome {

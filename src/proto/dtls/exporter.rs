@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn unknown_profiles_and_missing_secrets_give_nothing() {
         let (secrets, client) = secrets(SESSIONS[0].2);
-        let export = |version, profile| {
-            super::export(version, CipherSuite(0xc02b), &secrets, &client, &[0; 32], SrtpProfile(profile))
+        let export_as = |version, profile| {
+            export(version, CipherSuite(0xc02b), &secrets, &client, &[0; 32], SrtpProfile(profile))
         };
-        assert!(export(ProtocolVersion::DTLS_1_2, 0x0001).is_some());
-        assert!(export(ProtocolVersion::DTLS_1_2, 0x0005).is_none());
-        assert!(export(ProtocolVersion::DTLS_1_3, 0x0001).is_none());
+        assert!(export_as(ProtocolVersion::DTLS_1_2, 0x0001).is_some());
+        assert!(export_as(ProtocolVersion::DTLS_1_2, 0x0005).is_none());
+        assert!(export_as(ProtocolVersion::DTLS_1_3, 0x0001).is_none());
     }
 }

@@ -149,10 +149,10 @@ impl Opener {
             other.know_length(header.scid.len());
         }
         let outcome = match header.kind {
-            Kind::Handshake => match own.handshake.as_mut().filter(|_| own.failures < MAX_FAILURES) {
-                Some(keys) => Some(keys.open(header.packet, header.number_offset, &mut scratch).is_some()),
-                None => None,
-            },
+            Kind::Handshake => {
+                let keys = own.handshake.as_mut().filter(|_| own.failures < MAX_FAILURES);
+                keys.map(|keys| keys.open(header.packet, header.number_offset, &mut scratch).is_some())
+            }
             Kind::ZeroRtt => None,
             Kind::Initial | Kind::Retry | Kind::Opaque => {
                 self.scratch = scratch;

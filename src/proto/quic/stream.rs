@@ -16,7 +16,7 @@ const MAX_HELD: usize = 8192;
 /// The streams of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    streams: BTreeMap<u64, Stream>,
+    by_id: BTreeMap<u64, Stream>,
     held_bytes: usize,
     held: usize,
     left_out: u64,
@@ -36,11 +36,11 @@ fn length(bytes: &[u8]) -> u64 {
 impl Streams {
     /// Takes a piece of stream `id`; `each` gets what is whole now.
     pub(super) fn insert(&mut self, id: u64, offset: u64, data: &[u8], each: &mut impl FnMut(&[u8])) {
-        if !self.streams.contains_key(&id) && self.streams.len() >= MAX_STREAMS {
+        if !self.by_id.contains_key(&id) && self.by_id.len() >= MAX_STREAMS {
             self.leave_out(length(data));
             return;
         }
-        let stream = self.streams.entry(id).or_default();
+        let stream = self.by_id.entry(id).or_default();
         let end = offset.saturating_add(length(data));
         if end <= stream.next {
             return;
@@ -59,7 +59,7 @@ impl Streams {
     }
 
     fn hold(&mut self, id: u64, offset: u64, data: &[u8]) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.by_id.get_mut(&id) else { return };
         let known = stream.waiting.get(&offset).map_or(0, |piece| piece.len());
         let Some(fresh) = data.len().checked_sub(known).filter(|fresh| *fresh > 0) else { return };
         let is_full =
@@ -111,7 +111,7 @@ mod tests {
         for id in 0..2000 {
             streams.insert(id, 1, b"x", &mut out);
         }
-        assert_eq!((streams.streams.len(), streams.missing()), (MAX_STREAMS, 2000));
+        assert_eq!((streams.by_id.len(), streams.missing()), (MAX_STREAMS, 2000));
         for at in 0..10 {
             streams.insert(5, 10 + at * 1_000_000, &vec![0; 1_000_000], &mut out);
         }

@@ -162,7 +162,7 @@ struct Log(Mutex<String>);
 
 impl rustls::KeyLog for Log {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = crate::observe::hex;
         let line = format!("{label} {} {}\r\n", hex(client_random), hex(secret));
         self.0.lock().unwrap().push_str(&line);
     }
