@@ -42,6 +42,13 @@ fn providers_are_listed_and_shown() {
     assert_eq!(text(&run(&["providers", "list"])).lines().count(), 38);
     let shown = text(&run(&["providers", "show", "zoom"]));
     assert!(shown.contains("zoom.us (suffix): signalling"), "{shown}");
+    for part in [
+        "keying     key-service (calls, meetings; until 2020-05-30; AES-128 in ECB mode): Zoom's servers",
+        "keying     e2ee-optional (calls, meetings; from 2020-10-26): ",
+        "source     citizenlab-126: Move Fast and Roll Your Own Crypto",
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
     let output = run(&["providers", "show", "nobody"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(words(&output).contains("nobody: no such provider"));
@@ -70,6 +77,37 @@ fn a_directory_of_provider_files_is_checked_and_every_bad_file_named() {
     assert!(words.contains("webex.toml:") && words.contains("`hearsay` is not in sources.toml"), "{words}");
     let output = run(&["providers", "check", "/nonexistent"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_provider_file_says_how_keys_arise_and_which_document_says_so() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/providers");
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(format!("{shipped}/sources.toml"), copy.path().join("sources.toml")).unwrap();
+    let whole = fs::read_to_string(format!("{shipped}/discord.toml")).unwrap();
+    let checked = |text: String| {
+        fs::write(copy.path().join("discord.toml"), text).unwrap();
+        let output = run(&["providers", "check", copy.path().to_str().unwrap()]);
+        (output.status.code(), words(&output))
+    };
+    assert_eq!(checked(whole.clone()).0, Some(0));
+    // Without its keying rows.
+    let (before, rest) = whole.split_once("[[keying]]").unwrap();
+    let (_, after) = rest.rsplit_once("[[keying]]").unwrap();
+    let (_, after) = after.split_once("\n\n").unwrap();
+    let (code, said) = checked(format!("{before}{after}"));
+    assert!(code == Some(1) && said.contains("discord.toml") && said.contains("keying"), "{said}");
+    // A claim that rests on memory, one without sources, a day that is none.
+    let spoilt = [
+        ("sources = [\"discord-dave\"]", "sources = [\"recall\"]", "names no document"),
+        ("sources = [\"discord-dave\"]", "sources = []", "names no document"),
+        ("from = \"2024-09-17\"", "from = \"2024-09-31\"", "is no date"),
+    ];
+    for (from, to, reason) in spoilt {
+        assert!(whole.contains(from));
+        let (code, said) = checked(whole.replacen(from, to, 1));
+        assert!(code == Some(1) && said.contains("discord.toml:") && said.contains(reason), "{said}");
+    }
 }
 
 #[test]

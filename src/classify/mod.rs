@@ -5,6 +5,7 @@
 
 mod embedded;
 mod evidence;
+pub mod keying;
 pub mod provider;
 mod rules;
 mod ties;

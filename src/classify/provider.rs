@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::keying::Keying;
+
 /// One provider file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,10 +37,8 @@ pub struct Provider {
     pub status: String,
     /// How media travels.
     pub topology: String,
-    /// How media keys arise.
-    pub keying: Vec<Keying>,
-    /// Who could hold the media keys, in words.
-    pub key_holder: String,
+    /// How media keys arise, the likeliest way first; not empty.
+    pub keying: Spanned<Vec<Keying>>,
     /// Autonomous systems.
     #[serde(default)]
     pub asns: Vec<u32>,
@@ -85,29 +85,6 @@ pub enum Purpose {
     Messenger,
     /// Telephony and building blocks of others' products.
     Voice,
-}
-
-/// How media keys arise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Keying {
-    /// DTLS-SRTP, RFC 5764.
-    DtlsSrtp,
-    /// Keys in signalling, RFC 4568 or alike.
-    Sdes,
-    /// ZRTP, RFC 6189.
-    Zrtp,
-    /// The provider's own.
-    Proprietary,
-    /// Always end to end.
-    E2ee,
-    /// End to end unless a peer cannot.
-    E2eeDefault,
-    /// End to end when chosen.
-    E2eeOptional,
-    /// Not encrypted.
-    None,
 }
 
 /// How sure a fact is.

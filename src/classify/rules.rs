@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use ipnet::IpNet;
 use regex::Regex;
 
+use super::keying::{self, KeyMethod, Keying};
 use super::provider::{
     self, Grade, Host, HostRole, Matching, Provider, ProviderError, Sources, Wire, line_of, parse,
 };
@@ -256,6 +257,7 @@ impl Compiler<'_> {
             let reason = format!("schema_version: {} is not known, 1 is", provider.schema_version);
             return Err(self.error(&(0..0), reason));
         }
+        self.keying(&provider.keying)?;
         for host in &provider.host {
             self.host(host)?;
         }
@@ -288,6 +290,28 @@ impl Compiler<'_> {
             self.rules.dtls_alpn.extend(dtls.alpn.iter().map(|alpn| (alpn.clone(), mark)));
         }
         provider.wire.iter().try_for_each(|row| self.wire(row))
+    }
+
+    /// A file says how media keys arise, or that no document does; whatever it claims has a document.
+    fn keying(&self, rows: &toml::Spanned<Vec<Keying>>) -> Result<(), ProviderError> {
+        if rows.get_ref().is_empty() {
+            return Err(self.error(&rows.span(), "keying: a row is missing".to_owned()));
+        }
+        for row in rows.get_ref() {
+            let standing = self.standing(row.confidence, &row.sources)?;
+            if !standing.checked && row.method != KeyMethod::Unknown {
+                let reason = "sources: this keying row names no document".to_owned();
+                return Err(self.error(&row.sources.span(), reason));
+            }
+            if row.scope.is_empty() {
+                return Err(self.error(&row.sources.span(), "keying.scope: empty".to_owned()));
+            }
+            for limit in row.from.iter().chain(&row.until) {
+                keying::date(limit.get_ref())
+                    .map_err(|reason| self.error(&limit.span(), format!("keying: {reason}")))?;
+            }
+        }
+        Ok(())
     }
 
     fn host(&mut self, host: &Host) -> Result<(), ProviderError> {

@@ -148,9 +148,7 @@ impl Ties {
             }
         }
         if let Some(sip) = &facts.sip {
-            sip.media
-                .iter()
-                .for_each(|(address, _, _, packet)| announce(*address, *packet, "tie_sdp_address"));
+            sip.media.iter().for_each(|held| announce(held.address, held.packet, "tie_sdp_address"));
         }
         if let Some(media) = &facts.media {
             for stream in &media.streams {

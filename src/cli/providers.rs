@@ -71,8 +71,6 @@ fn write_head(out: &mut impl Write, one: &Provider) -> io::Result<()> {
     line("also in", &one.other_countries.join(", "))?;
     line("status", &one.status)?;
     line("topology", &one.topology)?;
-    line("keying", &one.keying.iter().map(word).collect::<Vec<_>>().join(", "))?;
-    line("keys", &one.key_holder)?;
     line("networks", &one.asns.iter().map(|asn| format!("AS{asn}")).collect::<Vec<_>>().join(", "))?;
     for text in &one.distinguish {
         line("told by", text)?;
@@ -81,6 +79,12 @@ fn write_head(out: &mut impl Write, one: &Provider) -> io::Result<()> {
 }
 
 fn write_facts(out: &mut impl Write, one: &Provider) -> io::Result<()> {
+    for row in one.keying.get_ref() {
+        let about = [row.scopes(), row.period(), row.cipher.clone().unwrap_or_default()];
+        let about = about.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+        let known = known(row.confidence, row.sources.get_ref());
+        writeln!(out, "  keying     {} ({about}): {}; {known}", word(&row.method), row.holder)?;
+    }
     for host in &one.host {
         let (pattern, matching, role) = (host.pattern.get_ref(), word(&host.matching), word(&host.role));
         let known = known(host.confidence, host.sources.get_ref());
@@ -106,12 +110,13 @@ fn write_facts(out: &mut impl Write, one: &Provider) -> io::Result<()> {
 
 /// The sources that the facts above name, written out.
 fn write_sources(out: &mut impl Write, rules: &Rules, one: &Provider) -> io::Result<()> {
+    let keying = one.keying.get_ref().iter().map(|row| &row.sources);
     let hosts = one.host.iter().map(|host| &host.sources);
     let nets = one.net.iter().map(|net| &net.sources);
     let ports = one.port.iter().map(|port| &port.sources);
     let wires = one.wire.iter().map(|wire| &wire.sources);
     let mut keys: BTreeSet<&String> = BTreeSet::new();
-    for sources in hosts.chain(nets).chain(ports).chain(wires) {
+    for sources in keying.chain(hosts).chain(nets).chain(ports).chain(wires) {
         keys.extend(sources.get_ref());
     }
     for key in keys {
@@ -203,6 +208,7 @@ fn with_field<'t>(error: &ProviderError, text: &impl Fn(&str) -> Option<&'t str>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meetscope::classify::keying::KeyMethod;
 
     #[test]
     fn an_error_names_the_field_of_its_line() {
@@ -224,6 +230,6 @@ mod tests {
     #[test]
     fn words_are_those_of_the_files() {
         assert_eq!(word(&Grade::High), "high");
-        assert_eq!(word(&provider::Keying::DtlsSrtp), "dtls-srtp");
+        assert_eq!(word(&KeyMethod::DtlsSrtp), "dtls-srtp");
     }
 }

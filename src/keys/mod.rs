@@ -1,31 +1,50 @@
 //! Stage 7: who could hold the media key. In: a session with its flows. Out: [`Keys`].
 //!
 //! Inference from the wire and from the provider's documented keying. Nothing here claims that a server
-//! *holds* a key: the answers are could hold, could not, not determinable, each with its reason.
+//! *holds* a key: the answers are could hold, could not, not determinable, each with its reason. The rules and their
+//! sources are written down in `docs/KEYS.md`.
 
-use std::net::IpAddr;
+mod contact;
+mod documents;
+mod holders;
+mod media;
+
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::classify::provider::{Keying, Provider};
+pub use contact::{Contact, ContactKind};
+pub use documents::{EndToEnd, Mode, Said};
+
 use crate::classify::{Role, Rules};
 use crate::observe::PacketRef;
-use crate::session::{Judged, Meeting, Server, Session};
+use crate::session::{Judged, Meeting, Session};
+
+/// Media flows of a session whose keying is kept one by one.
+const FLOWS: usize = 64;
 
 /// How the media keys of a session arose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
     /// DTLS-SRTP, RFC 5764: the handshake ran on the media path.
     DtlsSrtp,
+    /// ZRTP, RFC 6189: the keys were agreed on the media path.
+    Zrtp,
     /// Keys travelled in signalling (RFC 4568 or alike).
     Sdes,
     /// A service of the provider generates and hands out the keys.
     KeyService,
     /// Only the endpoints have the keys, by the provider's documents.
     EndToEnd,
-    /// RTP with neither of the above, and no document that says more.
+    /// The provider's own way; by its documents its servers have the key.
+    Proprietary,
+    /// No key: media is in the clear.
+    None,
+    /// Media runs inside TLS or QUIC; what is inside is not visible.
+    InsideTls,
+    /// RTP with none of the above, and no document that says more.
     NotDeterminable,
 }
 
@@ -43,6 +62,18 @@ pub enum CouldHold {
     No,
 }
 
+/// What stands behind an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Basis {
+    /// The capture alone.
+    Capture,
+    /// A standard, with the section.
+    Standard(&'static str),
+    /// Documents, by their names in `providers/sources.toml`.
+    Documents(Vec<String>),
+}
+
 /// One server of the session, judged.
 #[derive(Debug, Clone)]
 pub struct Holder {
@@ -56,10 +87,46 @@ pub struct Holder {
     pub why: String,
     /// How sure, 0 to 1.
     pub confidence: f32,
+    /// What says so.
+    pub basis: Basis,
     /// The packets that show it.
     pub packets: Vec<PacketRef>,
     /// How long before the first media packet it was contacted; `None` when media came first or never.
     pub before_media: Option<Duration>,
+}
+
+/// A DTLS handshake that made media keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// Version; wire value.
+    pub version: Option<u16>,
+    /// `use_srtp` profile chosen; wire value. Not visible in DTLS 1.3.
+    pub profile: Option<u16>,
+    /// Which end was the DTLS server, where the ClientHello was seen.
+    pub server: Option<SocketAddr>,
+    /// SHA-256 of the server's certificate, hex.
+    pub server_certificate: Option<String>,
+    /// SHA-256 of the client's certificate, hex.
+    pub client_certificate: Option<String>,
+}
+
+/// How the keys of one media flow arose, by what the wire shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowKeying {
+    /// Number of the flow, the first of those that are alike.
+    pub flow: u64,
+    /// How many flows to that address and port are alike.
+    pub flows: u32,
+    /// Who was spoken to.
+    pub remote: SocketAddr,
+    /// How.
+    pub method: Method,
+    /// What shows it, in a sentence.
+    pub why: String,
+    /// The packet that shows it.
+    pub packet: PacketRef,
+    /// The handshake, for DTLS-SRTP.
+    pub handshake: Option<Handshake>,
 }
 
 /// The keying of a session.
@@ -69,10 +136,29 @@ pub struct Keys {
     pub method: Method,
     /// What says so.
     pub why: String,
-    /// The provider's end-to-end mode, if on, would take the key from every server; the wire does not show it.
-    pub unless_end_to_end: bool,
+    /// What stands behind `why`.
+    pub basis: Basis,
+    /// Cipher that the documents of that day name.
+    pub ciphers: Vec<String>,
+    /// The end-to-end mode that the provider documents for that day.
+    pub end_to_end: Option<EndToEnd>,
+    /// Media flows one by one, in the order in which they began.
+    pub flows: Vec<FlowKeying>,
+    /// Media flows that did not fit that list.
+    pub flows_left_out: u32,
     /// Servers, the likeliest holders first.
     pub holders: Vec<Holder>,
+    /// What was contacted when, in order.
+    pub timeline: Vec<Contact>,
+    /// Contacts that did not fit.
+    pub timeline_left_out: u32,
+}
+
+impl Keys {
+    /// True when an end-to-end mode, if it was on, would take the key from every server; the wire does not show it.
+    pub fn unless_end_to_end(&self) -> bool {
+        self.end_to_end.as_ref().is_some_and(|known| known.mode != Mode::Always)
+    }
 }
 
 /// Flows judged and put into sessions.
@@ -89,182 +175,107 @@ pub struct Analysis {
 /// Judges the servers of a session.
 pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
     let provider = session.provider.and_then(|number| rules.provider(number));
-    let (method, why) = method(provider, flows, session);
-    let keying = provider.map(|provider| provider.keying.as_slice()).unwrap_or_default();
-    let mut holders: Vec<Holder> = session
-        .servers
-        .iter()
-        .enumerate()
-        // The other participant has the key by right; holders are third parties.
-        .filter(|(_, server)| !server.is_peer())
-        .map(|(index, server)| judge(index, server, method, session))
-        .collect();
+    let own: Vec<&Judged> = session.flows.iter().filter_map(|index| flows.get(*index)).collect();
+    let said = documents::said(provider, session.call_start, is_straight(session));
+    let (shown, shown_by_signalling) = media::keying(&own, session);
+    let (method, why, basis) = method(&said, &shown, shown_by_signalling, session, &own);
+    let contacts = contact::tls(&own, session);
+    let mut holders = holders::judge(method, &said, &shown, &contacts, session);
     holders.sort_by(|a, b| {
         a.could_hold
             .cmp(&b.could_hold)
             .then(b.confidence.total_cmp(&a.confidence))
             .then(a.server.cmp(&b.server))
     });
-    let optional = keying.contains(&Keying::E2eeOptional) || keying.contains(&Keying::E2eeDefault);
-    Keys { method, why, unless_end_to_end: optional && method != Method::EndToEnd, holders }
-}
-
-fn method(provider: Option<&Provider>, flows: &[Judged], session: &Session) -> (Method, String) {
-    let facts = || session.flows.iter().filter_map(|index| flows.get(*index)?.flow.facts.as_deref());
-    let dtls = facts().filter_map(|facts| facts.dtls.as_ref()).find(|dtls| !dtls.srtp_offered.is_empty());
-    if let Some(dtls) = dtls {
-        return (
-            Method::DtlsSrtp,
-            format!("DTLS ClientHello with use_srtp in packet {}", dtls.packet.frame()),
-        );
-    }
-    if let Some(packet) = facts().filter_map(|facts| facts.sip.as_ref()).find_map(|sip| sip.sdes) {
-        return (Method::Sdes, format!("SDP with a=crypto in packet {}", packet.frame()));
-    }
-    let Some(provider) = provider else {
-        return (Method::NotDeterminable, "no app is known whose documents could tell".to_owned());
-    };
-    let words = || format!("documented for {}: {}", provider.name, provider.key_holder);
-    match provider.keying.first() {
-        Some(Keying::E2ee | Keying::E2eeDefault) => (Method::EndToEnd, words()),
-        Some(Keying::Proprietary) => (Method::KeyService, words()),
-        Some(Keying::Sdes) => (Method::Sdes, words()),
-        // Documented as DTLS-SRTP, but no handshake was seen: the capture may lack it, or keys came elsewhere.
-        Some(Keying::DtlsSrtp) if provider.keying.contains(&Keying::Sdes) && !session.begun_mid_call => {
-            (Method::Sdes, format!("no DTLS on the media path of a call seen from its start; {}", words()))
-        }
-        Some(Keying::DtlsSrtp) => (Method::NotDeterminable, "no DTLS handshake was captured".to_owned()),
-        Some(Keying::Zrtp | Keying::None | Keying::E2eeOptional) | None => {
-            (Method::NotDeterminable, "neither a handshake nor keys in signalling were seen".to_owned())
-        }
-    }
-}
-
-fn judge(index: usize, server: &Server, method: Method, session: &Session) -> Holder {
-    let (could_hold, confidence, why) = match method {
-        Method::DtlsSrtp => dtls_peer(server),
-        Method::KeyService | Method::Sdes => signalling(server, method, session),
-        Method::EndToEnd => (
-            CouldHold::No,
-            0.6,
-            "the provider's documents say that only the endpoints have the key".to_owned(),
-        ),
-        Method::NotDeterminable => (CouldHold::Unknown, 0.0, "how the keys arose was not seen".to_owned()),
-    };
-    let before_media = session.media_start.filter(|media| server.first_contact < *media);
-    let mut packets = vec![server.handshake.unwrap_or(server.first_packet)];
-    packets.extend(server.name.as_ref().map(|(_, _, packet)| *packet));
-    packets.sort_unstable();
-    packets.dedup();
-    Holder {
-        server: index,
-        address: server.address,
-        could_hold,
+    let mut shown = alike(shown, method, &why);
+    let flows_left_out = u32::try_from(shown.len().saturating_sub(FLOWS)).unwrap_or(u32::MAX);
+    shown.truncate(FLOWS);
+    let (timeline, timeline_left_out) = contact::timeline(&own, session);
+    Keys {
+        method,
         why,
-        confidence,
-        packets,
-        before_media: before_media.map(|media| media.since(server.first_contact)),
+        basis,
+        ciphers: said.ciphers.clone(),
+        end_to_end: said.end_to_end,
+        flows: shown,
+        flows_left_out,
+        holders,
+        timeline,
+        timeline_left_out,
     }
 }
 
-fn dtls_peer(server: &Server) -> (CouldHold, f32, String) {
-    if server.dtls_srtp
-        && let Some(relay) = server.behind
-    {
-        let why = format!(
-            "the relay {relay} forwarded the DTLS handshake that made the media keys to and from here; it could not if \
-             this address is another relay"
-        );
-        (CouldHold::Yes, 0.7, why)
-    } else if server.dtls_srtp && !server.roles.contains(&Role::Relay) {
-        (CouldHold::Yes, 0.95, "the DTLS handshake that made the media keys ended here".to_owned())
-    } else if server.roles.contains(&Role::Relay) {
-        let why = "it was seen as a TURN relay only, which forwards DTLS and SRTP and takes part in neither";
-        (CouldHold::No, 0.8, why.to_owned())
-    } else {
-        (CouldHold::No, 0.6, "media keys were agreed by DTLS with another server".to_owned())
-    }
+/// True when media went from endpoint to endpoint.
+fn is_straight(session: &Session) -> bool {
+    session.servers.iter().any(crate::session::Server::is_peer)
 }
 
-/// Keys that came through signalling: whose TLS ended where, and when.
-fn signalling(server: &Server, method: Method, session: &Session) -> (CouldHold, f32, String) {
-    let words = match method {
-        Method::Sdes => "media keys travel in signalling",
-        Method::DtlsSrtp | Method::KeyService | Method::EndToEnd | Method::NotDeterminable => {
-            "a key service hands out keys"
+/// Flows of which the wire shows nothing take what is known of the session; those that are alike stand once.
+fn alike(shown: Vec<FlowKeying>, method: Method, why: &str) -> Vec<FlowKeying> {
+    let mut kept: Vec<FlowKeying> = Vec::new();
+    for mut flow in shown {
+        if flow.method == Method::NotDeterminable && !media::is_shown(method) {
+            flow.method = method;
+            why.clone_into(&mut flow.why);
         }
-    };
-    let roles = &server.roles;
-    if server.tls {
-        return tls_server(server, words, session);
+        let same = |held: &&mut FlowKeying| {
+            (held.remote, held.method, &held.handshake) == (flow.remote, flow.method, &flow.handshake)
+        };
+        match kept.iter_mut().find(same) {
+            Some(held) => held.flows = held.flows.saturating_add(1),
+            None => kept.push(flow),
+        }
     }
-    if roles.contains(&Role::Media) {
-        let why = "it carried the media; whether it was given the key is not visible";
-        return (CouldHold::Unknown, 0.4, why.to_owned());
-    }
-    if roles.contains(&Role::Relay) {
-        let why = "it was seen as a TURN relay only, which is given no key";
-        return (CouldHold::No, 0.7, why.to_owned());
-    }
-    if roles.contains(&Role::Signalling) {
-        return (CouldHold::Yes, 0.6, format!("{words}, and signalling ended here in the clear"));
-    }
-    // Silence says something only where the signalling of the call was captured.
-    if !session.begun_mid_call && session.servers.iter().any(Server::signals) {
-        return (
-            CouldHold::No,
-            0.5,
-            "signalling of the call was captured, and none of it ran here".to_owned(),
-        );
-    }
-    (CouldHold::Unknown, 0.1, "no signalling of the call was captured".to_owned())
+    kept
 }
 
-fn tls_server(server: &Server, words: &str, session: &Session) -> (CouldHold, f32, String) {
-    let roles = &server.roles;
-    let carried_media = server.media_service || roles.contains(&Role::Media);
-    if session.media_start.is_some_and(|media| server.first_contact > media) {
-        let why = format!("{words}, and TLS ended here, but only after media had begun");
-        (CouldHold::Unknown, 0.3, why)
-    } else if server.key_service && closed_before_media(server, session) && another_stayed(server, session) {
-        // Clients try several controllers at once and keep one.
-        let why = format!(
-            "{words}, and TLS to this host, by its name one that hands them out, began before media; it also \
-             ended before media, while another of its kind stayed"
-        );
-        (CouldHold::Yes, 0.45, why)
-    } else if server.key_service {
-        let why =
-            format!("{words}, and TLS to this host, by its name one that hands them out, began before media");
-        (CouldHold::Yes, 0.8, why)
-    } else if carried_media {
-        (CouldHold::Yes, 0.75, format!("{words}, and TLS to this media server began before media"))
-    } else if server.backstage {
-        let why =
-            "TLS ended here before media, but by its name the program fetches settings and the like here";
-        (CouldHold::Unknown, 0.25, why.to_owned())
-    } else if roles.contains(&Role::Signalling)
-        && session.servers.iter().any(|other| other.key_service && other.tls)
+/// The method of the session: what the wire shows first, then what documents say, then what the order of things allows.
+fn method(
+    said: &Said,
+    shown: &[FlowKeying],
+    signalled: Option<(Method, String)>,
+    session: &Session,
+    own: &[&Judged],
+) -> (Method, String, Basis) {
+    let documented = || Basis::Documents(said.sources.clone());
+    if let Some(known) = said.end_to_end.as_ref().filter(|known| known.mode != Mode::Optional)
+        && shown.iter().all(|flow| flow.method != Method::None)
     {
-        let why = "TLS ended here before media, but by their names it is other servers that hand out keys";
-        (CouldHold::Unknown, 0.3, why.to_owned())
-    } else if roles.contains(&Role::Signalling) {
-        let why = format!("{words}, and TLS signalling that could carry them ended here before media");
-        (CouldHold::Yes, 0.5, why)
-    } else {
-        (CouldHold::Unknown, 0.2, "TLS ended here, but hosts of this name serve the web".to_owned())
+        return (Method::EndToEnd, known.why.clone(), Basis::Documents(known.sources.clone()));
     }
+    if let Some(flow) = media::decisive(shown, own) {
+        return (flow.method, flow.why.clone(), media::basis(flow.method));
+    }
+    if let Some((method, why)) = signalled {
+        return (method, why, media::basis(method));
+    }
+    if let Some((method, why)) = said.method.clone() {
+        return (method, why, documented());
+    }
+    if let Some(flow) = shown.iter().find(|flow| flow.method == Method::InsideTls) {
+        return (Method::InsideTls, flow.why.clone(), Basis::Capture);
+    }
+    if let Some(why) = through_signalling(session, own) {
+        let why = format!("{why}; {}", said.silence);
+        return (Method::Sdes, why, Basis::Standard("RFC 4568 section 1"));
+    }
+    (Method::NotDeterminable, said.silence.clone(), Basis::Capture)
 }
 
-fn closed_before_media(server: &Server, session: &Session) -> bool {
-    session.media_start.is_some_and(|media| server.last_contact < media)
-}
-
-fn another_stayed(server: &Server, session: &Session) -> bool {
-    session.servers.iter().any(|other| {
-        other.address != server.address
-            && other.key_service
-            && other.tls
-            && !closed_before_media(other, session)
+/// Media without DTLS, in a call whose signalling over TLS was captured from the start: keys, if there are any, came that way.
+fn through_signalling(session: &Session, own: &[&Judged]) -> Option<String> {
+    let media = session.media_start?;
+    let has_rtp = own.iter().any(|judged| {
+        let facts = judged.flow.facts.as_deref();
+        facts.and_then(|facts| facts.media.as_ref()).is_some_and(|media| !media.streams.is_empty())
+    });
+    let signals = session
+        .servers
+        .iter()
+        .any(|server| server.tls && server.roles.contains(&Role::Signalling) && server.first_contact < media);
+    (has_rtp && signals && !session.begun_mid_call).then(|| {
+        "no DTLS on the media path of a call seen from its start, whose signalling ran over TLS: keys, if media is \
+         encrypted, came through it"
+            .to_owned()
     })
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::PacketRef;
-use super::facts::{Facts, LIST_CAP, Sip, tally};
+use super::facts::{ANNOUNCED_CAP, Announced, Facts, LIST_CAP, Sip, tally};
 use super::handshake::text;
 use crate::proto::sip::{self, Sdp, StartLine};
 
@@ -30,7 +30,8 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
         known.parties = Some((party(message.from), party(message.to)));
     }
     if let Some(sdp) = message.sdp() {
-        description(known, &sdp, packet);
+        let left_out = description(known, &sdp, packet);
+        facts.left_out = facts.left_out.saturating_add(left_out);
     }
     true
 }
@@ -42,12 +43,16 @@ fn note_text(list: &mut Vec<String>, value: Option<&str>) {
     }
 }
 
-fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) {
+/// The number of media addresses that did not fit.
+fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
+    let mut left_out = 0_u32;
     for media in &sdp.media {
-        if media.crypto.iter().any(|crypto| crypto.has_key) {
+        let crypto = media.crypto.iter().any(|crypto| crypto.has_key);
+        if crypto {
             known.sdes.get_or_insert(packet);
         }
-        if !media.fingerprints.is_empty() {
+        let fingerprint = !media.fingerprints.is_empty();
+        if fingerprint {
             known.fingerprint.get_or_insert(packet);
         }
         let connection = media.connection.as_ref().or(sdp.connection.as_ref());
@@ -55,12 +60,22 @@ fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) {
         let candidates = media.candidates.iter().filter_map(|candidate| {
             candidate.address.parse().ok().map(|ip| SocketAddr::new(ip, candidate.port))
         });
+        let profile = text(media.protocol.as_bytes());
         for address in main.into_iter().chain(candidates).filter(|address| address.port() != 0) {
-            let held = known.media.iter().any(|(held, ..)| *held == address);
-            if !held && known.media.len() < LIST_CAP {
-                let (kind, protocol) = (text(media.kind.as_bytes()), text(media.protocol.as_bytes()));
-                known.media.push((address, kind, protocol, packet));
+            let latest = known.media.iter().rev().find(|held| held.address == address);
+            let held = latest.is_some_and(|held| {
+                (held.crypto, held.fingerprint, &held.profile) == (crypto, fingerprint, &profile)
+            });
+            if held {
+                continue;
+            }
+            if known.media.len() < ANNOUNCED_CAP {
+                let (kind, profile) = (text(media.kind.as_bytes()), profile.clone());
+                known.media.push(Announced { address, kind, profile, crypto, fingerprint, packet });
+            } else {
+                left_out = left_out.saturating_add(1);
             }
         }
     }
+    left_out
 }

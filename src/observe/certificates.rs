@@ -77,6 +77,10 @@ fn read(der: &[u8]) -> Option<Arc<CertificateBody>> {
         dns_names: facts.dns_names,
         not_before: facts.not_before,
         not_after: facts.not_after,
+        dns_names_left_out: facts.dns_names_left_out,
+        key_algorithm: facts.key_algorithm,
+        key_bits: facts.key_bits,
+        signature_algorithm: facts.signature_algorithm,
         self_signed: facts.self_signed,
         sha256: hex(&facts.sha256),
     }))

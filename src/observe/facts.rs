@@ -18,6 +18,9 @@ pub use crate::proto::rtp::sketch::{Copied, Sketch};
 /// Most entries kept of any list in here; what comes after is counted in [`Facts::left_out`].
 pub const LIST_CAP: usize = 32;
 
+/// Most media addresses kept of the session descriptions of one flow: an exchange announces two for each of its calls.
+pub const ANNOUNCED_CAP: usize = 256;
+
 /// Everything that the dissectors learned of one flow.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -189,8 +192,8 @@ pub struct Sip {
     pub parties: Option<(String, String)>,
     /// User-Agent and Server values.
     pub agents: Vec<String>,
-    /// Media addresses that SDP announced: (address, `m=` kind, transport profile).
-    pub media: Vec<(SocketAddr, String, String, PacketRef)>,
+    /// Media addresses that SDP announced; one that is announced again with other keying stands here again.
+    pub media: Vec<Announced>,
     /// An SDP carried `a=crypto` (RFC 4568): keys in signalling.
     pub sdes: Option<PacketRef>,
     /// An SDP carried `a=fingerprint` (RFC 8122): keys by DTLS.
@@ -198,6 +201,23 @@ pub struct Sip {
     /// Messages parsed.
     pub messages: u32,
     /// First SIP packet.
+    pub packet: PacketRef,
+}
+
+/// A media address in a session description. RFC 8866.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// The address, of the `c=` and `m=` lines or of a candidate.
+    pub address: SocketAddr,
+    /// Kind of the `m=` line: `audio`, `video`, ...
+    pub kind: String,
+    /// Transport profile of the `m=` line: `RTP/AVP`, `UDP/TLS/RTP/SAVPF`, ...
+    pub profile: String,
+    /// An `a=crypto` line with a key stood there (RFC 4568).
+    pub crypto: bool,
+    /// An `a=fingerprint` line stood there or above (RFC 8122).
+    pub fingerprint: bool,
+    /// The packet.
     pub packet: PacketRef,
 }
 

@@ -81,7 +81,7 @@ pub(super) fn marks(judged: &Judged, sides: Sides) -> Vec<(Mark, PacketRef)> {
         found.extend(sip.call_ids.iter().map(|id| (Mark::Call(id.clone()), sip.packet)));
         // Of a trunk with many calls nobody knows which of them announced an address.
         if sip.call_ids.len() == 1 {
-            found.extend(sip.media.iter().map(|(address, .., packet)| (Mark::Address(*address), *packet)));
+            found.extend(sip.media.iter().map(|held| (Mark::Address(held.address), held.packet)));
         }
     }
     if facts.zoom.is_none() {

@@ -118,8 +118,8 @@ impl Trace {
         if let Some(sip) = judged.flow.facts.as_deref().and_then(|facts| facts.sip.as_deref())
             && sip.call_ids.len() <= CALLS
         {
-            let others = sip.media.iter().filter(|(address, ..)| !addresses.contains(&address.ip()));
-            found.extend(others.map(|(address, .., packet)| (Shared::Spoken(*address), *packet)));
+            let others = sip.media.iter().filter(|held| !addresses.contains(&held.address.ip()));
+            found.extend(others.map(|held| (Shared::Spoken(held.address), held.packet)));
         }
         if let Some(stun) = judged.flow.facts.as_deref().and_then(|facts| facts.stun.as_deref()) {
             // Between peers each is told its own address, and the flow itself is mark enough.

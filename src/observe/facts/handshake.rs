@@ -88,6 +88,14 @@ pub struct CertificateBody {
     pub not_before: i64,
     /// Seconds since the epoch.
     pub not_after: i64,
+    /// DNS names that were left out, there being too many.
+    pub dns_names_left_out: usize,
+    /// Algorithm of the public key, as `rsaEncryption` or `ecPublicKey secp256r1`.
+    pub key_algorithm: String,
+    /// Size of the public key in bits.
+    pub key_bits: Option<u32>,
+    /// Algorithm of the signature, as `sha256WithRSAEncryption`.
+    pub signature_algorithm: String,
     /// Subject equals issuer.
     pub self_signed: bool,
     /// SHA-256 of the DER bytes, hex.

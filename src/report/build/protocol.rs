@@ -52,6 +52,9 @@ fn certificate(certificate: &Certificate) -> CertificateRecord {
         issuer: certificate.issuer_cn.clone().or_else(|| certificate.issuer_o.clone()),
         not_before: time::eve_seconds(certificate.not_before),
         not_after: time::eve_seconds(certificate.not_after),
+        key: certificate.key_algorithm.clone(),
+        key_bits: certificate.key_bits,
+        signature: certificate.signature_algorithm.clone(),
         self_signed: certificate.self_signed,
         sha256: certificate.sha256.clone(),
     }
@@ -181,7 +184,7 @@ pub(super) fn sip(sip: &Sip) -> SipRecord {
         media: sip
             .media
             .iter()
-            .map(|(address, kind, profile, _)| format!("{kind} {profile} {address}"))
+            .map(|held| format!("{} {} {}", held.kind, held.profile, held.address))
             .collect(),
         sdes: sip.sdes.is_some(),
     }

@@ -1,11 +1,12 @@
 //! A session with its keys as a record.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::super::record::{
-    AddressChangeRecord, AddressRecord, EndpointRecord, EvidenceRecord, HolderRecord, KeysRecord,
-    MediaRecord, PlaceRecord, ServerRecord, ServiceOperator, SessionRecord, WayRecord,
+    AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, EvidenceRecord,
+    FlowKeyingRecord, HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
+    ServiceOperator, SessionRecord, WayRecord,
 };
 use super::super::time;
 use super::flow::protocol_name;
@@ -14,7 +15,8 @@ use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, OperatorClaim, Place};
 use crate::keys::Analysis;
-use crate::keys::{Holder, Keys};
+use crate::keys::{Basis, Contact, FlowKeying, Holder, Keys};
+use crate::proto::tls::{ProtocolVersion, SrtpProfile};
 use crate::session::{Change, Judged, Server, Session, Way};
 
 /// Reasons shown with a session.
@@ -34,11 +36,8 @@ pub fn session_record(
     let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
     let servers: Vec<ServerRecord> =
         session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
-    let holders = keys
-        .holders
-        .iter()
-        .filter_map(|holder| holder_record(context, session, provider, &servers, holder))
-        .collect();
+    let holders =
+        keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
     let mut record = SessionRecord {
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
@@ -61,12 +60,7 @@ pub fn session_record(
         flows: flows_by_role(analysis, session),
         servers,
         media: quality(analysis, session),
-        keys: KeysRecord {
-            method: keys.method,
-            why: keys.why.clone(),
-            unless_end_to_end: keys.unless_end_to_end,
-            holders,
-        },
+        keys: keys_record(context, session, keys, holders),
         findings: Vec::new(),
         evidence: evidence(context, analysis, session),
     };
@@ -192,16 +186,90 @@ fn provider_file(provider: &Provider) -> String {
     format!("providers/{}.toml", provider.id)
 }
 
+fn keys_record(
+    context: &Context<'_>,
+    session: &Session,
+    keys: &Keys,
+    holders: Vec<HolderRecord>,
+) -> KeysRecord {
+    KeysRecord {
+        method: keys.method,
+        why: keys.why.clone(),
+        source: source(context, &keys.basis),
+        ciphers: keys.ciphers.clone(),
+        unless_end_to_end: keys.unless_end_to_end(),
+        end_to_end: keys.end_to_end.as_ref().map(|known| EndToEndRecord {
+            mode: known.mode,
+            scope: known.scope.clone(),
+            holder: known.holder.clone(),
+            source: source(context, &Basis::Documents(known.sources.clone())),
+        }),
+        flows: keys.flows.iter().map(|flow| flow_keying(context, session, flow)).collect(),
+        flows_left_out: keys.flows_left_out,
+        holders,
+        timeline: keys.timeline.iter().map(|contact| contact_record(context, contact)).collect(),
+        timeline_left_out: keys.timeline_left_out,
+    }
+}
+
+fn flow_keying(context: &Context<'_>, session: &Session, flow: &FlowKeying) -> FlowKeyingRecord {
+    let ours = |end: SocketAddr| session.addresses.iter().any(|used| used.ip == end.ip());
+    FlowKeyingRecord {
+        flow_id: flow.flow,
+        flows: flow.flows,
+        remote: flow.remote.to_string(),
+        method: flow.method,
+        why: flow.why.clone(),
+        packet: context.seen(flow.packet),
+        handshake: flow.handshake.as_ref().map(|made| HandshakeRecord {
+            version: made.version.map(|version| ProtocolVersion(version).to_string()),
+            profile: made.profile.map(|profile| SrtpProfile(profile).to_string()),
+            server: made.server.map(|end| end.to_string()),
+            server_is: made.server.map(|end| if ours(end) { "endpoint" } else { "remote" }),
+            server_certificate: made.server_certificate.clone(),
+            client_certificate: made.client_certificate.clone(),
+        }),
+    }
+}
+
+fn contact_record(context: &Context<'_>, contact: &Contact) -> ContactRecord {
+    ContactRecord {
+        at: time::eve(contact.at),
+        before_media_s: contact.before_media_ns.map(seconds),
+        ip: contact.remote.ip().to_string(),
+        port: contact.remote.port(),
+        kind: contact.kind,
+        packet: context.seen(contact.packet),
+        flows: contact.flows,
+    }
+}
+
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "milliseconds of a capture fit")]
+fn seconds(nanos: i64) -> f64 {
+    milli(nanos as f64 / 1e9)
+}
+
+/// The documents behind an answer with their dates, or the standard, or that the capture is all there is.
+fn source(context: &Context<'_>, basis: &Basis) -> String {
+    match basis {
+        Basis::Capture => "the capture alone".to_owned(),
+        Basis::Standard(section) => (*section).to_owned(),
+        Basis::Documents(names) => {
+            let known = &context.rules.sources().source;
+            let titles = names.iter().filter_map(|name| known.get(name));
+            titles.map(|source| format!("{} ({})", source.title, source.date)).collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
 fn holder_record(
     context: &Context<'_>,
     session: &Session,
-    provider: Option<&Provider>,
     servers: &[ServerRecord],
     holder: &Holder,
 ) -> Option<HolderRecord> {
     let server = session.servers.get(holder.server)?;
     let record = servers.get(holder.server)?;
-    let date = context.rules.sources().retrieved.as_deref().unwrap_or("unknown date");
     Some(HolderRecord {
         ip: holder.address.to_string(),
         port: server.ports.first().map(|(_, port)| *port),
@@ -209,10 +277,7 @@ fn holder_record(
         could_hold: holder.could_hold,
         why: holder.why.clone(),
         confidence: round3(holder.confidence),
-        source: provider.map_or_else(
-            || "the capture alone".to_owned(),
-            |provider| format!("{} of {date}", provider_file(provider)),
-        ),
+        source: source(context, &holder.basis),
         packets: context.packets(&holder.packets),
         before_media_s: holder.before_media.map(|before| milli(before.as_secs_f64())),
         place: record.place.clone(),

@@ -23,8 +23,9 @@ pub use protocol::{
     ZoomRecord,
 };
 pub use session::{
-    AddressChangeRecord, AddressRecord, EndpointRecord, Finding, HolderRecord, KeysRecord, MediaRecord,
-    PlaceRecord, ServerRecord, ServiceOperator, SessionRecord, Severity, WayRecord,
+    AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, Finding,
+    FlowKeyingRecord, HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
+    ServiceOperator, SessionRecord, Severity, WayRecord,
 };
 pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, StatsRecord};
 

@@ -78,6 +78,13 @@ pub struct CertificateRecord {
     pub not_before: String,
     /// Last second of validity.
     pub not_after: String,
+    /// Algorithm of the public key.
+    pub key: String,
+    /// Its size in bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_bits: Option<u32>,
+    /// Algorithm of the signature.
+    pub signature: String,
     /// Subject equals issuer.
     pub self_signed: bool,
     /// SHA-256 of the certificate, hex.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber};
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
-use crate::keys::{CouldHold, Method};
+use crate::keys::{ContactKind, CouldHold, Method, Mode};
 use crate::session::speech::RttSource;
 use crate::session::{NameSource, Why};
 
@@ -228,10 +228,116 @@ pub struct KeysRecord {
     pub method: Method,
     /// What says so.
     pub why: String,
+    /// The documents or the standard behind it, with their dates.
+    pub source: String,
+    /// Ciphers that the documents of the capture's day name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ciphers: Vec<String>,
     /// An end-to-end mode exists that the wire does not show; were it on, no server could hold the key.
     pub unless_end_to_end: bool,
+    /// The end-to-end mode that was documented on the capture's day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_to_end: Option<EndToEndRecord>,
+    /// Media flows one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<FlowKeyingRecord>,
+    /// Media flows that are not in `flows`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub flows_left_out: u32,
     /// The session's servers, the likeliest holders first.
     pub holders: Vec<HolderRecord>,
+    /// First contacts with each server, in order of time.
+    pub timeline: Vec<ContactRecord>,
+    /// Contacts that are not in `timeline`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeline_left_out: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// A documented end-to-end mode.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EndToEndRecord {
+    /// When it is on.
+    pub mode: Mode,
+    /// Which calls it is for.
+    pub scope: String,
+    /// Who has the key then.
+    pub holder: String,
+    /// The documents with their dates.
+    pub source: String,
+}
+
+/// How the keys of one media flow arose, by what the wire shows.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FlowKeyingRecord {
+    /// Number of the flow, the first of those that are alike.
+    pub flow_id: u64,
+    /// How many flows to that address and port are alike.
+    pub flows: u32,
+    /// Who was spoken to.
+    pub remote: String,
+    /// How.
+    pub method: Method,
+    /// What shows it.
+    pub why: String,
+    /// The packet that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<PacketNumber>,
+    /// The DTLS handshake that made the keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<HandshakeRecord>,
+}
+
+/// A DTLS handshake that made media keys.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct HandshakeRecord {
+    /// Version chosen, or offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// `use_srtp` profile chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The DTLS server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Which side that is: `endpoint` or `remote`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_is: Option<&'static str>,
+    /// SHA-256 of the server's certificate, hex: the fingerprint of RFC 8122.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_certificate: Option<String>,
+    /// SHA-256 of the client's certificate, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+}
+
+/// The first contact of a kind with a server.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ContactRecord {
+    /// When.
+    pub at: String,
+    /// Seconds from there to the first media packet; negative when media came first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_media_s: Option<f64>,
+    /// Address.
+    pub ip: String,
+    /// Port.
+    pub port: u16,
+    /// What.
+    pub kind: ContactKind,
+    /// The packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<PacketNumber>,
+    /// How many flows of the kind went there.
+    pub flows: u32,
 }
 
 /// One server, judged.

@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::super::record::{HolderRecord, PacketNumber, SessionRecord};
-use super::page::{Page, Tone, dim, plain};
+use super::super::record::{ContactRecord, EndToEndRecord, HolderRecord, PacketNumber, SessionRecord};
+use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::session::{percent, placed_in};
 use crate::geo::Exposure;
-use crate::keys::{CouldHold, Method};
+use crate::keys::{ContactKind, CouldHold, Method, Mode};
 
 /// Servers that could hold the key, shown one by one.
 const SHOWN: usize = 12;
 /// Addresses named of those that could not.
 const NAMED: usize = 8;
+/// First contacts shown.
+const CONTACTS: usize = 16;
 /// Width of the answer's words.
 const LABEL: usize = 18;
 
@@ -21,10 +23,13 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     let keys = &record.keys;
     let method = format!("{}; {}", method_words(keys.method), keys.why);
     page.labelled(4, &dim("how keys arose"), LABEL, &plain(method))?;
-    if keys.unless_end_to_end {
-        let text =
-            "if the app's end-to-end mode was on, no server could hold it; the wire does not show that mode";
-        page.labelled(4, &dim("unless"), LABEL, &plain(text))?;
+    page.labelled(4, &dim("by"), LABEL, &dim(keys.source.clone()))?;
+    if !keys.ciphers.is_empty() {
+        let text = format!("{}, by the documents of that day", keys.ciphers.join(" or "));
+        page.labelled(4, &dim("cipher"), LABEL, &plain(text))?;
+    }
+    if let Some(known) = keys.end_to_end.as_ref().filter(|_| keys.unless_end_to_end) {
+        page.labelled(4, &dim("unless"), LABEL, &plain(unless(known)))?;
     }
     let able: Vec<&HolderRecord> =
         keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
@@ -41,7 +46,64 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     if keys.holders.is_empty() {
         page.line(4, &[dim("no server was seen")])?;
     }
+    page.blank()?;
+    timeline(page, &keys.timeline, keys.timeline_left_out)
+}
+
+/// What was contacted when, in seconds from the first media packet.
+fn timeline(page: &mut Page<'_>, contacts: &[ContactRecord], left_out: u32) -> io::Result<()> {
+    if contacts.len() < 2 {
+        return Ok(());
+    }
+    page.heading("First contacts, in seconds from the first media packet")?;
+    let rows: Vec<Vec<Cell>> = contacts.iter().take(CONTACTS).map(contact_row).collect();
+    let head = [
+        ("", Align::Right),
+        ("what", Align::Left),
+        ("with", Align::Left),
+        ("flows", Align::Right),
+        ("seen in", Align::Left),
+    ];
+    page.table(4, &head, &rows)?;
+    let more = contacts.len().saturating_sub(CONTACTS).saturating_add(usize::try_from(left_out).unwrap_or(0));
+    if more > 0 {
+        page.line(4, &[dim(format!("and {more} more, in the session record"))])?;
+    }
     page.blank()
+}
+
+fn contact_row(contact: &ContactRecord) -> Vec<Cell> {
+    let when =
+        contact.before_media_s.map_or_else(|| dim("-"), |before| plain(format!("{:+.3}", 0.0 - before)));
+    let what = match contact.kind {
+        ContactKind::Tls => "TLS",
+        ContactKind::Quic => "QUIC",
+        ContactKind::DtlsSrtp => "DTLS-SRTP",
+        ContactKind::Sip => "SIP",
+        ContactKind::Stun => "STUN",
+        ContactKind::Media => "media",
+        ContactKind::Other => "other",
+    };
+    let address = if contact.ip.contains(':') {
+        format!("[{}]:{}", contact.ip, contact.port)
+    } else {
+        format!("{}:{}", contact.ip, contact.port)
+    };
+    let packet = contact.packet.map_or_else(String::new, |packet| packets(&[packet]));
+    vec![when, plain(what), plain(address), plain(contact.flows.to_string()), dim(packet)]
+}
+
+/// The other answer, where an end-to-end mode is not visible on the wire.
+fn unless(known: &EndToEndRecord) -> String {
+    let mode = match known.mode {
+        Mode::Optional => "if the app's end-to-end mode was chosen",
+        Mode::Default => "where the app's end-to-end mode, on by default, was in force",
+        Mode::Some | Mode::Always => "if it was a call of the kind that is end to end",
+    };
+    format!(
+        "{mode} ({}), no server could hold the key; the wire does not show that ({})",
+        known.scope, known.source
+    )
 }
 
 const fn method_words(method: Method) -> &'static str {
@@ -49,6 +111,10 @@ const fn method_words(method: Method) -> &'static str {
         Method::DtlsSrtp => "DTLS-SRTP, agreed on the media path",
         Method::Sdes => "keys carried in signalling (SDES or alike)",
         Method::KeyService => "a service of the provider hands out keys",
+        Method::Zrtp => "ZRTP, agreed on the media path",
+        Method::Proprietary => "the provider's own way, its servers have the key",
+        Method::None => "media is not encrypted",
+        Method::InsideTls => "media runs inside TLS or QUIC",
         Method::EndToEnd => "between the endpoints alone",
         Method::NotDeterminable => "not determinable",
     }

@@ -1,0 +1,165 @@
+//! How the keys of each media flow arose, as far as the wire shows it. In: the flows of a session. Out: [`FlowKeying`].
+
+use std::net::SocketAddr;
+
+use super::{Basis, FlowKeying, Handshake, Method};
+use crate::classify::Role;
+use crate::flow::Direction;
+use crate::observe::PacketRef;
+use crate::observe::facts::{Announced, Dtls, Facts, Protocol};
+use crate::session::{Judged, Session};
+
+/// Media flows of a session, in the order in which they began; and what session descriptions alone say, for a call whose media
+/// was not seen.
+pub(super) fn keying(own: &[&Judged], session: &Session) -> (Vec<FlowKeying>, Option<(Method, String)>) {
+    let announced: Vec<&Announced> = own
+        .iter()
+        .filter_map(|judged| judged.flow.facts.as_deref()?.sip.as_deref())
+        .flat_map(|sip| &sip.media)
+        .collect();
+    let mut shown = Vec::new();
+    for judged in own {
+        shown.extend(of_flow(judged, &announced, session));
+    }
+    let spoken = announced.last().filter(|_| session.media_start.is_none() || shown.is_empty());
+    (shown, spoken.and_then(|last| by_description(&[*last])).map(|(method, why, _)| (method, why)))
+}
+
+fn of_flow(judged: &Judged, announced: &[&Announced], session: &Session) -> Option<FlowKeying> {
+    let facts = judged.flow.facts.as_deref()?;
+    let sides = judged.seen_from(&session.addresses.iter().map(|used| used.ip).collect::<Vec<_>>());
+    let made = |method, why: String, packet, handshake| FlowKeying {
+        flow: judged.flow.id,
+        flows: 1,
+        remote: sides.remote,
+        method,
+        why,
+        packet,
+        handshake,
+    };
+    if let Some(dtls) = facts.dtls.as_deref().filter(|dtls| agrees_media_keys(dtls)) {
+        let packet = dtls.client_hello.or(dtls.server_hello).unwrap_or(dtls.packet);
+        let hello = if dtls.client_hello.is_some() { "ClientHello" } else { "ServerHello" };
+        let why = format!("DTLS {hello} with use_srtp in packet {}", packet.frame());
+        return Some(made(Method::DtlsSrtp, why, packet, Some(handshake(judged, dtls))));
+    }
+    if !carries_media(judged, facts) {
+        return None;
+    }
+    let first = judged.flow.first_packet;
+    if facts.other == Some(Protocol::Zrtp) {
+        let why = format!("ZRTP on the media path, from packet {}", first.frame());
+        return Some(made(Method::Zrtp, why, first, None));
+    }
+    let start = facts.media.as_ref().map_or(first, |media| media.packet);
+    let said: Vec<&Announced> =
+        [sides.local, sides.remote].into_iter().filter_map(|end| latest(announced, end, start)).collect();
+    if let Some((method, why, packet)) = by_description(&said) {
+        return Some(made(method, why, packet, None));
+    }
+    if facts.tls.is_some() && facts.media.is_none() {
+        let outer = if facts.quic.is_some() { "QUIC" } else { "TLS" };
+        let why = format!(
+            "media runs inside {outer} to {}; whether it is encrypted once more inside is not visible",
+            sides.remote
+        );
+        return Some(made(Method::InsideTls, why, first, None));
+    }
+    Some(made(
+        Method::NotDeterminable,
+        "neither a handshake nor a session description speaks of it".to_owned(),
+        first,
+        None,
+    ))
+}
+
+fn agrees_media_keys(dtls: &Dtls) -> bool {
+    !dtls.srtp_offered.is_empty() || dtls.srtp_chosen.is_some()
+}
+
+/// RTP was seen in it, or its role says so and there is enough of it.
+fn carries_media(judged: &Judged, facts: &Facts) -> bool {
+    let rtp = facts.media.as_ref().is_some_and(|media| !media.streams.is_empty());
+    rtp || (matches!(judged.role(), Role::Media | Role::P2p) && judged.media_start().is_some())
+}
+
+fn handshake(judged: &Judged, dtls: &Dtls) -> Handshake {
+    let tuple = &judged.flow.tuple;
+    let server = dtls.client.map(|client| match client {
+        Direction::Forward => tuple.destination,
+        Direction::Reverse => tuple.source,
+    });
+    let leaf = |list: &[crate::observe::facts::Certificate]| list.first().map(|leaf| leaf.sha256.clone());
+    Handshake {
+        version: dtls.version,
+        profile: dtls.srtp_chosen,
+        server,
+        server_certificate: leaf(&dtls.server_certificates),
+        client_certificate: leaf(&dtls.client_certificates),
+    }
+}
+
+/// The description of an end that was in force when media began: the latest before it, else the first after it. Calls that
+/// follow each other on one signalling socket may use an address twice.
+fn latest<'a>(announced: &[&'a Announced], end: SocketAddr, start: PacketRef) -> Option<&'a Announced> {
+    let of_end = || announced.iter().copied().filter(|held| held.address == end);
+    let before = of_end().filter(|held| held.packet <= start).max_by_key(|held| held.packet);
+    before.or_else(|| of_end().min_by_key(|held| held.packet))
+}
+
+/// What session descriptions of the two ends say together; the last packet of them.
+fn by_description(said: &[&Announced]) -> Option<(Method, String, PacketRef)> {
+    let last = said.iter().map(|held| held.packet).max()?;
+    let packets = said.iter().map(|held| held.packet.frame().to_string()).collect::<Vec<_>>().join(" and ");
+    let profile = said.iter().max_by_key(|held| held.packet).map(|held| held.profile.clone())?;
+    // RFC 8643: keys that are offered on top of a plain profile count only where the other end answers with keys.
+    if said.iter().all(|held| held.crypto) {
+        return Some((Method::Sdes, format!("SDP with a=crypto, {profile}, in packet {packets}"), last));
+    }
+    let by_dtls = said.iter().any(|held| held.fingerprint || held.profile.contains("TLS"));
+    let secured = said.iter().any(|held| held.profile.contains("SAVP"));
+    if by_dtls || secured {
+        let what = if by_dtls { "DTLS, whose handshake was not captured" } else { "SRTP without its keys" };
+        let why = format!("SDP asks for {what} ({profile}, packet {packets})");
+        return Some((Method::NotDeterminable, why, last));
+    }
+    let why = format!("SDP agrees on {profile} without keys, in packet {packets}");
+    Some((Method::None, why, last))
+}
+
+/// The flow that speaks for the session: of the methods that the wire shows that of the most packets.
+pub(super) fn decisive<'a>(shown: &'a [FlowKeying], own: &[&Judged]) -> Option<&'a FlowKeying> {
+    let packets = |number: u64| {
+        let flow = own.iter().find(|judged| judged.flow.id == number);
+        flow.map_or(0, |judged| judged.flow.packets.iter().fold(0_u64, |all, one| all.saturating_add(*one)))
+    };
+    let mut best: Option<(&FlowKeying, u64)> = None;
+    for flow in shown.iter().filter(|flow| is_shown(flow.method)) {
+        let all = shown.iter().filter(|other| other.method == flow.method);
+        let weight = all.map(|other| packets(other.flow)).fold(0_u64, u64::saturating_add);
+        if best.is_none_or(|(_, held)| weight > held) {
+            best = Some((flow, weight));
+        }
+    }
+    best.map(|(flow, _)| flow)
+}
+
+/// True for what the wire shows by itself.
+pub(super) const fn is_shown(method: Method) -> bool {
+    matches!(method, Method::DtlsSrtp | Method::Zrtp | Method::Sdes | Method::None)
+}
+
+/// The standard behind a method that the wire shows.
+pub(super) const fn basis(method: Method) -> Basis {
+    match method {
+        Method::DtlsSrtp => Basis::Standard("RFC 5764 section 4"),
+        Method::Zrtp => Basis::Standard("RFC 6189 section 3"),
+        Method::Sdes => Basis::Standard("RFC 4568 section 1"),
+        Method::None => Basis::Standard("RFC 3550 section 9.1"),
+        Method::KeyService
+        | Method::EndToEnd
+        | Method::Proprietary
+        | Method::InsideTls
+        | Method::NotDeterminable => Basis::Capture,
+    }
+}
