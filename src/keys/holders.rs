@@ -75,9 +75,10 @@ impl Judge<'_> {
     }
 
     fn answer(&self, server: &Server) -> Answer {
-        match self.method {
-            Method::EndToEnd => self.end_to_end(server),
-            method => self.by_hop(method, server),
+        if self.method == Method::EndToEnd {
+            self.end_to_end(server)
+        } else {
+            self.by_hop(self.method, server)
         }
     }
 
