@@ -3,6 +3,7 @@
 
 mod sip;
 mod srtp;
+mod zoom;
 mod zoom_beijing_2020;
 
 use std::path::PathBuf;

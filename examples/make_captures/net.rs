@@ -30,6 +30,11 @@ struct Datagram {
     segment: Vec<u8>,
 }
 
+impl Tap {
+    /// Where nothing is seen: the access link of a participant elsewhere.
+    pub(crate) const NONE: Self = Self { interface: u32::MAX, inside: [0, 0] };
+}
+
 /// All that was seen, in the order of making.
 #[derive(Default)]
 pub(crate) struct Wire {
@@ -39,6 +44,9 @@ pub(crate) struct Wire {
 impl Wire {
     /// One UDP datagram seen at `tap`.
     pub(crate) fn udp(&mut self, tap: Tap, at: u64, src: SocketAddrV4, dst: SocketAddrV4, payload: &[u8]) {
+        if tap == Tap::NONE {
+            return;
+        }
         let len = u16::try_from(payload.len() + 8).unwrap();
         let mut segment = Vec::with_capacity(payload.len() + 8);
         segment.extend(src.port().to_be_bytes());

@@ -1,19 +1,34 @@
-//! Zoom's UDP encapsulation of 2019-20: bare type bytes 1-4 and 7, a one-byte data header (5), bind, bandwidth
-//! probe, media encapsulation, and payload units under AES-128-ECB.
+//! Zoom's UDP encapsulation of both generations: hellos, pings and leave (types 1 to 4 and 7), data (5) with a header of
+//! one byte in 2019-20 and of eight bytes since, bind, bandwidth probe, media encapsulation, and payload units under
+//! AES-128-ECB and AES-256-GCM.
 //!
-//! Framing follows a capture of September 2019; the ECB payload is a reconstruction, see `captures/README.md`.
+//! Framing follows captures of September 2019, September 2021 and 2022; the ECB payload is a reconstruction, see
+//! `captures/README.md`.
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::Aead;
+
+use crate::mac::hmac_sha256;
 
 /// Inner type of audio.
 pub(crate) const AUDIO: u8 = 15;
 /// Most bytes of a fragment's share of a video unit.
 pub(crate) const FRAGMENT: usize = 1100;
 
-/// Client hello, version 2.
-pub(crate) fn client_hello(id: &[u8; 16], clock: u32, proof: &[u8; 64]) -> Vec<u8> {
-    let mut out = vec![1, 0, 2];
+/// Which form of the encapsulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// Of 2019 and 2020: hello version 2, answered with 1.
+    Second,
+    /// Since 2021: hello version 3.
+    Third,
+}
+
+/// Client hello. The third generation's is longer by sixteen bytes, whose meaning is not known.
+pub(crate) fn client_hello(generation: Generation, id: &[u8; 16], clock: u32, proof: &[u8; 64]) -> Vec<u8> {
+    let mut out = vec![1, 0, if generation == Generation::Second { 2 } else { 3 }];
     out.extend(id);
     out.extend([0, 0, 0, 0, 0, 0, 0, 2]);
     out.extend(clock.to_be_bytes());
@@ -21,17 +36,31 @@ pub(crate) fn client_hello(id: &[u8; 16], clock: u32, proof: &[u8; 64]) -> Vec<u
     out.extend(64_u32.to_be_bytes());
     out.extend(proof);
     out.extend([0; 4]);
+    if generation == Generation::Third {
+        out.extend([0; 16]);
+    }
     out
 }
 
-/// Server hello, version 1 as the servers of 2019 answered.
-pub(crate) fn server_hello(id: &[u8; 16], flow: u32, clock: u32) -> Vec<u8> {
-    let mut out = vec![2, 0, 1];
+/// Server hello: version 1 as the servers of 2019 answered, or 3.
+pub(crate) fn server_hello(generation: Generation, id: &[u8; 16], flow: u32, clock: u32) -> Vec<u8> {
+    let mut out = vec![2, 0, if generation == Generation::Second { 1 } else { 3 }];
     out.extend(id);
     out.extend(flow.to_be_bytes());
     out.extend(clock.to_be_bytes());
     out.extend([0; 8]);
+    if generation == Generation::Third {
+        out.extend([0, 4, 0, 4, 0, 0, 3, 0xe0, 1]);
+    }
     out
+}
+
+/// What follows a ping or pong of the third generation: 64 bytes that only the two ends can check.
+pub(crate) fn authenticated(mut ping: Vec<u8>, proof: &[u8; 64]) -> Vec<u8> {
+    ping.extend([1, 5, 0x40]);
+    ping.extend(proof);
+    ping.push(0);
+    ping
 }
 
 /// Type 3 (ping) or 4 (pong).
@@ -47,6 +76,21 @@ pub(crate) fn ping(kind: u8, counter: u32, clock_ms: u32, flow: u32) -> Vec<u8> 
 pub(crate) fn leave(flow: u32) -> Vec<u8> {
     let mut out = vec![7, 0, 0, 0, 0, 0, 0, 0, 0];
     out.extend(flow.to_be_bytes());
+    out
+}
+
+/// Type 7 of the third generation.
+pub(crate) fn leave_authenticated(flow: u32, proof: &[u8; 64]) -> Vec<u8> {
+    [leave(flow).as_slice(), proof].concat()
+}
+
+/// Type 5 of the third generation: sequence number, flow and direction stand before the inner packet.
+pub(crate) fn numbered_data(sequence: u16, flow: u32, from_server: bool, inner: &[u8]) -> Vec<u8> {
+    let mut out = vec![5];
+    out.extend(sequence.to_be_bytes());
+    out.extend(flow.to_be_bytes());
+    out.push(if from_server { 4 } else { 0 });
+    out.extend(inner);
     out
 }
 
@@ -97,6 +141,16 @@ fn tagged(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 pub(crate) fn ordered(from_server: bool, inner: &[u8]) -> Vec<u8> {
     let head: &[u8] = if from_server { &[0x0d, 0, 0, 2, 0, 0, 0, 0] } else { &[0x0d, 0, 0, 0] };
     [head, inner].concat()
+}
+
+/// The ordered wrapper of the third generation, with a clock and a number: +7 from the client, +15 from the server.
+pub(crate) fn ordered_since_2021(from_server: bool, clock_ms: u16, sequence: u16, inner: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x0d];
+    out.extend(clock_ms.to_be_bytes());
+    out.extend(sequence.to_be_bytes());
+    out.extend(if from_server { vec![2, 0, 0, 0, 0, 0, 0, 0, 0, 0] } else { vec![0, 0] });
+    out.extend(inner);
+    out
 }
 
 /// Type 21: a thousand bytes of one value.
@@ -151,20 +205,55 @@ pub(crate) enum LengthField {
     Long,
 }
 
-/// `length | AES-128-ECB(plaintext, padded with zeros to whole blocks)`.
-pub(crate) fn ecb_unit(field: LengthField, plaintext: &[u8], key: &[u8; 16]) -> Vec<u8> {
-    let mut out = match field {
-        LengthField::Short => u16::try_from(plaintext.len()).unwrap().to_be_bytes().to_vec(),
-        LengthField::Long => u32::try_from(plaintext.len()).unwrap().to_be_bytes().to_vec(),
-    };
+impl LengthField {
+    fn write(self, length: usize) -> Vec<u8> {
+        match self {
+            Self::Short => u16::try_from(length).unwrap().to_be_bytes().to_vec(),
+            Self::Long => u32::try_from(length).unwrap().to_be_bytes().to_vec(),
+        }
+    }
+}
+
+/// How the last block is filled up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    /// With zeros, if it is not full.
+    Zeros,
+    /// With bytes that say how many they are (PKCS #7, RFC 5652 §6.3); a full block gets another.
+    Pkcs7,
+}
+
+/// `length | AES-128-ECB(plaintext, padded to whole blocks)`. The length is that of the plaintext.
+pub(crate) fn ecb_unit(field: LengthField, plaintext: &[u8], key: &[u8; 16], padding: Padding) -> Vec<u8> {
+    let mut out = field.write(plaintext.len());
     let cipher = Aes128::new(&(*key).into());
-    for chunk in plaintext.chunks(16) {
+    let mut clear = plaintext.to_vec();
+    if padding == Padding::Pkcs7 {
+        let more = 16 - plaintext.len() % 16;
+        clear.resize(plaintext.len() + more, u8::try_from(more).unwrap());
+    }
+    for chunk in clear.chunks(16) {
         let mut block = [0; 16];
         block[..chunk.len()].copy_from_slice(chunk);
         let mut block = block.into();
         cipher.encrypt_block(&mut block);
         out.extend(block);
     }
+    out
+}
+
+/// The key of a sender's streams: HMAC-SHA256 of its nonce and 2 under the meeting key.
+pub(crate) fn stream_key(meeting: &[u8; 32], nonce: &[u8; 16]) -> [u8; 32] {
+    hmac_sha256(meeting, &[&nonce[..], &[2]].concat())
+}
+
+/// `length | 12 | nonce | 0 | AES-256-GCM(plaintext) | tag`, without additional data.
+pub(crate) fn gcm_unit(field: LengthField, plaintext: &[u8], key: &[u8; 32], nonce: [u8; 12]) -> Vec<u8> {
+    let mut out = field.write(plaintext.len());
+    out.push(12);
+    out.extend(nonce);
+    out.push(0);
+    out.extend(Aes256Gcm::new(&(*key).into()).encrypt(&nonce.into(), plaintext).unwrap());
     out
 }
 

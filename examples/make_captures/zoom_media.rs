@@ -7,7 +7,7 @@ use crate::media::{AUDIO_PACKET_MS, FRAMES_PER_SECOND, Picture};
 use crate::net::{MS, SEC, Tap, US, Wire};
 use crate::rng::Rng;
 use crate::rtp::{self, Header, Sent};
-use crate::zoom::{self, LengthField};
+use crate::zoom::{self, Generation, LengthField, Padding};
 
 const VIDEO: u8 = 1;
 const AUDIO: u8 = 2;
@@ -19,19 +19,19 @@ const AUDIO_HZ: u64 = 32_000;
 /// A muted microphone sends this small constant frame; its content is invented, its size was observed.
 const MUTED: [u8; 9] = [0xf8, 0xff, 0xfe, 0, 0, 0, 0, 0, 0x01];
 
-/// How payload units are sealed. Later captures add their own.
+/// How payload units are sealed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Seal {
-    /// AES-128-ECB, zero padding, one key for all.
-    EcbZeroPadded([u8; 16]),
+    /// AES-128-ECB, one key for all.
+    Ecb([u8; 16], Padding),
+    /// AES-256-GCM under keys derived from the meeting key and the sender's nonce.
+    Gcm([u8; 32]),
 }
 
-impl Seal {
-    fn unit(&self, field: LengthField, plaintext: &[u8]) -> Vec<u8> {
-        match self {
-            Self::EcbZeroPadded(key) => zoom::ecb_unit(field, plaintext, key),
-        }
-    }
+/// A stream's nonces: a number that counts its units, and eight bytes that stay.
+struct Nonces {
+    next: u32,
+    constant: [u8; 8],
 }
 
 /// One participant as the media router knows it.
@@ -40,6 +40,8 @@ pub(crate) struct Participant {
     pub(crate) address: std::net::Ipv4Addr,
     /// A multiple of 0x400.
     pub(crate) user: u32,
+    /// What the keys of its streams are derived from, besides the meeting key; says nothing under ECB.
+    pub(crate) nonce: [u8; 16],
     /// Tap to router and back.
     pub(crate) rtt: u64,
     /// First UDP hello, and the leave packet.
@@ -55,6 +57,7 @@ pub(crate) struct Participant {
 pub(crate) struct Meeting {
     pub(crate) label: &'static str,
     pub(crate) router: SocketAddrV4,
+    pub(crate) generation: Generation,
     pub(crate) seal: Seal,
     pub(crate) participants: Vec<Participant>,
     /// One packet in so many is lost between two taps.
@@ -68,6 +71,10 @@ struct Attached {
     last_arrival: [u64; 3],
     /// Sequence numbers of the media encapsulation.
     sequence: [u16; 3],
+    /// Flow ids, and the next sequence numbers of the data headers up and down.
+    flows: [u32; 3],
+    numbers: [[u16; 2]; 3],
+    nonces: [Nonces; 3],
 }
 
 struct Play<'a> {
@@ -84,16 +91,29 @@ impl Meeting {
         let attached = self
             .participants
             .iter()
-            .map(|_| Attached {
+            .map(|participant| Attached {
                 ports: [rng.port(), rng.port(), rng.port()],
                 clock: rng.u32() >> 2,
                 last_arrival: [0; 3],
                 sequence: [0; 3],
+                flows: [0; 3],
+                numbers: [[0; 2]; 3],
+                nonces: [VIDEO, AUDIO, SHARE].map(|selector| Nonces {
+                    next: 1,
+                    constant: Rng::named(&format!("{} {:08x} {selector}", self.label, participant.user))
+                        .array(),
+                }),
             })
             .collect();
         let mut play = Play { wire, meeting: self, rng, attached };
+        if self.generation == Generation::Third {
+            // Its data headers are numbered, so that what comes first has to be made first.
+            (0..self.participants.len()).for_each(|who| play.attach(who));
+        }
         for who in 0..self.participants.len() {
-            play.attach(who);
+            if self.generation == Generation::Second {
+                play.attach(who);
+            }
             play.send_video(who);
             play.send_audio(who);
         }
@@ -117,6 +137,53 @@ impl Play<'_> {
         self.wire.udp(tap, at, self.meeting.router, client, payload);
     }
 
+    /// Data of the meeting's generation around an inner packet.
+    fn data(&mut self, who: usize, selector: u8, from_server: bool, inner: &[u8]) -> Vec<u8> {
+        if self.meeting.generation == Generation::Second {
+            return zoom::data(inner);
+        }
+        let (attached, flow) = (&mut self.attached[who], usize::from(selector) - 1);
+        let number = &mut attached.numbers[flow][usize::from(from_server)];
+        let sequence = *number;
+        *number = number.wrapping_add(1);
+        zoom::numbered_data(sequence, attached.flows[flow], from_server, inner)
+    }
+
+    fn data_up(&mut self, who: usize, selector: u8, at: u64, inner: &[u8]) {
+        let payload = self.data(who, selector, false, inner);
+        self.up(who, selector, at, &payload);
+    }
+
+    fn data_down(&mut self, who: usize, selector: u8, at: u64, inner: &[u8]) {
+        let payload = self.data(who, selector, true, inner);
+        self.down(who, selector, at, &payload);
+    }
+
+    /// A ping or pong; the third generation's carry a proof once a flow is under way.
+    fn ping(&mut self, kind: u8, (counter, clock, flow): (u32, u32, u32)) -> Vec<u8> {
+        let ping = zoom::ping(kind, counter, clock, flow);
+        match self.meeting.generation {
+            Generation::Second => ping,
+            Generation::Third if counter == 1 => [ping.as_slice(), &[0]].concat(),
+            Generation::Third => zoom::authenticated(ping, &self.rng.array()),
+        }
+    }
+
+    fn seal(&mut self, who: usize, selector: u8, field: LengthField, plaintext: &[u8]) -> Vec<u8> {
+        match self.meeting.seal {
+            Seal::Ecb(key, padding) => zoom::ecb_unit(field, plaintext, &key, padding),
+            Seal::Gcm(key) => {
+                let key = zoom::stream_key(&key, &self.meeting.participants[who].nonce);
+                let nonces = &mut self.attached[who].nonces[usize::from(selector) - 1];
+                let mut nonce = [0; 12];
+                nonce[..4].copy_from_slice(&nonces.next.to_be_bytes());
+                nonce[4..].copy_from_slice(&nonces.constant);
+                nonces.next += 1;
+                zoom::gcm_unit(field, plaintext, &key, nonce)
+            }
+        }
+    }
+
     fn clock(&self, who: usize, at: u64) -> u32 {
         self.attached[who].clock.wrapping_add((at / MS) as u32)
     }
@@ -130,36 +197,50 @@ impl Play<'_> {
         for (selector, delay, flow) in
             [(VIDEO, 0, base), (AUDIO, 160 * MS, base + 1), (SHARE, 1_300 * MS, base + 6)]
         {
+            self.attached[who].flows[usize::from(selector) - 1] = flow;
             let bound = self.open_flow(who, selector, hello + delay, flow, &attachment);
             if selector == VIDEO {
                 self.probe(who, bound + 14 * MS);
             }
             self.keep_alive(who, selector, flow, (bound + SEC, leave));
-            self.up(who, selector, leave + u64::from(selector) * 300 * US, &zoom::leave(flow));
+            let last = match self.meeting.generation {
+                Generation::Second => zoom::leave(flow),
+                Generation::Third => zoom::leave_authenticated(flow, &self.rng.array()),
+            };
+            self.up(who, selector, leave + u64::from(selector) * 300 * US, &last);
         }
     }
 
     fn open_flow(&mut self, who: usize, selector: u8, at: u64, flow: u32, attachment: &[u8; 16]) -> u64 {
         let (user, rtt) = (self.meeting.participants[who].user, self.meeting.participants[who].rtt);
         let (id, proof, clock) = (self.rng.array(), self.rng.array(), self.rng.u32() >> 8);
-        self.up(who, selector, at, &zoom::client_hello(&id, clock, &proof));
+        let generation = self.meeting.generation;
+        self.up(who, selector, at, &zoom::client_hello(generation, &id, clock, &proof));
         let answered = at + rtt + self.rng.jitter_ns(400 * US);
-        self.down(who, selector, answered, &zoom::server_hello(&id, flow, clock));
+        self.down(who, selector, answered, &zoom::server_hello(generation, &id, flow, clock));
         let ping = (1, self.clock(who, answered), flow);
-        self.down(who, selector, answered + 28 * US, &zoom::ping(3, ping.0, ping.1, ping.2));
-        self.up(who, selector, answered + 260 * US, &zoom::ping(4, ping.0, ping.1, ping.2));
+        for (kind, delay) in [(3, 28 * US), (4, 260 * US)] {
+            let packet = self.ping(kind, ping);
+            match kind {
+                3 => self.down(who, selector, answered + delay, &packet),
+                _ => self.up(who, selector, answered + delay, &packet),
+            }
+        }
 
         let request = zoom::bind_request(attachment, user, selector);
         let reply = zoom::bind_reply(attachment, user, selector);
         // The share flow speaks through the ordered wrapper.
-        let wrap = |inner: Vec<u8>, from_server| match selector {
-            SHARE => zoom::ordered(from_server, &inner),
+        let wrap = |inner: Vec<u8>, from_server| match (selector, generation) {
+            (SHARE, Generation::Second) => zoom::ordered(from_server, &inner),
+            (SHARE, Generation::Third) => {
+                zoom::ordered_since_2021(from_server, (answered / MS) as u16, 0, &inner)
+            }
             _ => inner,
         };
         let asked = answered + 5 * MS + self.rng.below(MS);
-        self.up(who, selector, asked, &zoom::data(&wrap(request, false)));
+        self.data_up(who, selector, asked, &wrap(request, false));
         let bound = asked + rtt + self.rng.jitter_ns(500 * US);
-        self.down(who, selector, bound, &zoom::data(&wrap(reply, true)));
+        self.data_down(who, selector, bound, &wrap(reply, true));
         bound
     }
 
@@ -169,7 +250,7 @@ impl Play<'_> {
             let at = start + u64::from(position) * 10 * MS + self.rng.below(300 * US);
             let fill = 1 + u8::try_from(position / 15).unwrap();
             let probe = zoom::bandwidth_probe(position, self.clock(who, at), fill);
-            self.down(who, VIDEO, at, &zoom::data(&probe));
+            self.data_down(who, VIDEO, at, &probe);
         }
     }
 
@@ -179,20 +260,24 @@ impl Play<'_> {
         let (mut at, mut counter) = (start + u64::from(selector) * 70 * MS, 2);
         while at < end {
             let clock = self.clock(who, at);
-            self.up(who, selector, at, &zoom::ping(3, counter, clock, flow));
+            let asked = self.ping(3, (counter, clock, flow));
+            self.up(who, selector, at, &asked);
             let back = at + rtt + self.rng.jitter_ns(500 * US);
-            self.down(who, selector, back, &zoom::ping(4, counter, clock, flow));
+            let answer = self.ping(4, (counter, clock, flow));
+            self.down(who, selector, back, &answer);
 
             let theirs = at + SEC + self.rng.below(20 * MS);
             let clock = self.clock(who, theirs);
             if theirs + MS < end {
-                self.down(who, selector, theirs, &zoom::ping(3, counter, clock, flow));
-                let pong = theirs + 210 * US + self.rng.below(60 * US);
-                self.up(who, selector, pong, &zoom::ping(4, counter, clock, flow));
+                let asked = self.ping(3, (counter, clock, flow));
+                self.down(who, selector, theirs, &asked);
+                let back = theirs + 210 * US + self.rng.below(60 * US);
+                let answer = self.ping(4, (counter, clock, flow));
+                self.up(who, selector, back, &answer);
             }
             if selector == SHARE {
                 let control = [0x0a, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-                self.up(who, selector, at + 9 * MS, &zoom::data(&control));
+                self.data_up(who, selector, at + 9 * MS, &control);
             }
             at += 2 * SEC;
             counter += 1;
@@ -212,7 +297,7 @@ impl Play<'_> {
                 break;
             }
             let stamp = first_stamp.wrapping_add((position as u64 * 90_000 / FRAMES_PER_SECOND) as u32);
-            let unit = self.meeting.seal.unit(LengthField::Long, &picture.bytes);
+            let unit = self.seal(who, VIDEO, LengthField::Long, &picture.bytes);
             let fragments = zoom::fragment(&unit);
             for (part, fragment) in fragments.iter().enumerate() {
                 let marker = part + 1 == fragments.len();
@@ -222,7 +307,7 @@ impl Play<'_> {
                 let at = due + part as u64 * (250 * US + self.rng.below(80 * US));
                 let inner_sequence = self.count(who, VIDEO);
                 let inner = zoom::video(inner_sequence, self.clock(who, at), frame, fragments.len(), &packet);
-                self.relay(who, VIDEO, at, &zoom::data(&inner));
+                self.relay(who, VIDEO, at, &inner);
                 sequence = sequence.wrapping_add(1);
                 packets += 1;
                 octets += fragment.len() as u32;
@@ -231,7 +316,7 @@ impl Play<'_> {
             if due >= report_at {
                 let sent = Sent { ssrc, timestamp: stamp, packets, octets };
                 let report = rtp::sender_report(sent, due + 6 * MS);
-                self.relay(who, VIDEO, due + 6 * MS, &zoom::data(&zoom::rtcp(33, &report)));
+                self.relay(who, VIDEO, due + 6 * MS, &zoom::rtcp(33, &report));
                 report_at += SEC;
             }
         }
@@ -256,17 +341,17 @@ impl Play<'_> {
             let header = Header { marker: position == 0, payload_type, sequence, timestamp: stamp, ssrc };
             let level = if muted { 0x64 } else { 0xe4 };
             let mut packet = header.write(&[0x50, level, 0, 0]);
-            packet.extend(self.meeting.seal.unit(LengthField::Short, plaintext));
+            packet.extend(self.seal(who, AUDIO, LengthField::Short, plaintext));
             let inner_sequence = self.count(who, AUDIO);
             let inner = zoom::audio(inner_sequence, self.clock(who, due), &packet);
-            self.relay(who, AUDIO, due, &zoom::data(&inner));
+            self.relay(who, AUDIO, due, &inner);
             sequence = sequence.wrapping_add(1);
             packets += 1;
             octets += packet.len() as u32;
             if due >= report_at {
                 let sent = Sent { ssrc, timestamp: stamp, packets, octets };
                 let report = [rtp::sender_report(sent, due + 2 * MS), rtp::empty_sdes(ssrc)].concat();
-                self.relay(who, AUDIO, due + 2 * MS, &zoom::data(&zoom::rtcp(34, &report)));
+                self.relay(who, AUDIO, due + 2 * MS, &zoom::rtcp(34, &report));
                 report_at += SEC;
             }
         }
@@ -279,8 +364,8 @@ impl Play<'_> {
     }
 
     /// A packet on its way up, and its copies on their way down to everybody who is attached by then.
-    fn relay(&mut self, from: usize, selector: u8, at: u64, payload: &[u8]) {
-        self.up(from, selector, at, payload);
+    fn relay(&mut self, from: usize, selector: u8, at: u64, inner: &[u8]) {
+        self.data_up(from, selector, at, inner);
         for to in 0..self.meeting.participants.len() {
             let target = &self.meeting.participants[to];
             let path = self.meeting.participants[from].rtt / 2 + target.rtt / 2;
@@ -294,7 +379,7 @@ impl Play<'_> {
             let last = &mut self.attached[to].last_arrival[usize::from(selector) - 1];
             let arrival = arrival.max(*last + 15 * US);
             *last = arrival;
-            self.down(to, selector, arrival + late, payload);
+            self.data_down(to, selector, arrival + late, inner);
         }
     }
 }

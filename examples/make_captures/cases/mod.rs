@@ -2,6 +2,8 @@
 
 mod sip_calls;
 mod zoom_beijing_2020;
+mod zoom_ecb_pkcs7;
+mod zoom_gcm;
 
 use anyhow::Result;
 
@@ -22,6 +24,8 @@ pub(crate) struct Case {
 /// All recipes.
 pub(crate) const ALL: &[Case] = &[
     Case { name: "zoom-beijing-2020", make: zoom_beijing_2020::make },
+    Case { name: "zoom-ecb-pkcs7", make: zoom_ecb_pkcs7::make },
+    Case { name: "zoom-gcm", make: zoom_gcm::make },
     Case { name: "sip-sdes", make: sip_calls::sdes },
     Case { name: "sip-sdes-clear", make: sip_calls::sdes_clear },
     Case { name: "plain-rtp", make: sip_calls::plain },

@@ -19,6 +19,7 @@ use crate::teams;
 use crate::tls::{Authority, Flavour, Said, Server};
 use crate::web::{self, Reader};
 use crate::webex::{self, Caller};
+use crate::zoom::{Generation, Padding};
 use crate::zoom_media::{Meeting, Participant, Seal};
 use crate::{dns, hex, pcapng};
 
@@ -241,6 +242,7 @@ fn meeting(joiners: &[Joiner; 2], key: [u8; 16]) -> Result<Meeting> {
             tap: joiner.tap,
             address: joiner.address,
             user: joiner.user,
+            nonce: [0; 16],
             rtt: joiner.router_rtt_ms * MS,
             hello,
             leave: joiner.leaves,
@@ -252,7 +254,8 @@ fn meeting(joiners: &[Joiner; 2], key: [u8; 16]) -> Result<Meeting> {
     Ok(Meeting {
         label: NAME,
         router: SocketAddrV4::new(ROUTER.address, 8801),
-        seal: Seal::EcbZeroPadded(key),
+        generation: Generation::Second,
+        seal: Seal::Ecb(key, Padding::Zeros),
         participants,
         lost_one_in: 300,
     })
