@@ -20,6 +20,7 @@ use crate::decode::{self, Decoder, Outcome};
 use crate::flow::{FiveTuple, Packet, TableStats};
 use crate::keys;
 pub use crate::keys::Analysis;
+use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
 pub use crate::proto::tls::keylog::{Counts as KeyLogCounts, KeyLog};
@@ -44,11 +45,19 @@ pub struct Config {
     pub max_flows: usize,
     /// The decoder's switches.
     pub decode: decode::Config,
+    /// How much of media is kept for keys to be tried on.
+    pub sampling: Sampling,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { threads: 1, filter: None, max_flows: 1 << 20, decode: decode::Config::default() }
+        Self {
+            threads: 1,
+            filter: None,
+            max_flows: 1 << 20,
+            decode: decode::Config::default(),
+            sampling: Sampling::default(),
+        }
     }
 }
 
@@ -84,7 +93,7 @@ impl Pipeline {
         let patterns = Arc::new(PatternSet::new(rules.wire_patterns()));
         Self {
             decoder: Decoder::new(config.decode),
-            engine: Engine::new(config.threads, config.max_flows, patterns),
+            engine: Engine::new(config.threads, config.max_flows, config.sampling, patterns),
             filter: config.filter.clone(),
             filters: BTreeMap::new(),
             counts: Counts::default(),

@@ -5,7 +5,7 @@
 
 use super::PacketRef;
 use super::datagram_tls::{DtlsWork, QuicWork};
-use super::facts::{Facts, Protocol, Wrapping};
+use super::facts::{Facts, Protocol, Sampling, Wrapping};
 use super::media::MediaTable;
 use super::traversal::{self, Pending};
 use super::zoom::ZoomWork;
@@ -31,6 +31,10 @@ pub(super) struct Meta {
     pub(super) packet: PacketRef,
     pub(super) timestamp: Timestamp,
     pub(super) wrapping: Wrapping,
+    /// A snap length cut the payload.
+    pub(super) is_cut: bool,
+    /// How much of media is kept.
+    pub(super) sampling: Sampling,
 }
 
 /// Reads the datagrams of one flow.
@@ -173,6 +177,7 @@ impl Datagrams {
             Probe::No => false,
         };
         if likely {
+            self.media.handshake_seen();
             let work = self.dtls.get_or_insert_with(|| Box::new(DtlsWork::new()));
             work.datagram(facts, meta, payload, self.key_log.as_deref());
         }

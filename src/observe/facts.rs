@@ -3,6 +3,7 @@
 mod handshake;
 mod media;
 mod pace;
+mod samples;
 mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
 pub use pace::{Pace, PaceWay};
+pub use samples::{Sample, Samples, Sampling, SealedUnit, UnitShape};
 pub use secrets::{Candidate, Form, Missing, Opened, SrtpMaster};
 
 use super::packet_ref::PacketRef;

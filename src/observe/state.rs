@@ -2,7 +2,7 @@
 
 use super::PacketRef;
 use super::datagram::{Datagrams, Meta};
-use super::facts::{Facts, MarkHit, Pace, Wrapping};
+use super::facts::{Facts, MarkHit, Pace, Sampling, Wrapping};
 use super::pace;
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
@@ -61,6 +61,8 @@ pub struct Seen<'a> {
     pub packet: PacketRef,
     /// The secrets that are known by now, where there are any.
     pub key_log: Option<&'a Arc<KeyLog>>,
+    /// How much of media is kept.
+    pub sampling: Sampling,
 }
 
 impl State {
@@ -146,8 +148,15 @@ fn datagram_of(
     if let Some(key_log) = seen.key_log {
         work.know(key_log);
     }
-    let meta =
-        Meta { direction, ports, packet: seen.packet, timestamp: seen.timestamp, wrapping: Wrapping::None };
+    let meta = Meta {
+        direction,
+        ports,
+        packet: seen.packet,
+        timestamp: seen.timestamp,
+        wrapping: Wrapping::None,
+        is_cut: matches!(seen.transport, Transport::Udp { declared_len, .. } if declared_len > payload.len()),
+        sampling: seen.sampling,
+    };
     work.payload(facts, &meta, payload);
     if work.is_bored() && !work.is_call() {
         let Work::Datagrams(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
@@ -240,6 +249,7 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
         packet: seen.packet,
         timestamp: seen.timestamp,
         key_log: seen.key_log,
+        sampling: seen.sampling,
     };
     if !work.segment(facts, &segment) {
         let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };

@@ -2,7 +2,7 @@
 
 use super::PacketRef;
 use super::datagram::{Datagrams, Meta, is_stun_port};
-use super::facts::{Facts, Protocol, Wrapping};
+use super::facts::{Facts, Protocol, Sampling, Wrapping};
 use super::handshake;
 use super::sealed::TlsOpening;
 use crate::bytes::Probe;
@@ -76,6 +76,7 @@ pub(super) struct Segment<'a> {
     pub(super) packet: PacketRef,
     pub(super) timestamp: Timestamp,
     pub(super) key_log: Option<&'a Arc<KeyLog>>,
+    pub(super) sampling: Sampling,
 }
 
 /// Reads the beginning of both directions of one TCP connection.
@@ -211,6 +212,8 @@ fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut F
         packet: segment.packet,
         timestamp: segment.timestamp,
         wrapping: Wrapping::Tcp,
+        is_cut: false,
+        sampling: segment.sampling,
     };
     let mut consumed = 0_usize;
     while let Some(rest) = own.buffer.get(consumed..).filter(|rest| !rest.is_empty()) {

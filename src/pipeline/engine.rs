@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use super::partition::{PARTITIONS, Partition};
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
 use crate::flow::{FiveTuple, Key, Packet, TableStats};
+use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
 use crate::proto::tls::keylog::KeyLog;
@@ -33,13 +34,18 @@ fn partition_of(tuple: &FiveTuple) -> usize {
 }
 
 impl Engine {
-    pub(super) fn new(threads: usize, max_flows: usize, patterns: Arc<PatternSet>) -> Self {
+    pub(super) fn new(
+        threads: usize,
+        max_flows: usize,
+        sampling: Sampling,
+        patterns: Arc<PatternSet>,
+    ) -> Self {
         let threads = threads.clamp(1, PARTITIONS);
         if threads == 1 {
-            let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows)).collect();
+            let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows, sampling)).collect();
             return Self::Here { partitions, patterns, key_log: None };
         }
-        Self::Workers(Workers::start(threads, max_flows, &patterns))
+        Self::Workers(Workers::start(threads, max_flows, sampling, &patterns))
     }
 
     #[inline]
@@ -166,13 +172,16 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    fn start(threads: usize, max_flows: usize, patterns: &Arc<PatternSet>) -> Self {
+    fn start(threads: usize, max_flows: usize, sampling: Sampling, patterns: &Arc<PatternSet>) -> Self {
         let workers = (0..threads)
             .map(|_| {
                 let (full, work) = sync_channel::<Batch>(QUEUE);
                 let (back, empty) = sync_channel::<Batch>(QUEUE);
                 let patterns = Arc::clone(patterns);
-                let thread = std::thread::spawn(move || run(max_flows, threads, &patterns, &work, &back));
+                let thread = std::thread::spawn(move || {
+                    let partition = || Partition::new(max_flows, sampling);
+                    run(partition, threads, &patterns, &work, &back)
+                });
                 Worker { filling: Batch::default(), full, empty, thread }
             })
             .collect();
@@ -235,14 +244,14 @@ impl Worker {
 }
 
 fn run(
-    max_flows: usize,
+    partition: impl Fn() -> Partition,
     threads: usize,
     patterns: &PatternSet,
     work: &Receiver<Batch>,
     back: &SyncSender<Batch>,
 ) -> (Vec<Summary>, TableStats) {
     let own = PARTITIONS.div_ceil(threads.max(1));
-    let mut partitions: Vec<Partition> = (0..own).map(|_| Partition::new(max_flows)).collect();
+    let mut partitions: Vec<Partition> = (0..own).map(|_| partition()).collect();
     while let Ok(mut batch) = work.recv() {
         for item in batch.items.drain(..) {
             let payload = batch.bytes.get(item.payload.clone()).unwrap_or_default();

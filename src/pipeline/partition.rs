@@ -2,6 +2,7 @@
 
 use crate::decode::{Path, Transport};
 use crate::flow::{Ended, FiveTuple, Limits, Packet, Table, TableStats};
+use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Seen, State, Summary, observe, summarise};
 use crate::proto::tls::keylog::KeyLog;
@@ -15,13 +16,14 @@ pub(super) const PARTITIONS: usize = 16;
 pub(super) struct Partition {
     table: Table<State>,
     ended: Vec<Summary>,
+    sampling: Sampling,
 }
 
 impl Partition {
-    pub(super) fn new(max_flows: usize) -> Self {
+    pub(super) fn new(max_flows: usize, sampling: Sampling) -> Self {
         let share = max_flows.div_ceil(PARTITIONS).max(1);
         let limits = Limits { max_flows: share, ..Limits::default() };
-        Self { table: Table::new(limits), ended: Vec::new() }
+        Self { table: Table::new(limits), ended: Vec::new(), sampling }
     }
 
     #[inline]
@@ -40,7 +42,11 @@ impl Partition {
         };
         let mut end = |done: Ended<State>| ended.push(summarise(done.flow, done.reason));
         if let Some((flow, direction)) = self.table.packet(packet, begin, &mut end) {
-            let seen = Seen { transport, timestamp: packet.timestamp, packet: reference, key_log };
+            // Secrets may come with the capture itself, in the middle of it.
+            let sampling =
+                if key_log.is_some() && !self.sampling.keyed { Sampling::SOME } else { self.sampling };
+            let seen =
+                Seen { transport, timestamp: packet.timestamp, packet: reference, key_log, sampling };
             observe(flow, direction, patterns, &seen);
         }
     }

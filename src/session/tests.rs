@@ -86,6 +86,7 @@ impl Source {
             sketch.packet(peek(index).sequence, length(index), time(index));
         }
         RtpStream {
+            samples: None,
             direction: way,
             ssrc: self.ssrc,
             wrapping: Wrapping::None,

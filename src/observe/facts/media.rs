@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Wrapping;
+use super::{Samples, Wrapping};
 use crate::flow::Direction;
 use crate::observe::PacketRef;
 use crate::proto::rtp::frames::Frames;
@@ -91,6 +91,8 @@ pub struct RtpStream {
     pub frame_jitter_ms: Option<f64>,
     /// Audio level of the header extension.
     pub level: Option<AudioLevel>,
+    /// Packets of it that were kept to try keys on.
+    pub samples: Option<Box<Samples>>,
     /// First packet.
     pub packet: PacketRef,
     /// Time of the first packet.

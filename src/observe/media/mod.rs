@@ -2,11 +2,12 @@
 
 mod repair;
 mod reports;
+mod sampler;
 mod track;
 
 use super::PacketRef;
 use super::datagram::Meta;
-use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, tally};
+use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, Wrapping, tally};
 use crate::bytes::Probe;
 use crate::flow::Direction;
 use crate::proto::rtcp;
@@ -40,6 +41,8 @@ pub(super) struct MediaTable {
     srtcp_waiting: u32,
     left_out: u32,
     accepted: u32,
+    /// A DTLS handshake was seen: keys do not come from elsewhere.
+    handshake: bool,
 }
 
 impl MediaTable {
@@ -59,12 +62,20 @@ impl MediaTable {
         match self.tracks.get_mut(index) {
             Some(track) if track.accepted => {
                 track.count(&peek, payload, meta);
+                if meta.sampling.keyed || !(self.handshake || meta.wrapping == Wrapping::Zoom) {
+                    track.sample(&peek, payload, meta);
+                }
                 self.compare(index, &peek, payload);
                 self.repair(index, &peek, payload, meta);
                 true
             }
             _ => false,
         }
+    }
+
+    /// Notes that the flow showed a DTLS handshake.
+    pub(super) const fn handshake_seen(&mut self) {
+        self.handshake = true;
     }
 
     /// Looks whether a young stream repeats another of its direction.
@@ -132,6 +143,9 @@ impl MediaTable {
             Some(index) => {
                 if let Some(track) = self.tracks.get_mut(index) {
                     track.count(peek, payload, meta);
+                    if meta.sampling.keyed {
+                        track.sample(peek, payload, meta);
+                    }
                 }
                 index
             }

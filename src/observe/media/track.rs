@@ -15,6 +15,7 @@ use crate::proto::rtp::{self, Kind, Peek};
 use crate::time::Timestamp;
 
 use super::repair::{Echo, Looks, Sent};
+use super::sampler::Sampler;
 
 /// How far a sequence number may jump and still advance.
 const MAX_JUMP: u16 = 64;
@@ -58,6 +59,7 @@ pub(super) struct Detail {
     marked: u32,
     levels: Levels,
     sketch: Sketch,
+    sampler: Sampler,
 }
 
 impl Detail {
@@ -120,7 +122,11 @@ impl Track {
             marked: u32::from(peek.marker),
             levels: Levels::default(),
             sketch: Sketch::default(),
+            sampler: Sampler::default(),
         };
+        if meta.sampling.keyed {
+            detail.sampler.packet(peek, packet, meta, u32::from(peek.sequence));
+        }
         detail.sent.note(peek.timestamp, body_length(peek, packet));
         detail.sketch.packet(peek.sequence, body_length(peek, packet), meta.timestamp);
         Self {
@@ -163,6 +169,12 @@ impl Track {
         }
         self.count_type(peek.payload_type);
         self.detail(&before, peek, packet, meta.timestamp);
+    }
+
+    /// Keeps the packet, which was counted, for keys to be tried on.
+    #[inline]
+    pub(super) fn sample(&mut self, peek: &Peek, packet: &[u8], meta: &Meta) {
+        self.detail.sampler.packet(peek, packet, meta, self.stats.extended_highest());
     }
 
     #[inline]
@@ -310,6 +322,7 @@ impl Track {
                 .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
             level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
             stats: self.stats,
+            samples: self.detail.sampler.finish(self.wrapping, kind),
             packet: self.packet,
             start: self.start,
             last: self.last,
