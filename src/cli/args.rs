@@ -20,12 +20,20 @@ pub(super) struct Args {
 const EXIT_STATUS: &str =
     "Exit status: 0 done, 1 failed or an input could not be read to its end, 2 bad usage.";
 
+const VERIFY_STATUS: &str = "A key on the command line stays in the shell's history and is seen by other users of the machine; \
+    --key-file keeps it out of both.\n\n\
+    Exit status: 0 the key opens at least one stream, 1 it opens none or nothing could be read, 2 bad usage, such as a key of a \
+    length that nothing takes.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Read capture files and report their meetings
     Replay(Replay),
     /// Listen on a network interface and report meetings as they end
     Watch(Watch),
+    /// Check whether a key opens a meeting's media: a verdict, never the media
+    #[command(after_help = VERIFY_STATUS)]
+    Verify(Verify),
     /// What location databases say
     Geo(Geo),
     /// What is known of each provider
@@ -123,6 +131,71 @@ pub(super) struct Replay {
     /// Take packets that a mirror port delivered twice as two
     #[arg(long)]
     pub(super) keep_duplicates: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("secret").required(true).args(["key_file", "key"]))]
+pub(super) struct Verify {
+    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Read the key from this file: hex, base64, an SDES line, or the bytes themselves; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    /// The key in hex or base64, or `inline:` of SDES; `@FILE` reads it from a file
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Option<Secret>,
+    /// A sender's nonce that turns a meeting key into a stream key, or an initialisation vector, in hex or base64, or `@FILE`;
+    /// may be given several times
+    #[arg(long, value_name = "NONCE")]
+    pub(super) nonce: Vec<Secret>,
+    /// The master salt of SRTP where it is not behind the key, in hex or base64, or `@FILE`
+    #[arg(long, value_name = "SALT")]
+    pub(super) salt: Vec<Secret>,
+    /// What to try the key as
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub(super) mode: Mode,
+    /// Format of the answer
+    #[arg(short, long, value_enum, default_value_t = LookupFormat::Text)]
+    pub(super) format: LookupFormat,
+    /// Look only at packets that this expression in libpcap's language matches
+    #[arg(long, value_name = "EXPR")]
+    pub(super) bpf: Option<String>,
+}
+
+/// What was typed and must not be shown; wiped when dropped.
+#[derive(Clone)]
+pub(super) struct Secret(pub(super) zeroize::Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(typed: String) -> Self {
+        Self(zeroize::Zeroizing::new(typed))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// What a key is tried as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Mode {
+    /// All of the below
+    Auto,
+    /// AES-ECB on Zoom's framing
+    Ecb,
+    /// AES-CBC on Zoom's framing
+    Cbc,
+    /// AES-CTR on Zoom's framing
+    Ctr,
+    /// AES-GCM on Zoom's framing
+    Gcm,
+    /// SRTP: AES-CM and AES-GCM
+    Srtp,
+    /// SFrame of RFC 9605 in RTP payloads
+    Sframe,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -11,8 +12,12 @@ use anyhow::Context;
 use meetscope::capture::{self, LinkType, compile_bpf};
 use meetscope::classify::{self, Rules};
 use meetscope::geo::Databases;
+use meetscope::keys::input::{self, InputError};
+use meetscope::keys::verify::{Material, Mode};
+use meetscope::observe::facts::Sampling;
 use meetscope::pipeline;
 use meetscope::report::{self, Style};
+use zeroize::Zeroizing;
 
 use super::UsageError;
 use super::args::{self, Colour};
@@ -38,6 +43,15 @@ pub(super) struct Watch {
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
     pub(super) report: Report,
+}
+
+/// A check of keys on captures.
+pub(super) struct Verify {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) pipeline: pipeline::Config,
+    pub(super) rules: Rules,
+    pub(super) material: Material,
+    pub(super) json: bool,
 }
 
 /// What is known and how it is written.
@@ -101,6 +115,79 @@ impl Watch {
         let report = Report::new(typed.common, format, colour)?;
         Ok(Self { interface: typed.interface, live, pipeline, key_logs, report })
     }
+}
+
+impl Verify {
+    pub(super) fn new(typed: args::Verify) -> anyhow::Result<Self> {
+        let from_stdin = typed.key_file.iter().chain(&typed.files).filter(|file| is_stdin(file)).count();
+        if from_stdin > 1 {
+            return Err(UsageError("standard input can be read only once".to_owned()).into());
+        }
+        if let Some(expression) = &typed.bpf {
+            check_filter(expression)?;
+        }
+        let mode = mode(typed.mode);
+        let text = match (&typed.key_file, &typed.key) {
+            (Some(file), _) => secret_of(file)?,
+            (None, Some(typed)) => secret(typed)?,
+            (None, None) => Zeroizing::new(Vec::new()),
+        };
+        let usage = |error: InputError| UsageError(error.to_string());
+        let keys = input::key(&text, mode, !typed.salt.is_empty()).map_err(usage)?;
+        let mut material = Material::new(keys);
+        material.effort.mode = mode;
+        for nonce in &typed.nonce {
+            material.nonces.extend(input::value(&secret(nonce)?, "the nonce").map_err(usage)?);
+        }
+        for salt in &typed.salt {
+            let read = input::value(&secret(salt)?, "the salt").map_err(usage)?;
+            let fits = |salt: &Zeroizing<Vec<u8>>| matches!(salt.len(), 12 | 14);
+            if !read.iter().any(fits) {
+                let length = read.first().map_or(0, |salt| salt.len());
+                let message = format!("the salt has {length} bytes; SRTP takes 14, or 12 for AES-GCM");
+                return Err(UsageError(message).into());
+            }
+            material.salts.extend(read.into_iter().filter(fits));
+        }
+        let threads = available_parallelism().map_or(1, usize::from).clamp(1, MOST_THREADS);
+        let mut pipeline = pipeline_config(threads, typed.bpf, false);
+        pipeline.sampling = Sampling::MOST;
+        let json = typed.format == args::LookupFormat::Json;
+        Ok(Self { files: typed.files, pipeline, rules: build_rules()?, material, json })
+    }
+}
+
+const fn mode(typed: args::Mode) -> Option<Mode> {
+    match typed {
+        args::Mode::Auto => None,
+        args::Mode::Ecb => Some(Mode::Ecb),
+        args::Mode::Cbc => Some(Mode::Cbc),
+        args::Mode::Ctr => Some(Mode::Ctr),
+        args::Mode::Gcm => Some(Mode::Gcm),
+        args::Mode::Srtp => Some(Mode::Srtp),
+        args::Mode::Sframe => Some(Mode::Sframe),
+    }
+}
+
+/// What was typed, or what stands in the file that `@` names.
+fn secret(typed: &args::Secret) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    match typed.0.strip_prefix('@') {
+        Some(file) => secret_of(Path::new(file)),
+        None => Ok(Zeroizing::new(typed.0.as_bytes().to_vec())),
+    }
+}
+
+/// Bytes of a file that holds a secret, or of standard input; no more than any form of one has.
+fn secret_of(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    const MOST: u64 = 1 << 13;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1 << 13));
+    let read = if is_stdin(file) {
+        io::stdin().lock().take(MOST).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|opened| opened.take(MOST).read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("{}: cannot be read", file.display()))?;
+    Ok(bytes)
 }
 
 impl Report {

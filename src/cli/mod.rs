@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod providers;
 mod replay;
+mod verify;
 mod watch;
 
 use std::io;
@@ -55,6 +56,7 @@ fn run(args: Args) -> anyhow::Result<Status> {
     match args.command {
         Command::Replay(typed) => replay::run(config::Replay::new(typed, colour)?),
         Command::Watch(typed) => watch::run(&config::Watch::new(typed, colour)?),
+        Command::Verify(typed) => verify::run(config::Verify::new(typed)?),
         Command::Geo(typed) => geo::run(typed),
         Command::Providers(typed) => providers::run(typed),
         Command::Interfaces => interfaces::run(),

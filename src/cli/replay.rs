@@ -66,23 +66,23 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
 }
 
 /// Packets on their way into the pipeline, numbered by file.
-struct Feed {
-    pipeline: Pipeline,
+pub(super) struct Feed {
+    pub(super) pipeline: Pipeline,
     /// Packets handed out of each file.
     frames: Vec<u64>,
     /// Link types that the filter does not fit, with what its compiler said.
-    refused: BTreeMap<LinkType, CaptureError>,
+    pub(super) refused: BTreeMap<LinkType, CaptureError>,
     /// Packets of those link types: no filter can have let them through.
     left_out: Counts,
 }
 
 impl Feed {
-    fn new(pipeline: Pipeline, files: usize) -> Self {
+    pub(super) fn new(pipeline: Pipeline, files: usize) -> Self {
         Self { pipeline, frames: vec![0; files], refused: BTreeMap::new(), left_out: Counts::default() }
     }
 
     #[inline]
-    fn packet(&mut self, file: usize, packet: &Packet<'_>) {
+    pub(super) fn packet(&mut self, file: usize, packet: &Packet<'_>) {
         let mut frame = 0;
         if let Some(count) = self.frames.get_mut(file) {
             *count = count.wrapping_add(1);

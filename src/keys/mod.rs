@@ -7,7 +7,9 @@
 mod contact;
 mod documents;
 mod holders;
+pub mod input;
 mod media;
+pub mod verify;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
