@@ -7,7 +7,8 @@ use super::*;
 use crate::capture::{Merge, Order};
 use crate::classify;
 use crate::crypto::hex;
-use crate::observe::facts::{Sample, Sampling, SealedUnit};
+use crate::observe::facts::{Sample, Sampling, SealedUnit, UnitShape, Wrapping};
+use crate::observe::{PacketRef, Summary};
 use crate::pipeline::{Config, Pipeline};
 use crate::proto::zoom::{LengthField, Shape, parse_unit};
 
