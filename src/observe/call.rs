@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::PacketRef;
-use super::facts::{ANNOUNCED_CAP, Announced, Facts, LIST_CAP, Sip, tally};
+use super::facts::{ANNOUNCED_CAP, Announced, Facts, LIST_CAP, Sip, note, tally};
 use super::handshake::text;
 use crate::proto::sip::{self, Sdp, StartLine};
 
@@ -50,6 +50,10 @@ fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
         let crypto = media.crypto.iter().any(|crypto| crypto.has_key);
         if crypto {
             known.sdes.get_or_insert(packet);
+        }
+        for line in &media.crypto {
+            let plain = if line.is_unencrypted { " UNENCRYPTED_SRTP" } else { "" };
+            note(&mut known.suites, text(format!("{}{plain}", line.suite).as_bytes()), packet);
         }
         let fingerprint = !media.fingerprints.is_empty();
         if fingerprint {

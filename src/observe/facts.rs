@@ -1,5 +1,6 @@
 //! What was seen of one flow: plain data, no bytes of payload. Everything later judges by this alone.
 
+mod cipher;
 mod handshake;
 mod media;
 mod pace;
@@ -8,6 +9,7 @@ mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use cipher::{Body, CLUSTER_CAP, Cipher, Cluster, Framing, Heads, Shapes};
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
 pub use pace::{Pace, PaceWay};
@@ -198,6 +200,8 @@ pub struct Sip {
     pub media: Vec<Announced>,
     /// An SDP carried `a=crypto` (RFC 4568): keys in signalling.
     pub sdes: Option<PacketRef>,
+    /// Crypto suites of `a=crypto` lines; one that is not encrypted by its session parameters ends in ` UNENCRYPTED_SRTP`.
+    pub suites: Vec<(String, PacketRef)>,
     /// An SDP carried `a=fingerprint` (RFC 8122): keys by DTLS.
     pub fingerprint: Option<PacketRef>,
     /// Messages parsed.

@@ -1,5 +1,6 @@
 //! From the domain to records. In: judged flows, sessions, keys, counts. Out: [`record`](super::record).
 
+mod cipher;
 mod finding;
 mod flow;
 mod media;

@@ -87,6 +87,7 @@ impl Source {
         }
         RtpStream {
             samples: None,
+            cipher: None,
             direction: way,
             ssrc: self.ssrc,
             wrapping: Wrapping::None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Samples, Wrapping};
+use super::{Cipher, Samples, Wrapping};
 use crate::flow::Direction;
 use crate::observe::PacketRef;
 use crate::proto::rtp::frames::Frames;
@@ -93,6 +93,8 @@ pub struct RtpStream {
     pub level: Option<AudioLevel>,
     /// Packets of it that were kept to try keys on.
     pub samples: Option<Box<Samples>>,
+    /// What its ciphertext showed.
+    pub cipher: Option<Box<Cipher>>,
     /// First packet.
     pub packet: PacketRef,
     /// Time of the first packet.

@@ -1,5 +1,6 @@
 //! RTP and RTCP of one flow: candidates until they have proven themselves, then counters.
 
+mod cipher;
 mod repair;
 mod reports;
 mod sampler;

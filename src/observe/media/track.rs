@@ -14,6 +14,7 @@ use crate::proto::rtp::stats::Stream;
 use crate::proto::rtp::{self, Kind, Peek};
 use crate::time::Timestamp;
 
+use super::cipher::{Collector, Sealed};
 use super::repair::{Echo, Looks, Sent};
 use super::sampler::Sampler;
 
@@ -60,6 +61,7 @@ pub(super) struct Detail {
     levels: Levels,
     sketch: Sketch,
     sampler: Sampler,
+    cipher: Collector,
 }
 
 impl Detail {
@@ -123,12 +125,17 @@ impl Track {
             levels: Levels::default(),
             sketch: Sketch::default(),
             sampler: Sampler::default(),
+            cipher: Collector::new(
+                meta.timestamp,
+                (meta.wrapping == Wrapping::Zoom).then(|| is_zoom_sound(kind, peek.ssrc)),
+            ),
         };
         if meta.sampling.keyed {
             detail.sampler.packet(peek, packet, meta, u32::from(peek.sequence));
         }
         detail.sent.note(peek.timestamp, body_length(peek, packet));
         detail.sketch.packet(peek.sequence, body_length(peek, packet), meta.timestamp);
+        detail.cipher.packet(&sealed(peek, packet, meta, true));
         Self {
             ssrc: peek.ssrc,
             direction: meta.direction,
@@ -169,6 +176,8 @@ impl Track {
         }
         self.count_type(peek.payload_type);
         self.detail(&before, peek, packet, meta.timestamp);
+        let is_new = self.stats.duplicates() == before.duplicates;
+        self.detail.cipher.packet(&sealed(peek, packet, meta, is_new));
     }
 
     /// Keeps the packet, which was counted, for keys to be tried on.
@@ -321,12 +330,29 @@ impl Track {
                 .mean_ms()
                 .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
             level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
+            cipher: Some(Box::new(self.detail.cipher.finish())),
             stats: self.stats,
             samples: self.detail.sampler.finish(self.wrapping, kind),
             packet: self.packet,
             start: self.start,
             last: self.last,
         }
+    }
+}
+
+/// Of a stream of Zoom's that begins with FEC the number of the source tells what it protects: its low byte is 2 for sound.
+fn is_zoom_sound(kind: Option<MediaKind>, ssrc: u32) -> bool {
+    kind == Some(MediaKind::Audio) || (kind == Some(MediaKind::Fec) && ssrc & 0xff == 2)
+}
+
+fn sealed<'a>(peek: &'a Peek, packet: &'a [u8], meta: &Meta, is_new: bool) -> Sealed<'a> {
+    Sealed {
+        peek,
+        payload: packet.get(peek.header_length..).unwrap_or_default(),
+        is_padded: is_padded(packet),
+        is_new,
+        timestamp: meta.timestamp,
+        packet: meta.packet,
     }
 }
 

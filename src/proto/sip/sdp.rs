@@ -33,6 +33,8 @@ impl Connection<'_> {
 pub struct Crypto<'a> {
     /// `AES_CM_128_HMAC_SHA1_80` and the like.
     pub suite: &'a str,
+    /// A session parameter says that media is not encrypted (`UNENCRYPTED_SRTP`, RFC 4568 section 6.3.2).
+    pub is_unencrypted: bool,
     /// True when key material stands in clear text behind it. The material itself is not kept.
     pub has_key: bool,
 }
@@ -282,7 +284,8 @@ fn crypto(value: &str) -> Option<Crypto<'_>> {
     let mut words = value.split_ascii_whitespace();
     let (_tag, suite) = (words.next()?, words.next()?);
     let has_key = words.next().and_then(|key| key.strip_prefix("inline:")).is_some_and(|key| !key.is_empty());
-    Some(Crypto { suite, has_key })
+    let is_unencrypted = words.any(|word| word == "UNENCRYPTED_SRTP");
+    Some(Crypto { suite, is_unencrypted, has_key })
 }
 
 fn fingerprint(value: &str) -> Option<Fingerprint<'_>> {

@@ -6,10 +6,12 @@
 //! apart by [`Generation`]. Sealed units are cut out (`unit`) and not opened. STUN-like reachability tests and DTLS of
 //! the browser client belong to their own modules and must be tried first.
 
+mod assembly;
 mod inner;
 mod probe;
 mod unit;
 
+pub use assembly::Assembler;
 pub use inner::{
     Bind, Control, ControlKind, FrameMark, HolePunch, Inner, Media, MediaKind, Reliable, Rtcp, parse_inner,
 };

@@ -6,7 +6,7 @@ use super::super::record::{
     AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
-use super::{Context, centi, milli};
+use super::{Context, centi, cipher, milli};
 use crate::flow::Direction;
 use crate::observe::facts::{Facts, Media, MediaKind, PaceWay, RoundTrip, RoundTrips, RtpStream};
 use crate::proto::rtcp::PacketType;
@@ -72,6 +72,7 @@ fn rtp(context: &Context<'_>, stream: &RtpStream, rtt: Option<Rtt>) -> RtpRecord
         fps: frames.and_then(|frames| frames.per_second()).map(centi),
         frozen: frames.as_ref().and_then(frozen),
         audio_level: stream.level.as_ref().map(level),
+        cipher: cipher::stream(context, stream).map(Box::new),
         mos: speech.as_ref().map(mos),
         series: series(stream, speech.and_then(Result::ok), frames.is_some()),
         first_packet: context.packet(stream.packet),

@@ -10,12 +10,11 @@ use super::super::record::{
 };
 use super::super::time;
 use super::flow::protocol_name;
-use super::{Context, centi, finding, media, meeting_id, meeting_of, milli, round3, session_id};
+use super::{Context, centi, cipher, finding, media, meeting_id, meeting_of, milli, round3, session_id};
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, OperatorClaim, Place};
-use crate::keys::Analysis;
-use crate::keys::{Basis, Contact, FlowKeying, Holder, Keys};
+use crate::keys::{self, Analysis, Basis, Contact, FlowKeying, Holder, Keys};
 use crate::proto::tls::{ProtocolVersion, SrtpProfile};
 use crate::session::{Change, Judged, Server, Session, Way};
 
@@ -38,6 +37,7 @@ pub fn session_record(
         session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
     let holders =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
+    let sealed = keys::cipher::session(&analysis.flows, session);
     let mut record = SessionRecord {
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
@@ -61,10 +61,13 @@ pub fn session_record(
         servers,
         media: quality(analysis, session),
         keys: keys_record(context, session, keys, holders),
+        cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
         findings: Vec::new(),
         evidence: evidence(context, analysis, session),
     };
     record.findings = finding::findings(context, analysis, session, keys, &record);
+    record.findings.extend(cipher::findings(context, analysis, session, sealed.as_ref()));
+    record.findings.sort_by_key(|finding| finding.severity);
     context.tell(session.id, &record);
     record
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::PacketNumber;
+use super::{CipherRecord, PacketNumber};
 use crate::observe::facts::{KindSource, MediaKind, Wrapping};
 use crate::session::speech::RttSource;
 
@@ -81,6 +81,9 @@ pub struct RtpRecord {
     /// How loud the sender says that it is, for audio with a clear level extension.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio_level: Option<AudioLevelRecord>,
+    /// What its ciphertext shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<Box<CipherRecord>>,
     /// Speech quality, for audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mos: Option<MosRecord>,

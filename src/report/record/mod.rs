@@ -3,6 +3,7 @@
 //! NDJSON follows the conventions of Suricata's EVE: `timestamp`, `event_type`, `src_ip`, `src_port`, `dest_ip`,
 //! `dest_port`, `proto`, `community_id`, a `flow` object with `pkts_toserver` and its like. `src` is the originator.
 
+mod cipher;
 mod flow;
 mod media;
 mod meeting;
@@ -12,6 +13,7 @@ mod stats;
 
 use serde::Serialize;
 
+pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
 pub use media::{
     AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,

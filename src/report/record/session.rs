@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber};
+use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord};
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
 use crate::keys::{ContactKind, CouldHold, Method, Mode};
@@ -56,6 +56,9 @@ pub struct SessionRecord {
     pub media: MediaRecord,
     /// Keys.
     pub keys: KeysRecord,
+    /// What the ciphertext of its media shows; left out without RTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<Box<SessionCipherRecord>>,
     /// What stands out, the gravest first.
     pub findings: Vec<Finding>,
     /// The strongest reasons for the app, over all flows; each flow record has all of its own.

@@ -30,6 +30,7 @@ pub(super) fn write(page: &mut Page<'_>, session: &Session, record: &SessionReco
     holders::write(page, record)?;
     servers(page, record)?;
     media(page, record)?;
+    cipher(page, record)?;
     evidence(page, record)
 }
 
@@ -324,6 +325,28 @@ const fn rtt_words(source: RttSource) -> &'static str {
         RttSource::ZoomPing => "from Zoom's pings",
         RttSource::Stun => "from STUN requests and their answers",
     }
+}
+
+/// What the ciphertext gives away.
+fn cipher(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    let Some(cipher) = &record.cipher else { return Ok(()) };
+    page.blank()?;
+    page.heading("What the ciphertext of media shows")?;
+    let evidence = &cipher.evidence;
+    page.paragraph(4, &plain(evidence.text.clone()))?;
+    let streams: Vec<String> =
+        cipher.by_verdict.iter().map(|(verdict, count)| format!("{count} {}", verdict.words())).collect();
+    let sampled = percent_of(evidence.sampled);
+    let text = format!(
+        "streams: {}; every block was tested in {sampled} of the units, in the others the last one",
+        streams.join(", ")
+    );
+    page.paragraph(4, &dim(text))
+}
+
+/// `12 %`, and no less than it is.
+fn percent_of(share: f64) -> String {
+    if share >= 0.9995 { "100 %".to_owned() } else { format!("{:.1} %", share * 100.0) }
 }
 
 /// Unchecked sources add weight and are no facts, so that they are not shown here.

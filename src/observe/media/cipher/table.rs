@@ -1,0 +1,217 @@
+//! A bounded table of cipher blocks, whole and exact. In: blocks with where they stood. Out: the earlier place of an equal one.
+//!
+//! When it is full it keeps the half of the blocks whose hash is small, and from then on looks at such blocks alone: equal
+//! blocks are kept or left together, so that the expected number of repeats shrinks with the share and not with its square.
+
+use crate::observe::PacketRef;
+
+/// Slots at the start.
+const FIRST: usize = 32;
+/// Slots looked at for one block; what finds none of them free is left out.
+const PROBES: usize = 64;
+
+/// Mixes a block into a number that is uniform for uniform blocks; the high bits are the better ones.
+#[inline]
+pub(super) fn hash(block: &[u8; 16]) -> u64 {
+    let whole = u128::from_le_bytes(*block);
+    let halves = [whole, whole >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
+    let [low, high] = halves;
+    (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// What stood beside a block: the neighbouring byte and a mark of the whole neighbouring block; `None` at the edge of the unit.
+pub(super) type Side = Option<(u8, u16)>;
+
+/// Where a block stood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Number of the unit, from 1.
+    pub(super) unit: u32,
+    /// Mark of the whole unit: equal for copies.
+    pub(super) mark: u32,
+    /// Milliseconds from the stream's first packet.
+    pub(super) at_ms: u32,
+    /// Block number within the unit.
+    pub(super) position: u32,
+    pub(super) before: Side,
+    pub(super) after: Side,
+    pub(super) packet: PacketRef,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    block: [u8; 16],
+    place: Place,
+    /// Number of the cluster that repeats of this block are booked under.
+    cluster: Option<u8>,
+}
+
+fn hash_of(entry: &Entry) -> u64 {
+    hash(&entry.block)
+}
+
+/// Blocks by value.
+#[derive(Debug)]
+pub(super) struct Table {
+    slots: Vec<Option<Entry>>,
+    held: usize,
+    most: usize,
+    threshold: u64,
+    left_out: u32,
+}
+
+/// An equal block that was seen before.
+#[derive(Debug)]
+pub(super) struct Found<'t> {
+    pub(super) place: Place,
+    pub(super) cluster: &'t mut Option<u8>,
+}
+
+impl Table {
+    /// `most` is the number of slots, a power of two; five of eight are filled.
+    pub(super) const fn new(most: usize) -> Self {
+        Self { slots: Vec::new(), held: 0, most, threshold: u64::MAX, left_out: 0 }
+    }
+
+    /// True when blocks of this hash are looked at.
+    #[inline]
+    pub(super) const fn wants(&self, hash: u64) -> bool {
+        hash <= self.threshold
+    }
+
+    /// True while every block is looked at.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.threshold == u64::MAX
+    }
+
+    /// Share of block values that are looked at, 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        let halvings = self.threshold.leading_zeros();
+        0.5_f64.powi(i32::try_from(halvings).unwrap_or(64))
+    }
+
+    /// Blocks that found no free slot among those tried.
+    pub(super) const fn left_out(&self) -> u32 {
+        self.left_out
+    }
+
+    /// Looks for an equal block and books this one if there is none. For blocks that [`Table::wants`].
+    pub(super) fn insert(&mut self, block: [u8; 16], hash: u64, place: Place) -> Option<Found<'_>> {
+        self.make_room();
+        if !self.wants(hash) {
+            return None;
+        }
+        let index = self.find(&block, hash)?;
+        let slot = self.slots.get_mut(index)?;
+        if let Some(entry) = slot {
+            return Some(Found { place: entry.place, cluster: &mut entry.cluster });
+        }
+        *slot = Some(Entry { block, place, cluster: None });
+        self.held = self.held.saturating_add(1);
+        None
+    }
+
+    /// The slot that holds the block, or the free one for it.
+    fn find(&mut self, block: &[u8; 16], hash: u64) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mixed = (hash ^ (hash >> 31)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 24;
+        let start = usize::try_from(mixed).unwrap_or(0);
+        for step in 0..PROBES {
+            let index = start.wrapping_add(step) & mask;
+            match self.slots.get(index)? {
+                Some(entry) if entry.block != *block => {}
+                _ => return Some(index),
+            }
+        }
+        self.left_out = self.left_out.saturating_add(1);
+        None
+    }
+
+    fn make_room(&mut self) {
+        let limit = |slots: usize| slots.saturating_sub(slots.div_ceil(8).saturating_mul(3));
+        if self.held < limit(self.slots.len()) {
+            return;
+        }
+        let size = self.slots.len().saturating_mul(2).clamp(FIRST.min(self.most), self.most);
+        let mut kept = self.held;
+        while kept >= limit(size) && self.threshold > 0 {
+            self.threshold >>= 1;
+            let threshold = self.threshold;
+            kept = self.slots.iter().flatten().filter(|entry| hash_of(entry) <= threshold).count();
+        }
+        let old = std::mem::replace(&mut self.slots, vec![None; size]);
+        self.held = 0;
+        for entry in old.into_iter().flatten() {
+            let hash = hash_of(&entry);
+            if hash > self.threshold {
+                continue;
+            }
+            if let Some(index) = self.find(&entry.block, hash)
+                && let Some(slot) = self.slots.get_mut(index)
+            {
+                *slot = Some(entry);
+                self.held = self.held.saturating_add(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest as _, Sha256};
+    use std::collections::BTreeSet;
+
+    fn block(number: u32) -> [u8; 16] {
+        Sha256::digest(number.to_be_bytes())[..16].try_into().expect("16 bytes")
+    }
+
+    fn place(unit: u32) -> Place {
+        Place {
+            unit,
+            mark: unit,
+            at_ms: unit,
+            position: 0,
+            before: None,
+            after: None,
+            packet: PacketRef::default(),
+        }
+    }
+
+    fn insert(table: &mut Table, number: u32, unit: u32) -> Option<u32> {
+        let block = block(number);
+        let hash = hash(&block);
+        table.wants(hash).then(|| table.insert(block, hash, place(unit)))?.map(|found| found.place.unit)
+    }
+
+    #[test]
+    fn equal_blocks_are_kept_or_left_together() {
+        let mut table = Table::new(256);
+        for number in 0..20_000 {
+            assert_eq!(insert(&mut table, number, number), None, "no two of these are equal");
+        }
+        let share = table.share();
+        assert!((1.0 / 256.0..=1.0 / 64.0).contains(&share), "{share}");
+        let found: BTreeSet<u32> =
+            (0..20_000).filter_map(|number| insert(&mut table, number, 1 << 20)).collect();
+        let expected = 20_000.0 * table.share();
+        assert!(
+            f64::from(u32::try_from(found.len()).expect("few")) > 0.6 * expected,
+            "{} {expected}",
+            found.len()
+        );
+        assert!(table.held <= 160 && table.left_out() == 0);
+    }
+
+    #[test]
+    fn a_repeat_is_found_while_all_are_kept() {
+        let mut table = Table::new(1024);
+        for number in 0..500 {
+            assert_eq!(insert(&mut table, number, number + 1), None);
+        }
+        assert!(table.is_whole());
+        for number in 0..500 {
+            assert_eq!(insert(&mut table, number, 9_999), Some(number + 1));
+        }
+    }
+}
