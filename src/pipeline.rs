@@ -111,6 +111,12 @@ impl Pipeline {
         counts
     }
 
+    /// Tells that key logs grow while packets come: what is sealed waits a while for its secrets.
+    pub fn expect_secrets(&mut self) {
+        self.key_log.expect_more();
+        self.engine.know(&Arc::new(self.key_log.clone()));
+    }
+
     /// Takes one packet: frame `frame` (from 1) of file `file` (from 0).
     ///
     /// # Errors

@@ -11,6 +11,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use meetscope::capture::FileReader;
+use meetscope::observe::facts::{Missing, Opened};
+use meetscope::observe::hex;
+use meetscope::pipeline::{self, Pipeline};
 use serde_json::Value;
 
 /// Of the data in both directions of the session with 52.81.151.250, as `tshark -o tls.keylog_file -z follow,tls,raw` of
@@ -179,7 +183,7 @@ fn secrets_of_other_sessions_are_told_and_each_call_says_what_is_missing() {
 fn a_secret_of_another_session_under_this_ones_random_opens_nothing() {
     let text = key_log();
     let mut masters = text.lines().filter_map(|line| line.strip_prefix("CLIENT_RANDOM "));
-    let last = masters.clone().last().unwrap().split_once(' ').unwrap().1.to_owned();
+    let last = masters.clone().next_back().unwrap().split_once(' ').unwrap().1.to_owned();
     let (random, _) = masters.next().unwrap().split_once(' ').unwrap();
     let (output, _) = with_log(format!("CLIENT_RANDOM {random} {last}").as_bytes());
     let flows = opened(&output);
@@ -229,4 +233,42 @@ fn secrets_in_a_capture_open_what_comes_after_them() {
         assert_eq!(stats(&one)[0]["flows"], sessions);
         assert_eq!(one.stdout, replay(directory.path(), &["own.pcapng", "--threads", "4"]).stdout);
     }
+}
+
+/// What is opened of the session with 52.81.151.250 when the key log comes before packet `at`, as it does while a capture goes
+/// on, and whether it is known beforehand that one comes.
+fn opened_late(at: u64, expected: bool) -> Opened {
+    let rules = meetscope::classify::embedded().unwrap();
+    let mut pipeline = Pipeline::new(&pipeline::Config::default(), &rules);
+    if expected {
+        pipeline.expect_secrets();
+    }
+    let mut reader = FileReader::open(&captures().join(CAPTURE)).unwrap();
+    let mut frame = 0;
+    while let Some(packet) = reader.next().unwrap() {
+        frame += 1;
+        if frame == at {
+            pipeline.add_key_log(0, key_log().as_bytes());
+        }
+        pipeline.packet(0, frame, &packet).unwrap();
+    }
+    let flows = pipeline.finish().flows;
+    let beijing = flows
+        .into_iter()
+        .find(|flow| flow.tuple.destination.ip().to_string() == "52.81.151.250" && flow.tuple.protocol == 6);
+    *beijing.unwrap().facts.unwrap().opened.unwrap_or_default()
+}
+
+#[test]
+fn what_is_sealed_waits_for_a_key_log_that_grows() {
+    // Packet 121 ends the hello of the server (tshark), 138 has the first data.
+    for at in [1, 121, 122, 139, 600] {
+        let opened = opened_late(at, true);
+        let digests = opened.sha256.map(|digest| hex(&digest.unwrap()));
+        assert_eq!((digests, opened.missing), (BEIJING.map(str::to_owned), None), "before packet {at}");
+    }
+    let never = opened_late(u64::MAX, true);
+    assert_eq!((never.records, never.missing), (0, Some(Missing::NoSecret)));
+    // A file's secrets open what comes after them, and a session whose hellos came before stays closed.
+    assert_eq!(opened_late(600, false).records, 0);
 }

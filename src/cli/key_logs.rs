@@ -1,5 +1,7 @@
 //! Key logs on their way into the pipeline: files of `--keylog`, and the secrets blocks of pcapng files.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -28,6 +30,8 @@ struct Source {
     /// It was asked for by name, so that it is worth a word that it did not help.
     is_given: bool,
     counts: KeyLogCounts,
+    /// Bytes of the file that were read, up to the end of a line.
+    read: u64,
 }
 
 impl KeyLogs {
@@ -42,9 +46,25 @@ impl KeyLogs {
             let counts = pipeline.add_key_log(logs.sources.len(), &text);
             let name = file.display().to_string();
             warn(&name, &counts);
-            logs.sources.push(Source { name, is_given: true, counts });
+            let read = whole_lines(&text);
+            logs.sources.push(Source { name, is_given: true, counts, read });
         }
         Ok(logs)
+    }
+
+    /// Reads what has been added to the files. One that cannot be read any more has nothing to add.
+    pub(super) fn refresh(&mut self, pipeline: &mut Pipeline) {
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            let Ok(added) = added(Path::new(&source.name), source.read) else { continue };
+            let length = whole_lines(&added);
+            let Some(lines) = usize::try_from(length).ok().and_then(|length| added.get(..length)) else {
+                continue;
+            };
+            if !lines.is_empty() {
+                source.read = source.read.saturating_add(length);
+                source.counts.add(&pipeline.add_key_log(number, lines));
+            }
+        }
     }
 
     /// Takes the secrets that stand in file number `file` before its packet at hand.
@@ -64,7 +84,8 @@ impl KeyLogs {
         let known = self.captures.get(file).copied().flatten().map(|(number, _)| number);
         let number = known.unwrap_or_else(|| {
             let name = info.name.clone();
-            self.sources.push(Source { name, is_given: false, counts: KeyLogCounts::default() });
+            let counts = KeyLogCounts::default();
+            self.sources.push(Source { name, is_given: false, counts, read: 0 });
             self.sources.len().saturating_sub(1)
         });
         let fresh = info.secrets.iter().skip(taken);
@@ -115,6 +136,23 @@ fn text(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let length = std::fs::metadata(file)?.len();
     anyhow::ensure!(length <= MAX_LENGTH, "expected at most {MAX_LENGTH} bytes, found {length}");
     Ok(Zeroizing::new(std::fs::read(file)?))
+}
+
+/// Bytes up to the end of the last line that has one.
+fn whole_lines(text: &[u8]) -> u64 {
+    let length = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// What stands behind the first `read` bytes of a file; of a file that has become shorter, nothing.
+fn added(file: &Path, read: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut added = Zeroizing::new(Vec::new());
+    if std::fs::metadata(file)?.len() > read {
+        let mut file = File::open(file)?;
+        file.seek(SeekFrom::Start(read))?;
+        file.take(MAX_LENGTH).read_to_end(&mut added)?;
+    }
+    Ok(added)
 }
 
 /// Tells what is wrong with a key log.

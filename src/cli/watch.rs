@@ -36,6 +36,9 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     say(format_args!("watching {} ({}{mode}); Ctrl-C stops", live.name(), live.link_type()));
     let mut pipeline = Pipeline::new(&config.pipeline, &config.report.rules);
     let key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
+    if !config.key_logs.is_empty() {
+        pipeline.expect_secrets();
+    }
     let mut watching = Watching::new(pipeline, key_logs, &config.report);
     let ended = watching.listen(&mut live, &stop, &mut out)?;
     watching.losses.update(&mut live);
@@ -54,7 +57,6 @@ fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
 
 struct Watching<'a> {
     pipeline: Pipeline,
-    /// As they were at the beginning.
     key_logs: KeyLogs,
     report: &'a Report,
     memory: Memory,
@@ -142,6 +144,7 @@ impl<'a> Watching<'a> {
 
     /// Writes what is over.
     fn look(&mut self, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
+        self.key_logs.refresh(&mut self.pipeline);
         let ended = self.pipeline.take_ended(now);
         // A name may be asked for by one endpoint and used by another that is let go first.
         for flow in &ended {

@@ -1,10 +1,10 @@
 //! DTLS and QUIC handshakes into facts.
 
 use super::datagram::Meta;
-use super::facts::{Dtls, Facts, Quic};
+use super::facts::{Dtls, Facts, Missing, Quic};
 use super::handshake;
 use super::packet_ref::PacketRef;
-use super::sealed::{QuicOpening, Randoms};
+use super::sealed::{QuicOpening, Randoms, note_missing};
 use crate::fingerprint::Transport;
 use crate::flow::Direction;
 use crate::proto::tls::keylog::KeyLog;
@@ -40,7 +40,7 @@ impl DtlsWork {
         if let Some(key_log) = key_log.filter(|log| !log.is_empty() && !self.exported)
             && self.randoms.server.is_some()
         {
-            self.exported = true;
+            self.exported = self.randoms.client.is_none_or(|random| !key_log.may_come(&random));
             self.randoms.export(facts, key_log);
         }
     }
@@ -140,8 +140,8 @@ pub(super) struct QuicWork {
 
 /// Datagrams of one flow that are held against QUIC's handshake before it is let go.
 const QUIC_DATAGRAMS: u32 = 64;
-/// Datagrams that wait for both hellos, where there is a key log: the server's first flight.
-const EARLY_DATAGRAMS: usize = 16;
+/// Datagrams that wait for both hellos, where there is a key log, or for their secrets, where it grows.
+const EARLY_DATAGRAMS: usize = 64;
 
 impl QuicWork {
     pub(super) fn new() -> Self {
@@ -179,7 +179,8 @@ impl QuicWork {
         if let Some(key_log) = key_log.filter(|log| !log.is_empty() && !self.is_looked_up) {
             self.seal(facts, meta, payload, key_log, heard);
         }
-        self.opening.is_some() || (!heard && self.datagrams < QUIC_DATAGRAMS)
+        let waits = heard && !self.is_looked_up && !self.early.is_empty();
+        self.opening.is_some() || waits || (!heard && self.datagrams < QUIC_DATAGRAMS)
     }
 
     /// Begins to open what the hellos sealed; until both were read, datagrams wait.
@@ -187,7 +188,9 @@ impl QuicWork {
         if self.early.len() < EARLY_DATAGRAMS {
             self.early.push((meta.direction, meta.packet, payload.into()));
         }
-        if !heard {
+        let may_come =
+            self.sides.iter().any(|side| side.client_random.is_some_and(|random| key_log.may_come(&random)));
+        if !heard || (may_come && self.early.len() < EARLY_DATAGRAMS) {
             return;
         }
         self.is_looked_up = true;
@@ -238,6 +241,9 @@ impl QuicWork {
     pub(super) fn finish(mut self, facts: &mut Facts, packet: PacketRef) {
         if let Some(opening) = self.opening.take() {
             opening.finish(facts);
+        } else if !self.is_looked_up && !self.early.is_empty() {
+            let heard = self.sides.iter().all(|side| side.done);
+            note_missing(facts, if heard { Missing::NoSecret } else { Missing::NoHandshake });
         }
         let connection = &self.connection;
         let told = connection.facts();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 mod secure;
 
-use secure::{read_sealed, read_tls};
+use secure::{begin_late, give_up, read_sealed, read_tls};
 
 /// Bytes of one direction that are buffered at most while a message is incomplete.
 const BUFFER_CAP: usize = 1 << 17;
@@ -146,6 +146,8 @@ impl StreamWork {
 
     /// Writes down the streams that were framed in this one, and what was opened.
     pub(super) fn finish(self, facts: &mut Facts) {
+        let [forward, reverse] = &self.halves;
+        give_up(forward, reverse, &self.inner, facts);
         if let Some(datagrams) = self.inner.datagrams {
             datagrams.finish(facts);
         }
@@ -170,14 +172,14 @@ fn read(
     match &mut own.kind {
         Kind::Tls(_) => {
             read_tls(own, other, inner, facts, segment, direction);
-            if inner.opening.is_some() {
-                let flipped = direction.flipped();
-                for (half, direction) in [(&mut *own, direction), (&mut *other, flipped)] {
-                    read_sealed(half, inner, facts, segment.packet, direction);
-                }
-            }
+            read_sealed(own, inner, facts, segment.packet, direction);
+            read_sealed(other, inner, facts, segment.packet, direction.flipped());
         }
-        Kind::Sealed => read_sealed(own, inner, facts, segment.packet, direction),
+        Kind::Sealed => {
+            begin_late(own, other, inner, facts, segment.key_log, direction);
+            read_sealed(own, inner, facts, segment.packet, direction);
+            read_sealed(other, inner, facts, segment.packet, direction.flipped());
+        }
         Kind::Dns => read_dns(own, facts, segment.packet),
         Kind::Sip => read_sip(own, facts, segment.packet),
         Kind::Framed(_) => read_framed(own, &mut inner.datagrams, facts, segment),
@@ -193,7 +195,10 @@ fn read(
         facts.anomaly("tcp_gap_in_handshake", segment.packet);
         own.close();
     }
-    if own.buffer.len() > BUFFER_CAP {
+    if own.buffer.len() > BUFFER_CAP && matches!(own.kind, Kind::Sealed) {
+        give_up(own, other, inner, facts);
+        own.close();
+    } else if own.buffer.len() > BUFFER_CAP {
         facts.anomaly("tcp_message_over_cap", segment.packet);
         own.close();
     }

@@ -14,8 +14,7 @@ pub struct Opened {
     pub bytes: u64,
     /// Records that should have opened and did not.
     pub failed: u64,
-    /// Bytes that were not tried: beyond the cap on what is opened of a flow, early data, or without their secret. In QUIC the
-    /// packets without their secret count as one each.
+    /// Bytes that were not tried: beyond the cap on what is opened of a flow, early data, or without their secret.
     pub passed_over: u64,
     /// SHA-256 of the application data by direction (originator's, responder's), as far as it was opened; of QUIC, SHA-256
     /// over each stream's id (64 bits, big-endian) and its SHA-256, by rising id.
@@ -48,6 +47,8 @@ pub enum Missing {
     WrongSecret,
     /// The handshake was repeated within the connection (TLS 1.2); what follows has keys that no key log tells apart.
     Renegotiation,
+    /// Which SRTP profile the DTLS server chose is encrypted (DTLS 1.3), and the client offered several.
+    SrtpProfile,
     /// More was opened of the flow than the cap allows; the rest was passed over.
     Cap,
 }

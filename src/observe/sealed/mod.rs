@@ -110,7 +110,7 @@ fn look_up(facts: &mut Facts, log: &KeyLog, client_random: Option<&Random>) -> O
 }
 
 /// Writes down why a flow stays closed.
-fn note_missing(facts: &mut Facts, missing: Missing) {
+pub(super) fn note_missing(facts: &mut Facts, missing: Missing) {
     facts.opened.get_or_insert_default().missing.get_or_insert(missing);
 }
 

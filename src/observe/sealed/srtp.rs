@@ -20,7 +20,13 @@ impl Randoms {
     /// Exports the keys, once both hellos were read; where that fails, why is written down.
     pub(in crate::observe) fn export(self, facts: &mut Facts, log: &KeyLog) {
         let Some(dtls) = facts.dtls.as_deref() else { return };
-        let Some((profile, version, suite)) = agreed(dtls) else { return };
+        let is_offered = !dtls.srtp_offered.is_empty();
+        let Some((profile, version, suite)) = agreed(dtls) else {
+            if is_offered && dtls.version.is_some_and(|version| ProtocolVersion(version).is_1_3()) {
+                note_missing(facts, Missing::SrtpProfile);
+            }
+            return;
+        };
         let packet = dtls.client_hello.unwrap_or(dtls.packet);
         let Some(secrets) = look_up(facts, log, self.client.as_ref()) else { return };
         let (Some(client), Some(server)) = (self.client, self.server) else {
@@ -28,7 +34,10 @@ impl Randoms {
         };
         match exporter::export(version, suite, &secrets, &client, &server, profile) {
             Some(keys) => {
-                facts.opened.get_or_insert_default().srtp = Some(master(profile, keys, packet));
+                let opened = facts.opened.get_or_insert_default();
+                opened.srtp = Some(master(profile, keys, packet));
+                // The secret may have come after it was first looked for.
+                opened.missing = None;
             }
             None => note_missing(facts, Missing::PartOfSecret),
         }

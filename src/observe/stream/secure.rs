@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Half, Inner, Kind, Segment};
 use crate::fingerprint::Transport;
 use crate::flow::Direction;
-use crate::observe::facts::{Facts, Tls};
-use crate::observe::sealed::TlsOpening;
+use crate::observe::facts::{Facts, Missing, Tls};
+use crate::observe::handshake::Side;
+use crate::observe::sealed::{TlsOpening, note_missing};
 use crate::observe::{PacketRef, handshake};
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{self, ContentType};
@@ -46,9 +47,9 @@ pub(super) fn read_tls(
         && matches!(own.kind, Kind::Done | Kind::Sealed)
         && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some())
     {
-        match (&inner.opening, &other.kind) {
-            (Some(_), Kind::Tls(_)) => other.kind = Kind::Sealed,
-            (Some(_), Kind::Sealed) => {}
+        match (&own.kind, &other.kind) {
+            (Kind::Sealed, Kind::Tls(_)) => other.kind = Kind::Sealed,
+            (Kind::Sealed, Kind::Sealed) => {}
             _ => other.close(),
         }
     }
@@ -122,18 +123,55 @@ fn seal(
         return true;
     }
     let is_other_open = !matches!(other.kind, Kind::Done);
-    let (client, server) = if own.tls.is_client {
-        if other.tls.agreed.is_none() && is_other_open {
-            return own.tls.client_random.is_some_and(|random| key_log.find(&random).is_some());
-        }
-        ((&own.tls, direction), &other.tls)
-    } else {
-        ((&other.tls, direction.flipped()), &own.tls)
-    };
+    if own.tls.is_client && other.tls.agreed.is_none() && is_other_open {
+        return own
+            .tls
+            .client_random
+            .is_some_and(|random| key_log.may_come(&random) || key_log.find(&random).is_some());
+    }
+    let (client, server) = ends(own, other, direction);
+    if client.0.client_random.is_some_and(|random| key_log.may_come(&random)) && server.agreed.is_some() {
+        return true;
+    }
     inner.opening = TlsOpening::begin(facts, key_log, client, server).map(Box::new);
     inner.opening.is_some()
 }
 
+/// The client, with its direction, and the server.
+const fn ends<'h>(own: &'h Half, other: &'h Half, direction: Direction) -> ((&'h Side, Direction), &'h Side) {
+    if own.tls.is_client {
+        ((&own.tls, direction), &other.tls)
+    } else {
+        ((&other.tls, direction.flipped()), &own.tls)
+    }
+}
+
+/// Begins to open what waited for its secrets, where these have come. What it holds counts as seen with the packet at hand.
+pub(super) fn begin_late(
+    own: &Half,
+    other: &Half,
+    inner: &mut Inner,
+    facts: &mut Facts,
+    key_log: Option<&Arc<KeyLog>>,
+    direction: Direction,
+) {
+    let (client, server) = ends(own, other, direction);
+    let (None, Some(key_log), Some(_)) = (&inner.opening, key_log, &server.agreed) else { return };
+    if client.0.client_random.is_some_and(|random| !key_log.may_come(&random)) {
+        inner.opening = TlsOpening::begin(facts, key_log, client, server).map(Box::new);
+    }
+}
+
+/// Writes down what did not come, where something waits for it.
+pub(super) fn give_up(one: &Half, other: &Half, inner: &Inner, facts: &mut Facts) {
+    if inner.opening.is_some() || ![one, other].iter().any(|half| matches!(half.kind, Kind::Sealed)) {
+        return;
+    }
+    let has_answer = one.tls.agreed.is_some() || other.tls.agreed.is_some();
+    note_missing(facts, if has_answer { Missing::NoSecret } else { Missing::NoHandshake });
+}
+
+/// Opens what is there of a direction, where it can be opened.
 pub(super) fn read_sealed(
     half: &mut Half,
     inner: &mut Inner,

@@ -4,6 +4,8 @@
 //! ([`Content`]). The length of the connection ids of short headers comes from long headers and `NEW_CONNECTION_ID` frames.
 //! Not handled: 0-RTT packets, and a second connection under the same five-tuple.
 
+use zeroize::Zeroizing;
+
 use crate::proto::tls::keylog::Secrets;
 use crate::proto::tls::opener::End;
 use crate::proto::tls::protection::Suite;
@@ -44,7 +46,7 @@ pub struct Counts {
     pub opened: u64,
     /// Packets that no key at hand opened.
     pub failed: u64,
-    /// Packets whose secret is not there, that were given up, or 0-RTT packets.
+    /// Bytes of packets whose secret is not there, that were given up, and of 0-RTT packets.
     pub passed_over: u64,
 }
 
@@ -65,7 +67,8 @@ pub struct Opener {
     client: Way,
     server: Way,
     counts: Counts,
-    scratch: Vec<u8>,
+    /// Plaintext of the packet at hand; wiped when dropped.
+    scratch: Zeroizing<Vec<u8>>,
     is_partial: bool,
 }
 
@@ -95,7 +98,7 @@ impl Opener {
             client,
             server,
             counts: Counts::default(),
-            scratch: Vec::new(),
+            scratch: Zeroizing::new(Vec::new()),
             is_partial: keys.contains(&false),
         })
     }
@@ -162,7 +165,7 @@ impl Opener {
         if outcome == Some(true) {
             frames(own, other, &scratch, false, each);
         }
-        self.note(from, outcome);
+        self.note(from, outcome, header.packet);
         self.scratch = scratch;
     }
 
@@ -173,19 +176,21 @@ impl Opener {
         if outcome == Some(true) {
             frames(own, other, &scratch, true, each);
         }
-        self.note(from, outcome);
+        self.note(from, outcome, packet);
         self.scratch = scratch;
     }
 
     /// `outcome` is none where no key was tried.
-    const fn note(&mut self, from: End, outcome: Option<bool>) {
+    fn note(&mut self, from: End, outcome: Option<bool>, packet: &[u8]) {
         let counts = &mut self.counts;
-        let counter = match outcome {
-            Some(true) => &mut counts.opened,
-            Some(false) => &mut counts.failed,
-            None => &mut counts.passed_over,
-        };
-        *counter = counter.saturating_add(1);
+        match outcome {
+            Some(true) => counts.opened = counts.opened.saturating_add(1),
+            Some(false) => counts.failed = counts.failed.saturating_add(1),
+            None => {
+                let bytes = u64::try_from(packet.len()).unwrap_or(u64::MAX);
+                counts.passed_over = counts.passed_over.saturating_add(bytes);
+            }
+        }
         let (own, _) = self.ways(from);
         match outcome {
             Some(true) => {

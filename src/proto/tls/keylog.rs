@@ -269,6 +269,7 @@ pub struct KeyLog {
     parts: Vec<Arc<Part>>,
     sessions: usize,
     used: Vec<Arc<AtomicU64>>,
+    grows: bool,
 }
 
 type Part = HashMap<Random, Held>;
@@ -285,9 +286,19 @@ impl KeyLog {
         Self::default()
     }
 
-    /// True when there is no secret in it.
+    /// True when there is no secret in it, and none is to come.
     pub const fn is_empty(&self) -> bool {
-        self.sessions == 0
+        self.sessions == 0 && !self.grows
+    }
+
+    /// Tells that more secrets are to come, each soon after its handshake.
+    pub const fn expect_more(&mut self) {
+        self.grows = true;
+    }
+
+    /// True for a session of which nothing is known yet and something may be soon.
+    pub fn may_come(&self, client_random: &Random) -> bool {
+        self.grows && self.find(client_random).is_none()
     }
 
     /// Adds the lines of `text`, the key log number `source` of the run. Bad lines are counted and passed over.

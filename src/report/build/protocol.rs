@@ -119,6 +119,7 @@ pub(super) fn missing(missing: Missing) -> String {
         Missing::Gap => "the capture lacks a piece of it",
         Missing::WrongSecret => "none of its records fits the secret",
         Missing::Renegotiation => "it was negotiated anew in its course",
+        Missing::SrtpProfile => "which of the SRTP profiles offered was chosen is encrypted",
         Missing::Cap => "it is longer than what is opened of a flow",
     };
     text.to_owned()

@@ -197,3 +197,46 @@ fn short_header_packet_of_rfc9369_appendix_a5_opens() {
     );
     assert_eq!(scratch, [1]);
 }
+
+/// Seals a PING as RFC 9001 section 5 says, in a short header without connection id: number, key phase, traffic secret of
+/// that phase. `header` is the secret of phase 0, whose header protection stays.
+fn short_packet(number: u8, phase: u8, secret: &Secret, header: &Secret) -> Vec<u8> {
+    let expand = |secret: &Secret, label: &[u8], length| {
+        kdf::expand_label(Hash::Sha256, secret.bytes(), Prefix::Tls, label, &[], length).unwrap()
+    };
+    let mut nonce: [u8; 12] = expand(secret, b"quic iv", 12).bytes().try_into().unwrap();
+    nonce[11] ^= number;
+    let mut packet = vec![0x40 | phase << 2, number];
+    let aead = Aes128Gcm::new_from_slice(expand(secret, b"quic key", 16).bytes()).unwrap();
+    // A PING and padding, so that there is enough for a sample.
+    let sealed = aead.encrypt(&nonce.into(), Payload { msg: &[1, 0, 0, number], aad: &packet }).unwrap();
+    packet.extend(sealed);
+    let mut mask = <[u8; 16]>::try_from(&packet[5..21]).unwrap().into();
+    Aes128::new_from_slice(expand(header, b"quic hp", 16).bytes()).unwrap().encrypt_block(&mut mask);
+    packet[0] ^= mask[0] & 0x1f;
+    packet[1] ^= mask[1];
+    packet
+}
+
+#[test]
+fn key_phases_are_followed_also_by_packets_that_come_late() {
+    let mut secrets = vec![Secret::new(Zeroizing::new(vec![7; 32]))];
+    for at in 0..3 {
+        secrets.push(updated(INITIAL, LABELS, &secrets[at]).unwrap());
+    }
+    let packet = |number: u8, update: usize| {
+        short_packet(number, u8::try_from(update % 2).unwrap(), &secrets[update], &secrets[0])
+    };
+    let mut keys = PhasedKeys::derive(INITIAL, LABELS, &secrets[0]).unwrap();
+    let mut scratch = Vec::new();
+    for (number, update) in [(0, 0), (2, 0), (4, 1), (3, 0), (5, 1), (1, 0), (8, 2), (7, 1), (9, 2), (11, 3)]
+    {
+        assert_eq!(keys.open(&packet(number, update), 1, &mut scratch), Some(number.into()));
+        assert_eq!(scratch, [1, 0, 0, number], "{number} after {update} updates");
+    }
+    // A phase bit alone moves nothing: the tag decides.
+    let mut forged = packet(12, 2);
+    forged[10] ^= 1;
+    assert_eq!(keys.open(&forged, 1, &mut scratch), None);
+    assert_eq!(keys.open(&packet(12, 3), 1, &mut scratch), Some(12));
+}
