@@ -5,7 +5,7 @@ Sources: captures/, tests/vectors/, providers/, and the corpus of recordings whe
 ../shared). A datagram goes to the targets whose protocol its port or first byte suggests; a wrong guess costs nothing.
 Standard library only; the same files give the same names, so that a second run adds nothing.
 """
-import collections, glob, hashlib, os, struct, sys
+import collections, glob, gzip, hashlib, os, struct, sys, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -142,8 +142,29 @@ def from_capture(out, data):
         put(out, "reassembly", b"\x40" + pieces(segments))
 
 
+def signalling(out):
+    """HTTP in its versions and WebSocket, with a key in them"""
+    text = b'{"evt":7938,"body":{"encryptKey":"ABEiM0RVZneImaq7zN3u_w","list":[0,17,34,51,68,85,102,119,136,153,170,187]}}'
+    packed, raw = gzip.compress(text, mtime=0), zlib.compressobj(9, zlib.DEFLATED, -15)
+    folded = (raw.compress(text) + raw.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    ask = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
+    switch = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    frame = lambda kind, flags, stream, p: len(p).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + p
+    http = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n" % len(packed) + packed + b"\r\n0\r\n\r\n"
+    protobuf = b"\x12\x12\x1a\x10" + bytes(range(16))
+    for turns in ([(0, b"GET / HTTP/1.1\r\n\r\n"), (1, http), (1, chunk)],
+                  [(0, ask), (1, switch), (1, bytes([0xC1, len(folded)]) + folded), (0, b"\x81\x82abcd\x01\x02")],
+                  [(0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")),
+                   (1, frame(4, 0, 0, b"") + frame(0, 0, 1, packed[:20]) + frame(0, 9, 1, b"\x01" + packed[20:] + b"\x00"))],
+                  [(3, b"\x01\x01\x00\x00" + bytes([len(packed)]) + packed)],
+                  [(1, text), (1, b"\x00\x00\x00\x00\x14" + protobuf), (0, protobuf)]):
+        put(out, "opened_signalling", pieces(bytes([way]) + part for way, part in turns))
+
+
 def main():
     out = sys.argv[1]
+    signalling(out)
     captures = glob.glob(os.path.join(ROOT, "captures", "*.pcap*"))
     captures += glob.glob(os.path.join(SHARED, "corpus", "*", "*.pcap*"))
     for path in sorted(captures, key=os.path.getsize):

@@ -10,8 +10,12 @@ use meetscope::capture::FileReader;
 use meetscope::classify::{self, Rules};
 use meetscope::decode::{self, Decoder, Outcome};
 use meetscope::fingerprint::{self, Transport};
+use meetscope::flow::Direction;
 use meetscope::flow::reassembly::{Chunk, Limits, Stream};
 use meetscope::geo::Databases;
+use meetscope::observe::PacketRef;
+use meetscope::observe::facts::Opened;
+use meetscope::observe::opened::Finder;
 use meetscope::pipeline::{self, Pipeline};
 use meetscope::proto::tls::keylog::{self, KeyLog};
 use meetscope::proto::tls::opener::{Agreed, End, Opener};
@@ -392,4 +396,22 @@ pub fn whole_pipeline(data: &[u8]) {
         assert_eq!(ended.counts.seen, ended.counts.analysed + ended.counts.filtered);
         black_box(pipeline::analyse(rules, &mut pipeline::Memory::default(), ended.flows));
     });
+}
+
+/// What was opened of a connection: each piece begins with a byte of direction, packet and stream.
+pub fn opened_signalling(data: &[u8]) {
+    let mut finder = Finder::new();
+    for (number, piece) in pieces(data).enumerate() {
+        let Some((head, bytes)) = piece.split_first() else { continue };
+        let direction = if head & 1 == 0 { Direction::Forward } else { Direction::Reverse };
+        let packet = PacketRef::new(0, u64::try_from(number).unwrap() + 1);
+        if head & 2 == 0 {
+            finder.data(direction, packet, bytes);
+        } else {
+            finder.stream(direction, u64::from(head >> 2), packet, bytes);
+        }
+    }
+    let mut opened = Opened::default();
+    finder.finish(&mut opened);
+    assert!(opened.candidates.iter().all(|one| (12..=64).contains(&one.value.len())));
 }

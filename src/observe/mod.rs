@@ -12,7 +12,7 @@ pub mod facts;
 mod handshake;
 mod media;
 mod names;
-mod opened;
+pub mod opened;
 mod pace;
 mod packet_ref;
 pub mod pattern;

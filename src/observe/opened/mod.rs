@@ -23,7 +23,7 @@ const KEYS_CAP: usize = 4096;
 const OTHERS_CAP: usize = 512;
 
 /// Searches the opened data of one flow.
-pub(super) struct Finder {
+pub struct Finder {
     connection: Connection,
     streams: Streams,
     kept: Kept,
@@ -63,19 +63,21 @@ impl Kept {
 }
 
 impl Finder {
-    pub(super) fn new() -> Self {
+    /// Nothing taken yet.
+    #[expect(clippy::new_without_default, reason = "a finder begins with its flow")]
+    pub fn new() -> Self {
         Self { connection: Connection::default(), streams: Streams::default(), kept: Kept::default() }
     }
 
     /// Takes application data of a connection, in order.
-    pub(super) fn data(&mut self, direction: Direction, packet: PacketRef, bytes: &[u8]) {
+    pub fn data(&mut self, direction: Direction, packet: PacketRef, bytes: &[u8]) {
         let kept = &mut self.kept;
         self.connection
             .data(direction, packet, bytes, &mut |way, found, packet| kept.take(found, packet, way));
     }
 
     /// Takes data of a QUIC stream, in order.
-    pub(super) fn stream(&mut self, direction: Direction, stream: u64, packet: PacketRef, bytes: &[u8]) {
+    pub fn stream(&mut self, direction: Direction, stream: u64, packet: PacketRef, bytes: &[u8]) {
         let kept = &mut self.kept;
         self.streams.data(direction, stream, packet, bytes, &mut |found, packet| {
             kept.take(found, packet, direction);
@@ -83,7 +85,7 @@ impl Finder {
     }
 
     /// Writes down what was found.
-    pub(super) fn finish(mut self, opened: &mut Opened) {
+    pub fn finish(mut self, opened: &mut Opened) {
         let kept = &mut self.kept;
         self.connection.finish(&mut |way, found, packet| kept.take(found, packet, way));
         self.streams.finish(&mut |way, found, packet| kept.take(found, packet, way));
