@@ -1,6 +1,8 @@
 //! Checks of the committed captures, by readers that share nothing with the writers: small ones here, and
 //! tshark, ffmpeg and openssl where they are installed.
 
+mod dtls;
+mod e2e;
 mod sip;
 mod srtp;
 mod zoom;
@@ -105,7 +107,9 @@ fn tshark_finds_no_fault() {
     let faults = "_ws.malformed || ip.checksum.status == 0 || udp.checksum.status == 0 \
                   || tcp.checksum.status == 0 || tcp.analysis.flags";
     for case in cases::ALL {
-        let arguments = ["-o", &checks[0], "-o", &checks[1], "-o", &checks[2], "-Y", faults];
+        // Inside ChannelData nothing tells tshark that RTCP is encrypted.
+        let faults = if case.name == "e2e-call" { format!("({faults}) && !rtcp") } else { faults.to_owned() };
+        let arguments = ["-o", &checks[0], "-o", &checks[1], "-o", &checks[2], "-Y", &faults];
         let Some(text) = tshark(case.name, &arguments) else { return };
         assert_eq!(text, "", "{}", case.name);
     }

@@ -2,7 +2,7 @@
 //!
 //! Needs `ffmpeg` with libx264 and libopus. The same ffmpeg gives the same bytes: every other chance comes from
 //! seeds. A capture is a module in `cases/`, built from: `net` (frames), `tcp` (conversations), `tls` (rustls
-//! against rustls) with `site`, `websocket` and `http2`, `dns`, `stun`, `sip`, `rtp` and `srtp` with `stream`, `media`
+//! against rustls) with `site`, `websocket` and `http2`, `dtls`, `dns`, `stun` and `ice`, `sip`, `rtp` and `srtp` with `stream`, `media`
 //! (ffmpeg), `zoom` (the format) and `zoom_media` (a meeting), `srtp_call` with `webex` and `teams`, `web`, and `pcapng`.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -14,13 +14,13 @@
     clippy::unwrap_used,
     reason = "a generator run by developers on numbers of its own making: a broken assumption should stop it"
 )]
-#![allow(dead_code, reason = "parts for captures that come next")]
-
 mod cases;
 #[cfg(test)]
 mod check;
 mod dns;
+mod dtls;
 mod http2;
+mod ice;
 mod mac;
 mod media;
 mod net;

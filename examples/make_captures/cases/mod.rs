@@ -1,5 +1,7 @@
 //! The captures that can be made. A new one is a module here and a row in [`ALL`].
 
+mod dtls_srtp;
+pub(crate) mod e2e_call;
 mod sip_calls;
 mod zoom_beijing_2020;
 mod zoom_ecb_pkcs7;
@@ -28,5 +30,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "zoom-gcm", make: zoom_gcm::make },
     Case { name: "sip-sdes", make: sip_calls::sdes },
     Case { name: "sip-sdes-clear", make: sip_calls::sdes_clear },
+    Case { name: "dtls-srtp", make: dtls_srtp::make },
+    Case { name: "e2e-call", make: e2e_call::make },
     Case { name: "plain-rtp", make: sip_calls::plain },
 ];

@@ -43,13 +43,13 @@ impl Reader {
         Self { profile, key: key.to_vec(), salt: padded, highest: BTreeMap::new() }
     }
 
-    /// Opens an RTP packet. Packets come in order here, save for losses.
+    /// Opens an RTP packet; its index is the one nearest to the highest so far (RFC 3711 section 3.3.1).
     pub(super) fn rtp(&mut self, packet: &[u8]) -> Opened {
         let (ssrc, sequence) = (u32_at(packet, 8), u16_at(packet, 2));
-        let last = self.highest.get(&ssrc).copied().unwrap_or_default();
-        let wrapped = (last as u16) > sequence;
-        let index = ((last >> 16) + u32::from(wrapped)) << 16 | u32::from(sequence);
-        self.highest.insert(ssrc, index);
+        let highest = self.highest.entry(ssrc).or_insert_with(|| sequence.into());
+        let step = sequence.wrapping_sub(*highest as u16).cast_signed();
+        let index = highest.checked_add_signed(step.into()).unwrap();
+        *highest = index.max(*highest);
         let mut header = 12;
         if packet[0] & 0x10 != 0 {
             header += 4 + 4 * usize::from(u16_at(packet, 14));
