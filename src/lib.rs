@@ -39,6 +39,8 @@ pub mod session;
 
 pub mod keys;
 
+pub mod servers;
+
 pub mod geo;
 
 pub mod report;

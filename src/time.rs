@@ -5,7 +5,10 @@ use std::time::Duration;
 /// Nanoseconds since 1970-01-01T00:00:00Z, as the capture gives them.
 ///
 /// Range: the years 1677 to 2262. A capture may hold wrong or decreasing times; nothing here assumes otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The stages in the order in which data flows. A module imports only from those that stand before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "bytes",
     "time",
     "crypto",
@@ -28,6 +28,7 @@ const ORDER: [&str; 16] = [
     "classify",
     "session",
     "keys",
+    "servers",
     "geo",
     "report",
     "pipeline",
@@ -50,6 +51,11 @@ const ONLY: &[(&str, &[&str], &str)] = &[
         "keys",
         &["time", "crypto", "flow", "observe", "classify", "session"],
         "keys/ judges records, not packets",
+    ),
+    (
+        "servers",
+        &["time", "flow", "observe", "classify", "session"],
+        "servers/ keeps what records say, and places nothing",
     ),
     ("geo", &["time"], "geo/ answers for an address and knows nothing else"),
 ];

@@ -34,6 +34,8 @@ pub(super) enum Command {
     /// Check whether a key opens a meeting's media: a verdict, never the media
     #[command(after_help = VERIFY_STATUS)]
     Verify(Verify),
+    /// Tell which provider servers were seen, and which of them run the same software, counted by country
+    Servers(Servers),
     /// What location databases say
     Geo(Geo),
     /// What is known of each provider
@@ -222,6 +224,43 @@ pub(super) struct Watch {
     pub(super) keep_duplicates: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Servers {
+    /// Captures, as for `replay`; none are needed where `--state` names an inventory
+    #[arg(required_unless_present = "state", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Format of the answer
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// Tell only of the servers of this provider, as `meetscope providers list` names it
+    #[arg(long, value_name = "ID")]
+    pub(super) provider: Option<String>,
+    /// Cut no list short (text)
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) state: StateFile,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(super) output: Option<PathBuf>,
+    /// Look only at packets that this expression in libpcap's language matches
+    #[arg(long, value_name = "EXPR")]
+    pub(super) bpf: Option<String>,
+    #[command(flatten)]
+    pub(super) geoip: GeoFiles,
+    /// Worker threads; the answer is the same for any number [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) threads: Option<u16>,
+}
+
+/// The inventory that runs add to.
+#[derive(Debug, clap::Args)]
+pub(super) struct StateFile {
+    /// Keep the inventory of servers in this file: what it holds counts, and what is seen is added to it
+    #[arg(long, value_name = "FILE")]
+    pub(super) state: Option<PathBuf>,
+}
+
 /// What replaying and watching have in common.
 #[derive(Debug, clap::Args)]
 pub(super) struct Common {
@@ -240,6 +279,8 @@ pub(super) struct Common {
     pub(super) keylog: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) geoip: GeoFiles,
+    #[command(flatten)]
+    pub(super) state: StateFile,
 }
 
 /// The user's own databases.

@@ -19,8 +19,9 @@ use meetscope::pipeline;
 use meetscope::report::{self, Style};
 use zeroize::Zeroizing;
 
-use super::UsageError;
 use super::args::{self, Colour};
+use super::state::State;
+use super::{UsageError, output};
 
 /// Standard input as a file name.
 pub(super) const STDIN: &str = "-";
@@ -54,32 +55,32 @@ pub(super) struct Verify {
     pub(super) json: bool,
 }
 
+/// A run about servers.
+pub(super) struct Servers {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) pipeline: pipeline::Config,
+    pub(super) report: Report,
+    pub(super) provider: Option<String>,
+    pub(super) all: bool,
+}
+
 /// What is known and how it is written.
 pub(super) struct Report {
     pub(super) rules: Rules,
     pub(super) databases: Databases,
     pub(super) style: Style,
     pub(super) output: Option<PathBuf>,
+    pub(super) state: Option<State>,
 }
 
 impl Replay {
     pub(super) fn new(typed: args::Replay, colour: Colour) -> anyhow::Result<Self> {
-        let mut pipes = HashSet::new();
-        for file in typed.files.iter().filter(|file| file.as_os_str() == STDIN) {
-            if !pipes.insert(file) {
-                return Err(UsageError("standard input can be read only once".to_owned()).into());
-            }
-        }
+        check_inputs(&typed.files, typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
-        let format = match typed.format {
-            args::Format::Text => report::Format::Text,
-            args::Format::Json => report::Format::Json,
-            args::Format::Ndjson => report::Format::Ndjson,
-        };
-        let cores = || available_parallelism().map_or(1, usize::from);
-        let threads = typed.threads.map_or_else(cores, usize::from).clamp(1, MOST_THREADS);
+        let format = format(typed.format);
+        let threads = threads(typed.threads);
         let order = match typed.order {
             args::Order::Time => capture::Order::Time,
             args::Order::Given => capture::Order::AsGiven,
@@ -93,6 +94,7 @@ impl Replay {
 
 impl Watch {
     pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
+        check_inputs(&[], typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
@@ -190,6 +192,44 @@ fn secret_of(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
+impl Servers {
+    pub(super) fn new(typed: args::Servers, colour: Colour) -> anyhow::Result<Self> {
+        let args::Servers {
+            files,
+            format: typed_format,
+            provider,
+            all,
+            state,
+            output,
+            bpf,
+            geoip,
+            threads: n,
+        } = typed;
+        check_inputs(&files, output.as_deref(), state.state.as_deref())?;
+        if let Some(expression) = &bpf {
+            check_filter(expression)?;
+        }
+        let report = Report {
+            rules: build_rules()?,
+            databases: databases(&geoip)?,
+            style: Style {
+                format: format(typed_format),
+                kinds: None,
+                colour: coloured(colour, output.is_some()),
+            },
+            output,
+            state: state.state.as_deref().map(State::new),
+        };
+        if let Some(id) = &provider
+            && !report.rules.providers().iter().any(|known| known.id == *id)
+        {
+            let message = format!("no provider is called {id}; `meetscope providers list` names them");
+            return Err(UsageError(message).into());
+        }
+        Ok(Self { files, pipeline: pipeline_config(threads(n), bpf, false), report, provider, all })
+    }
+}
+
 impl Report {
     fn new(typed: args::Common, format: report::Format, colour: Colour) -> anyhow::Result<Self> {
         let kinds = (!typed.records.is_empty()).then(|| {
@@ -207,8 +247,45 @@ impl Report {
             databases: databases(&typed.geoip)?,
             style: Style { format, kinds, colour },
             output: typed.output,
+            state: typed.state.state.as_deref().map(State::new),
         })
     }
+}
+
+const fn format(typed: args::Format) -> report::Format {
+    match typed {
+        args::Format::Text => report::Format::Text,
+        args::Format::Json => report::Format::Json,
+        args::Format::Ndjson => report::Format::Ndjson,
+    }
+}
+
+fn threads(typed: Option<u16>) -> usize {
+    let cores = || available_parallelism().map_or(1, usize::from);
+    typed.map_or_else(cores, usize::from).clamp(1, MOST_THREADS)
+}
+
+/// Standard input can be read once, and a state file is neither an input nor an output.
+fn check_inputs(files: &[PathBuf], output: Option<&Path>, state: Option<&Path>) -> Result<(), UsageError> {
+    let mut pipes = HashSet::new();
+    for file in files.iter().filter(|file| file.as_os_str() == STDIN) {
+        if !pipes.insert(file) {
+            return Err(UsageError("standard input can be read only once".to_owned()));
+        }
+    }
+    let Some(state) = state else { return Ok(()) };
+    if is_stdin(state) {
+        return Err(UsageError("--state: expected the name of a file, found `-`".to_owned()));
+    }
+    if files
+        .iter()
+        .map(PathBuf::as_path)
+        .chain(output)
+        .any(|other| output::is_same_file(other, state) || other == state)
+    {
+        return Err(UsageError(format!("{}: the state would overwrite this file", state.display())));
+    }
+    Ok(())
 }
 
 /// The provider files inside the program.

@@ -13,6 +13,8 @@ mod output;
 mod progress;
 mod providers;
 mod replay;
+mod servers;
+mod state;
 mod verify;
 mod watch;
 
@@ -57,6 +59,7 @@ fn run(args: Args) -> anyhow::Result<Status> {
         Command::Replay(typed) => replay::run(config::Replay::new(typed, colour)?),
         Command::Watch(typed) => watch::run(&config::Watch::new(typed, colour)?),
         Command::Verify(typed) => verify::run(config::Verify::new(typed)?),
+        Command::Servers(typed) => servers::run(config::Servers::new(typed, colour)?),
         Command::Geo(typed) => geo::run(typed),
         Command::Providers(typed) => providers::run(typed),
         Command::Interfaces => interfaces::run(),

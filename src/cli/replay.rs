@@ -2,26 +2,98 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use meetscope::capture::{CaptureError, LinkType, Merge, Packet};
+use meetscope::capture::{self, CaptureError, LinkType, Merge, Packet};
+use meetscope::classify::Rules;
 use meetscope::decode::{self, Decoder, Outcome, Reason};
-use meetscope::pipeline::{self, Counts, Memory, Pipeline};
+use meetscope::flow::TableStats;
+use meetscope::pipeline::{self, Analysis, Counts, Memory, Pipeline};
+use meetscope::report::record::{FileRecord, KeyLogRecord};
 use meetscope::report::{self, Dropped, Run, Written};
+use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
 
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::progress::Progress;
-use super::{Status, config, input, output};
+use super::state::State;
+use super::{Status, config, input, output, servers};
 
-/// Reads all files, then writes the report. A fault of one file does not keep the others from being read.
+/// What became of all files.
+pub(super) struct Gathered {
+    pub(super) analysis: Analysis,
+    pub(super) counts: Counts,
+    pub(super) decode: decode::Counters,
+    pub(super) table: TableStats,
+    pub(super) files: Vec<FileRecord>,
+    pub(super) key_logs: Vec<KeyLogRecord>,
+    /// False when a file could not be read to its end, or a filter did not fit.
+    pub(super) complete: bool,
+}
+
+/// Reads all files, then writes the report.
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
-    let mut out = output::open(config.report.output.as_deref(), &config.files)?;
-    let rules = &config.report.rules;
-    let mut pipeline = Pipeline::new(&config.pipeline, rules);
-    let mut key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
-    let mut merge = Merge::open(config.files, config.order);
+    let config::Replay { files, order, pipeline, key_logs, report } = config;
+    let mut out = output::open(report.output.as_deref(), &files)?;
+    let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
+    let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
+    let is_kept = keep(report.state.as_ref(), servers::inventory_of(&gathered, &report.rules), &mut known);
+    let Gathered { analysis, counts, decode, table, files, key_logs, complete } = gathered;
+    let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1);
+    context.learn(&known);
+    let run = Run {
+        rules: &report.rules,
+        databases: &report.databases,
+        analysis: &analysis,
+        earlier: Written::default(),
+        counts,
+        decode: &decode,
+        table,
+        files,
+        key_logs,
+        dropped: Dropped::default(),
+        complete,
+    };
+    report::write_rest(&mut out, &mut context, &run, &report.style)
+        .and_then(|()| out.flush())
+        .with_context(|| output::name(report.output.as_deref()))?;
+    // The process ends here; taking a million small allocations apart first would only cost time.
+    std::mem::forget(analysis);
+    Ok(if complete && is_kept { Status::Done } else { Status::Failed })
+}
+
+/// Adds what was seen to what is known, and to the state file. The report does not need the file: false when it failed.
+fn keep(state: Option<&State>, seen: Inventory, known: &mut Inventory) -> bool {
+    let Some(state) = state else {
+        *known = seen;
+        return true;
+    };
+    match state.add(seen.clone()) {
+        Ok(all) => {
+            *known = all;
+            true
+        }
+        Err(error) => {
+            say(format_args!("{error}"));
+            known.merge(seen);
+            false
+        }
+    }
+}
+
+/// Reads all files. A fault of one file does not keep the others from being read.
+pub(super) fn gather(
+    files: Vec<PathBuf>,
+    order: capture::Order,
+    config: &pipeline::Config,
+    key_logs: &[PathBuf],
+    rules: &Rules,
+) -> anyhow::Result<Gathered> {
+    let mut pipeline = Pipeline::new(config, rules);
+    let mut key_logs = KeyLogs::read(key_logs, &mut pipeline)?;
+    let mut merge = Merge::open(files, order);
     let mut feed = Feed::new(pipeline, merge.files());
     let mut progress = Progress::new(&merge);
     while let Some(file) = merge.advance() {
@@ -43,26 +115,15 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let flows = pipeline.finish();
     warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
     let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
-    let analysis = pipeline::analyse(rules, &mut Memory::default(), flows.flows);
-    let run = Run {
-        rules,
-        databases: &config.report.databases,
-        analysis: &analysis,
-        earlier: Written::default(),
+    Ok(Gathered {
+        analysis: pipeline::analyse(rules, &mut Memory::default(), flows.flows),
         counts: add(flows.counts, &left_out),
-        decode: &flows.decode,
+        decode: flows.decode,
         table: flows.table,
         files,
         key_logs: key_logs.records(&flows.key_log),
-        dropped: Dropped::default(),
         complete,
-    };
-    report::write(&mut out, &run, &config.report.style)
-        .and_then(|()| out.flush())
-        .with_context(|| output::name(config.report.output.as_deref()))?;
-    // The process ends here; taking a million small allocations apart first would only cost time.
-    std::mem::forget(analysis);
-    Ok(if complete { Status::Done } else { Status::Failed })
+    })
 }
 
 /// Packets on their way into the pipeline, numbered by file.

@@ -11,18 +11,22 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use meetscope::capture::live::{Live, Stats};
 use meetscope::capture::{CaptureError, Packet};
 use meetscope::observe::Summary;
-use meetscope::pipeline::{self, Alive, Held, Memory, Pipeline};
+use meetscope::pipeline::{self, Alive, Analysis, Held, Memory, Pipeline};
 use meetscope::report::record::FileRecord;
 use meetscope::report::{self, Dropped, Run, Written};
+use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
 
 use super::config::Report;
 use super::key_logs::KeyLogs;
 use super::messages::say;
+use super::state::State;
 use super::{Status, config, input, output};
 
 /// Packet time between two looks for what has ended.
 const LOOK: Duration = Duration::from_secs(1);
+/// Packet time between two additions to the state file.
+const SAVE: Duration = Duration::from_secs(60);
 /// Looks (5 ms each) without a packet after which the kernel's buffer is empty whatever its counters say; several
 /// times the delay after which it hands out a block.
 const EMPTY_LOOKS: u32 = 100;
@@ -30,6 +34,7 @@ const EMPTY_LOOKS: u32 = 100;
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let mut out = output::open(config.report.output.as_deref(), &[])?;
+    let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let stop = stop_flag().context("signals")?;
     let mut live = Live::open(&config.interface, &config.live)?;
     let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
@@ -39,7 +44,7 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     if !config.key_logs.is_empty() {
         pipeline.expect_secrets();
     }
-    let mut watching = Watching::new(pipeline, key_logs, &config.report);
+    let mut watching = Watching::new(pipeline, key_logs, &config.report, known);
     let ended = watching.listen(&mut live, &stop, &mut out)?;
     watching.losses.update(&mut live);
     watching.finish(&config.interface, ended.err().as_ref(), &mut out)
@@ -67,10 +72,71 @@ struct Watching<'a> {
     written: Written,
     frames: u64,
     looked: Option<Timestamp>,
+    servers: Servers,
+}
+
+/// Servers seen, for the records of sessions and for the state file.
+#[derive(Debug, Default)]
+struct Servers {
+    /// With those of the state file.
+    known: Inventory,
+    /// Those that are not in the state file yet.
+    unsaved: Inventory,
+    /// Packet time of the last writing.
+    saved: Option<Timestamp>,
+    /// The last writing failed.
+    failed: bool,
+}
+
+impl Servers {
+    /// Puts the servers of what has ended into the inventory. Only records of sessions tell of it.
+    fn learn(&mut self, report: &Report, context: &mut report::Context<'_>, analysis: &Analysis) {
+        let sessions = analysis.sessions.iter().map(|(session, _)| session);
+        let seen = Inventory::of(&report.rules, &analysis.flows, sessions);
+        if seen.is_empty() {
+            return;
+        }
+        if report.state.is_some() {
+            self.unsaved.merge(seen.clone());
+        }
+        self.known.merge(seen);
+        if !analysis.sessions.is_empty() {
+            context.learn(&self.known);
+        }
+    }
+
+    fn save_when_due(&mut self, report: &Report, now: Timestamp) {
+        let saved = *self.saved.get_or_insert(now);
+        if now.since(saved) >= SAVE || saved.since(now) >= SAVE {
+            self.saved = Some(now);
+            self.save(report);
+        }
+    }
+
+    /// Adds what is new to the state file. What could not be written is tried again the next time.
+    fn save(&mut self, report: &Report) {
+        let Some(state) = &report.state else { return };
+        if self.unsaved.is_empty() {
+            return;
+        }
+        match state.add(self.unsaved.clone()) {
+            Ok(all) => {
+                self.known = all;
+                self.unsaved = Inventory::default();
+                self.failed = false;
+            }
+            Err(error) => {
+                if !self.failed {
+                    say(format_args!("{error}"));
+                }
+                self.failed = true;
+            }
+        }
+    }
 }
 
 impl<'a> Watching<'a> {
-    fn new(pipeline: Pipeline, key_logs: KeyLogs, report: &'a Report) -> Self {
+    fn new(pipeline: Pipeline, key_logs: KeyLogs, report: &'a Report, known: Inventory) -> Self {
         Self {
             pipeline,
             key_logs,
@@ -82,6 +148,7 @@ impl<'a> Watching<'a> {
             written: Written::default(),
             frames: 0,
             looked: None,
+            servers: Servers { known, ..Servers::default() },
         }
     }
 
@@ -160,6 +227,7 @@ impl<'a> Watching<'a> {
         if !over.is_empty() {
             self.write(over, out)?;
         }
+        self.servers.save_when_due(self.report, now);
         Ok(())
     }
 
@@ -167,6 +235,7 @@ impl<'a> Watching<'a> {
         let Report { rules, style, .. } = self.report;
         let analysis = pipeline::analyse(rules, &mut self.memory, flows);
         self.written.add(&analysis);
+        self.servers.learn(self.report, &mut self.context, &analysis);
         report::write_records(out, &mut self.context, &analysis, style)?;
         out.flush()?;
         Ok(())
@@ -181,6 +250,8 @@ impl<'a> Watching<'a> {
     ) -> anyhow::Result<Status> {
         let flows = self.pipeline.finish();
         let analysis = pipeline::analyse(&self.report.rules, &mut self.memory, self.held.finish(flows.flows));
+        self.servers.learn(self.report, &mut self.context, &analysis);
+        self.servers.save(self.report);
         if let Some(error) = error {
             say(format_args!("{error}; the {} packets before it are reported, incomplete", self.frames));
         }
@@ -205,7 +276,7 @@ impl<'a> Watching<'a> {
         };
         report::write_rest(out, &mut self.context, &run, &self.report.style)?;
         out.flush()?;
-        Ok(if error.is_none() { Status::Done } else { Status::Failed })
+        Ok(if error.is_none() && !self.servers.failed { Status::Done } else { Status::Failed })
     }
 }
 

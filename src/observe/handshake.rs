@@ -100,6 +100,8 @@ pub(super) fn server_hello(
     }
     tls.server_hello = Some(packet);
     tls.ja3s = Some(*fingerprint::ja3s(hello).digest());
+    let extensions = hello.extensions().iter().map(|extension| extension.kind.0);
+    tls.server_extensions = extensions.filter(|kind| !tls::is_grease(*kind)).take(LIST_CAP).collect();
     tls.alpn_chosen = hello.alpn().map(text);
     let pre_shared = hello.extensions().find(tls::ExtensionType::PRE_SHARED_KEY).is_some();
     let echoed = !session_id.is_empty() && hello.session_id() == session_id && !hello.version().is_1_3();

@@ -45,8 +45,7 @@ impl Partition {
             // Secrets may come with the capture itself, in the middle of it.
             let sampling =
                 if key_log.is_some() && !self.sampling.keyed { Sampling::SOME } else { self.sampling };
-            let seen =
-                Seen { transport, timestamp: packet.timestamp, packet: reference, key_log, sampling };
+            let seen = Seen { transport, timestamp: packet.timestamp, packet: reference, key_log, sampling };
             observe(flow, direction, patterns, &seen);
         }
     }

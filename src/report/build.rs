@@ -7,6 +7,7 @@ mod media;
 mod meeting;
 mod protocol;
 mod session;
+mod software;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ pub(super) use meeting::meeting_id;
 use meeting::meeting_of;
 pub use meeting::meeting_record;
 pub use session::session_record;
+pub use software::{InventoryRecords, inventory_records};
 
 use super::Run;
 use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsRecord};
@@ -43,6 +45,8 @@ pub struct Context<'a> {
     places: HashMap<(IpAddr, i64), Place>,
     /// What was said of the servers of sessions, for their meetings.
     told: BTreeMap<u64, meeting::Told>,
+    /// Which servers run the same.
+    spreads: software::Spreads,
 }
 
 /// A database is some days older or younger than a capture; its answer is the same all day.
@@ -51,7 +55,14 @@ const DAY_NS: i64 = 86_400_000_000_000;
 impl<'a> Context<'a> {
     /// `many_files` puts the index of its file beside each frame number.
     pub fn new(rules: &'a Rules, databases: &'a Databases, many_files: bool) -> Self {
-        Self { rules, databases, many_files, places: HashMap::new(), told: BTreeMap::new() }
+        Self {
+            rules,
+            databases,
+            many_files,
+            places: HashMap::new(),
+            told: BTreeMap::new(),
+            spreads: software::Spreads::default(),
+        }
     }
 
     /// What the databases say of an address that was seen at `seen`.

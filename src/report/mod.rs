@@ -15,7 +15,9 @@ mod tests;
 
 use std::io;
 
-pub use build::{Context, flow_record, meeting_record, session_record, stats_record};
+pub use build::{
+    Context, InventoryRecords, flow_record, inventory_records, meeting_record, session_record, stats_record,
+};
 pub use record::{Kind, Record};
 
 use crate::classify::Rules;
@@ -24,6 +26,7 @@ use crate::decode::Counts;
 use crate::flow::TableStats;
 use crate::geo;
 use crate::keys::Analysis;
+use crate::servers::Inventory;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,7 +138,10 @@ impl Style {
 /// # Errors
 /// What `out` says.
 pub fn write(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
-    write_rest(out, &mut Context::new(run.rules, run.databases, run.files.len() > 1), run, style)
+    let mut context = Context::new(run.rules, run.databases, run.files.len() > 1);
+    let sessions = run.analysis.sessions.iter().map(|(session, _)| session);
+    context.learn(&Inventory::of(run.rules, &run.analysis.flows, sessions));
+    write_rest(out, &mut context, run, style)
 }
 
 /// Writes the report of what is left at the end of a run, with the context of what [`write_records`] wrote before.
@@ -187,5 +193,22 @@ pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io:
     match style.format {
         Format::Text => text::write_stats(out, run, style),
         Format::Json | Format::Ndjson => writer::line(out, &Record::Stats(Box::new(stats_record(run)))),
+    }
+}
+
+/// Writes an inventory of servers. In text, long lists are cut unless `all` is true.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_inventory(
+    out: &mut dyn io::Write,
+    records: InventoryRecords,
+    all: bool,
+    style: &Style,
+) -> io::Result<()> {
+    match style.format {
+        Format::Text => text::write_inventory(out, &records, all, style),
+        Format::Json => writer::inventory_json(out, records),
+        Format::Ndjson => writer::inventory_lines(out, records),
     }
 }

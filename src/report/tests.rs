@@ -317,6 +317,9 @@ fn schemas() -> Vec<(&'static str, Value)> {
         ("session", generator().into_root_schema_for::<record::SessionRecord>()),
         ("meeting", generator().into_root_schema_for::<record::MeetingRecord>()),
         ("stats", generator().into_root_schema_for::<record::StatsRecord>()),
+        ("software", generator().into_root_schema_for::<record::SoftwareRecord>()),
+        ("server", generator().into_root_schema_for::<record::InventoryServerRecord>()),
+        ("inventory", generator().into_root_schema_for::<record::InventoryRecord>()),
     ]
     .into_iter()
     .map(|(kind, schema)| {

@@ -5,6 +5,7 @@ mod footer;
 mod holders;
 mod meeting;
 mod page;
+mod servers;
 mod session;
 mod summary;
 
@@ -12,7 +13,7 @@ use std::io;
 
 use super::build::session_id;
 use super::record::{Kind, SessionRecord};
-use super::{Context, Run, Style, meeting_record, session_record, stats_record};
+use super::{Context, InventoryRecords, Run, Style, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
 use page::Page;
 
@@ -77,6 +78,16 @@ fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis)
         meeting::write(page, meeting, &meeting_record(context, analysis, meeting))?;
     }
     Ok(())
+}
+
+/// An inventory; every list in full with `all`.
+pub(super) fn write_inventory(
+    out: &mut dyn io::Write,
+    records: &InventoryRecords,
+    all: bool,
+    style: &Style,
+) -> io::Result<()> {
+    servers::write(&mut Page::new(out, style.colour), records, all)
 }
 
 /// The end of a live run.

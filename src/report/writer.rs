@@ -6,7 +6,9 @@ use std::io;
 
 use super::build::{session_id, sessions_of_flows};
 use super::record::{Kind, Record};
-use super::{Context, Run, Style, flow_record, meeting_record, session_record, stats_record};
+use super::{
+    Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
+};
 use crate::keys::Analysis;
 
 /// Bytes that the buffer begins with; most flow records fit.
@@ -91,6 +93,37 @@ fn each(
         for (index, meeting) in analysis.meetings.iter().enumerate() {
             take(index, &Record::Meeting(Box::new(meeting_record(context, analysis, meeting))))?;
         }
+    }
+    Ok(())
+}
+
+/// Groups, then servers, then the record of all of it, one a line.
+pub(super) fn inventory_lines(out: &mut dyn io::Write, records: InventoryRecords) -> io::Result<()> {
+    for software in records.software {
+        line(out, &Record::Software(Box::new(software)))?;
+    }
+    for server in records.servers {
+        line(out, &Record::Server(Box::new(server)))?;
+    }
+    line(out, &Record::Inventory(Box::new(records.inventory)))
+}
+
+/// One object: `{"software": [..], "servers": [..], "inventory": {..}}`.
+pub(super) fn inventory_json(out: &mut dyn io::Write, records: InventoryRecords) -> io::Result<()> {
+    out.write_all(b"{\n\"software\": [")?;
+    let software = records.software.into_iter().map(|record| Record::Software(Box::new(record)));
+    list(out, software)?;
+    out.write_all(b"\n],\n\"servers\": [")?;
+    list(out, records.servers.into_iter().map(|record| Record::Server(Box::new(record))))?;
+    out.write_all(b"\n],\n\"inventory\": ")?;
+    serde_json::to_writer(&mut *out, &Record::Inventory(Box::new(records.inventory)))?;
+    out.write_all(b"\n}\n")
+}
+
+fn list(out: &mut dyn io::Write, records: impl Iterator<Item = Record>) -> io::Result<()> {
+    for (place, record) in records.enumerate() {
+        out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &record)?;
     }
     Ok(())
 }

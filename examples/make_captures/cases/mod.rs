@@ -6,6 +6,7 @@ mod sip_calls;
 mod zoom_beijing_2020;
 mod zoom_ecb_pkcs7;
 mod zoom_gcm;
+mod zoom_servers_73;
 
 use anyhow::Result;
 
@@ -28,6 +29,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "zoom-beijing-2020", make: zoom_beijing_2020::make },
     Case { name: "zoom-ecb-pkcs7", make: zoom_ecb_pkcs7::make },
     Case { name: "zoom-gcm", make: zoom_gcm::make },
+    Case { name: "zoom-servers-73", make: zoom_servers_73::make },
     Case { name: "sip-sdes", make: sip_calls::sdes },
     Case { name: "sip-sdes-clear", make: sip_calls::sdes_clear },
     Case { name: "dtls-srtp", make: dtls_srtp::make },

@@ -23,6 +23,8 @@ pub struct Tls {
     pub cipher_suite: Option<u16>,
     /// Key exchange group chosen; wire value.
     pub group: Option<u16>,
+    /// Extensions of the ServerHello in the order of the wire, GREASE left out.
+    pub server_extensions: Vec<u16>,
     /// JA3 of the ClientHello.
     pub ja3: Option<[u8; 16]>,
     /// JA3S of the ServerHello.

@@ -283,6 +283,11 @@ fn holder_record(
         source: source(context, &holder.basis),
         packets: context.packets(&holder.packets),
         before_media_s: holder.before_media.map(|before| milli(before.as_secs_f64())),
+        software: session
+            .provider
+            .and_then(|number| context.rules.provider(number))
+            .and_then(|provider| context.spreads.of(&provider.id, holder.address))
+            .cloned(),
         place: record.place.clone(),
     })
 }

@@ -9,6 +9,7 @@ mod media;
 mod meeting;
 mod protocol;
 mod session;
+mod software;
 mod stats;
 
 use serde::Serialize;
@@ -29,6 +30,10 @@ pub use session::{
     FlowKeyingRecord, HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
     ServiceOperator, SessionRecord, Severity, WayRecord,
 };
+pub use software::{
+    AnswerRecord, CertificateCount, InventoryRecord, InventoryServerRecord, NetworkCount, ShownCertificate,
+    SoftwareRecord, SpreadRecord, TouchRecord,
+};
 pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, StatsRecord};
 
 /// One record of any kind.
@@ -43,6 +48,12 @@ pub enum Record {
     Session(Box<SessionRecord>),
     /// A meeting.
     Meeting(Box<MeetingRecord>),
+    /// Servers whose answers to TLS are equal.
+    Software(Box<SoftwareRecord>),
+    /// A server of the inventory.
+    Server(Box<InventoryServerRecord>),
+    /// What an inventory comes to; the last record of one.
+    Inventory(Box<InventoryRecord>),
     /// What the run counted; always the last record.
     Stats(Box<StatsRecord>),
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord};
+use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SpreadRecord};
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
 use crate::keys::{ContactKind, CouldHold, Method, Mode};
@@ -368,6 +368,9 @@ pub struct HolderRecord {
     /// Seconds from its first contact to the first media packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_media_s: Option<f64>,
+    /// The servers seen that answer TLS as this one does, over this run and what `--state` knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software: Option<SpreadRecord>,
     /// Jurisdictions.
     #[serde(flatten)]
     pub place: PlaceRecord,

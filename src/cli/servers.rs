@@ -1,0 +1,46 @@
+//! `meetscope servers`: which provider servers were seen, and which of them run the same.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use meetscope::report::{self, Context};
+use meetscope::servers::Inventory;
+
+use super::replay::{self, Gathered};
+use super::{Status, config, output};
+
+/// Reads all files, adds what they show to the state, and writes the inventory.
+pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
+    let config::Servers { files, pipeline, report, provider, all } = config;
+    let state = report.state.as_ref();
+    let mut out = output::open(report.output.as_deref(), &files)?;
+    let mut inventory = match state {
+        Some(state) => state.read()?,
+        None => Inventory::default(),
+    };
+    let mut complete = true;
+    if !files.is_empty() {
+        let gathered = replay::gather(files, meetscope::capture::Order::Time, &pipeline, &[], &report.rules)?;
+        complete = gathered.complete;
+        let seen = inventory_of(&gathered, &report.rules);
+        match state {
+            Some(state) => inventory = state.add(seen)?,
+            None => inventory.merge(seen),
+        }
+    }
+    if let Some(provider) = &provider {
+        inventory.keep_provider(provider);
+    }
+    let mut context = Context::new(&report.rules, &report.databases, false);
+    let records = report::inventory_records(&mut context, &inventory, complete);
+    report::write_inventory(&mut out, records, all, &report.style)
+        .and_then(|()| out.flush())
+        .with_context(|| output::name(report.output.as_deref()))?;
+    Ok(if complete { Status::Done } else { Status::Failed })
+}
+
+/// What the files show of servers.
+pub(super) fn inventory_of(gathered: &Gathered, rules: &meetscope::classify::Rules) -> Inventory {
+    let analysis = &gathered.analysis;
+    Inventory::of(rules, &analysis.flows, analysis.sessions.iter().map(|(session, _)| session))
+}

@@ -1,0 +1,260 @@
+//! The file that `--state` names: an inventory that later runs add to.
+//!
+//! JSON Lines: a head with the version of the format and the number of servers, then one server a line. Whoever adds
+//! takes a lock (`FILE.lock`), reads, merges, writes a new file beside the old one and renames it, so that readers
+//! never see half a file and two runs at once lose nothing. A file that cannot be read is never overwritten.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use meetscope::servers::{Inventory, Server};
+
+use super::messages::say;
+
+/// Version of the format that is written, and the only one that is read.
+const VERSION: u32 = 1;
+/// Longest line that is read: a server with every list full is some 40 kB.
+const MAX_LINE: u64 = 1 << 20;
+/// Most bytes that are read.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// First line of a file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    /// Version of the format.
+    meetscope_state: u32,
+    /// Lines that follow.
+    servers: usize,
+}
+
+/// What is read first, so that another version is named as one.
+#[derive(Debug, Deserialize)]
+struct AnyHead {
+    meetscope_state: u32,
+}
+
+/// Why a state file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateError {
+    #[error("{path}: {error}")]
+    Io { path: String, error: io::Error },
+    #[error(
+        "{path}: expected a state file of meetscope, found something else in line 1; it is left as it is"
+    )]
+    Other { path: String },
+    #[error(
+        "{path}: the state is of version {found}, this program reads version {VERSION}; it is left as it is"
+    )]
+    Version { path: String, found: u32 },
+    #[error("{path}: line {line}: {error}; the file is left as it is")]
+    Line { path: String, line: usize, error: String },
+    #[error("{path}: expected {expected} servers, found {found}; the file was cut, and is left as it is")]
+    Cut { path: String, expected: usize, found: usize },
+    #[error("{path}: larger than {MAX_BYTES} bytes; it is left as it is")]
+    TooLarge { path: String },
+}
+
+/// A state file by its name.
+#[derive(Debug)]
+pub(super) struct State {
+    path: PathBuf,
+}
+
+impl State {
+    /// The file behind a link is meant, not the link.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()) }
+    }
+
+    /// What the file holds; nothing when there is no file yet, or an empty one.
+    pub(super) fn read(&self) -> Result<Inventory, StateError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Inventory::default()),
+            Err(error) => return Err(self.io(error)),
+        };
+        let metadata = file.metadata().map_err(|error| self.io(error))?;
+        if metadata.is_dir() {
+            return Err(self.io(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        if metadata.len() > MAX_BYTES {
+            return Err(StateError::TooLarge { path: self.name() });
+        }
+        self.parse(BufReader::new(file.take(MAX_BYTES)))
+    }
+
+    /// Adds to the file what was seen, and returns all that it then holds.
+    pub(super) fn add(&self, seen: Inventory) -> Result<Inventory, StateError> {
+        let lock = self.lock().map_err(|error| self.io(error))?;
+        let mut inventory = self.read()?;
+        inventory.merge(seen);
+        self.write(&inventory).map_err(|error| self.io(error))?;
+        drop(lock);
+        Ok(inventory)
+    }
+
+    /// Held until it is dropped, by the system also when the process dies.
+    fn lock(&self) -> io::Result<File> {
+        let file = private().create(true).truncate(false).open(self.beside(".lock"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                say(format_args!("{}: waiting for another run that writes it", self.name()));
+                file.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(file)
+    }
+
+    fn parse(&self, mut reader: impl BufRead) -> Result<Inventory, StateError> {
+        let mut text = Vec::new();
+        let mut inventory = Inventory::default();
+        let mut head: Option<Head> = None;
+        let mut line = 0_usize;
+        let mut found = 0_usize;
+        loop {
+            text.clear();
+            let read = reader
+                .by_ref()
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut text)
+                .map_err(|error| self.io(error))?;
+            if read == 0 {
+                break;
+            }
+            line = line.saturating_add(1);
+            if head.is_none() {
+                head = Some(self.head(&text)?);
+                continue;
+            }
+            let server: Server = serde_json::from_slice(&text).map_err(|error| StateError::Line {
+                path: self.name(),
+                line,
+                error: words(&error),
+            })?;
+            inventory.insert(server);
+            found = found.saturating_add(1);
+        }
+        match head {
+            Some(head) if head.servers != found => {
+                Err(StateError::Cut { path: self.name(), expected: head.servers, found })
+            }
+            _ => {
+                inventory.trim();
+                Ok(inventory)
+            }
+        }
+    }
+
+    fn head(&self, text: &[u8]) -> Result<Head, StateError> {
+        let path = self.name();
+        let Ok(AnyHead { meetscope_state }) = serde_json::from_slice(text) else {
+            return Err(StateError::Other { path });
+        };
+        if meetscope_state != VERSION {
+            return Err(StateError::Version { path, found: meetscope_state });
+        }
+        serde_json::from_slice(text).map_err(|error| StateError::Line { path, line: 1, error: words(&error) })
+    }
+
+    /// Under the lock, so that one name for the new file is enough.
+    fn write(&self, inventory: &Inventory) -> io::Result<()> {
+        let temporary = self.beside(".new");
+        let written = self.write_to(&temporary, inventory);
+        if written.is_err() {
+            // What could not be written whole is of no use to anybody.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn write_to(&self, temporary: &Path, inventory: &Inventory) -> io::Result<()> {
+        let file = private().create(true).truncate(true).open(temporary)?;
+        if let Ok(old) = fs::metadata(&self.path) {
+            file.set_permissions(old.permissions())?;
+        }
+        let mut out = BufWriter::new(file);
+        serde_json::to_writer(&mut out, &Head { meetscope_state: VERSION, servers: inventory.len() })?;
+        out.write_all(b"\n")?;
+        for server in inventory.iter() {
+            serde_json::to_writer(&mut out, server)?;
+            out.write_all(b"\n")?;
+        }
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(temporary, &self.path)
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn io(&self, error: io::Error) -> StateError {
+        StateError::Io { path: self.name(), error }
+    }
+}
+
+/// It tells who spoke to whom: for its owner's eyes.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options
+}
+
+/// The words of an error, with the column alone: the line is another one to a reader of single lines.
+fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((what, _)) => format!("{what} (column {})", error.column()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Inventory, StateError> {
+        State { path: PathBuf::from("s") }.parse(text.as_bytes())
+    }
+
+    #[test]
+    fn what_is_no_state_file_is_named_as_what_it_is() {
+        assert!(parse("").unwrap().is_empty());
+        assert!(parse("{\"meetscope_state\":1,\"servers\":0}\n").unwrap().is_empty());
+        for (text, says) in [
+            ("#!/bin/sh\n", "expected a state file"),
+            ("{\"servers\":0}\n", "expected a state file"),
+            ("{\"meetscope_state\":2,\"servers\":0,\"more\":1}\n", "version 2, this program reads version 1"),
+            ("{\"meetscope_state\":1}\n", "line 1: missing field `servers` (column"),
+            ("{\"meetscope_state\":1,\"servers\":3}\n", "expected 3 servers, found 0"),
+            ("{\"meetscope_state\":1,\"servers\":1}\n{\"provider\":7}\n", "line 2: invalid type"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_read_whole() {
+        let mut text = b"{\"meetscope_state\":1,\"servers\":1}\n".to_vec();
+        text.extend(vec![b' '; 3 << 20]);
+        let error = State { path: PathBuf::from("s") }.parse(text.as_slice()).unwrap_err();
+        assert!(matches!(error, StateError::Line { line: 2, .. }), "{error}");
+    }
+}
