@@ -249,6 +249,23 @@ pub fn stun_turn(data: &[u8]) {
     }
 }
 
+/// Zoom's sealed units: each piece begins with a sequence number and a byte of the timestamp.
+pub fn zoom_units(data: &[u8]) {
+    let mut assembler = zoom::Assembler::default();
+    for piece in pieces(data) {
+        let Some((&[high, low, stamp], payload)) = piece.split_first_chunk::<3>() else { continue };
+        for field in [zoom::LengthField::U16, zoom::LengthField::U32] {
+            black_box(zoom::parse_unit(payload, field).is_ok_and(|unit| unit.ciphertext.len() <= payload.len()));
+        }
+        let sequence = u16::from_be_bytes([high, low]);
+        if let Some(unit) = assembler.packet(sequence, stamp.into(), payload) {
+            assert!(unit.len() <= data.len());
+            black_box(zoom::parse_unit(unit, zoom::LengthField::U32).is_ok());
+        }
+    }
+    black_box(assembler.dropped());
+}
+
 /// RTP and RTCP datagrams; the first byte of a piece is time.
 pub fn rtp_rtcp(data: &[u8]) {
     let mut stream: Option<rtp::stats::Stream> = None;

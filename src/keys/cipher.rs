@@ -135,6 +135,8 @@ pub struct CipherEvidence {
     pub repeats: u64,
     /// Repeated blocks that were set aside: their equal stretch runs off the grid, or they came within a second.
     pub set_aside: u32,
+    /// Packets left out because they had padding, were cut by a snap length, came twice or are FEC.
+    pub packets_excluded: u64,
     /// Units left out as copies of an earlier one.
     pub copies: u64,
     /// Nonces that were compared, and those that sealed two ciphertexts.
@@ -216,6 +218,7 @@ fn judge(streams: &[(&Cipher, Start)]) -> CipherEvidence {
         clusters: weighed.clusters,
         repeats: weighed.pairs,
         set_aside: weighed.set_aside,
+        packets_excluded: sum(|facts| facts.packets_excluded),
         copies: sum(|facts| facts.copies),
         nonces: sum(|facts| facts.nonces),
         nonces_reused: sum(|facts| facts.nonces_reused),
@@ -268,7 +271,7 @@ impl Lengths {
         let most = (0..16).max_by_key(|residue| units.get(*residue)).unwrap_or(0);
         let own = units.get(most).copied().unwrap_or(0);
         let lengths = different.get(most).copied().unwrap_or(0);
-        let total: u32 = different.iter().sum();
+        let others = different.iter().sum::<u32>().saturating_sub(lengths);
         let of_blocks = match framing {
             Framing::ZoomUnit => {
                 let blocks =
@@ -279,8 +282,9 @@ impl Lengths {
         };
         Self {
             different: lengths,
-            are_blocks: of_blocks && lengths >= LENGTHS_NEEDED,
-            are_diverse: !of_blocks && total.saturating_sub(lengths) >= DIVERSE_LENGTHS,
+            are_blocks: of_blocks && lengths >= LENGTHS_NEEDED && others.saturating_mul(8) <= lengths,
+            // Most packets of a picture are as long as packets may be: different lengths count, not packets.
+            are_diverse: others >= DIVERSE_LENGTHS && others.saturating_mul(4) > lengths,
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Cipher {
     pub units_tested: u64,
     /// Units that were begun and not completed.
     pub units_dropped: u64,
-    /// Packets left out because they had padding, came twice or are FEC.
+    /// Packets left out because they had padding, were cut by a snap length, came twice or are FEC.
     pub packets_excluded: u64,
     /// Units that were copies of an earlier one, byte for byte as far as their marks tell.
     pub copies: u64,

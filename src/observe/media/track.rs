@@ -349,7 +349,7 @@ fn sealed<'a>(peek: &'a Peek, packet: &'a [u8], meta: &Meta, is_new: bool) -> Se
     Sealed {
         peek,
         payload: packet.get(peek.header_length..).unwrap_or_default(),
-        is_padded: is_padded(packet),
+        is_unfit: is_padded(packet) || meta.is_cut,
         is_new,
         timestamp: meta.timestamp,
         packet: meta.packet,

@@ -44,6 +44,7 @@ fn record(context: &Context<'_>, evidence: &CipherEvidence) -> CipherRecord {
         streams: evidence.streams,
         units: evidence.units,
         units_dropped: evidence.units_dropped,
+        packets_excluded: evidence.packets_excluded,
         copies: evidence.copies,
         units_aead: evidence.units_aead,
         units_blocks: evidence.units_blocks,

@@ -31,6 +31,8 @@ pub struct CipherRecord {
     pub units: u64,
     /// Units that lacked a packet and were dropped.
     pub units_dropped: u64,
+    /// Packets left out: padded, cut by a snap length, second copies, FEC.
+    pub packets_excluded: u64,
     /// Units left out as copies of an earlier one.
     pub copies: u64,
     /// Units with a nonce, a ciphertext as long as announced, and a tag.

@@ -20,9 +20,14 @@ use window::Window;
 
 /// Slots of each table of a stream of Zoom's: 64 kB when full.
 const ZOOM_SLOTS: usize = 1024;
-/// Slots for the blocks within units of another stream, and for their last blocks: 16 and 32 kB when full.
+/// Slots of each table of another stream: 16 kB when full.
 const SLOTS: usize = 256;
-const LAST_SLOTS: usize = 512;
+/// Slots for the last blocks of a stream whose lengths are those of whole blocks: 128 kB when full.
+const LAST_SLOTS: usize = 2048;
+/// Different lengths of one residue modulo 16 from which on a stream is taken for whole blocks, and of other residues from
+/// which on it is not.
+const SAME_RESIDUE: u32 = 3;
+const OTHER_RESIDUES: u32 = 4;
 /// Units that are tested whole before a share of them is.
 const ZOOM_WHOLE: u64 = 4096;
 const WHOLE: u64 = 128;
@@ -41,7 +46,8 @@ const BLOCK: usize = 16;
 pub(super) struct Sealed<'a> {
     pub(super) peek: &'a Peek,
     pub(super) payload: &'a [u8],
-    pub(super) is_padded: bool,
+    /// It has padding, or a snap length cut it.
+    pub(super) is_unfit: bool,
     /// The sequence number was not seen before.
     pub(super) is_new: bool,
     pub(super) timestamp: Timestamp,
@@ -86,6 +92,8 @@ pub(super) struct Collector {
     tails: [u64; 16],
     lengths: Vec<u64>,
     longest: usize,
+    /// Lengths have shown that it is no padded block cipher: units are only counted.
+    is_settled: bool,
     shorter: u64,
     inner: Table,
     last: Table,
@@ -102,10 +110,10 @@ pub(super) struct Collector {
 impl Collector {
     /// For sound or pictures in Zoom's framing, or for any other stream.
     pub(super) fn new(start: Timestamp, zoom_sound: Option<bool>) -> Self {
-        let (cut, slots, last) = match zoom_sound {
-            None => (Cut::Payload, SLOTS, LAST_SLOTS),
-            Some(true) => (Cut::ZoomSound, ZOOM_SLOTS, ZOOM_SLOTS),
-            Some(false) => (Cut::ZoomPicture(Assembler::default()), ZOOM_SLOTS, ZOOM_SLOTS),
+        let (cut, slots) = match zoom_sound {
+            None => (Cut::Payload, SLOTS),
+            Some(true) => (Cut::ZoomSound, ZOOM_SLOTS),
+            Some(false) => (Cut::ZoomPicture(Assembler::default()), ZOOM_SLOTS),
         };
         Self {
             cut,
@@ -125,9 +133,10 @@ impl Collector {
             tails: [0; 16],
             lengths: Vec::new(),
             longest: 0,
+            is_settled: false,
             shorter: 0,
             inner: Table::new(slots),
-            last: Table::new(last),
+            last: Table::new(slots),
             nonces: Table::new(slots),
             nonces_seen: 0,
             nonces_reused: 0,
@@ -149,7 +158,7 @@ impl Collector {
                 sealed.peek.payload_type == ZOOM_FEC || !self.window.is_fresh(sealed.peek.sequence)
             }
         };
-        if sealed.is_padded || is_left_out {
+        if sealed.is_unfit || is_left_out {
             self.excluded = self.excluded.saturating_add(1);
             return;
         }
@@ -178,6 +187,10 @@ impl Collector {
     #[inline]
     fn passes(&mut self, payload: &[u8]) -> bool {
         let next = self.units.saturating_add(1);
+        if self.is_settled {
+            self.units = next;
+            return true;
+        }
         if next <= WHOLE || next & ONE_IN.saturating_sub(1) == 0 {
             return false;
         }
@@ -194,8 +207,25 @@ impl Collector {
         self.units = self.units.saturating_add(1);
         self.length(whole.bytes.len());
         self.look.payload(whole.bytes);
+        if self.units == WHOLE {
+            self.settle();
+        }
         let entire = self.units <= WHOLE || self.units & ONE_IN.saturating_sub(1) == 0;
         self.unit(whole, entire, true);
+    }
+
+    /// Decides by the first lengths whether it is worth while to go on: no padded block cipher makes lengths of all residues.
+    fn settle(&mut self) {
+        let lengths = residues(&self.lengths).map(u32::from);
+        let all: u32 = lengths.iter().sum();
+        let most = lengths.iter().copied().max().unwrap_or(0);
+        if all.saturating_sub(most) >= OTHER_RESIDUES {
+            self.is_settled = true;
+            self.inner.close();
+            self.last.close();
+        } else if most >= SAME_RESIDUE {
+            self.last.allow(LAST_SLOTS);
+        }
     }
 
     fn zoom(&mut self, whole: &Whole<'_>, field: LengthField) {
@@ -368,17 +398,6 @@ impl Collector {
             Cut::ZoomPicture(assembler) => assembler.dropped(),
             Cut::Payload | Cut::ZoomSound => 0,
         };
-        let mut lengths = [0_u16; 16];
-        for (index, word) in self.lengths.iter().enumerate() {
-            for bit in 0..64_usize {
-                let residue = index.saturating_mul(64).saturating_add(bit) % BLOCK;
-                if word >> bit & 1 == 1
-                    && let Some(count) = lengths.get_mut(residue)
-                {
-                    *count = count.saturating_add(1);
-                }
-            }
-        }
         Cipher {
             framing: if matches!(self.cut, Cut::Payload) { Framing::Payload } else { Framing::ZoomUnit },
             units: self.units,
@@ -395,7 +414,7 @@ impl Collector {
             tail_share: self.last.share(),
             shapes: self.shapes,
             residues: self.residues,
-            lengths,
+            lengths: residues(&self.lengths),
             shorter: self.shorter,
             tails: self.tails,
             clusters: self.clusters,
@@ -407,6 +426,21 @@ impl Collector {
             body: self.look.body_counts(),
         }
     }
+}
+
+/// Different lengths by their residue modulo 16.
+fn residues(lengths: &[u64]) -> [u16; 16] {
+    let mut counts = [0_u16; 16];
+    for word in lengths {
+        for bit in 0..64_usize {
+            if word >> bit & 1 == 1
+                && let Some(count) = counts.get_mut(bit % BLOCK)
+            {
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+    counts
 }
 
 #[cfg(test)]

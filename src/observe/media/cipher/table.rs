@@ -90,6 +90,17 @@ impl Table {
         0.5_f64.powi(i32::try_from(halvings).unwrap_or(64))
     }
 
+    /// Looks at no more blocks.
+    pub(super) fn close(&mut self) {
+        self.slots = Vec::new();
+        (self.held, self.threshold) = (0, 0);
+    }
+
+    /// Allows more slots, a power of two.
+    pub(super) fn allow(&mut self, most: usize) {
+        self.most = self.most.max(most);
+    }
+
     /// Blocks that found no free slot among those tried.
     pub(super) const fn left_out(&self) -> u32 {
         self.left_out
