@@ -57,7 +57,7 @@ pub(crate) fn play(pipeline: &mut Pipeline, trial: &Trial, units: &Units, rng: &
     frames.sort_by_key(|(at, _)| *at);
     for (number, (at, frame)) in frames.iter().enumerate() {
         let packet = Packet {
-            timestamp: Timestamp::from_nanos(1_586_000_000_000_000_000 + *at as i64 * 1000),
+            timestamp: Timestamp::from_nanos(1_586_000_000_000_000_000 + at.cast_signed() * 1000),
             link_type: LinkType::ETHERNET,
             interface: 0,
             original_len: frame.len() as u32,

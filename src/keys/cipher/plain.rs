@@ -16,7 +16,7 @@ const VERY_FAR: f64 = 0.5;
 /// Units with a block of at most four byte values that show the same: uniform blocks are so in one of 5e20.
 const POOR_UNITS: u64 = 4;
 /// Bytes of the body that are needed.
-const BODY: u32 = 1024;
+const BODY: u32 = 256;
 
 /// How payloads begin. The order is that of what is said of several streams together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -55,7 +55,7 @@ pub(super) fn start(stream: &RtpStream, facts: &Cipher, announced_clear: bool) -
     if known { Start::Uniform } else { Start::Unknown }
 }
 
-fn is_far(body: &Body, limit: f64) -> bool {
+pub(super) fn is_far(body: &Body, limit: f64) -> bool {
     let excess = body.chi_squared - 255.0;
     body.bytes >= BODY && excess > DEVIATIONS * 510.0_f64.sqrt() && excess / f64::from(body.bytes) > limit
 }

@@ -157,3 +157,12 @@ fn streams_are_pooled_and_a_block_of_two_streams_is_one() {
     let pooled = judge(&[(&one, Start::Unknown), (&two, Start::Unknown)]);
     assert_eq!((pooled.clusters, pooled.streams, pooled.units), (3, 2, 6000));
 }
+
+#[test]
+fn a_tone_in_five_payloads_is_enough_to_see_that_it_is_plain() {
+    // G.711 of a tone: few different payloads, 800 bytes of them, of some 60 values.
+    let body = Body { bytes: 800, chi_squared: 2600.0 };
+    assert!(plain::is_far(&body, 0.05));
+    assert!(!plain::is_far(&Body { chi_squared: 500.0, ..body }, 0.05), "eleven deviations");
+    assert!(!plain::is_far(&Body { bytes: 128, ..body }, 0.05));
+}
