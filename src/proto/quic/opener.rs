@@ -248,3 +248,72 @@ fn frames(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::tls::CipherSuite;
+    use crate::proto::tls::keylog::KeyLog;
+
+    fn opener(labels: &[&str]) -> Option<Opener> {
+        let mut log = KeyLog::new();
+        for label in labels {
+            log.add(0, format!("{label} {} {}", "00".repeat(32), "07".repeat(32)).as_bytes());
+        }
+        let secrets = log.find(&[0; 32]).map(|(secrets, _)| secrets).unwrap_or_default();
+        Opener::new(Version::V1, Suite::of(CipherSuite(0x1301)).unwrap(), &secrets)
+    }
+
+    #[test]
+    fn without_a_secret_there_is_nothing_to_open_and_with_some_that_is_told() {
+        assert!(opener(&[]).is_none());
+        assert!(opener(&["EXPORTER_SECRET"]).is_none());
+        assert!(opener(&["SERVER_TRAFFIC_SECRET_0"]).unwrap().is_partial());
+        let all = [
+            "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+            "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+            "CLIENT_TRAFFIC_SECRET_0",
+            "SERVER_TRAFFIC_SECRET_0",
+        ];
+        assert!(!opener(&all).unwrap().is_partial());
+    }
+
+    #[test]
+    fn packets_that_fail_are_given_up_and_those_without_secret_passed_over() {
+        let mut opener = opener(&["SERVER_TRAFFIC_SECRET_0"]).unwrap();
+        // A Handshake packet of the client, whose source id is what the server's short headers carry.
+        let handshake = [0xe0, 0, 0, 0, 1, 0, 4, 1, 2, 3, 4, 2, 9, 9];
+        opener.datagram(End::Client, &handshake, |_| panic!("nothing opens"));
+        assert_eq!(opener.counts().passed_over, 14);
+        let short = [0x40; 60];
+        for _ in 0..MAX_FAILURES {
+            opener.datagram(End::Server, &short, |_| panic!("nothing opens"));
+        }
+        let counts = opener.counts();
+        assert_eq!((counts.failed, counts.passed_over), (u64::from(MAX_FAILURES), 14));
+        opener.datagram(End::Server, &short, |_| panic!("nothing opens"));
+        assert_eq!((opener.counts().failed, opener.counts().passed_over), (u64::from(MAX_FAILURES), 74));
+        assert_eq!((opener.opened(End::Server), opener.missing()), (0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagrams_are_taken_without_panic(
+            datagrams in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..120)), 1..6),
+            first in prop::sample::select(vec![0x40_u8, 0xc0, 0xd0, 0xe0, 0xf0]),
+        ) {
+            let mut opener = opener(&["CLIENT_TRAFFIC_SECRET_0", "SERVER_HANDSHAKE_TRAFFIC_SECRET"]).unwrap();
+            for (from_client, mut datagram) in datagrams {
+                if datagram.len() > 7 {
+                    datagram[0] = first;
+                    datagram[1..5].copy_from_slice(&[0, 0, 0, 1]);
+                    datagram[5] &= 0x1f;
+                }
+                let end = if from_client { End::Client } else { End::Server };
+                opener.datagram(end, &datagram, |_| ());
+            }
+        }
+    }
+}
