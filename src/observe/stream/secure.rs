@@ -21,7 +21,9 @@ pub(super) fn read_tls(
     segment: &Segment<'_>,
     direction: Direction,
 ) {
-    let Some(Read { before, consumed, mut done, fault }) = read_records(own, other, facts, segment.packet)
+    let key_log = segment.key_log.filter(|log| !log.is_empty());
+    let Some(Read { before, consumed, mut done, fault }) =
+        read_records(own, other, facts, segment.packet, key_log)
     else {
         return;
     };
@@ -29,9 +31,8 @@ pub(super) fn read_tls(
         facts.anomaly(field, segment.packet);
         done |= !own.tls.is_client && facts.tls.is_none();
     }
-    let is_sealed = fault.is_none()
-        && (own.tls.done || done)
-        && seal(own, other, inner, facts, segment.key_log, direction);
+    let is_sealed =
+        fault.is_none() && (own.tls.done || done) && seal(own, other, inner, facts, key_log, direction);
     if is_sealed {
         // A record that ended the clear part is the first to be opened.
         let read = if own.tls.done { consumed } else { before };
@@ -66,7 +67,13 @@ struct Read {
     fault: Option<&'static str>,
 }
 
-fn read_records(own: &mut Half, other: &Half, facts: &mut Facts, packet: PacketRef) -> Option<Read> {
+fn read_records(
+    own: &mut Half,
+    other: &Half,
+    facts: &mut Facts,
+    packet: PacketRef,
+    key_log: Option<&Arc<KeyLog>>,
+) -> Option<Read> {
     let Kind::Tls(assembler) = &mut own.kind else { return None };
     let mut records = tls::Records::new(&own.buffer);
     let mut read = Read { before: 0, consumed: 0, done: false, fault: None };
@@ -96,7 +103,9 @@ fn read_records(own: &mut Half, other: &Half, facts: &mut Facts, packet: PacketR
             ContentType::CHANGE_CIPHER_SPEC => {
                 assembler.change_cipher_spec();
                 let has_answer = facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some());
-                read.done = has_answer || !(own.tls.is_client || own.tls.asked_again);
+                // The server's answer may be read later than this; what is sealed waits for it.
+                let waits = !other.tls.asked_again && key_log.is_some_and(|log| is_promised(log, &own.tls));
+                read.done = has_answer || waits || !(own.tls.is_client || own.tls.asked_again);
             }
             _ => read.done = true,
         }
@@ -118,16 +127,13 @@ fn seal(
     key_log: Option<&Arc<KeyLog>>,
     direction: Direction,
 ) -> bool {
-    let Some(key_log) = key_log.filter(|log| !log.is_empty()) else { return false };
+    let Some(key_log) = key_log else { return false };
     if inner.opening.is_some() {
         return true;
     }
     let is_other_open = !matches!(other.kind, Kind::Done);
     if own.tls.is_client && other.tls.agreed.is_none() && is_other_open {
-        return own
-            .tls
-            .client_random
-            .is_some_and(|random| key_log.may_come(&random) || key_log.find(&random).is_some());
+        return is_promised(key_log, &own.tls);
     }
     let (client, server) = ends(own, other, direction);
     if client.0.client_random.is_some_and(|random| key_log.may_come(&random)) && server.agreed.is_some() {
@@ -135,6 +141,11 @@ fn seal(
     }
     inner.opening = TlsOpening::begin(facts, key_log, client, server).map(Box::new);
     inner.opening.is_some()
+}
+
+/// True for a client whose secrets are known or may come.
+fn is_promised(key_log: &KeyLog, client: &Side) -> bool {
+    client.client_random.is_some_and(|random| key_log.may_come(&random) || key_log.find(&random).is_some())
 }
 
 /// The client, with its direction, and the server.
@@ -217,5 +228,110 @@ fn alert(facts: &mut Facts, fragment: &[u8]) {
         if known.alerts.len() < 8 {
             known.alerts.push((if alert.is_fatal { 2 } else { 1 }, alert.description.0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::ring::cipher_suite;
+    use sha2::{Digest, Sha256};
+
+    use super::super::StreamWork;
+    use super::*;
+    use crate::observe::facts::Sampling;
+    use crate::proto::tls::opener::End;
+    use crate::proto::tls::opener::tests::Session;
+    use crate::time::Timestamp;
+
+    /// A session of rustls that says something both ways, as segments of `size` bytes: all of the client's, then all of the
+    /// server's, so that the client's records are there before the hello that says how to open them.
+    fn facts_of(session: &Session, key_log: Option<&Arc<KeyLog>>, size: usize) -> Facts {
+        let (mut work, mut facts) = (StreamWork::new(), Facts::default());
+        for (direction, sent) in [Direction::Forward, Direction::Reverse].into_iter().zip(&session.sent) {
+            for (number, payload) in sent.chunks(size).enumerate() {
+                let segment = Segment {
+                    sequence: u32::try_from(1 + number * size).unwrap(),
+                    acknowledgment: None,
+                    syn: false,
+                    fin: false,
+                    payload,
+                    declared_len: payload.len(),
+                    ports: [50_000, 443],
+                    direction,
+                    packet: PacketRef::new(0, 1),
+                    timestamp: Timestamp::default(),
+                    key_log,
+                    sampling: Sampling::default(),
+                };
+                if !work.segment(&mut facts, &segment) {
+                    break;
+                }
+            }
+        }
+        work.finish(&mut facts);
+        facts
+    }
+
+    fn talk(suite: rustls::SupportedCipherSuite, server_groups: usize) -> (Session, Arc<KeyLog>) {
+        let mut session = Session::new(suite, server_groups);
+        session.says(End::Client, b"question");
+        session.says(End::Server, b"answer");
+        let mut log = KeyLog::new();
+        log.add(0, session.log().as_bytes());
+        (session, Arc::new(log))
+    }
+
+    #[test]
+    fn sessions_are_opened_whatever_their_version_and_the_cuts_of_their_segments() {
+        let suites = [
+            (cipher_suite::TLS13_AES_128_GCM_SHA256, 3),
+            (cipher_suite::TLS13_CHACHA20_POLY1305_SHA256, 1),
+            (cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, 3),
+        ];
+        for (suite, groups) in suites {
+            let (session, log) = talk(suite, groups);
+            for size in [7, 100, 1_448, 60_000] {
+                let facts = facts_of(&session, Some(&log), size);
+                let opened = facts.opened.unwrap();
+                let digest = |text: &[u8]| Some(<[u8; 32]>::from(Sha256::digest(text)));
+                assert_eq!(opened.sha256, [digest(b"question"), digest(b"answer")], "{suite:?} by {size}");
+                assert_eq!((opened.failed, opened.missing), (0, None));
+                assert_eq!(facts.tls.unwrap().certificates.len(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn the_hello_after_a_retry_request_is_read_also_without_a_key_log() {
+        let (session, _) = talk(cipher_suite::TLS13_AES_128_GCM_SHA256, 1);
+        let facts = facts_of(&session, None, 1_448);
+        let tls = facts.tls.unwrap();
+        assert_eq!(tls.client_hellos, 2);
+        assert!(tls.server_hello.is_some() && tls.ja3s.is_some());
+        assert!(facts.opened.is_none() && facts.anomalies.is_empty());
+    }
+
+    #[test]
+    fn what_the_key_log_lacks_is_named() {
+        let (session, _) = talk(cipher_suite::TLS13_AES_128_GCM_SHA256, 3);
+        let missing = |text: &str| {
+            let mut log = KeyLog::new();
+            log.add(0, text.as_bytes());
+            let opened = facts_of(&session, Some(&Arc::new(log)), 1_448).opened.unwrap();
+            (opened.missing, opened.bytes)
+        };
+        let text = session.log();
+        let half: Vec<&str> = text.lines().filter(|line| !line.starts_with("SERVER_TRAFFIC")).collect();
+        assert_eq!(missing(&half.join("\n")), (Some(Missing::PartOfSecret), 8));
+        let other = format!("CLIENT_RANDOM {} {}", "ab".repeat(32), "cd".repeat(48));
+        assert_eq!(missing(&other), (Some(Missing::NoSecret), 0));
+    }
+
+    #[test]
+    fn without_the_servers_hello_the_handshake_is_missing() {
+        let (mut session, log) = talk(cipher_suite::TLS13_AES_128_GCM_SHA256, 3);
+        session.sent[1].clear();
+        let opened = facts_of(&session, Some(&log), 1_448).opened.unwrap();
+        assert_eq!((opened.missing, opened.records), (Some(Missing::NoHandshake), 0));
     }
 }

@@ -249,4 +249,4 @@ impl Way {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

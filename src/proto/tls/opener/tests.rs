@@ -169,16 +169,17 @@ impl rustls::KeyLog for Log {
 }
 
 /// One session of rustls with itself.
-struct Session {
+pub(crate) struct Session {
     client: rustls::ClientConnection,
     server: rustls::ServerConnection,
     log: Arc<Log>,
     /// All that the client sent, and the server.
-    sent: [Vec<u8>; 2],
+    pub(crate) sent: [Vec<u8>; 2],
 }
 
 impl Session {
-    fn new(suite: rustls::SupportedCipherSuite, server_groups: usize) -> Self {
+    /// The server takes the last `server_groups` key exchange groups of the client's three.
+    pub(crate) fn new(suite: rustls::SupportedCipherSuite, server_groups: usize) -> Self {
         let log = Arc::new(Log::default());
         let key = rcgen::generate_simple_self_signed(["key.example".to_owned()]).unwrap();
         let mut provider = rustls::crypto::ring::default_provider();
@@ -242,7 +243,7 @@ impl Session {
     }
 
     /// rustls takes no more while 16 KiB are unread.
-    fn says(&mut self, end: End, text: &[u8]) {
+    pub(crate) fn says(&mut self, end: End, text: &[u8]) {
         text.chunks(12_000).for_each(|piece| self.says_piece(end, piece));
     }
 
@@ -261,6 +262,11 @@ impl Session {
             }
         }
         assert_eq!(heard, text);
+    }
+
+    /// Its key log.
+    pub(crate) fn log(&self) -> String {
+        self.log.0.lock().unwrap().clone()
     }
 
     /// What a key log opens of both directions.
