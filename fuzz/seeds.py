@@ -95,6 +95,8 @@ def datagram_targets(ports, p):
 def from_capture(out, data):
     for target in ("capture_file", "whole_pipeline"):
         put(out, target, data)
+    for key in (b"00112233445566778899aabbccddeeff", b"inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4"):
+        put(out, "key_trial", struct.pack(">H", len(key)) + key + data)
     flows, streams, links = collections.defaultdict(list), collections.defaultdict(bytes), collections.defaultdict(list)
     for n, (link, frame) in enumerate(frames(data)):
         if n > 3000:

@@ -214,12 +214,13 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
         .collect();
     let sessions = session::assemble(rules, names, &flows);
     let meetings = meetings.join(&flows, &sessions);
-    let sessions = sessions
+    let mut sessions: Vec<_> = sessions
         .into_iter()
         .map(|session| {
             let keys = keys::keys(rules, &flows, &session);
             (session, keys)
         })
         .collect();
+    keys::witness::witnesses(&flows, &meetings, &mut sessions);
     Analysis { flows, sessions, meetings }
 }

@@ -13,6 +13,8 @@ use meetscope::fingerprint::{self, Transport};
 use meetscope::flow::Direction;
 use meetscope::flow::reassembly::{Chunk, Limits, Stream};
 use meetscope::geo::Databases;
+use meetscope::keys::{input, verify};
+use meetscope::observe::facts::Sampling;
 use meetscope::observe::PacketRef;
 use meetscope::observe::facts::Opened;
 use meetscope::observe::opened::Finder;
@@ -49,6 +51,37 @@ pub fn capture_file(data: &[u8]) {
         }
     }
     black_box(reader.into_info());
+}
+
+/// Keys as they are typed, tried on the media of a capture: the key text behind a length of two bytes, then the capture.
+pub fn key_trial(data: &[u8]) {
+    let Some((length, rest)) = data.split_first_chunk::<2>() else { return };
+    let (typed, capture) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+    let _ = black_box(input::value(typed, "the nonce"));
+    let keys = match input::key(typed, None, true) {
+        Ok(keys) => keys,
+        Err(error) => {
+            black_box(error.to_string());
+            vec![verify::Key::new(&[0x42; 16], "fixed"), verify::Key::new(&[0x42; 30], "fixed")]
+        }
+    };
+    let Ok(mut reader) = FileReader::from_reader(Cursor::new(capture.to_vec()), String::from("fuzz")) else {
+        return;
+    };
+    let Ok(rules) = classify::embedded() else { return };
+    let config = pipeline::Config { sampling: Sampling::SOME, ..pipeline::Config::default() };
+    let mut pipeline = Pipeline::new(&config, &rules);
+    for frame in 1..=256 {
+        let Ok(Some(packet)) = reader.next() else { break };
+        let _ = pipeline.packet(0, frame, &packet);
+    }
+    let flows = pipeline.finish().flows;
+    let mut material = verify::Material::new(keys);
+    material.effort = verify::Effort::QUICK;
+    let answer = verify::verify(&flows, &material);
+    for (_, hit) in answer.hits() {
+        assert!(hit.log10_bound < verify::bound::ACCEPT && hit.opened <= hit.of);
+    }
 }
 
 /// Frames of one link type; each piece begins with a byte of time.

@@ -11,6 +11,7 @@ mod holders;
 pub mod input;
 mod media;
 pub mod verify;
+pub mod witness;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -155,6 +156,8 @@ pub struct Keys {
     pub timeline: Vec<Contact>,
     /// Contacts that did not fit.
     pub timeline_left_out: u32,
+    /// What values in opened or clear signalling came to when they were tried on the media.
+    pub witnesses: witness::Witnesses,
 }
 
 impl Keys {
@@ -184,12 +187,7 @@ pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
     let (method, why, basis) = method(&said, &shown, shown_by_signalling, session, &own);
     let contacts = contact::tls(&own, session);
     let mut holders = holders::judge(method, &said, &shown, &contacts, session);
-    holders.sort_by(|a, b| {
-        a.could_hold
-            .cmp(&b.could_hold)
-            .then(b.confidence.total_cmp(&a.confidence))
-            .then(a.server.cmp(&b.server))
-    });
+    holders.sort_by(likelier);
     let mut shown = alike(shown, method, &why);
     let flows_left_out = u32::try_from(shown.len().saturating_sub(FLOWS)).unwrap_or(u32::MAX);
     shown.truncate(FLOWS);
@@ -205,7 +203,13 @@ pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
         holders,
         timeline,
         timeline_left_out,
+        witnesses: witness::Witnesses::default(),
     }
+}
+
+/// The order of holders: the likeliest first.
+fn likelier(a: &Holder, b: &Holder) -> std::cmp::Ordering {
+    a.could_hold.cmp(&b.could_hold).then(b.confidence.total_cmp(&a.confidence)).then(a.server.cmp(&b.server))
 }
 
 /// True when media went from endpoint to endpoint.

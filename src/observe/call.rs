@@ -2,10 +2,22 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
 use super::PacketRef;
-use super::facts::{ANNOUNCED_CAP, Announced, Facts, LIST_CAP, Sip, note, tally};
+use super::facts::{ANNOUNCED_CAP, Announced, Facts, LIST_CAP, SdesKey, Sip, note, tally};
 use super::handshake::text;
 use crate::proto::sip::{self, Sdp, StartLine};
+
+/// Longest master key identifier in bytes, RFC 4568 section 6.1.
+const MAX_MKI: usize = 128;
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Writes down one SIP message. True when it was one.
 pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> bool {
@@ -43,11 +55,20 @@ fn note_text(list: &mut Vec<String>, value: Option<&str>) {
     }
 }
 
+/// `<key and salt in base64>|2^20|1:4`: lifetime and master key identifier may follow. RFC 4568 section 6.1.
+fn sdes(crypto: &sip::Crypto<'_>, media: Option<SocketAddr>, packet: PacketRef) -> Option<SdesKey> {
+    let mut parts = crypto.inline?.split('|');
+    let key = Zeroizing::new(LENIENT.decode(parts.next()?).ok()?);
+    let mki = parts.find_map(|part| part.split_once(':')?.1.parse().ok()).filter(|mki| *mki <= MAX_MKI);
+    let suite = text(crypto.suite.as_bytes());
+    Some(SdesKey { suite, key, mki: mki.unwrap_or(0), media, packet })
+}
+
 /// The number of media addresses that did not fit.
 fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
     let mut left_out = 0_u32;
     for media in &sdp.media {
-        let crypto = media.crypto.iter().any(|crypto| crypto.has_key);
+        let crypto = media.crypto.iter().any(|crypto| crypto.inline.is_some());
         if crypto {
             known.sdes.get_or_insert(packet);
         }
@@ -61,6 +82,12 @@ fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
         }
         let connection = media.connection.as_ref().or(sdp.connection.as_ref());
         let main = connection.and_then(sip::Connection::ip).map(|ip| SocketAddr::new(ip, media.port));
+        for key in media.crypto.iter().filter_map(|crypto| sdes(crypto, main, packet)) {
+            let held = known.keys.iter().any(|held| held.key == key.key && held.suite == key.suite);
+            if !held && known.keys.len() < LIST_CAP {
+                known.keys.push(key);
+            }
+        }
         let candidates = media.candidates.iter().filter_map(|candidate| {
             candidate.address.parse().ok().map(|ip| SocketAddr::new(ip, candidate.port))
         });

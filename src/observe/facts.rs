@@ -18,6 +18,7 @@ pub use secrets::{Candidate, Form, Missing, Opened, SrtpMaster};
 
 use super::packet_ref::PacketRef;
 pub use crate::proto::rtp::sketch::{Copied, Sketch};
+use zeroize::Zeroizing;
 
 /// Most entries kept of any list in here; what comes after is counted in [`Facts::left_out`].
 pub const LIST_CAP: usize = 32;
@@ -202,6 +203,8 @@ pub struct Sip {
     pub sdes: Option<PacketRef>,
     /// Crypto suites of `a=crypto` lines; one that is not encrypted by its session parameters ends in ` UNENCRYPTED_SRTP`.
     pub suites: Vec<(String, PacketRef)>,
+    /// The keys that stood there for everyone to read, each once.
+    pub keys: Vec<SdesKey>,
     /// An SDP carried `a=fingerprint` (RFC 8122): keys by DTLS.
     pub fingerprint: Option<PacketRef>,
     /// Messages parsed.
@@ -225,6 +228,33 @@ pub struct Announced {
     pub fingerprint: bool,
     /// The packet.
     pub packet: PacketRef,
+}
+
+/// A key for SRTP in an SDP that went in the clear. RFC 4568 sections 4 and 6.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SdesKey {
+    /// Suite, as `AES_CM_128_HMAC_SHA1_80`.
+    pub suite: String,
+    /// Master key and master salt; wiped when dropped, and never shown.
+    pub key: Zeroizing<Vec<u8>>,
+    /// Bytes of the master key identifier in each packet.
+    pub mki: usize,
+    /// Where its author receives media.
+    pub media: Option<SocketAddr>,
+    /// Packet of the SDP.
+    pub packet: PacketRef,
+}
+
+/// The key stays secret.
+impl std::fmt::Debug for SdesKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SdesKey")
+            .field("suite", &self.suite)
+            .field("bytes", &self.key.len())
+            .field("packet", &self.packet)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Zoom's own framing on one flow.

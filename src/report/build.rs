@@ -8,6 +8,7 @@ mod meeting;
 mod protocol;
 mod session;
 mod software;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

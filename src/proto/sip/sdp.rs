@@ -27,16 +27,23 @@ impl Connection<'_> {
     }
 }
 
-/// `a=crypto` (RFC 4568): keys for SRTP in the description itself. Only that they are there is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `a=crypto` (RFC 4568): keys for SRTP in the description itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Crypto<'a> {
     /// `AES_CM_128_HMAC_SHA1_80` and the like.
     pub suite: &'a str,
     /// A session parameter says that media is not encrypted (`UNENCRYPTED_SRTP`, RFC 4568 section 6.3.2).
     pub is_unencrypted: bool,
-    /// True when key material stands in clear text behind it. The material itself is not kept.
-    pub has_key: bool,
+    /// What stands behind `inline:`, with the lifetime and the identifier that may follow; `None` without.
+    pub inline: Option<&'a str>,
+}
+
+/// The key stays secret.
+impl std::fmt::Debug for Crypto<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crypto").field("suite", &self.suite).field("has_key", &self.inline.is_some()).finish()
+    }
 }
 
 /// `a=fingerprint` (RFC 8122): hash of the certificate that DTLS will show.
@@ -283,9 +290,11 @@ fn rtpmap(value: &str) -> Option<RtpMap<'_>> {
 fn crypto(value: &str) -> Option<Crypto<'_>> {
     let mut words = value.split_ascii_whitespace();
     let (_tag, suite) = (words.next()?, words.next()?);
-    let has_key = words.next().and_then(|key| key.strip_prefix("inline:")).is_some_and(|key| !key.is_empty());
+    let inline = words.next().and_then(|key| key.strip_prefix("inline:")).filter(|key| !key.is_empty());
+    // Several keys may follow one another, each with its identifier; the first is the one in use at the beginning.
+    let inline = inline.and_then(|keys| keys.split(';').next());
     let is_unencrypted = words.any(|word| word == "UNENCRYPTED_SRTP");
-    Some(Crypto { suite, is_unencrypted, has_key })
+    Some(Crypto { suite, is_unencrypted, inline })
 }
 
 fn fingerprint(value: &str) -> Option<Fingerprint<'_>> {

@@ -119,10 +119,8 @@ fn description_says_where_media_flows_and_how_it_is_protected() {
     assert_eq!(audio.formats, ["0", "96"]);
     assert_eq!(audio.connection.unwrap().ip(), Some("198.51.100.1".parse().unwrap()));
     assert_eq!(audio.rtpmap[1], RtpMap { payload_type: 96, encoding: "opus", clock_rate: 48000 });
-    assert_eq!(
-        audio.crypto,
-        [Crypto { suite: "AES_CM_128_HMAC_SHA1_80", is_unencrypted: false, has_key: true }]
-    );
+    let inline = Some("WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:32");
+    assert_eq!(audio.crypto, [Crypto { suite: "AES_CM_128_HMAC_SHA1_80", is_unencrypted: false, inline }]);
     assert_eq!((audio.rtcp_port, audio.direction), (Some(49171), Direction::ReceiveOnly));
     assert_eq!(audio.candidates.len(), 2);
     let reflexive = audio.candidates[1];

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use super::super::record::{Finding, PacketNumber, SessionRecord, Severity};
 use super::super::time;
 use super::session::{flows, public_address};
+use super::witness;
 use super::{Context, count, met};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
@@ -34,7 +35,8 @@ pub(super) fn findings(
     keys: &Keys,
     record: &SessionRecord,
 ) -> Vec<Finding> {
-    let mut found = key_holders_abroad(context, analysis, session, keys, record);
+    let mut found = witness::findings(context, analysis, session, keys);
+    found.extend(key_holders_abroad(context, analysis, session, keys, record));
     found.extend(course(context, analysis, session, keys));
     found.extend(certificates(context, analysis, session));
     found.extend(key_log::key_log_gaps(context, analysis, session));
@@ -53,7 +55,7 @@ pub(in super::super) fn country(country: Country) -> String {
 }
 
 /// `is placed in CN (China) by IPFire of 2026-09-23`, in the words of the database that is believed first.
-fn placed(place: &LocatedIn) -> Option<String> {
+pub(super) fn placed(place: &LocatedIn) -> Option<String> {
     let where_to = place.country?;
     let answer = place.answers.iter().find(|answer| answer.country == Some(where_to))?;
     Some(format!("is placed in {} by database {} of {}", country(where_to), answer.database, answer.date))
@@ -115,7 +117,11 @@ fn key_holders_abroad(
 }
 
 /// Where databases place the endpoints of the sessions that share a meeting with this one.
-fn countries(context: &mut Context<'_>, analysis: &Analysis, session: &Session) -> BTreeSet<Country> {
+pub(super) fn countries(
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    session: &Session,
+) -> BTreeSet<Country> {
     met(analysis, session)
         .into_iter()
         .filter_map(|other| {

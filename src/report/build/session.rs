@@ -10,6 +10,7 @@ use super::super::record::{
 };
 use super::super::time;
 use super::flow::protocol_name;
+use super::witness;
 use super::{Context, centi, cipher, finding, media, meeting_id, meeting_of, milli, round3, session_id};
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -209,6 +210,9 @@ fn keys_record(
         }),
         flows: keys.flows.iter().map(|flow| flow_keying(context, session, flow)).collect(),
         flows_left_out: keys.flows_left_out,
+        witness: witness::records(context, &keys.witnesses),
+        witness_left_out: keys.witnesses.left_out,
+        tried: witness::tried(&keys.witnesses),
         holders,
         timeline: keys.timeline.iter().map(|contact| contact_record(context, contact)).collect(),
         timeline_left_out: keys.timeline_left_out,

@@ -11,6 +11,7 @@ mod protocol;
 mod session;
 mod software;
 mod stats;
+mod witness;
 
 use serde::Serialize;
 
@@ -35,6 +36,7 @@ pub use software::{
     SoftwareRecord, SpreadRecord, TouchRecord,
 };
 pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, StatsRecord};
+pub use witness::{OpenedStreamRecord, TriedRecord, WitnessRecord};
 
 /// One record of any kind.
 #[derive(Debug, Clone, Serialize)]

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SpreadRecord};
+use super::{
+    EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SpreadRecord, TriedRecord,
+    WitnessRecord,
+};
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
 use crate::keys::{ContactKind, CouldHold, Method, Mode};
@@ -247,6 +250,15 @@ pub struct KeysRecord {
     /// Media flows that are not in `flows`.
     #[serde(skip_serializing_if = "is_zero")]
     pub flows_left_out: u32,
+    /// Keys that open the media, each with who sent it in which packet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub witness: Vec<WitnessRecord>,
+    /// Deliveries of such keys that are not in `witness`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub witness_left_out: u32,
+    /// What trying values of opened or clear signalling on the media came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<TriedRecord>,
     /// The session's servers, the likeliest holders first.
     pub holders: Vec<HolderRecord>,
     /// First contacts with each server, in order of time.

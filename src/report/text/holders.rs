@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::super::record::{
-    ContactRecord, EndToEndRecord, HolderRecord, PacketNumber, SessionRecord, SpreadRecord,
+    ContactRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord, PacketNumber, SessionRecord,
+    SpreadRecord,
 };
 use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::session::{percent, placed_in};
 use crate::geo::Exposure;
+use crate::keys::witness::Delivery;
 use crate::keys::{ContactKind, CouldHold, Method, Mode};
 
 /// Servers that could hold the key, shown one by one.
@@ -33,6 +35,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     if let Some(known) = keys.end_to_end.as_ref().filter(|_| keys.unless_end_to_end) {
         page.labelled(4, &dim("unless"), LABEL, &plain(unless(known)))?;
     }
+    witness(page, keys)?;
     let able: Vec<&HolderRecord> =
         keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
     for holder in able.iter().take(SHOWN) {
@@ -50,6 +53,45 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     }
     page.blank()?;
     timeline(page, &keys.timeline, keys.timeline_left_out)
+}
+
+/// Keys that open the media, with how they came; or that none of the values that were tried does.
+fn witness(page: &mut Page<'_>, keys: &KeysRecord) -> io::Result<()> {
+    for found in keys.witness.iter().take(SHOWN) {
+        let name = found.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let way = match found.delivery {
+            Delivery::Delivered => "delivered by",
+            Delivery::Sent => "sent to",
+            Delivery::Clear => "in the clear, to or from",
+            Delivery::Agreed => "agreed by DTLS with",
+        };
+        let text = format!(
+            "{way} {} port {}{name}, {}: {}; {}, opens {}",
+            found.ip,
+            found.port,
+            packets(&[found.packet]),
+            found.place,
+            found.cipher,
+            found.streams.iter().map(opened).collect::<Vec<_>>().join(", ")
+        );
+        page.labelled(4, &(Tone::Warn, "key seen".to_owned()), LABEL, &plain(text))?;
+    }
+    let Some(tried) = keys.tried.as_ref().filter(|_| keys.witness.is_empty()) else { return Ok(()) };
+    let more = match tried.values_left_out {
+        0 => String::new(),
+        more => format!(" ({more} more were not tried)"),
+    };
+    let text = format!(
+        "{} values that stood in signalling were tried on {} streams{more}; none opens one, which does not show that none \
+         is the key",
+        tried.values, tried.streams
+    );
+    page.labelled(4, &dim("keys tried"), LABEL, &plain(text))
+}
+
+/// `540 of 540 units of SSRC 0x01000401`.
+fn opened(stream: &OpenedStreamRecord) -> String {
+    format!("{} of {} units of SSRC {:#010x}", stream.units_verified, stream.units_tried, stream.ssrc)
 }
 
 /// What was contacted when, in seconds from the first media packet.
