@@ -215,3 +215,6 @@ fn is_resumed(tls: &Tls) -> bool {
     let chosen = tls.version.filter(|_| tls.version_chosen);
     tls.resumed || (chosen.is_some_and(|version| version < TLS_1_3) && tls.certificates.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,8 +112,9 @@ impl Server {
         }
     }
 
+    /// An address in the place of a name (RFC 6066 section 3 forbids it, and some do) says nothing new.
     pub(super) fn name(&mut self, name: &str) {
-        if !self.names.contains(name) {
+        if name.parse::<IpAddr>().is_err() && !self.names.contains(name) {
             self.names.insert(name.to_owned());
         }
         while self.names.len() > NAMES {

@@ -22,7 +22,7 @@ const LISTED: usize = 4;
 /// Countries named in a table.
 const COUNTRIES: usize = 4;
 /// Columns of a name.
-const NAME: usize = 36;
+const NAME: usize = 34;
 /// Width of the labels at the left.
 const LABEL: usize = 14;
 
@@ -183,7 +183,7 @@ fn group(
     for counted in software.certificates.iter().take(LISTED) {
         let names: Vec<&str> = counted.names.iter().take(LISTED).map(String::as_str).collect();
         let more = counted.names.len().saturating_sub(LISTED);
-        let more = if more > 0 { format!(" and {more} more names") } else { String::new() };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let issuer = counted.issuer.as_deref().unwrap_or("an unnamed issuer");
         let text = format!("{}{more} by {issuer}, on {} of them", names.join(", "), counted.servers);
         labelled(page, "certificate", text)?;
@@ -229,7 +229,8 @@ fn answer_words(answer: &AnswerRecord) -> String {
             let _ = write!(text, ", to client {client}");
         }
         [client, rest @ ..] => {
-            let _ = write!(text, ", to client {client} and {} more kinds", rest.len());
+            let noun = if rest.len() == 1 { "kind" } else { "kinds" };
+            let _ = write!(text, ", to client {client} and {} more {noun}", rest.len());
         }
     }
     text
@@ -257,10 +258,13 @@ fn rows(page: &mut Page<'_>, servers: &[&InventoryServerRecord], all: bool) -> i
         .iter()
         .take(shown)
         .map(|server| {
-            let name = server.names.first().map(|name| shorten(name, NAME)).unwrap_or_default();
+            // A name that was asked for says more than one with a wildcard, from a certificate.
+            let named = server.names.iter().find(|name| !name.starts_with('*'));
+            let name = named.or(server.names.first()).map(|name| shorten(name, NAME)).unwrap_or_default();
             let place = server.located_in.country.map_or_else(|| "-".to_owned(), |c| c.code().to_owned());
             let more = if server.more_sessions { "+" } else { "" };
             vec![
+                plain(app_word(Some(&server.app))),
                 plain(server.ip.clone()),
                 plain(place),
                 plain(name),
@@ -271,6 +275,7 @@ fn rows(page: &mut Page<'_>, servers: &[&InventoryServerRecord], all: bool) -> i
         })
         .collect();
     let head = [
+        ("app", Align::Left),
         ("server", Align::Left),
         ("in", Align::Left),
         ("name", Align::Left),
