@@ -2,7 +2,6 @@
 //! what tshark says of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-#![expect(clippy::indexing_slicing, reason = "a field that is not there is null, and fails the comparison")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

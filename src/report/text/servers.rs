@@ -260,7 +260,8 @@ fn rows(page: &mut Page<'_>, servers: &[&InventoryServerRecord], all: bool) -> i
         .map(|server| {
             // A name that was asked for says more than one with a wildcard, from a certificate.
             let named = server.names.iter().find(|name| !name.starts_with('*'));
-            let name = named.or(server.names.first()).map(|name| shorten(name, NAME)).unwrap_or_default();
+            let name =
+                named.or_else(|| server.names.first()).map(|name| shorten(name, NAME)).unwrap_or_default();
             let place = server.located_in.country.map_or_else(|| "-".to_owned(), |c| c.code().to_owned());
             let more = if server.more_sessions { "+" } else { "" };
             vec![
