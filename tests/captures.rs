@@ -1,0 +1,295 @@
+//! The generated captures as a user meets them: what `captures/README.md` expects of each is what the real program says,
+//! with and without key log and key. What is expected follows from how the captures were made.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::indexing_slicing, reason = "a field that is not there has failed")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Captures, with the number of TLS and DTLS sessions that the key log beside them opens.
+const CAPTURES: [(&str, Option<usize>); 8] = [
+    ("zoom-beijing-2020", Some(20)),
+    ("zoom-ecb-pkcs7", Some(2)),
+    ("zoom-gcm", Some(3)),
+    ("sip-sdes", Some(1)),
+    ("sip-sdes-clear", None),
+    ("dtls-srtp", Some(4)),
+    ("e2e-call", Some(1)),
+    ("plain-rtp", None),
+];
+
+fn captures() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/captures"))
+}
+
+fn file(name: &str, extension: &str) -> PathBuf {
+    captures().join(format!("{name}.{extension}"))
+}
+
+fn meetscope(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetscope"));
+    command.current_dir(captures()).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The records of a replay, with the capture's key log or without.
+fn replay(name: &str, with_log: bool) -> Vec<Value> {
+    let (capture, log) = (format!("{name}.pcapng"), format!("{name}.keylog"));
+    let mut arguments = vec!["replay", &capture, "--format", "ndjson"];
+    if with_log {
+        arguments.extend(["--keylog", &log]);
+    }
+    let output = meetscope(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The sessions that carried media.
+fn sessions(records: &[Value]) -> Vec<&Value> {
+    records
+        .iter()
+        .filter(|record| record["event_type"] == "session" && record.get("cipher").is_some())
+        .collect()
+}
+
+/// The session of an endpoint.
+fn session<'a>(records: &'a [Value], endpoint: &str) -> &'a Value {
+    let of = sessions(records).into_iter().find(|session| session["endpoint"]["ip"] == endpoint);
+    of.unwrap_or(&Value::Null)
+}
+
+/// Addresses of a session's servers and whether each could hold the key.
+fn holders(session: &Value) -> BTreeMap<&str, &str> {
+    let list = session["keys"]["holders"].as_array().unwrap().iter();
+    list.map(|holder| (holder["ip"].as_str().unwrap(), holder["could_hold"].as_str().unwrap())).collect()
+}
+
+fn verdict(session: &Value) -> &str {
+    session["cipher"]["verdict"].as_str().unwrap()
+}
+
+fn method(session: &Value) -> &str {
+    session["keys"]["method"].as_str().unwrap()
+}
+
+/// `meetscope verify`: its exit status and its answer.
+fn verify(name: &str, arguments: &[&str]) -> (Option<i32>, Value) {
+    let capture = format!("{name}.pcapng");
+    let output = meetscope(&[&["verify", &capture, "--format", "json"][..], arguments].concat());
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+}
+
+/// How many of the streams opened.
+fn opened(answer: &Value) -> (usize, usize) {
+    let streams = answer["streams"].as_array().unwrap();
+    (streams.iter().filter(|stream| stream["verified"] == true).count(), streams.len())
+}
+
+fn key(name: &str) -> String {
+    fs::read_to_string(file(name, "key")).unwrap().trim().to_owned()
+}
+
+/// The nonces of zoom-gcm.
+fn nonces() -> Vec<String> {
+    let list = fs::read_to_string(file("zoom-gcm", "nonces")).unwrap();
+    list.lines().map(|line| format!("--nonce={}", line.split_once(' ').unwrap().1)).collect()
+}
+
+/// The SDES keys that stand in a capture for all to read.
+fn inline_keys(name: &str) -> Vec<String> {
+    let bytes = fs::read(file(name, "pcapng")).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let after = text.split("AES_CM_128_HMAC_SHA1_80 ").skip(1);
+    after.map(|rest| rest.split("\r\n").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn ecb_is_said_where_it_is_and_nowhere_else() {
+    for (name, _) in CAPTURES {
+        let records = replay(name, false);
+        let media = sessions(&records);
+        assert!(!media.is_empty(), "{name}");
+        for session in media {
+            let is_ecb = matches!(name, "zoom-beijing-2020" | "zoom-ecb-pkcs7") && session["app"] == "zoom";
+            let verdict = verdict(session);
+            assert_eq!(verdict == "ecb_very_likely", is_ecb, "{name}: {verdict}");
+            assert_ne!(verdict, "ecb_suspicious", "{name}");
+            match name {
+                "zoom-gcm" => assert_eq!(verdict, "aead_framing"),
+                "plain-rtp" => assert_eq!(verdict, "not_encrypted"),
+                _ => assert!(!["aead_framing", "not_encrypted"].contains(&verdict), "{name}: {verdict}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn holders_of_zoom_meetings_are_controllers_and_router() {
+    let records = replay("zoom-beijing-2020", false);
+    let (toronto, new_york) = (session(&records, "142.1.217.44"), session(&records, "128.59.105.24"));
+    for server in ["52.81.151.250", "173.231.80.62", "8.5.128.91", "3.235.82.199"] {
+        assert_eq!(holders(toronto)[server], "yes", "{server}");
+    }
+    let first = &toronto["keys"]["holders"][0];
+    assert_eq!((&first["ip"], &first["port"]), (&"52.81.151.250".into(), &443.into()));
+    assert_eq!(holders(new_york)["3.235.82.199"], "yes");
+    assert!(!holders(new_york).contains_key("52.81.151.250"), "New York never spoke to Beijing");
+
+    let records = replay("zoom-ecb-pkcs7", false);
+    assert_eq!(
+        holders(session(&records, "142.1.96.12")),
+        BTreeMap::from([("3.235.82.199", "yes"), ("173.231.80.62", "yes")])
+    );
+    let records = replay("zoom-gcm", false);
+    let holders = holders(session(&records, "142.1.96.12"));
+    assert_eq!((holders["144.195.73.12"], holders["144.195.73.154"]), ("yes", "yes"));
+    assert_ne!(holders["170.114.52.2"], "yes", "the web page hands out no key");
+}
+
+#[test]
+fn keys_in_sdp_make_the_proxy_a_holder() {
+    let records = replay("sip-sdes-clear", false);
+    let session = session(&records, "128.59.62.71");
+    assert_eq!((method(session), holders(session)["188.40.44.5"]), ("sdes", "yes"));
+}
+
+/// Inside TLS nothing shows SDES. It may not be taken for anything else.
+#[test]
+fn sdes_inside_tls_is_taken_for_nothing_else() {
+    for with_log in [false, true] {
+        let records = replay("sip-sdes", with_log);
+        let session = session(&records, "128.59.62.71");
+        assert!(["sdes", "not_determinable"].contains(&method(session)), "{}", method(session));
+        assert_ne!(holders(session).get("188.40.44.5"), Some(&"no"));
+    }
+}
+
+#[test]
+fn dtls_makes_the_media_server_a_holder_and_the_signalling_none() {
+    let records = replay("dtls-srtp", false);
+    for (browser, server_is, profile) in [
+        ("128.59.62.80", "remote", "SRTP_AES128_CM_HMAC_SHA1_80"),
+        ("128.59.62.81", "endpoint", "SRTP_AEAD_AES_128_GCM"),
+    ] {
+        let session = session(&records, browser);
+        assert_eq!(session["app"], Value::Null, "{browser}: no mark of any app");
+        assert_eq!(method(session), "dtls_srtp");
+        assert_eq!(holders(session)["188.40.44.20"], "yes");
+        assert_ne!(holders(session).get("188.40.44.19"), Some(&"yes"));
+        let handshake = &session["keys"]["flows"][0]["handshake"];
+        assert_eq!((&handshake["server_is"], &handshake["profile"]), (&server_is.into(), &profile.into()));
+    }
+    let joined = records.iter().filter(|record| record["event_type"] == "meeting");
+    assert_eq!(joined.count(), 1, "the media server copies one leg to the other");
+}
+
+#[test]
+fn nobody_to_be_seen_holds_the_keys_of_an_end_to_end_call() {
+    for with_log in [false, true] {
+        let records = replay("e2e-call", with_log);
+        let session = session(&records, "142.1.130.7");
+        assert_eq!((&session["app"], method(session)), (&"signal".into(), "end_to_end"));
+        assert_eq!(holders(session)["35.158.183.167"], "no", "the relay");
+        assert!(holders(session).values().all(|holds| *holds != "yes"));
+    }
+}
+
+#[test]
+fn without_encryption_there_is_no_key() {
+    let records = replay("plain-rtp", false);
+    let session = session(&records, "128.59.62.71");
+    assert_eq!((&session["app"], method(session)), (&"sip".into(), "none"));
+    let ids = session["findings"].as_array().unwrap().iter().map(|finding| &finding["id"]);
+    assert_eq!(ids.filter(|id| *id == "media_not_encrypted").count(), 1);
+}
+
+#[test]
+fn each_key_log_opens_all_of_its_capture() {
+    for (name, flows) in CAPTURES {
+        let Some(flows) = flows else { continue };
+        let records = replay(name, true);
+        let opened: Vec<&Value> = records.iter().filter_map(|record| record.get("opened")).collect();
+        assert_eq!(opened.len(), flows, "{name}");
+        for opened in opened {
+            assert_eq!((&opened["failed"], opened.get("missing")), (&0.into(), None), "{name}: {opened}");
+            assert!(opened["records"] != 0 || opened["srtp_keys"] == true, "{name}: {opened}");
+        }
+        let log = &records.last().unwrap()["key_logs"][0];
+        assert_eq!((&log["unused"], &log["malformed"]), (&0.into(), &0.into()), "{name}");
+    }
+}
+
+#[test]
+fn zoom_keys_open_what_they_sealed() {
+    let (status, answer) = verify("zoom-ecb-pkcs7", &["--key", &key("zoom-ecb-pkcs7")]);
+    assert_eq!((status, opened(&answer)), (Some(0), (4, 4)));
+    for stream in answer["streams"].as_array().unwrap() {
+        assert_eq!(stream["cipher"], "AES-128-ECB, PKCS #7 padding");
+        assert_eq!(stream["units_verified"], stream["units_tried"]);
+    }
+    let nonces = nonces();
+    let key = format!("--key={}", key("zoom-gcm"));
+    let (status, answer) = verify("zoom-gcm", &[&key, &nonces[0], &nonces[1]]);
+    assert_eq!((status, opened(&answer)), (Some(0), (4, 4)));
+    let (status, answer) = verify("zoom-gcm", &[&key, &nonces[1]]);
+    assert_eq!((status, opened(&answer)), (Some(0), (2, 4)), "the streams of one sender");
+    let (status, answer) = verify("zoom-gcm", &[&key]);
+    assert_eq!((status, opened(&answer)), (Some(1), (0, 4)), "a meeting key alone opens nothing");
+}
+
+#[test]
+fn sdes_keys_open_one_direction_each() {
+    let keys = inline_keys("sip-sdes-clear");
+    assert_eq!(keys.len(), 2);
+    for key in &keys {
+        let (status, answer) = verify("sip-sdes-clear", &["--key", key]);
+        assert_eq!((status, opened(&answer)), (Some(0), (1, 2)));
+        for other in ["sip-sdes", "e2e-call", "dtls-srtp", "plain-rtp"] {
+            let (status, answer) = verify(other, &["--key", key]);
+            assert_eq!((status, opened(&answer).0), (Some(1), 0), "{other}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_opens_nothing() {
+    for (name, extra) in [("zoom-ecb-pkcs7", vec![]), ("zoom-gcm", nonces())] {
+        let mut typed = key(name).into_bytes();
+        // The third digit stands for four or six bits of the key; A to B flips one of them.
+        typed[2] = match typed[2] {
+            b'A' => b'B',
+            b'0' => b'1',
+            digit if digit.is_ascii_digit() => b'0',
+            _ => b'A',
+        };
+        let typed = format!("--key={}", String::from_utf8(typed).unwrap());
+        let mut arguments = vec![typed.as_str()];
+        arguments.extend(extra.iter().map(String::as_str));
+        let (status, answer) = verify(name, &arguments);
+        assert_eq!((status, opened(&answer).0), (Some(1), 0), "{name}");
+    }
+}
+
+#[test]
+fn no_report_holds_a_key() {
+    let mut secrets: Vec<String> = ["zoom-ecb-pkcs7", "zoom-gcm"].map(key).into();
+    secrets.extend(inline_keys("sip-sdes-clear").iter().map(|key| key.replace("inline:", "")));
+    for (name, log) in CAPTURES {
+        for format in ["ndjson", "text"] {
+            let (capture, key_log) = (format!("{name}.pcapng"), format!("{name}.keylog"));
+            let mut arguments = vec!["replay", &capture, "--format", format];
+            if log.is_some() {
+                arguments.extend(["--keylog", &key_log]);
+            }
+            let report = String::from_utf8(meetscope(&arguments).stdout).unwrap();
+            for secret in &secrets {
+                assert!(!report.contains(secret), "{name} as {format}");
+            }
+        }
+    }
+}
