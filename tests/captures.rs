@@ -158,15 +158,18 @@ fn keys_in_sdp_make_the_proxy_a_holder() {
     assert_eq!((method(session), holders(session)["188.40.44.5"]), ("sdes", "yes"));
 }
 
-/// Inside TLS nothing shows SDES. It may not be taken for anything else.
+/// Inside TLS nothing shows SDES, and it may not be taken for anything else; a key log shows it.
 #[test]
-fn sdes_inside_tls_is_taken_for_nothing_else() {
-    for with_log in [false, true] {
-        let records = replay("sip-sdes", with_log);
-        let session = session(&records, "128.59.62.71");
-        assert!(["sdes", "not_determinable"].contains(&method(session)), "{}", method(session));
-        assert_ne!(holders(session).get("188.40.44.5"), Some(&"no"));
-    }
+fn sdes_inside_tls_is_seen_with_a_key_log() {
+    let records = replay("sip-sdes", false);
+    let closed = session(&records, "128.59.62.71");
+    assert!(["sdes", "not_determinable"].contains(&method(closed)), "{}", method(closed));
+    assert_ne!(holders(closed).get("188.40.44.5"), Some(&"no"));
+
+    let records = replay("sip-sdes", true);
+    let opened = session(&records, "128.59.62.71");
+    assert_eq!((&opened["app"], method(opened)), (&"sip".into(), "sdes"));
+    assert_eq!(holders(opened)["188.40.44.5"], "yes");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! datagrams. Out: handshake facts, [`Opened`] with counts and digests, and the data handed on to whoever looks for keys in it.
 
 mod quic;
+mod sip;
 mod srtp;
 mod tls;
 
@@ -28,6 +29,7 @@ pub(super) const MAX_OPENED: u64 = 64 << 20;
 struct Ledger {
     opened: Opened,
     finder: Finder,
+    calls: sip::Calls,
     /// Of both directions of a TLS connection.
     data: [Option<Sha256>; 2],
     /// Of each stream of a QUIC connection, by direction.
@@ -37,7 +39,7 @@ struct Ledger {
 impl Ledger {
     fn new() -> Self {
         let (data, streams) = ([None, None], [BTreeMap::new(), BTreeMap::new()]);
-        Self { opened: Opened::default(), finder: Finder::new(), data, streams }
+        Self { opened: Opened::default(), finder: Finder::new(), calls: sip::Calls::default(), data, streams }
     }
 
     const fn is_full(&self) -> bool {
@@ -53,6 +55,7 @@ impl Ledger {
         if let Some(digest) = self.data.get_mut(direction.index()) {
             digest.get_or_insert_with(Sha256::new).update(bytes);
         }
+        self.calls.data(direction, packet, bytes);
         self.finder.data(direction, packet, bytes);
     }
 
@@ -70,7 +73,7 @@ impl Ledger {
     }
 
     fn finish(self, facts: &mut Facts) {
-        let Self { mut opened, finder, data, streams } = self;
+        let Self { mut opened, finder, calls, data, streams } = self;
         if opened.records == 0 && opened.failed > 0 {
             opened.missing = Some(Missing::WrongSecret);
         }
@@ -80,6 +83,7 @@ impl Ledger {
         let [forward_streams, reverse_streams] = of_streams;
         opened.sha256 = [forward.or(forward_streams), reverse.or(reverse_streams)];
         finder.finish(&mut opened);
+        calls.finish(facts);
         facts.opened = Some(Box::new(opened));
     }
 }
