@@ -13,9 +13,8 @@ const PROBES: usize = 64;
 /// Mixes a block into a number that is uniform for uniform blocks; the high bits are the better ones.
 #[inline]
 pub(super) fn hash(block: &[u8; 16]) -> u64 {
-    let whole = u128::from_le_bytes(*block);
-    let halves = [whole, whole >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
-    let [low, high] = halves;
+    let ([low, high], _) = block.as_chunks::<8>() else { return 0 };
+    let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
     (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
