@@ -109,7 +109,7 @@ fn a_capture_without_media_says_so() {
     // Streams whose packets a snap length has cut: tags and padding are gone.
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.pcapng");
-    fs::write(&cut, cut_packets(&fs::read(CAPTURE).unwrap(), 100)).unwrap();
+    fs::write(&cut, cut_packets(&fs::read(CAPTURE).unwrap(), 90)).unwrap();
     let output = verify(&[cut.to_str().unwrap(), "--key-file", KEY]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     assert!(out(&output).contains("a snap length cut all its packets"), "{}", out(&output));
