@@ -213,11 +213,12 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
         })
         .collect();
     let sessions = session::assemble(rules, names, &flows);
+    let known = keys::Known::of(&sessions);
     let meetings = meetings.join(&flows, &sessions);
     let mut sessions: Vec<_> = sessions
         .into_iter()
         .map(|session| {
-            let keys = keys::keys(rules, &flows, &session);
+            let keys = keys::keys(rules, &known, &flows, &session);
             (session, keys)
         })
         .collect();

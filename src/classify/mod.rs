@@ -26,6 +26,9 @@ use crate::observe::facts::{Facts, Protocol};
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 
+/// SIP over TLS. RFC 3261 section 19.1.2.
+const SIPS_PORT: u16 = 5061;
+
 /// TURN over TLS or DTLS.
 const TURNS_PORT: u16 = 5349;
 
@@ -149,6 +152,9 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     }
     if is_turns(facts, ports) {
         return Role::Relay;
+    }
+    if facts.tls.is_some() && facts.quic.is_none() && ports.contains(&SIPS_PORT) {
+        return Role::Signalling;
     }
     let web = facts.tls.is_some() || facts.quic.is_some() || facts.other == Some(Protocol::Http);
     match (verdict.provider, web) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::contact::Connections;
 use super::documents::{Mode, Said};
-use super::{Basis, CouldHold, FlowKeying, Holder, Method};
+use super::{Basis, CouldHold, FlowKeying, Holder, Known, Method};
 use crate::classify::Role;
 use crate::session::{Server, Session};
 
@@ -35,10 +35,12 @@ pub(super) fn judge(
     said: &Said,
     shown: &[FlowKeying],
     contacts: &BTreeMap<IpAddr, Connections>,
+    known: &Known,
     session: &Session,
 ) -> Vec<Holder> {
-    let judge = Judge { method, said, shown, contacts, session };
-    let servers = session.servers.iter().enumerate().filter(|(_, server)| !server.is_peer());
+    let judge = Judge { method, said, shown, contacts, known, session };
+    let third = |server: &Server| !server.is_peer() && !known.is_participant(session, server.address);
+    let servers = session.servers.iter().enumerate().filter(|(_, server)| third(server));
     servers.map(|(index, server)| judge.holder(index, server)).collect()
 }
 
@@ -47,6 +49,7 @@ struct Judge<'a> {
     said: &'a Said,
     shown: &'a [FlowKeying],
     contacts: &'a BTreeMap<IpAddr, Connections>,
+    known: &'a Known,
     session: &'a Session,
 }
 
@@ -85,7 +88,7 @@ impl Judge<'_> {
     /// The layer between the endpoint and the next server.
     fn by_hop(&self, method: Method, server: &Server) -> Answer {
         match method {
-            Method::DtlsSrtp => dtls_peer(server),
+            Method::DtlsSrtp => dtls_peer(server, self.known.relays.contains(&server.address)),
             Method::Zrtp => zrtp_peer(server),
             Method::Sdes | Method::KeyService => self.signalling(method, server),
             Method::Proprietary => self.proprietary(server),
@@ -319,8 +322,14 @@ fn passive(server: &Server) -> Option<Answer> {
     None
 }
 
-fn dtls_peer(server: &Server) -> Answer {
+/// `relays`: some endpoint of the capture used the address as a TURN relay.
+fn dtls_peer(server: &Server, relays: bool) -> Answer {
     let basis = Basis::Standard("RFC 5764 section 4");
+    if server.dtls_srtp && relays && server.behind.is_none() && !server.roles.contains(&Role::Relay) {
+        let why = "the DTLS handshake that made the media keys went here, to an address that relays (TURN) for another \
+                   endpoint: it could hold the key if it ended here, and could not if it was passed on";
+        return Answer::new(CouldHold::Unknown, 0.5, why).by(basis);
+    }
     if server.dtls_srtp
         && let Some(relay) = server.behind
     {

@@ -31,6 +31,7 @@ fn of_flow(judged: &Judged, announced: &[&Announced], session: &Session) -> Opti
     let made = |method, why: String, packet, handshake| FlowKeying {
         flow: judged.flow.id,
         flows: 1,
+        local: sides.local,
         remote: sides.remote,
         method,
         why,
@@ -144,8 +145,7 @@ pub(super) fn decisive<'a>(shown: &'a [FlowKeying], own: &[&Judged]) -> Option<&
     best.map(|(flow, _)| flow)
 }
 
-/// True for what the wire shows by itself.
-pub(super) const fn is_shown(method: Method) -> bool {
+const fn is_shown(method: Method) -> bool {
     matches!(method, Method::DtlsSrtp | Method::Zrtp | Method::Sdes | Method::None)
 }
 

@@ -13,6 +13,7 @@ mod media;
 pub mod verify;
 pub mod witness;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -121,6 +122,8 @@ pub struct FlowKeying {
     pub flow: u64,
     /// How many flows to that address and port are alike.
     pub flows: u32,
+    /// The endpoint.
+    pub local: SocketAddr,
     /// Who was spoken to.
     pub remote: SocketAddr,
     /// How.
@@ -178,17 +181,46 @@ pub struct Analysis {
     pub meetings: Vec<Meeting>,
 }
 
+/// What the sessions of a capture say of each other's servers.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Flows with the addresses of the endpoints whose calls they are in.
+    participants: BTreeSet<(usize, IpAddr)>,
+    /// Addresses that some endpoint used as a TURN relay.
+    relays: BTreeSet<IpAddr>,
+}
+
+impl Known {
+    /// Gathers it.
+    pub fn of(sessions: &[Session]) -> Self {
+        let mut known = Self::default();
+        for session in sessions {
+            for index in &session.flows {
+                known.participants.extend(session.addresses.iter().map(|used| (*index, used.ip)));
+            }
+            let relays = session.servers.iter().filter(|server| server.roles.contains(&Role::Relay));
+            known.relays.extend(relays.map(|server| server.address));
+        }
+        known
+    }
+
+    /// True for the other participant of a session: an endpoint whose call shares a flow with it.
+    fn is_participant(&self, session: &Session, address: IpAddr) -> bool {
+        session.flows.iter().any(|index| self.participants.contains(&(*index, address)))
+    }
+}
+
 /// Judges the servers of a session.
-pub fn keys(rules: &Rules, flows: &[Judged], session: &Session) -> Keys {
+pub fn keys(rules: &Rules, known: &Known, flows: &[Judged], session: &Session) -> Keys {
     let provider = session.provider.and_then(|number| rules.provider(number));
     let own: Vec<&Judged> = session.flows.iter().filter_map(|index| flows.get(*index)).collect();
     let said = documents::said(provider, session.call_start, is_straight(session));
     let (shown, shown_by_signalling) = media::keying(&own, session);
     let (method, why, basis) = method(&said, &shown, shown_by_signalling, session, &own);
     let contacts = contact::tls(&own, session);
-    let mut holders = holders::judge(method, &said, &shown, &contacts, session);
+    let mut holders = holders::judge(method, &said, &shown, &contacts, known, session);
     holders.sort_by(likelier);
-    let mut shown = alike(shown, method, &why);
+    let mut shown = alike(shown, session, method, &why);
     let flows_left_out = u32::try_from(shown.len().saturating_sub(FLOWS)).unwrap_or(u32::MAX);
     shown.truncate(FLOWS);
     let (timeline, timeline_left_out) = contact::timeline(&own, session);
@@ -218,10 +250,25 @@ fn is_straight(session: &Session) -> bool {
 }
 
 /// Flows of which the wire shows nothing take what is known of the session; those that are alike stand once.
-fn alike(shown: Vec<FlowKeying>, method: Method, why: &str) -> Vec<FlowKeying> {
+fn alike(shown: Vec<FlowKeying>, session: &Session, method: Method, why: &str) -> Vec<FlowKeying> {
     let mut kept: Vec<FlowKeying> = Vec::new();
+    let is_told = shown.iter().any(|flow| flow.method == method);
+    let keyed: Vec<SocketAddr> = shown
+        .iter()
+        .filter(|flow| flow.method == Method::DtlsSrtp)
+        .flat_map(|flow| [flow.local, flow.remote])
+        .collect();
     for mut flow in shown {
-        if flow.method == Method::NotDeterminable && !media::is_shown(method) {
+        let ends = [flow.local, flow.remote];
+        // One end moved, and the other stayed: DTLS goes on with the keys that it has.
+        let moved = session.changes.iter().any(|change| ends.contains(&change.to))
+            || ends.iter().any(|end| keyed.contains(end));
+        let open = flow.method == Method::NotDeterminable;
+        if open && moved && method == Method::DtlsSrtp {
+            flow.method = method;
+            "the call goes on here after a change of address, with the keys that it had"
+                .clone_into(&mut flow.why);
+        } else if open && !is_told {
             flow.method = method;
             why.clone_into(&mut flow.why);
         }

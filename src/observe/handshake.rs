@@ -220,15 +220,37 @@ pub(super) fn message(
         HandshakeType::CERTIFICATE if !side.is_client && tls.certificates.is_empty() => {
             tls.certificates = certificates(message.body, packet)?;
         }
+        HandshakeType::SERVER_KEY_EXCHANGE if !side.is_client && tls.group.is_none() => {
+            tls.group = named_curve(tls.cipher_suite, message.body);
+        }
         HandshakeType::SERVER_HELLO_DONE => side.done = true,
         _ => {}
     }
     Ok(())
 }
 
+/// The group of a `ServerKeyExchange` that names one, where the suite is of elliptic curves. RFC 8422 section 5.4.
+fn named_curve(suite: Option<u16>, body: &[u8]) -> Option<u16> {
+    /// `named_curve` of `ECCurveType`.
+    const NAMED_CURVE: u8 = 3;
+    let name = CipherSuite(suite?).name()?;
+    let [NAMED_CURVE, high, low, ..] = body else { return None };
+    name.contains("ECDH").then(|| u16::from_be_bytes([*high, *low]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_of_tls_1_2_stands_in_the_server_key_exchange() {
+        // RFC 8422 section 5.4: curve type, curve, length of the point, point.
+        let body = [3, 0, 29, 32, 9, 9];
+        assert_eq!(named_curve(Some(0xc02f), &body), Some(29));
+        assert_eq!(named_curve(Some(0x009e), &body), None, "DHE: these bytes begin a length");
+        assert_eq!(named_curve(Some(0xc02f), &[1, 0, 29, 32]), None, "explicit curves have no number");
+        assert_eq!((named_curve(Some(0xc02f), &[3, 0]), named_curve(None, &body)), (None, None));
+    }
 
     #[test]
     fn hostile_names_are_escaped_and_capped() {

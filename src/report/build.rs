@@ -7,7 +7,9 @@ mod media;
 mod meeting;
 mod protocol;
 mod session;
+mod signalling;
 mod software;
+mod weak;
 mod witness;
 
 use std::collections::BTreeMap;

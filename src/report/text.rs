@@ -7,6 +7,7 @@ mod meeting;
 mod page;
 mod servers;
 mod session;
+mod signalling;
 mod summary;
 
 use std::io;

@@ -336,7 +336,8 @@ fn companions(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> BTreeMap
     let mut found: BTreeMap<Whose, Vec<(Timestamp, Timestamp, usize)>> = BTreeMap::new();
     for (index, judged) in flows.iter().enumerate() {
         let whose = (judged.sides.local.ip(), judged.verdict.provider);
-        if whose.1.is_some()
+        // Of the signalling of no known app only SIP's is told from the web, by its port.
+        if (whose.1.is_some() || judged.role() == Role::Signalling)
             && matches!(judged.role(), Role::Signalling | Role::Dns | Role::Web)
             && calls.contains_key(&whose)
         {

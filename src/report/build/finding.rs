@@ -5,28 +5,27 @@
 
 mod key_log;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::super::record::{Finding, PacketNumber, SessionRecord, Severity};
-use super::super::time;
+use super::super::record::{Finding, HolderRecord, PacketNumber, SessionRecord, Severity};
 use super::session::{flows, public_address};
-use super::witness;
-use super::{Context, count, met};
+use super::{Context, count, met, signalling, witness};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
 use crate::keys::{CouldHold, Keys, Method};
 use crate::observe::PacketRef;
-use crate::observe::facts::Certificate;
-use crate::session::{Judged, Session};
+use crate::session::Session;
 
 /// A database further than this from the capture may describe other holders of the addresses.
 const OLD_DATABASE_DAYS: u32 = 180;
+/// Confidence from which on a candidate abroad is grave: more than TLS signalling that could have carried a key.
+const GRAVE: f32 = 0.6;
+/// Packets named by a finding that speaks of several servers.
+const PACKETS: usize = 16;
 /// Addresses or countries named in one sentence.
 const NAMED: usize = 4;
-
-const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 pub(super) fn findings(
     context: &mut Context<'_>,
@@ -38,7 +37,7 @@ pub(super) fn findings(
     let mut found = witness::findings(context, analysis, session, keys);
     found.extend(key_holders_abroad(context, analysis, session, keys, record));
     found.extend(course(context, analysis, session, keys));
-    found.extend(certificates(context, analysis, session));
+    found.extend(signalling::findings(context, analysis, session, keys));
     found.extend(key_log::key_log_gaps(context, analysis, session));
     found.extend(disagreement(record));
     found.extend(database_age(record));
@@ -62,6 +61,9 @@ pub(super) fn placed(place: &LocatedIn) -> Option<String> {
 }
 
 /// Servers that could hold the key and are placed where neither a participant nor the service's operator is.
+///
+/// Grave are those for which more speaks than that TLS ended there: a host that by its name hands out keys, a media server, the
+/// end of a DTLS handshake; the others are a notice. Those of one country are one finding.
 fn key_holders_abroad(
     context: &mut Context<'_>,
     analysis: &Analysis,
@@ -70,50 +72,84 @@ fn key_holders_abroad(
     record: &SessionRecord,
 ) -> Vec<Finding> {
     let mut participants: Option<BTreeSet<Country>> = None;
-    let mut found = Vec::new();
+    let mut alike: BTreeMap<(Severity, Country), Vec<&HolderRecord>> = BTreeMap::new();
     for (holder, shown) in keys.holders.iter().zip(&record.keys.holders) {
         if holder.could_hold != CouldHold::Yes {
             continue;
         }
-        let (Some(abroad), Some(placed)) = (shown.place.located_in.country, placed(&shown.place.located_in))
-        else {
-            continue;
-        };
-        let operator = shown.place.service_operator.as_ref();
-        let home = operator.and_then(|operator| Country::parse(&operator.home_jurisdiction));
-        if home == Some(abroad) {
+        let Some(abroad) = shown.place.located_in.country else { continue };
+        if home(shown) == Some(abroad) {
             continue;
         }
         let known = participants.get_or_insert_with(|| countries(context, analysis, session));
         if known.contains(&abroad) {
             continue;
         }
-        let mut text = format!("candidate key server {}", shown.ip);
-        if let Some(name) = shown.name.as_ref().filter(|name| **name != shown.ip) {
-            let _ = write!(text, " ({name})");
-        }
-        let _ = write!(text, " {placed}; ");
-        if known.is_empty() {
-            text.push_str("no database places the participants");
-        } else {
-            let _ = write!(text, "the participants are placed in {}", list(known.iter().map(Country::code)));
-        }
-        if let Some(home) = home {
-            let _ = write!(text, ", the service's operator is at home in {}", home.code());
-        }
-        match shown.packets.first() {
-            Some(PacketNumber { file: Some(file), frame }) => {
-                let _ = write!(text, " (packet {frame} of file {file})");
-            }
-            Some(PacketNumber { file: None, frame }) => {
-                let _ = write!(text, " (packet {frame})");
-            }
-            None => {}
-        }
-        let severity = if known.is_empty() { Severity::Notice } else { Severity::High };
-        found.push(Finding { id: "key_holder_abroad", severity, text, packets: shown.packets.clone() });
+        let grave = holder.confidence >= GRAVE && shown.front_end.is_none() && !known.is_empty();
+        let severity = if grave { Severity::High } else { Severity::Notice };
+        alike.entry((severity, abroad)).or_default().push(shown);
     }
-    found
+    let known = participants.unwrap_or_default();
+    // The country of the likeliest first.
+    let mut alike: Vec<((Severity, Country), Vec<&HolderRecord>)> = alike.into_iter().collect();
+    alike.sort_by(|(a, one), (b, two)| {
+        let sure = |shown: &[&HolderRecord]| shown.first().map_or(0.0, |holder| holder.confidence);
+        a.0.cmp(&b.0).then(sure(two).total_cmp(&sure(one)))
+    });
+    let method = keys.method;
+    alike
+        .into_iter()
+        .filter_map(|((severity, _), shown)| abroad_finding(&shown, method, &known, severity))
+        .collect()
+}
+
+fn home(shown: &HolderRecord) -> Option<Country> {
+    Country::parse(&shown.place.service_operator.as_ref()?.home_jurisdiction)
+}
+
+/// One sentence for servers that are placed in one country.
+fn abroad_finding(
+    shown: &[&HolderRecord],
+    method: Method,
+    participants: &BTreeSet<Country>,
+    severity: Severity,
+) -> Option<Finding> {
+    let first = shown.first()?;
+    let placed = placed(&first.place.located_in)?;
+    let what =
+        if method == Method::None { "server that media passed unencrypted" } else { "candidate key server" };
+    let mut text = format!("{what} {}", first.ip);
+    if let Some(name) = first.name.as_ref().filter(|name| **name != first.ip) {
+        let _ = write!(text, " ({name})");
+    }
+    if shown.len() > 1 {
+        let others = list(shown.iter().skip(1).map(|holder| holder.ip.as_str()));
+        let _ = write!(text, ", first of {} in that country (also {others}),", shown.len());
+    }
+    let _ = write!(text, " {placed}; ");
+    if participants.is_empty() {
+        text.push_str("no database places the participants");
+    } else {
+        let _ =
+            write!(text, "the participants are placed in {}", list(participants.iter().map(Country::code)));
+    }
+    if let Some(home) = home(first) {
+        let _ = write!(text, ", the service's operator is at home in {}", home.code());
+    }
+    match first.packets.first() {
+        Some(PacketNumber { file: Some(file), frame }) => {
+            let _ = write!(text, " (packet {frame} of file {file})");
+        }
+        Some(PacketNumber { file: None, frame }) => {
+            let _ = write!(text, " (packet {frame})");
+        }
+        None => {}
+    }
+    if let Some(network) = first.front_end {
+        let _ = write!(text, "; an entry of {network}'s network, behind which the key would lie elsewhere");
+    }
+    let packets = shown.iter().flat_map(|holder| holder.packets.iter().copied()).take(PACKETS).collect();
+    Some(Finding { id: "key_holder_abroad", severity, text, packets })
 }
 
 /// Where databases place the endpoints of the sessions that share a meeting with this one.
@@ -166,47 +202,6 @@ fn course(context: &Context<'_>, analysis: &Analysis, session: &Session, keys: &
         );
     }
     found
-}
-
-/// Certificates of signalling servers that a client should not have accepted.
-fn certificates(context: &Context<'_>, analysis: &Analysis, session: &Session) -> Vec<Finding> {
-    let mut found: Vec<Finding> = Vec::new();
-    for judged in flows(analysis, session).filter(|judged| judged.role() == Role::Signalling) {
-        let Some(leaf) = leaf(judged) else { continue };
-        for (id, what) in faults(leaf, judged) {
-            let server = judged.sides.remote.ip();
-            let text = match &leaf.subject_cn {
-                Some(name) => format!("signalling server {server} showed a certificate for {name} {what}"),
-                None => format!("signalling server {server} showed a certificate {what}"),
-            };
-            if !found.iter().any(|known| known.id == id && known.text == text) {
-                let packets = context.packets(&[leaf.packet]);
-                found.push(Finding { id, severity: Severity::Notice, text, packets });
-            }
-        }
-    }
-    found
-}
-
-fn leaf(judged: &Judged) -> Option<&Certificate> {
-    judged.flow.facts.as_ref()?.tls.as_ref()?.certificates.first()
-}
-
-fn faults(leaf: &Certificate, judged: &Judged) -> Vec<(&'static str, String)> {
-    let seen = judged.flow.start.as_nanos().div_euclid(NANOS_PER_SECOND);
-    let mut faults = Vec::new();
-    if leaf.self_signed {
-        faults.push(("certificate_self_signed", "that it signed itself".to_owned()));
-    }
-    if leaf.not_after < seen {
-        let end = time::eve_seconds(leaf.not_after);
-        faults.push(("certificate_expired", format!("that had expired when it was seen, at {end}")));
-    }
-    if leaf.not_before > seen {
-        let begin = time::eve_seconds(leaf.not_before);
-        faults.push(("certificate_not_yet_valid", format!("that is valid only from {begin}")));
-    }
-    faults
 }
 
 /// Servers that databases place in different countries.

@@ -10,8 +10,10 @@ use super::super::record::{
 };
 use super::super::time;
 use super::flow::protocol_name;
-use super::witness;
-use super::{Context, centi, cipher, finding, media, meeting_id, meeting_of, milli, round3, session_id};
+use super::{
+    Context, centi, cipher, finding, media, meeting_id, meeting_of, milli, round3, session_id, signalling,
+    witness,
+};
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, OperatorClaim, Place};
@@ -39,6 +41,7 @@ pub fn session_record(
     let holders =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
     let sealed = keys::cipher::session(&analysis.flows, session);
+    let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
     let mut record = SessionRecord {
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
@@ -63,6 +66,8 @@ pub fn session_record(
         media: quality(analysis, session),
         keys: keys_record(context, session, keys, holders),
         cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
+        signalling,
+        signalling_left_out,
         findings: Vec::new(),
         evidence: evidence(context, analysis, session),
     };
@@ -256,6 +261,20 @@ fn seconds(nanos: i64) -> f64 {
     milli(nanos as f64 / 1e9)
 }
 
+/// Networks whose addresses are announced in many places at once, or stand in front of others' machines, by their numbers in the
+/// registries of autonomous systems.
+const fn front_end(asn: u32) -> Option<&'static str> {
+    match asn {
+        13335 => Some("Cloudflare"),
+        54113 => Some("Fastly"),
+        16625 | 20940 => Some("Akamai"),
+        15133 => Some("Edgio"),
+        19551 => Some("Imperva"),
+        60068 => Some("CDN77"),
+        _ => None,
+    }
+}
+
 /// The documents behind an answer with their dates, or the standard, or that the capture is all there is.
 fn source(context: &Context<'_>, basis: &Basis) -> String {
     match basis {
@@ -285,6 +304,7 @@ fn holder_record(
         why: holder.why.clone(),
         confidence: round3(holder.confidence),
         source: source(context, &holder.basis),
+        front_end: record.place.operated_by.as_ref().and_then(|network| front_end(network.asn)),
         packets: context.packets(&holder.packets),
         before_media_s: holder.before_media.map(|before| milli(before.as_secs_f64())),
         software: session

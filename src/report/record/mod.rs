@@ -9,6 +9,7 @@ mod media;
 mod meeting;
 mod protocol;
 mod session;
+mod signalling;
 mod software;
 mod stats;
 mod witness;
@@ -31,6 +32,7 @@ pub use session::{
     FlowKeyingRecord, HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
     ServiceOperator, SessionRecord, Severity, WayRecord,
 };
+pub use signalling::{ChainRecord, SignallingRecord};
 pub use software::{
     AnswerRecord, CertificateCount, InventoryRecord, InventoryServerRecord, NetworkCount, ShownCertificate,
     SoftwareRecord, SpreadRecord, TouchRecord,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SpreadRecord, TriedRecord,
-    WitnessRecord,
+    EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SignallingRecord,
+    SpreadRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
@@ -62,6 +62,12 @@ pub struct SessionRecord {
     /// What the ciphertext of its media shows; left out without RTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cipher: Option<Box<SessionCipherRecord>>,
+    /// TLS, QUIC and DTLS connections, grouped by server and by what was agreed, in the order of their first packets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signalling: Vec<SignallingRecord>,
+    /// Groups that are not in `signalling`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub signalling_left_out: u32,
     /// What stands out, the gravest first.
     pub findings: Vec<Finding>,
     /// The strongest reasons for the app, over all flows; each flow record has all of its own.
@@ -375,6 +381,10 @@ pub struct HolderRecord {
     pub confidence: f32,
     /// Document behind it.
     pub source: String,
+    /// A network of front ends announces the address: the machine placed there is an entry, and where keys lie behind it is not
+    /// visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front_end: Option<&'static str>,
     /// The packets that show it.
     pub packets: Vec<PacketNumber>,
     /// Seconds from its first contact to the first media packet.

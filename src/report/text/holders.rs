@@ -39,7 +39,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     let able: Vec<&HolderRecord> =
         keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
     for holder in able.iter().take(SHOWN) {
-        one(page, holder)?;
+        one(page, holder, &keys.source)?;
     }
     let more = able.len().saturating_sub(SHOWN);
     if more > 0 {
@@ -165,7 +165,7 @@ const fn method_words(method: Method) -> &'static str {
 }
 
 /// A server that could hold the key.
-fn one(page: &mut Page<'_>, holder: &HolderRecord) -> io::Result<()> {
+fn one(page: &mut Page<'_>, holder: &HolderRecord, source: &str) -> io::Result<()> {
     let mut head = holder.ip.clone();
     if let Some(port) = holder.port {
         let _ = write!(head, " port {port}");
@@ -184,8 +184,12 @@ fn one(page: &mut Page<'_>, holder: &HolderRecord) -> io::Result<()> {
             .as_ref()
             .map(|by| format!("network AS{} {} by {} of {}", by.asn, by.name, by.database, by.date)),
     );
+    detail.extend(holder.front_end.map(|network| {
+        format!("an entry of {network}'s network: where the key would lie behind it is not visible")
+    }));
     detail.extend(jurisdictions(&holder.place.exposure));
-    detail.push(holder.why.clone());
+    let own = holder.source != source && holder.source != "the capture alone";
+    detail.push(if own { format!("{} ({})", holder.why, holder.source) } else { holder.why.clone() });
     detail.extend(holder.software.as_ref().and_then(spread));
     let mut seen = packets(&holder.packets);
     if let Some(before) = holder.before_media_s {

@@ -7,6 +7,7 @@ use super::super::record::{ServerRecord, SessionRecord, Severity, WayRecord};
 use super::super::{build, time};
 use super::holders;
 use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
+use super::signalling;
 use super::summary::app_word;
 use crate::geo::LocatedIn;
 use crate::session::Session;
@@ -29,6 +30,7 @@ pub(super) fn write(page: &mut Page<'_>, session: &Session, record: &SessionReco
     findings(page, record)?;
     holders::write(page, record)?;
     servers(page, record)?;
+    signalling::write(page, record)?;
     media(page, record)?;
     cipher(page, record)?;
     evidence(page, record)
