@@ -170,6 +170,13 @@ fn sdes_inside_tls_is_seen_with_a_key_log() {
     let opened = session(&records, "128.59.62.71");
     assert_eq!((&opened["app"], method(opened)), (&"sip".into(), "sdes"));
     assert_eq!(holders(opened)["188.40.44.5"], "yes");
+    let findings = opened["findings"].as_array().unwrap();
+    let count = |id: &str| findings.iter().filter(|finding| finding["id"] == id).count();
+    assert_eq!(
+        (count("key_delivered"), count("key_in_clear")),
+        (2, 0),
+        "each way has a key, both inside TLS"
+    );
 }
 
 #[test]

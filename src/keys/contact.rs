@@ -94,7 +94,7 @@ fn kinds(judged: &Judged) -> Vec<(ContactKind, Timestamp, PacketRef)> {
     if let Some(dtls) = facts.dtls.as_deref().filter(|dtls| !dtls.srtp_offered.is_empty()) {
         found.push((ContactKind::DtlsSrtp, start, dtls.client_hello.unwrap_or(dtls.packet)));
     }
-    if let Some(sip) = &facts.sip {
+    if let Some(sip) = facts.sip.as_ref().filter(|_| facts.tls.is_none()) {
         found.push((ContactKind::Sip, start, sip.packet));
     }
     if let Some(stun) = &facts.stun {

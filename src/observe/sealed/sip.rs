@@ -53,10 +53,14 @@ impl Calls {
         }
     }
 
-    /// Hands over what was found.
-    pub(super) fn finish(self, facts: &mut Facts) {
+    /// Hands over what was found, without the key lines: those are keys that went in the clear, and these did not. The
+    /// values are among those that the search of opened data finds.
+    pub(super) fn finish(mut self, facts: &mut Facts) {
         if facts.sip.is_none() {
-            facts.sip = self.facts.sip;
+            facts.sip = self.facts.sip.take();
+            if let Some(sip) = &mut facts.sip {
+                sip.keys.clear();
+            }
         }
         facts.left_out = facts.left_out.saturating_add(self.facts.left_out);
     }
@@ -91,6 +95,7 @@ mod tests {
         assert_eq!(sip.sdes, Some(PacketRef::new(0, 1)));
         assert_eq!(sip.media[0].address, "192.0.2.1:40000".parse().unwrap());
         assert_eq!(sip.call_ids, ["one"]);
+        assert!(sip.keys.is_empty(), "nothing of it went in the clear");
     }
 
     #[test]
