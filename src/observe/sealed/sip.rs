@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_does_not_begin_as_sip_is_never_looked_at_again() {
         assert!(read(&[b"GET / HTTP/1.1\r\n\r\n", INVITE.as_bytes()]).sip.is_none());
-        let long = [b"INVITE sip:b@example.net SIP/2.0\r\n".as_slice(), &[b'a'; WAITING_CAP]].concat();
+        let long = [b"INVITE sip:b@example.net SIP/2.0\r\n".as_slice(), &vec![b'a'; WAITING_CAP]].concat();
         assert!(read(&[&long, INVITE.as_bytes()]).sip.is_none());
     }
 }
