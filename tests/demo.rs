@@ -11,9 +11,12 @@ use serde_json::Value;
 const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/zoom-beijing-2020.pcapng");
 
 fn replay(arguments: &[&str]) -> String {
+    run(&[&["replay", CAPTURE], arguments].concat())
+}
+
+fn run(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_meetscope"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["replay", CAPTURE])
         .args(arguments)
         .output()
         .unwrap();
@@ -132,15 +135,30 @@ fn every_packet_is_accounted_for() {
 }
 
 #[test]
-fn the_sample_in_the_readme_is_what_the_program_prints() {
-    let readme = include_str!("../README.md");
-    let (_, rest) = readme.split_once("<!-- report:begin -->\n```text\n").unwrap();
-    let (sample, _) = rest.split_once("\n```\n<!-- report:end -->").unwrap();
-    let printed: Vec<String> = replay(&[]).lines().map(|line| line.trim_end().to_owned()).collect();
-    let printed = printed.join("\n");
-    for part in
-        sample.split("[... a page each for the other Zoom endpoint, the Webex and the Teams call ...]")
-    {
-        assert!(printed.contains(part.trim()), "not printed any more:\n{part}");
+fn the_samples_in_the_readme_are_what_the_program_prints() {
+    let key_log = CAPTURE.replace(".pcapng", ".keylog");
+    let key = CAPTURE.replace(".pcapng", ".key");
+    let samples = [
+        ("report", vec!["replay", CAPTURE]),
+        ("witness", vec!["replay", CAPTURE, "--keylog", &key_log]),
+        ("verify", vec!["verify", CAPTURE, "--key-file", &key]),
+    ];
+    for (name, arguments) in samples {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once(&format!("<!-- {name}:begin -->\n```text\n")).unwrap();
+        let (sample, _) = rest.split_once(&format!("\n```\n<!-- {name}:end -->")).unwrap();
+        let printed: Vec<String> = run(&arguments).lines().map(|line| line.trim_end().to_owned()).collect();
+        let printed = printed.join("\n");
+        // What is left out stands in brackets on a line of its own.
+        let mut part = String::new();
+        for line in sample.lines().chain(["[...]"]) {
+            if line.starts_with("[...") {
+                assert!(printed.contains(part.trim()), "not printed any more:\n{part}");
+                part.clear();
+            } else {
+                part.push_str(line);
+                part.push('\n');
+            }
+        }
     }
 }

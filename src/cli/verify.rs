@@ -211,7 +211,10 @@ impl Shown<'_> {
         if let Some(missing) = self.missing() {
             writeln!(out, "  {missing}")?;
         }
-        writeln!(out, "  tried: {}", self.tried().join("; "))?;
+        writeln!(out, "  tried:")?;
+        for line in self.tried() {
+            writeln!(out, "    {line}")?;
+        }
         for stream in answer.streams.iter().take(SHOWN) {
             self.stream(out, stream)?;
         }

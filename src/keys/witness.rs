@@ -30,6 +30,8 @@ const KEPT: usize = 16;
 const FIRST_LOOK: usize = 64;
 /// How sure it is that a server could hold a key that it sent.
 const SURE: f32 = 0.99;
+/// The same when it was sent to another of the meeting.
+const SURE_OF_ANOTHER: f32 = 0.98;
 
 /// How a key came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -121,8 +123,8 @@ pub fn witnesses(flows: &[Judged], meetings: &[Meeting], sessions: &mut [(Sessio
     let names = names(sessions);
     let found: Vec<Witnesses> =
         sessions.iter().map(|(session, _)| of_session(flows, meetings, sessions, session, &names)).collect();
-    for ((_, keys), found) in sessions.iter_mut().zip(found) {
-        judge(keys, &found);
+    for ((session, keys), found) in sessions.iter_mut().zip(found) {
+        judge(session, keys, &found);
         keys.witnesses = found;
     }
 }
@@ -230,9 +232,9 @@ fn of_session(
             found.found.push(witness(source, names, cipher.clone(), streams.clone()));
         }
     }
-    let own = |witness: &Witness| session.addresses.iter().any(|used| used.ip == witness.endpoint.ip());
     found.found.sort_by(|a, b| {
-        (!own(a), a.packet, a.server, &a.place).cmp(&(!own(b), b.packet, b.server, &b.place))
+        let order = |one| !is_own(session, one);
+        (order(a), a.packet, a.server, &a.place).cmp(&(order(b), b.packet, b.server, &b.place))
     });
     found.left_out = count(found.found.len().saturating_sub(KEPT));
     found.found.truncate(KEPT);
@@ -373,8 +375,13 @@ const fn form_words(form: Form) -> &'static str {
     }
 }
 
+/// True when the key came to or from the session's own endpoint.
+fn is_own(session: &Session, witness: &Witness) -> bool {
+    session.addresses.iter().any(|used| used.ip == witness.endpoint.ip())
+}
+
 /// What was seen outweighs what was inferred.
-fn judge(keys: &mut Keys, found: &Witnesses) {
+fn judge(session: &Session, keys: &mut Keys, found: &Witnesses) {
     for holder in &mut keys.holders {
         let Some(witness) = found.found.iter().find(|witness| witness.server.ip() == holder.address) else {
             continue;
@@ -386,8 +393,13 @@ fn judge(keys: &mut Keys, found: &Witnesses) {
             Delivery::Agreed => "the keys that open the media come from the DTLS handshake that ended here",
         };
         holder.could_hold = CouldHold::Yes;
-        holder.confidence = SURE;
-        holder.why = format!("{what} ({}), in packet {}", witness.place, witness.packet.frame());
+        let (confidence, whom) = if is_own(session, witness) {
+            (SURE, String::new())
+        } else {
+            (SURE_OF_ANOTHER, format!(" between it and {}, another of the meeting,", witness.endpoint.ip()))
+        };
+        holder.confidence = confidence;
+        holder.why = format!("{what}{whom} ({}), in packet {}", witness.place, witness.packet.frame());
         holder.basis = super::Basis::Capture;
         if !holder.packets.contains(&witness.packet) {
             holder.packets.insert(0, witness.packet);

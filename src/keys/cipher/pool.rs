@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::{Cipher, CipherEvidence, CipherVerdict, Start, judge, plain};
+use crate::keys::Keys;
 use crate::observe::facts::{Framing, MediaKind};
 use crate::session::{Judged, Session};
 
@@ -41,8 +42,17 @@ pub fn announced_clear<'a>(flows: impl Iterator<Item = &'a Judged>) -> BTreeSet<
     clear
 }
 
-/// Judges the streams of a session; `None` when none of them has a whole unit.
-pub fn session(flows: &[Judged], session: &Session) -> Option<SessionCipher> {
+/// Judges the streams of a session, and a key that opens them, where there is one; `None` when no stream has a whole unit.
+pub fn session(flows: &[Judged], session: &Session, keys: &Keys) -> Option<SessionCipher> {
+    let mut found = by_ciphertext(flows, session)?;
+    if keys.witnesses.found.iter().any(|witness| witness.cipher.contains("-ECB")) {
+        found.verdict = CipherVerdict::EcbConfirmed;
+        found.evidence.verdict = CipherVerdict::EcbConfirmed;
+    }
+    Some(found)
+}
+
+fn by_ciphertext(flows: &[Judged], session: &Session) -> Option<SessionCipher> {
     let own = || session.flows.iter().filter_map(|index| flows.get(*index));
     let clear = announced_clear(own());
     let mut zoom: Vec<(&Cipher, Start)> = Vec::new();

@@ -66,12 +66,12 @@ fn words(evidence: &CipherEvidence) -> String {
     let blocks = evidence.blocks;
     let repeats = || {
         format!(
-            "{} blocks came again, {} times in all among {blocks} tested; log10 of the likelihood ratio against \
-             artefacts {:.1}, of the chance under any other mode {:.0}",
+            "{} different blocks came again, {} times in all, among {blocks} tested; that is 10^{:.0} times likelier under ECB \
+             than by copies that were not set aside, and under any other mode its chance is below 10^{:.0}",
             evidence.clusters,
             evidence.repeats,
             evidence.log10_lr,
-            evidence.log10_chance.unwrap_or(0.0)
+            evidence.log10_chance.unwrap_or(0.0).ceil()
         )
     };
     let tested = || match evidence.expected_repeats {
@@ -84,7 +84,9 @@ fn words(evidence: &CipherEvidence) -> String {
         ),
     };
     match evidence.verdict {
-        CipherVerdict::EcbConfirmed => format!("ECB confirmed by a key; {}", repeats()),
+        CipherVerdict::EcbConfirmed => {
+            format!("ECB confirmed: a key opens the media in this mode; {}", repeats())
+        }
         CipherVerdict::EcbVeryLikely => format!("ECB very likely: {}", repeats()),
         CipherVerdict::EcbSuspicious => format!("ECB suspected: {}", repeats()),
         CipherVerdict::NotEncrypted => {

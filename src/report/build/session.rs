@@ -40,7 +40,7 @@ pub fn session_record(
         session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
     let holders =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
-    let sealed = keys::cipher::session(&analysis.flows, session);
+    let sealed = keys::cipher::session(&analysis.flows, session, keys);
     let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
     let mut record = SessionRecord {
         timestamp: time::eve(session.start),
