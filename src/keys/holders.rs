@@ -246,7 +246,7 @@ impl Judge<'_> {
         }
         let is_signalling = server.roles.contains(&Role::Signalling);
         if is_signalling && self.session.servers.iter().any(|other| other.key_service && other.tls) {
-            return unknown(0.3, "TLS ended here, but by their names it is other servers that hand out keys");
+            return unknown(0.3, "TLS ended here, but another server is by its name one that hands out keys");
         }
         if is_signalling {
             return yes(

@@ -73,6 +73,8 @@ pub enum CouldHold {
 pub enum Basis {
     /// The capture alone.
     Capture,
+    /// The capture, and what a key log opens of it.
+    KeyLog,
     /// A standard, with the section.
     Standard(&'static str),
     /// Documents, by their names in `providers/sources.toml`.

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use zeroize::Zeroizing;
 
 use super::verify::{Effort, Hit, Key, try_stream};
-use super::{CouldHold, Keys};
+use super::{Basis, CouldHold, Keys};
 use crate::crypto::srtp::Suite;
 use crate::flow::Direction;
 use crate::observe::PacketRef;
@@ -400,7 +400,10 @@ fn judge(session: &Session, keys: &mut Keys, found: &Witnesses) {
         };
         holder.confidence = confidence;
         holder.why = format!("{what}{whom} ({}), in packet {}", witness.place, witness.packet.frame());
-        holder.basis = super::Basis::Capture;
+        holder.basis = match witness.delivery {
+            Delivery::Clear => Basis::Capture,
+            Delivery::Delivered | Delivery::Sent | Delivery::Agreed => Basis::KeyLog,
+        };
         if !holder.packets.contains(&witness.packet) {
             holder.packets.insert(0, witness.packet);
         }

@@ -9,6 +9,8 @@ use crate::observe::PacketRef;
 use crate::observe::facts::{Framing, RtpStream};
 use crate::session::{Judged, Session};
 
+/// Nonces used again from which on a damaged capture is no likely cause, if they are also one in a hundred.
+const NONCES_OFTEN: u64 = 8;
 /// SRTP profiles without encryption (RFC 5764 section 4.1.2).
 const NULL_PROFILES: [u16; 2] = [0x0005, 0x0006];
 /// SRTP profiles with a tag of 32 bits.
@@ -151,13 +153,20 @@ pub(super) fn findings(
             | CipherVerdict::AeadFraming => {}
         }
         if evidence.nonces_reused > 0 && evidence.framing == Framing::ZoomUnit {
+            // A sender that uses nonces again does so often; packets that were damaged on the way do so now and then.
+            let often = evidence.nonces_reused >= NONCES_OFTEN
+                && evidence.nonces_reused.saturating_mul(100) >= evidence.nonces;
+            let (severity, reading) = if often {
+                (Severity::High, "unless the key changed in between, they can be opened against each other")
+            } else {
+                (Severity::Notice, "so few can also come from packets that were damaged on the way")
+            };
             let text = format!(
-                "{} of {} nonces sealed different ciphertexts of one stream: unless the key changed in between, they can be \
-                 opened against each other",
+                "{} of {} nonces sealed different ciphertexts of one stream: {reading}",
                 evidence.nonces_reused, evidence.nonces
             );
             let packets: Vec<PacketRef> = evidence.nonce_packet.into_iter().collect();
-            add("nonce_reuse", Severity::High, text, &packets);
+            add("nonce_reuse", severity, text, &packets);
         }
     }
     negotiated(flows(analysis, session), &mut add);

@@ -180,7 +180,7 @@ fn course(context: &Context<'_>, analysis: &Analysis, session: &Session, keys: &
         notice(
             "begun_mid_call",
             "neither signalling nor a handshake of this call was captured: the capture began after the call did, \
-             or lacks it; who was contacted before media is not known",
+             lacks it, or cut its packets short; who was contacted before media is not known",
         );
     }
     let signals = session.servers.iter().any(|server| server.signals() || server.tls);

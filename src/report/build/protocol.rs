@@ -112,7 +112,7 @@ pub(super) fn missing(missing: Missing) -> String {
     let text = match missing {
         Missing::NoSecret => "the key log has no secret for it",
         Missing::PartOfSecret => "the key log has a part of its secrets only",
-        Missing::NoHandshake => "the capture lacks its ClientHello or ServerHello",
+        Missing::NoHandshake => "the capture lacks its ClientHello or ServerHello, or cut one short",
         Missing::CipherSuite(suite) => {
             return format!("its cipher suite {} cannot be opened", CipherSuite(suite));
         }

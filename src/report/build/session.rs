@@ -279,6 +279,7 @@ const fn front_end(asn: u32) -> Option<&'static str> {
 fn source(context: &Context<'_>, basis: &Basis) -> String {
     match basis {
         Basis::Capture => "the capture alone".to_owned(),
+        Basis::KeyLog => "the capture, opened with a key log".to_owned(),
         Basis::Standard(section) => (*section).to_owned(),
         Basis::Documents(names) => {
             let known = &context.rules.sources().source;

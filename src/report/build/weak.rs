@@ -35,7 +35,9 @@ fn version(hello: &Hello<'_>) -> Option<(&'static str, String)> {
     } else {
         version.0 < ProtocolVersion::TLS_1_2.0
     };
-    old.then(|| ("tls_version_old", format!("chose {version}, which RFC 8996 forbids")))
+    old.then(|| {
+        ("tls_version_old", format!("chose {version}, which RFC 8996 has forbidden since March 2021"))
+    })
 }
 
 fn suite(hello: &Hello<'_>) -> Option<(&'static str, String)> {

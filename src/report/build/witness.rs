@@ -120,7 +120,7 @@ fn words(context: &Context<'_>, witness: &Witness) -> String {
     let worst = witness.streams.iter().map(|stream| stream.log10_bound).fold(f64::NEG_INFINITY, f64::max);
     let _ = write!(
         text,
-        "; {}, verified on {opened} of {of} units, a wrong key would do so with a chance below 10^{:.0}",
+        "; {}, verified on {opened} of {of} units that were tried, a wrong key would do so with a chance below 10^{:.0}",
         witness.cipher,
         worst.ceil()
     );

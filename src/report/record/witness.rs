@@ -44,7 +44,7 @@ pub struct OpenedStreamRecord {
     pub kind: Option<MediaKind>,
     /// Units that the key opens.
     pub units_verified: u32,
-    /// Units that it was tried on.
+    /// Units that it was tried on: those that were kept of the stream.
     pub units_tried: u32,
     /// log10 of a bound on the chance that a wrong key does as well.
     pub log10_false_accept: f64,

@@ -89,9 +89,9 @@ fn witness(page: &mut Page<'_>, keys: &KeysRecord) -> io::Result<()> {
     page.labelled(4, &dim("keys tried"), LABEL, &plain(text))
 }
 
-/// `540 of 540 units of SSRC 0x01000401`.
+/// `540 of 540 units tried of SSRC 0x01000401`.
 fn opened(stream: &OpenedStreamRecord) -> String {
-    format!("{} of {} units of SSRC {:#010x}", stream.units_verified, stream.units_tried, stream.ssrc)
+    format!("{} of {} units tried of SSRC {:#010x}", stream.units_verified, stream.units_tried, stream.ssrc)
 }
 
 /// What was contacted when, in seconds from the first media packet.

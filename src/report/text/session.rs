@@ -339,10 +339,14 @@ fn cipher(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let streams: Vec<String> =
         cipher.by_verdict.iter().map(|(verdict, count)| format!("{count} {}", verdict.words())).collect();
     let sampled = percent_of(evidence.sampled);
-    let text = format!(
-        "streams: {}; every block was tested in {sampled} of the units, in the others the last one",
-        streams.join(", ")
-    );
+    let tested = match (evidence.blocks_tested, evidence.sampled >= 0.9995) {
+        (0, _) => String::new(),
+        (_, true) => "; every block of every unit was tested".to_owned(),
+        (_, false) => {
+            format!("; every block was tested in {sampled} of the units, in the others the last one")
+        }
+    };
+    let text = format!("streams: {}{tested}", streams.join(", "));
     page.paragraph(4, &dim(text))
 }
 

@@ -9,7 +9,8 @@ use super::page::{Page, Tone, dim, plain};
 use crate::keys::{CouldHold, Method};
 
 /// Findings of these ids lead when nothing graver does; the others speak of the capture, not of the call.
-const LEADING: [&str; 3] = ["key_holder_abroad", "certificate_self_signed", "certificate_expired"];
+const LEADING: [&str; 4] =
+    ["key_delivered", "key_holder_abroad", "certificate_self_signed", "certificate_expired"];
 
 pub(super) fn write(page: &mut Page<'_>, run: &Run<'_>, sessions: &[SessionRecord]) -> io::Result<()> {
     let (tone, headline) = headline(run, sessions);
