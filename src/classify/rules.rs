@@ -171,7 +171,8 @@ impl Rules {
         self.wire_patterns.clone()
     }
 
-    /// The most specific rules for a host name (lower case, no trailing dot).
+    /// The most specific rules for a host name (lower case, no trailing dot), those first; where none of them is checked, the
+    /// most specific checked one of the same provider names the app, and what the host does is still told by the former.
     pub(super) fn host(&self, name: &str) -> Vec<HostRule> {
         let mut found: Vec<HostRule> = self.exact.get(name).into_iter().flatten().copied().collect();
         let mut rest = Some(name);
@@ -182,8 +183,17 @@ impl Rules {
         let matching = self.patterns.iter().filter(|(regex, _)| regex.is_match(name));
         found.extend(matching.map(|(_, rule)| *rule));
         let best = found.iter().map(|rule| rule.specificity).max().unwrap_or(0);
-        found.retain(|rule| rule.specificity == best);
-        found
+        let (mut first, others): (Vec<HostRule>, Vec<HostRule>) =
+            found.into_iter().partition(|rule| rule.specificity == best);
+        for told in first.clone() {
+            let own = |rule: &&HostRule| rule.provider == told.provider && rule.standing.checked;
+            if first.iter().any(|rule| own(&rule)) {
+                continue;
+            }
+            let hidden = others.iter().filter(own).max_by_key(|rule| rule.specificity);
+            first.extend(hidden.map(|rule| HostRule { role: told.role, ..*rule }));
+        }
+        first
     }
 
     /// What a host of this name does, by the provider's file.
@@ -411,5 +421,27 @@ impl Compiler<'_> {
             standing,
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the shipped files: Signal's chat host stands there from memory, its domain from a document.
+    #[test]
+    fn a_row_that_may_not_decide_hides_none_that_may() {
+        let rules = crate::classify::embedded().unwrap();
+        let names = |host: &str| {
+            let found = rules.host(host);
+            let checked = found.iter().find(|rule| rule.standing.checked).map(|rule| rule.provider);
+            checked.and_then(|number| rules.provider(number)).map(|provider| provider.id.clone())
+        };
+        assert_eq!(names("chat.signal.org").as_deref(), Some("signal"));
+        assert_eq!(names("other.signal.org").as_deref(), Some("signal"));
+        assert_eq!(names("signal.example.org"), None);
+        // What a host does is told by the row that is written for it.
+        let client = rules.host("updates.signal.org");
+        assert!(client.len() == 2 && client.iter().all(|rule| rule.role == HostRole::Client), "{client:?}");
     }
 }
