@@ -163,8 +163,12 @@ fn keys_in_sdp_make_the_proxy_a_holder() {
 fn sdes_inside_tls_is_seen_with_a_key_log() {
     let records = replay("sip-sdes", false);
     let closed = session(&records, "128.59.62.71");
-    assert!(["sdes", "not_determinable"].contains(&method(closed)), "{}", method(closed));
-    assert_ne!(holders(closed).get("188.40.44.5"), Some(&"no"));
+    assert_eq!(method(closed), "sdes");
+    assert_eq!(holders(closed)["188.40.44.5"], "yes", "signalling over TLS on the port of SIP");
+    let proxy = &closed["keys"]["holders"][0];
+    assert!(proxy["ip"] == "188.40.44.5" && proxy["confidence"].as_f64() < Some(0.5), "inferred: {proxy}");
+    let ids = closed["findings"].as_array().unwrap().iter().map(|finding| &finding["id"]);
+    assert_eq!(ids.filter(|id| *id == "begun_mid_call").count(), 0);
 
     let records = replay("sip-sdes", true);
     let opened = session(&records, "128.59.62.71");

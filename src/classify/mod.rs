@@ -29,6 +29,9 @@ const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 /// SIP over TLS. RFC 3261 section 19.1.2.
 const SIPS_PORT: u16 = 5061;
 
+/// SIP in the registry of ALPN protocol ids (RFC 7301); and written short.
+const SIP_ALPN: [&str; 2] = ["sip/2", "sip"];
+
 /// TURN over TLS or DTLS.
 const TURNS_PORT: u16 = 5349;
 
@@ -153,7 +156,7 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     if is_turns(facts, ports) {
         return Role::Relay;
     }
-    if facts.tls.is_some() && facts.quic.is_none() && ports.contains(&SIPS_PORT) {
+    if is_sips(facts, ports) {
         return Role::Signalling;
     }
     let web = facts.tls.is_some() || facts.quic.is_some() || facts.other == Some(Protocol::Http);
@@ -166,6 +169,18 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
         }
         (_, false) => Role::Other,
     }
+}
+
+/// SIP inside TLS: by its port, or by what the two ends agreed to speak; one offer among several is none.
+fn is_sips(facts: &Facts, ports: [u16; 2]) -> bool {
+    facts.tls.as_ref().filter(|_| facts.quic.is_none()).is_some_and(|tls| {
+        let agreed = tls.alpn_chosen.as_deref().or(match tls.alpn.as_slice() {
+            // TLS 1.3 hides the answer: who offers nothing else speaks nothing else.
+            [only] => Some(only),
+            _ => None,
+        });
+        ports.contains(&SIPS_PORT) || agreed.is_some_and(|agreed| SIP_ALPN.contains(&agreed))
+    })
 }
 
 /// TURN inside TLS: on its port (RFC 8656), or to a host that is called so.
@@ -200,4 +215,26 @@ fn is_peer_to_peer(flow: &Summary, facts: &Facts) -> bool {
     facts.stun.as_ref().is_some_and(|stun| {
         stun.ice && !stun.relays && (stun.clients == [true, true] || private(source) && private(destination))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::facts::Tls;
+
+    #[test]
+    fn sip_inside_tls_is_known_by_its_port_and_by_what_was_agreed() {
+        let facts = |offered: &[&str], chosen: Option<&str>| {
+            let alpn = offered.iter().map(|one| (*one).to_owned()).collect();
+            let tls = Tls { alpn, alpn_chosen: chosen.map(str::to_owned), ..Tls::default() };
+            Facts { tls: Some(Box::new(tls)), ..Facts::default() }
+        };
+        assert!(is_sips(&facts(&[], None), [40_000, 5061]));
+        assert!(is_sips(&facts(&["sip/2"], None), [40_000, 443]));
+        assert!(is_sips(&facts(&["h2", "sip/2"], Some("sip/2")), [40_000, 443]));
+        assert!(!is_sips(&facts(&["h2", "sip/2"], None), [40_000, 443]), "which of them is not visible");
+        assert!(!is_sips(&facts(&["h2", "sip/2"], Some("h2")), [40_000, 443]));
+        assert!(!is_sips(&facts(&[], None), [40_000, 443]));
+        assert!(!is_sips(&Facts::default(), [40_000, 5061]), "no TLS");
+    }
 }
