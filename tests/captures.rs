@@ -158,6 +158,27 @@ fn keys_in_sdp_make_the_proxy_a_holder() {
     assert_eq!((method(session), holders(session)["188.40.44.5"]), ("sdes", "yes"));
 }
 
+/// The phone is the only endpoint in these captures; some RTCP flows are opened by the gateway.
+#[test]
+fn rtcp_of_a_gateway_makes_no_session() {
+    for (name, with_log, rtcp) in [
+        ("plain-rtp", false, &[18_301, 18_401][..]),
+        ("sip-sdes", false, &[18_101]),
+        ("sip-sdes", true, &[18_101]),
+        ("sip-sdes-clear", false, &[18_201]),
+    ] {
+        let records = replay(name, with_log);
+        let made: Vec<&Value> = records.iter().filter(|record| record["event_type"] == "session").collect();
+        assert_eq!(made.len(), 1, "{name}");
+        assert_eq!(made[0]["endpoint"]["ip"], "128.59.62.71", "{name}");
+        for port in rtcp {
+            let is = |record: &&Value| record["src_port"] == *port || record["dest_port"] == *port;
+            let flow = records.iter().filter(|record| record["event_type"] == "flow").find(is).unwrap();
+            assert_eq!(flow["session_id"], made[0]["session_id"], "{name}: {flow}");
+        }
+    }
+}
+
 /// Inside TLS nothing shows SDES, and it may not be taken for anything else; a key log shows it.
 #[test]
 fn sdes_inside_tls_is_seen_with_a_key_log() {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::rtcp::{is_rtcp, port_below};
 use super::{Judged, Sides};
 use crate::classify::Role;
 use crate::flow::Direction;
@@ -66,6 +67,9 @@ pub(super) fn marks(judged: &Judged, sides: Sides) -> Vec<(Mark, PacketRef)> {
     if sides.local.port() >= 1024 && !crate::classify::is_service_port(sides.local.port()) {
         found.push((Mark::Socket(judged.flow.tuple.protocol, sides.local), first));
         found.push((Mark::Address(sides.local), first));
+    }
+    if let Some(media) = Some(judged).filter(|judged| is_rtcp(judged)).and_then(|_| port_below(sides.local)) {
+        found.push((Mark::Socket(judged.flow.tuple.protocol, media), first));
     }
     if matches!(role, Role::Media | Role::P2p) {
         found.push((Mark::Server(sides.remote.ip()), first));

@@ -16,6 +16,7 @@ mod moves;
 mod peers;
 mod quality;
 mod rooms;
+mod rtcp;
 mod server;
 mod spans;
 pub mod speech;
@@ -146,6 +147,7 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> 
         calls.entry(*whose).or_default().push(*index);
     }
     peers::add(flows, &relays, &mut calls);
+    rtcp::place(flows, &mut calls);
     for members in calls.values_mut() {
         members.sort_unstable();
         members.dedup();

@@ -640,6 +640,57 @@ fn tls_to_a_relay_is_a_call_where_its_pace_is_one() {
 }
 
 /// Signalling of a call from `caller` to `callee`, each named by an address.
+/// Flow of RTCP, opened by `from`.
+fn reports(id: u64, from: &str, to: &str, span: (i64, i64)) -> Judged {
+    let mut judged = flow(id, from, to, span);
+    judged.flow.packets = [8, 8];
+    judged.facts().media = Some(Box::new(Media { rtcp_packets: 16, ..Media::default() }));
+    judged
+}
+
+#[test]
+fn rtcp_that_the_gateway_opens_belongs_to_the_rtp_one_port_below() {
+    let (phone, gateway) = ("203.0.113.5:40100", "198.51.100.7:18100");
+    let other = Some(4);
+    for provider in [APP, None, other] {
+        let mut two = reports(2, "198.51.100.7:18101", "203.0.113.5:40101", (2_000, 59_000));
+        two.verdict.provider = provider;
+        if provider.is_none() {
+            // Encrypted, and of a call that nobody claims.
+            two = two.role_of(Role::Other);
+        }
+        let made = sessions(&[flow(1, phone, gateway, (0, 60_000)).sends(ME).receives(YOU), two]);
+        assert_eq!(ids(&made), [1]);
+        assert_eq!((made[0].endpoint, &made[0].flows[..]), (socket(phone).ip(), &[0, 1][..]));
+        let servers: Vec<IpAddr> = made[0].servers.iter().map(|server| server.address).collect();
+        assert_eq!(servers, [socket(gateway).ip()], "the phone is no server of its own");
+    }
+    // Not one port below at both ends, and long after.
+    for (from, to, span) in [
+        ("198.51.100.7:18103", "203.0.113.5:40101", (2_000, 59_000)),
+        ("198.51.100.7:18101", "203.0.113.5:40101", (500_000, 559_000)),
+    ] {
+        let rtp = flow(1, phone, gateway, (0, 60_000)).sends(ME).receives(YOU);
+        assert_eq!(sessions(&[rtp, reports(2, from, to, span)])[0].flows, [0]);
+    }
+}
+
+#[test]
+fn rtcp_of_two_calls_at_once_is_with_the_rtp_of_each() {
+    let mut flows = Vec::new();
+    for (id, port, server, seed) in [(1, 40_100, "198.51.100.7", 1), (2, 40_200, "203.0.113.9", 7)] {
+        let local = format!("203.0.113.5:{port}");
+        let (sent, received) =
+            (Source::new(0x5555_0000 + seed, seed), Source::new(0x6666_0000 + seed, seed + 1));
+        flows.push(flow(id, &local, &format!("{server}:18100"), (0, 60_000)).sends(sent).receives(received));
+    }
+    for (id, port, server) in [(3, 40_101, "198.51.100.7"), (4, 40_201, "203.0.113.9")] {
+        flows.push(reports(id, &format!("{server}:18101"), &format!("203.0.113.5:{port}"), (2_000, 59_000)));
+    }
+    let made = sessions(&flows);
+    assert_eq!(made.iter().map(|one| one.flows.clone()).collect::<Vec<_>>(), [vec![0, 2], vec![1, 3]]);
+}
+
 fn invite(id: u64, ends: [&str; 2], names: [&str; 2], method: &str) -> Judged {
     let mut judged = flow(id, ends[0], ends[1], (0, 60_000)).role_of(Role::Signalling);
     let parties = (format!("<sip:a@{}>", names[0]), format!("\"B\" <sip:b@{}:5060;transport=udp>", names[1]));
