@@ -239,8 +239,36 @@ fn without_encryption_there_is_no_key() {
     let records = replay("plain-rtp", false);
     let session = session(&records, "128.59.62.71");
     assert_eq!((&session["app"], method(session)), (&"sip".into(), "none"));
-    let ids = session["findings"].as_array().unwrap().iter().map(|finding| &finding["id"]);
-    assert_eq!(ids.filter(|id| *id == "media_not_encrypted").count(), 1);
+    let findings = session["findings"].as_array().unwrap();
+    let of = |id: &str| findings.iter().filter(|finding| finding["id"] == id).collect::<Vec<_>>();
+    let plain = of("media_not_encrypted");
+    assert_eq!((plain.len(), of("key_holder_abroad").len()), (1, 0), "there is no key for anybody to hold");
+    assert!(plain[0]["text"].as_str().unwrap().contains("for everybody on its way to read"), "{}", plain[0]);
+}
+
+/// The payloads of `plain-rtp` are G.711 and Opus as they are: without the signalling they show it alone, where there are
+/// enough of them.
+#[test]
+fn payloads_show_alone_that_media_is_not_encrypted() {
+    let output = meetscope(&[
+        "replay",
+        "plain-rtp.pcapng",
+        "--format",
+        "ndjson",
+        "--bpf",
+        "udp portrange 18300-18301",
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let session = session(&records, "128.59.62.71");
+    assert_eq!(method(session), "none", "{}", session["keys"]);
+    // And of sealed ones nothing of the kind.
+    let output =
+        meetscope(&["replay", "sip-sdes.pcapng", "--format", "ndjson", "--bpf", "udp portrange 18100-18101"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sealed = sessions(&records);
+    assert_eq!((sealed.len(), method(sealed[0])), (1, "not_determinable"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Basis, FlowKeying, Handshake, Method};
+use super::{Basis, FlowKeying, Handshake, Method, cipher};
 use crate::classify::Role;
 use crate::flow::Direction;
 use crate::observe::PacketRef;
@@ -55,7 +55,14 @@ fn of_flow(judged: &Judged, announced: &[&Announced], session: &Session) -> Opti
     let start = facts.media.as_ref().map_or(first, |media| media.packet);
     let said: Vec<&Announced> =
         [sides.local, sides.remote].into_iter().filter_map(|end| latest(announced, end, start)).collect();
-    if let Some((method, why, packet)) = by_description(&said) {
+    let described = by_description(&said);
+    // What payloads show is so, whatever was asked for; keys that both sides announced may still authenticate.
+    if described.as_ref().is_none_or(|(method, ..)| *method == Method::NotDeterminable)
+        && let Some((why, packet)) = by_payload(facts)
+    {
+        return Some(made(Method::None, why, packet, None));
+    }
+    if let Some((method, why, packet)) = described {
         return Some(made(method, why, packet, None));
     }
     if facts.tls.is_some() && facts.media.is_none() {
@@ -126,6 +133,15 @@ fn by_description(said: &[&Announced]) -> Option<(Method, String, PacketRef)> {
     }
     let why = format!("SDP agrees on {profile} without keys, in packet {packets}");
     Some((Method::None, why, last))
+}
+
+/// What payloads say that are no ciphertext, each stream of them that can be judged.
+fn by_payload(facts: &Facts) -> Option<(String, PacketRef)> {
+    let streams = facts.media.iter().flat_map(|media| &media.streams);
+    let judged: Vec<_> = streams.filter(|stream| cipher::stream(stream, false).is_some()).collect();
+    let first = judged.first().filter(|_| judged.iter().all(|stream| cipher::is_plain(stream)))?;
+    let why = format!("payloads are not uniform as ciphertext is, from packet {}", first.packet.frame());
+    Some((why, first.packet))
 }
 
 /// The flow that speaks for the session: of the methods that the wire shows that of the most packets.

@@ -3,8 +3,8 @@
 use super::super::record::{CipherRecord, Finding, PartsRecord, SessionCipherRecord, Severity};
 use super::session::flows;
 use super::{Context, centi, milli};
-use crate::keys::Analysis;
 use crate::keys::cipher::{self, CipherEvidence, CipherVerdict, SessionCipher};
+use crate::keys::{Analysis, Keys, Method};
 use crate::observe::PacketRef;
 use crate::observe::facts::{Framing, RtpStream};
 use crate::session::{Judged, Session};
@@ -117,20 +117,25 @@ pub(super) fn findings(
     context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
+    keys: &Keys,
     found: Option<&SessionCipher>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |id, severity, text: String, packets: &[PacketRef]| {
         findings.push(Finding { id, severity, text, packets: context.packets(packets) });
     };
+    let first: Vec<PacketRef> = flows(analysis, session)
+        .filter_map(|judged| judged.flow.facts.as_ref()?.media.as_ref())
+        .map(|media| media.packet)
+        .min()
+        .into_iter()
+        .collect();
+    if keys.method == Method::None && !first.is_empty() && found.is_none_or(|found| !shows_plain(found)) {
+        let text = format!("media is not encrypted, for everybody on its way to read: {}", keys.why);
+        add("media_not_encrypted", Severity::High, text, &first);
+    }
     if let Some(found) = found {
         let evidence = &found.evidence;
-        let first: Vec<PacketRef> = flows(analysis, session)
-            .filter_map(|judged| judged.flow.facts.as_ref()?.media.as_ref())
-            .map(|media| media.packet)
-            .min()
-            .into_iter()
-            .collect();
         match found.verdict {
             CipherVerdict::EcbConfirmed | CipherVerdict::EcbVeryLikely => {
                 add("ecb_media", Severity::High, format!("media: {}", words(evidence)), &evidence.packets);
@@ -141,7 +146,8 @@ pub(super) fn findings(
             CipherVerdict::NotEncrypted => {
                 let count = found.streams.iter().find(|(verdict, _)| *verdict == found.verdict);
                 let text = format!(
-                    "{} of this session's streams carry media that is not encrypted: payloads are not uniform as ciphertext is",
+                    "{} of this session's streams carry media that is not encrypted, for everybody on its way to read: payloads \
+                     are not uniform as ciphertext is",
                     count.map_or(1, |(_, count)| *count)
                 );
                 add("media_not_encrypted", Severity::High, text, &first);
@@ -171,6 +177,11 @@ pub(super) fn findings(
     }
     negotiated(flows(analysis, session), &mut add);
     findings
+}
+
+/// True where the session's verdict is that payloads are no ciphertext.
+fn shows_plain(found: &SessionCipher) -> bool {
+    found.verdict == CipherVerdict::NotEncrypted
 }
 
 /// What was negotiated and is weak.

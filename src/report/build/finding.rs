@@ -71,6 +71,10 @@ fn key_holders_abroad(
     keys: &Keys,
     record: &SessionRecord,
 ) -> Vec<Finding> {
+    if keys.method == Method::None {
+        // Of media that is not encrypted nobody holds a key: `media_not_encrypted` says who can read it.
+        return Vec::new();
+    }
     let mut participants: Option<BTreeSet<Country>> = None;
     let mut alike: BTreeMap<(Severity, Country), Vec<&HolderRecord>> = BTreeMap::new();
     for (holder, shown) in keys.holders.iter().zip(&record.keys.holders) {
@@ -96,11 +100,7 @@ fn key_holders_abroad(
         let sure = |shown: &[&HolderRecord]| shown.first().map_or(0.0, |holder| holder.confidence);
         a.0.cmp(&b.0).then(sure(two).total_cmp(&sure(one)))
     });
-    let method = keys.method;
-    alike
-        .into_iter()
-        .filter_map(|((severity, _), shown)| abroad_finding(&shown, method, &known, severity))
-        .collect()
+    alike.into_iter().filter_map(|((severity, _), shown)| abroad_finding(&shown, &known, severity)).collect()
 }
 
 fn home(shown: &HolderRecord) -> Option<Country> {
@@ -110,15 +110,12 @@ fn home(shown: &HolderRecord) -> Option<Country> {
 /// One sentence for servers that are placed in one country.
 fn abroad_finding(
     shown: &[&HolderRecord],
-    method: Method,
     participants: &BTreeSet<Country>,
     severity: Severity,
 ) -> Option<Finding> {
     let first = shown.first()?;
     let placed = placed(&first.place.located_in)?;
-    let what =
-        if method == Method::None { "server that media passed unencrypted" } else { "candidate key server" };
-    let mut text = format!("{what} {}", first.ip);
+    let mut text = format!("candidate key server {}", first.ip);
     if let Some(name) = first.name.as_ref().filter(|name| **name != first.ip) {
         let _ = write!(text, " ({name})");
     }

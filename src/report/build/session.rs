@@ -72,7 +72,7 @@ pub fn session_record(
         evidence: evidence(context, analysis, session),
     };
     record.findings = finding::findings(context, analysis, session, keys, &record);
-    record.findings.extend(cipher::findings(context, analysis, session, sealed.as_ref()));
+    record.findings.extend(cipher::findings(context, analysis, session, keys, sealed.as_ref()));
     record.findings.sort_by_key(|finding| finding.severity);
     context.tell(session.id, &record);
     record
