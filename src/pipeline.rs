@@ -204,7 +204,7 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
         names.learn(flow);
     }
     let verdicts = classify::judge(rules, names, &flows);
-    let flows: Vec<Judged> = flows
+    let mut flows: Vec<Judged> = flows
         .into_iter()
         .zip(verdicts)
         .map(|(flow, verdict)| {
@@ -212,6 +212,7 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
             Judged { flow, verdict, sides }
         })
         .collect();
+    session::settle(&mut flows);
     let sessions = session::assemble(rules, names, &flows);
     let known = keys::Known::of(&sessions);
     let meetings = meetings.join(&flows, &sessions);

@@ -223,6 +223,47 @@ fn dtls_makes_the_media_server_a_holder_and_the_signalling_none() {
     assert_eq!(joined.count(), 1, "the media server copies one leg to the other");
 }
 
+/// The pcapng from its packet number `first` on: little-endian, enhanced packet blocks.
+#[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a file of our own")]
+fn from_packet(file: &[u8], first: usize) -> Vec<u8> {
+    let word = |at: usize| usize::try_from(u32::from_le_bytes(file[at..at + 4].try_into().unwrap())).unwrap();
+    let (mut out, mut at, mut packets) = (Vec::new(), 0, 0);
+    while at < file.len() {
+        let is_packet = word(at) == 6;
+        packets += usize::from(is_packet);
+        if !is_packet || packets >= first {
+            out.extend_from_slice(&file[at..at + word(at + 4)]);
+        }
+        at += word(at + 4);
+    }
+    out
+}
+
+/// The capture begins with packet 16, the media server's answer to the browser's check; with 18, its `HelloVerifyRequest`; with
+/// 20, its `ServerHello`; with 199, in the middle of media.
+#[test]
+fn a_browser_is_no_holder_where_the_capture_begins_with_a_packet_of_the_server() {
+    let whole = fs::read(file("dtls-srtp", "pcapng")).unwrap();
+    let directory = tempfile::TempDir::new().unwrap();
+    for first in [16, 18, 20, 199] {
+        let path = directory.path().join("late.pcapng");
+        fs::write(&path, from_packet(&whole, first)).unwrap();
+        let output = meetscope(&["replay", path.to_str().unwrap(), "--format", "ndjson"]);
+        let records: Vec<Value> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let endpoints: Vec<&str> =
+            sessions(&records).iter().map(|session| session["endpoint"]["ip"].as_str().unwrap()).collect();
+        assert_eq!(endpoints, ["128.59.62.80", "128.59.62.81"], "from packet {first}");
+        if first < 20 {
+            let session = session(&records, "128.59.62.80");
+            assert_eq!(holders(session)["188.40.44.20"], "yes", "from packet {first}");
+        }
+    }
+}
+
 #[test]
 fn nobody_to_be_seen_holds_the_keys_of_an_end_to_end_call() {
     for with_log in [false, true] {

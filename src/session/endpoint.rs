@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::ends;
+use super::{asked, ends};
 use crate::classify::{Evidence, Verdict};
 use crate::observe::Summary;
 
@@ -18,7 +18,7 @@ pub struct Sides {
 }
 
 /// Tells the ends of a flow apart: a private address is the endpoint's; a provider's prefix is not; a
-/// service's port is not; else who spoke first is the endpoint.
+/// service's port is not; who only answers STUN is not; else who spoke first is the endpoint.
 pub fn sides(flow: &Summary, verdict: &Verdict) -> Sides {
     let tuple = &flow.tuple;
     let (source, destination) = (tuple.source, tuple.destination);
@@ -30,11 +30,24 @@ pub fn sides(flow: &Summary, verdict: &Verdict) -> Sides {
     if let Some(server) = named_server(&verdict.evidence, source, destination) {
         return ends(tuple, server == destination);
     }
-    let service = |port: u16| port < 1024 || matches!(port, 3478..=3481 | 5349 | 8801..=8810);
-    match (service(source.port()), service(destination.port())) {
+    match (is_service(source.port()), is_service(destination.port())) {
         (true, false) => ends(tuple, false),
-        _ => ends(tuple, true),
+        (false, true) => ends(tuple, true),
+        _ => ends(tuple, asked::originator_asks(flow).unwrap_or(true)),
     }
+}
+
+pub(super) const fn is_service(port: u16) -> bool {
+    port < 1024 || matches!(port, 3478..=3481 | 5349 | 8801..=8810)
+}
+
+/// True when nothing but who spoke first tells the ends of a flow apart.
+pub(super) fn is_open(flow: &Summary, verdict: &Verdict) -> bool {
+    let (source, destination) = (flow.tuple.source, flow.tuple.destination);
+    is_private(source.ip()) == is_private(destination.ip())
+        && named_server(&verdict.evidence, source, destination).is_none()
+        && is_service(source.port()) == is_service(destination.port())
+        && asked::originator_asks(flow).is_none()
 }
 
 /// The end that evidence of the winning app names: inside its prefix, or called so by DNS.

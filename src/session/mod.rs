@@ -4,6 +4,7 @@
 //! in common, and by time (`calls`). An endpoint that changes its address stays one session (`moves`). Signalling
 //! and name resolution of the same app join it. Sessions that share a meeting are joined by `meeting`.
 
+mod asked;
 mod beginning;
 mod calls;
 mod copies;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+pub use asked::settle;
 pub use endpoint::{Sides, sides};
 pub use meeting::{Joint, Meeting, Meetings};
 pub use moves::{Address, Change, Why};
