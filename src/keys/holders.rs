@@ -87,6 +87,11 @@ impl Judge<'_> {
 
     /// The layer between the endpoint and the next server.
     fn by_hop(&self, method: Method, server: &Server) -> Answer {
+        if !matches!(method, Method::DtlsSrtp | Method::Zrtp | Method::None)
+            && let Some(answer) = relay_over_tls(server)
+        {
+            return answer;
+        }
         match method {
             Method::DtlsSrtp => dtls_peer(server, self.known.relays.contains(&server.address)),
             Method::Zrtp => zrtp_peer(server),
@@ -322,6 +327,23 @@ fn passive(server: &Server) -> Option<Answer> {
     None
 }
 
+/// A TURN relay spoken to over TLS: the TLS is TURN's own, and what it relays stays sealed inside (RFC 8656 section 3.1).
+fn relay_over_tls(server: &Server) -> Option<Answer> {
+    let roles = &server.roles;
+    if !server.tls || server.dtls_srtp || server.key_service {
+        return None;
+    }
+    let is_more = |role: &Role| matches!(role, Role::Media | Role::P2p | Role::Signalling);
+    let why = if server.relays {
+        "by its names it is a TURN relay; the TLS that ended here is the way to it, and it is given no key"
+    } else if server.answered_turn && !roles.iter().any(is_more) {
+        "it answered TURN over UDP; the TLS that ended here is another way to the same relay, which is given no key"
+    } else {
+        return None;
+    };
+    Some(Answer::new(CouldHold::No, 0.7, why).by(Basis::Standard("RFC 8656 section 2")))
+}
+
 /// `relays`: some endpoint of the capture used the address as a TURN relay.
 fn dtls_peer(server: &Server, relays: bool) -> Answer {
     let basis = Basis::Standard("RFC 5764 section 4");
@@ -388,4 +410,74 @@ fn in_the_clear(server: &Server) -> Answer {
 )]
 fn share(part: u64, whole: u64) -> f32 {
     if whole == 0 { 0.0 } else { part as f32 / whole as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::{Names, embedded};
+    use crate::observe::PacketRef;
+    use crate::observe::facts::{Certificate, CertificateBody, Stun, Tls};
+    use crate::session::tests::{Source, flow};
+    use crate::session::{Judged, assemble};
+
+    const ALICE: &str = "10.0.0.1:50000";
+
+    /// TLS before media, in which the other end shows these names.
+    fn tls(id: u64, remote: &str, sni: &str, certified: &[&str]) -> Judged {
+        let mut judged = flow(id, "10.0.0.1:50001", remote, (0, 60_000));
+        let packet = PacketRef::new(0, id);
+        let dns_names = certified.iter().map(|name| (*name).to_owned()).collect();
+        let body = CertificateBody { dns_names, ..CertificateBody::default() };
+        judged.flow.facts = Some(Box::default());
+        judged.flow.facts.as_mut().unwrap().tls = Some(Box::new(Tls {
+            sni: Some(sni.to_owned()),
+            client_hello: Some(packet),
+            server_hello: Some(packet),
+            certificates: vec![Certificate { body: body.into(), packet }],
+            ..Tls::default()
+        }));
+        judged.flow.tuple.protocol = 6;
+        judged.verdict.role = Some(Role::Web);
+        judged
+    }
+
+    /// Packets 1238, 1239, 1244 and 1336 of a Teams call of 2020: Allocate over UDP, TLS to the same address, TLS to another
+    /// whose certificate names relays.
+    #[test]
+    fn a_turn_relay_spoken_to_over_tls_too_is_given_no_key() {
+        let rules = embedded().unwrap();
+        let teams =
+            (0..100).find(|number| rules.provider(*number).is_some_and(|found| found.id == "ms-teams"));
+        let mut turn = flow(2, ALICE, "198.51.100.3:3478", (100, 60_000));
+        turn.flow.facts.as_mut().unwrap().stun = Some(Box::new(Stun { relays: true, ..Stun::default() }));
+        turn.verdict.role = Some(Role::Relay);
+        let mut flows = [
+            tls(1, "198.51.100.2:443", "api.flightproxy.teams.microsoft.com", &[]),
+            turn,
+            tls(3, "198.51.100.3:443", "198.51.100.3", &["one.example.org"]),
+            tls(
+                4,
+                "198.51.100.4:443",
+                "198.51.100.4",
+                &["tr.teams.microsoft.com", "*.relay.teams.microsoft.com"],
+            ),
+            tls(5, "198.51.100.5:443", "198.51.100.5", &["turn.teams.microsoft.com", "teams.microsoft.com"]),
+            flow(6, ALICE, "198.51.100.7:3479", (1_000, 60_000)).sends(Source::new(7, 7)),
+        ];
+        for judged in &mut flows {
+            judged.verdict.provider = teams;
+        }
+        let sessions = assemble(&rules, &Names::default(), &flows);
+        let keys = crate::keys::keys(&rules, &Known::of(&sessions), &flows, &sessions[0]);
+        assert_eq!(keys.method, Method::Sdes);
+        let said = |address: &str| {
+            let found = keys.holders.iter().find(|holder| holder.address.to_string() == address);
+            found.map(|holder| holder.could_hold)
+        };
+        assert_eq!(said("198.51.100.2"), Some(CouldHold::Yes), "hands keys out by its name");
+        assert_eq!(said("198.51.100.3"), Some(CouldHold::No), "answered TURN over UDP");
+        assert_eq!(said("198.51.100.4"), Some(CouldHold::No), "a certificate of relays");
+        assert_eq!(said("198.51.100.5"), Some(CouldHold::Unknown), "a certificate of more than relays");
+    }
 }

@@ -42,6 +42,10 @@ pub struct Server {
     pub media_service: bool,
     /// A provider file says that only settings, telemetry and the like are fetched from hosts of this name.
     pub backstage: bool,
+    /// A provider file says that hosts of this name are for STUN and TURN.
+    pub relays: bool,
+    /// It answered TURN over UDP.
+    pub answered_turn: bool,
     /// TLS or QUIC ended here.
     pub tls: bool,
     /// DTLS ended here with media keys agreed (`use_srtp`).
@@ -101,6 +105,8 @@ const fn begin(judged: &Judged) -> Server {
         key_service: false,
         media_service: false,
         backstage: false,
+        relays: false,
+        answered_turn: false,
         tls: false,
         dtls_srtp: false,
         behind: None,
@@ -134,7 +140,11 @@ fn add(server: &mut Server, judged: &Judged, role: Role) {
     let received = if judged.sides.local_is_source { reverse } else { forward };
     server.bytes_received = server.bytes_received.saturating_add(received);
     server.media_service |= matches!(role, Role::Media);
+    let stun = flow.facts.as_deref().and_then(|facts| facts.stun.as_ref());
+    server.answered_turn |= port.0 == UDP && received > 0 && stun.is_some_and(|stun| stun.relays);
 }
+
+const UDP: u8 = 17;
 
 /// Payloads that must have passed to speak of more than an attempt.
 const PASSED: u32 = 3;
@@ -153,7 +163,7 @@ fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
             first_packet: behind.packet,
             ..begin(judged)
         });
-        let port = (17, behind.peer.port());
+        let port = (UDP, behind.peer.port());
         if !server.ports.contains(&port) {
             server.ports.push(port);
             server.ports.sort_unstable();
@@ -202,6 +212,11 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
     let leaf = tls
         .and_then(|tls| tls.certificates.first())
         .or_else(|| dtls.filter(|_| !is_forwarded).and_then(|dtls| dtls.server_certificates.first()));
+    // A certificate of relays alone, whatever name was asked for.
+    server.relays |= leaf.is_some_and(|leaf| {
+        let relays = |name: &String| rules.host_role(&name.to_lowercase()) == Some(HostRole::Stun);
+        !leaf.dns_names.is_empty() && leaf.dns_names.iter().all(relays)
+    });
     candidates.extend(leaf.and_then(|leaf| {
         // Certificates of DTLS are made up by their owners; a word without a dot is no host's name.
         let name = leaf.subject_cn.as_ref().filter(|name| name.contains('.'))?;
@@ -214,6 +229,7 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
         server.key_service |= role == Some(HostRole::Key);
         server.media_service |= role == Some(HostRole::Media);
         server.backstage |= role == Some(HostRole::Client);
+        server.relays |= role == Some(HostRole::Stun);
         if server.name.as_ref().is_none_or(|(_, held, _)| source < *held) {
             server.name = Some((name, source, packet));
         }

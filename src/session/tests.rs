@@ -113,7 +113,7 @@ impl Source {
 }
 
 /// A flow of the endpoint at `local`, from `from` to `to` in ms.
-pub(super) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -> Judged {
+pub(crate) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -> Judged {
     let (source, destination) = (socket(local), socket(remote));
     let tuple = FiveTuple { source, destination, protocol: UDP };
     Judged {
@@ -156,7 +156,7 @@ impl Judged {
     }
 
     /// The endpoint sends this.
-    fn sends(self, source: Source) -> Self {
+    pub(crate) fn sends(self, source: Source) -> Self {
         self.stream(source, Direction::Forward, 0)
     }
 
