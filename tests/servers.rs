@@ -160,6 +160,17 @@ fn a_state_that_cannot_be_read_is_named_and_left_alone() {
 }
 
 #[test]
+fn a_state_that_nobody_has_written_is_not_an_empty_inventory() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("typo");
+    let output = meetscope(&["servers", "--state", state.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(words.contains("typo: no such inventory yet"), "{words}");
+    assert!(output.stdout.is_empty() && !state.exists());
+}
+
+#[test]
 fn runs_at_the_same_time_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("s");

@@ -13,6 +13,12 @@ use super::{Status, config, output};
 pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
     let config::Servers { files, pipeline, report, provider, all } = config;
     let state = report.state.as_ref();
+    if files.is_empty()
+        && let Some(state) = state
+        && !state.exists()
+    {
+        anyhow::bail!("{}: no such inventory yet", state.name());
+    }
     let mut out = output::open(report.output.as_deref(), &files)?;
     let mut inventory = match state {
         Some(state) => state.read()?,

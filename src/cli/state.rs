@@ -70,6 +70,11 @@ impl State {
         Self { path: fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()) }
     }
 
+    /// False when nothing has been kept under this name.
+    pub(super) fn exists(&self) -> bool {
+        self.path.try_exists().unwrap_or(true)
+    }
+
     /// What the file holds; nothing when there is no file yet, or an empty one.
     pub(super) fn read(&self) -> Result<Inventory, StateError> {
         let file = match File::open(&self.path) {
