@@ -2,7 +2,7 @@
 //! nonces have, as hexadecimal, base64, a list of numbers, or raw behind a length.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use crate::observe::facts::Form;
@@ -180,13 +180,33 @@ fn place(plain: &[u8], start: usize) -> String {
     let head = before.get(..before.len().saturating_sub(links)).unwrap_or_default();
     let length = head.iter().rev().take(NAME).take_while(|byte| is_name(**byte)).count();
     let name = head.get(head.len().saturating_sub(length)..).and_then(|name| std::str::from_utf8(name).ok());
-    match name.filter(|name| !name.is_empty()) {
+    let is_field = joined.iter().any(|byte| matches!(byte, b':' | b'=' | b'>'));
+    match name.filter(|name| is_field && !name.is_empty()) {
+        Some(_) if is_secret(head) => "a field whose name looks like a value".to_owned(),
         Some(name) if joined.starts_with(b"\"") && joined.contains(&b':') => format!("JSON field {name}"),
-        Some(name) if joined.contains(&b':') || joined.contains(&b'=') || joined.contains(&b'>') => {
-            format!("field {name}")
-        }
-        _ => "text".to_owned(),
+        Some(name) => format!("field {name}"),
+        None => "text".to_owned(),
     }
+}
+
+/// True when the name that these bytes end with, or a part of it, could itself be a key or longer: `"nonce":"key"` must not
+/// show the nonce. Looks at the whole name, of which a report would show the end.
+fn is_secret(head: &[u8]) -> bool {
+    let is_part = |byte: &u8| is_name(*byte) || matches!(byte, b'+' | b'/');
+    let length = head.iter().rev().take_while(|byte| is_part(byte)).count();
+    let name = head.get(head.len().saturating_sub(length)..).unwrap_or_default();
+    let any = |parts: &[u8]| name.split(|byte| parts.contains(byte)).any(decodes);
+    any(b"") || any(b".") || any(b"./+") || any(b".-_") || any(b"./+-_")
+}
+
+/// True when a text is hexadecimal or base64 of as many bytes as the shortest value has.
+fn decodes(text: &[u8]) -> bool {
+    let least = *LENGTHS.start();
+    let digits = text.len() >= least.saturating_mul(2) && text.iter().all(u8::is_ascii_hexdigit);
+    let decodes = |engine: &GeneralPurpose| {
+        engine.decode(text).map(Zeroizing::new).is_ok_and(|value| value.len() >= least)
+    };
+    digits || decodes(&STANDARD_NO_PAD) || decodes(&URL_SAFE_NO_PAD)
 }
 
 const fn is_name(byte: u8) -> bool {
@@ -351,6 +371,28 @@ mod tests {
         // By coreutils' base64.
         assert_eq!(value, b"=-n@%^x!Bjufr9)?,#5h\\`=&]{qiPQ");
         assert_eq!(place, "SDP a=crypto AES_CM_128_HMAC_SHA1_80");
+    }
+
+    #[test]
+    fn a_name_that_could_be_a_secret_is_not_shown() {
+        let hex = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+        let key = "00112233445566778899aabbccddeeff";
+        let long = "5a".repeat(48);
+        let names =
+            [hex, "Dx4tPEtaaXiHlqW0w9Lh8A", "Dx4tPEtaaXiHlqW0w9Lh8A==", "Dx4tPEt/aXiHlqW0w9+h8A", &long];
+        for name in names.iter().flat_map(|name| [(*name).to_owned(), format!("nonce.{name}")]) {
+            for text in
+                [format!("{{\"{name}\":\"{key}\"}}"), format!("{name}:{key}"), format!("{name}={key}")]
+            {
+                let (_, place) = the_key(text.as_bytes()).expect("the value");
+                assert_eq!(place, "a field whose name looks like a value", "{text}");
+            }
+        }
+        // A user's id beside its nonce, and names of fields.
+        for name in ["01000400", "encryptKey", "zoomID", "audio.key"] {
+            let (_, place) = the_key(format!("{name}:{key}").as_bytes()).expect("the value");
+            assert_eq!(place, format!("field {name}"));
+        }
     }
 
     #[test]
