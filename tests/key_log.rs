@@ -8,6 +8,7 @@
 )]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -132,6 +133,39 @@ fn an_unreadable_key_log_is_named_and_fails() {
         assert!(words.starts_with(&format!("meetscope: key log {name}: ")), "{words}");
         assert!(output.stdout.is_empty());
     }
+}
+
+/// Runs with this on standard input.
+fn piped(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meetscope"));
+    command.current_dir(captures()).args(["replay", "--format", "ndjson"]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A run that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_key_log_comes_from_standard_input_unless_something_else_does() {
+    let output = piped(&[CAPTURE, "--keylog", "-"], key_log().as_bytes());
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((opened(&output).len(), &stats(&output)[0]["flows"]), (20, &20.into()));
+    for twice in [["-", "--keylog", "-"].as_slice(), &[CAPTURE, "--keylog", "-", "--keylog", "-"]] {
+        let output = piped(twice, b"");
+        assert_eq!(output.status.code(), Some(2));
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(words.contains("standard input can be read only once"), "{words}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_log_without_end_is_read_to_the_limit() {
+    let output = replay(captures(), &[CAPTURE, "--keylog", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(words.contains("key log /dev/zero: expected at most 67108864 bytes, found more"), "{words}");
 }
 
 #[test]

@@ -274,7 +274,7 @@ pub(super) struct Common {
     #[arg(long, value_name = "EXPR")]
     pub(super) bpf: Option<String>,
     /// A TLS key log (NSS format) to open TLS, QUIC and DTLS handshakes with, beside the secrets that a pcapng holds itself;
-    /// may be given several times. `watch` reads on while it grows
+    /// may be given several times; `-` is standard input. `watch` reads on while it grows
     #[arg(long, value_name = "FILE")]
     pub(super) keylog: Vec<PathBuf>,
     #[command(flatten)]

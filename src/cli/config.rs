@@ -75,7 +75,8 @@ pub(super) struct Report {
 
 impl Replay {
     pub(super) fn new(typed: args::Replay, colour: Colour) -> anyhow::Result<Self> {
-        check_inputs(&typed.files, typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
+        let inputs = [typed.files.as_slice(), &typed.common.keylog].concat();
+        check_inputs(&inputs, typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
@@ -94,7 +95,11 @@ impl Replay {
 
 impl Watch {
     pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
-        check_inputs(&[], typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
+        check_inputs(
+            &typed.common.keylog,
+            typed.common.output.as_deref(),
+            typed.common.state.state.as_deref(),
+        )?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }

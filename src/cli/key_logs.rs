@@ -1,7 +1,7 @@
 //! Key logs on their way into the pipeline: files of `--keylog`, and the secrets blocks of pcapng files.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use meetscope::capture::{FileInfo, Merge, Secret};
 use meetscope::pipeline::{KeyLog, KeyLogCounts, Pipeline};
 use meetscope::report::record::KeyLogRecord;
 
+use super::config::is_stdin;
 use super::messages::say;
 
 /// Longest key log that is read, in bytes: some 300 000 secrets.
@@ -55,7 +56,12 @@ impl KeyLogs {
     /// Reads what has been added to the files. One that cannot be read any more has nothing to add.
     pub(super) fn refresh(&mut self, pipeline: &mut Pipeline) {
         for (number, source) in self.sources.iter_mut().enumerate() {
-            let Ok(added) = added(Path::new(&source.name), source.read) else { continue };
+            let file = Path::new(&source.name);
+            // Standard input has been read to its end.
+            if is_stdin(file) {
+                continue;
+            }
+            let Ok(added) = added(file, source.read) else { continue };
             let length = whole_lines(&added);
             let Some(lines) = usize::try_from(length).ok().and_then(|length| added.get(..length)) else {
                 continue;
@@ -131,11 +137,23 @@ impl Source {
     }
 }
 
-/// The bytes of a key log; wiped when dropped.
+/// The bytes of a key log, or of standard input; wiped when dropped. A device or a pipe has no length beforehand, so that the
+/// limit holds for what is read.
 fn text(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let length = std::fs::metadata(file)?.len();
-    anyhow::ensure!(length <= MAX_LENGTH, "expected at most {MAX_LENGTH} bytes, found {length}");
-    Ok(Zeroizing::new(std::fs::read(file)?))
+    let most = MAX_LENGTH.saturating_add(1);
+    let mut text = Zeroizing::new(Vec::new());
+    if is_stdin(file) {
+        io::stdin().lock().take(most).read_to_end(&mut text)?;
+    } else {
+        let file = File::open(file)?;
+        // In one piece, since what grows leaves copies behind.
+        let length = file.metadata()?.len().min(MAX_LENGTH).saturating_add(1);
+        text.reserve(usize::try_from(length).unwrap_or(0));
+        file.take(most).read_to_end(&mut text)?;
+    }
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    anyhow::ensure!(length <= MAX_LENGTH, "expected at most {MAX_LENGTH} bytes, found more");
+    Ok(text)
 }
 
 /// Bytes up to the end of the last line that has one.
@@ -145,7 +163,7 @@ fn whole_lines(text: &[u8]) -> u64 {
 }
 
 /// What stands behind the first `read` bytes of a file; of a file that has become shorter, nothing.
-fn added(file: &Path, read: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+fn added(file: &Path, read: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut added = Zeroizing::new(Vec::new());
     if std::fs::metadata(file)?.len() > read {
         let mut file = File::open(file)?;
