@@ -38,7 +38,10 @@ fn key_log() -> String {
 /// Runs in `directory`, so that messages name files as they were given.
 fn replay(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meetscope"));
-    command.current_dir(directory).args(["replay", "--format", "ndjson"]).args(arguments);
+    command.current_dir(directory).arg("replay").args(arguments);
+    if !arguments.contains(&"--format") {
+        command.args(["--format", "ndjson"]);
+    }
     command.stdin(Stdio::null()).output().unwrap()
 }
 
@@ -99,6 +102,7 @@ fn nothing_of_what_was_opened_and_no_secret_is_in_the_report() {
     let key = fs::read_to_string(captures().join("zoom-beijing-2020.key")).unwrap();
     for format in ["ndjson", "json", "text"] {
         let output = replay(captures(), &[CAPTURE, "--keylog", KEY_LOG, "--format", format]);
+        assert_eq!(output.status.code(), Some(0));
         let report = String::from_utf8(output.stdout).unwrap();
         assert!(!report.contains(key.trim()));
         for word in key_log().split_ascii_whitespace().filter(|word| word.len() >= 96) {
@@ -157,6 +161,49 @@ fn a_key_log_comes_from_standard_input_unless_something_else_does() {
         let words = String::from_utf8(output.stderr).unwrap();
         assert!(words.contains("standard input can be read only once"), "{words}");
     }
+}
+
+#[test]
+fn the_report_for_people_has_a_line_for_each_key_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = format!("CLIENT_RANDOM {} {}\n", "ab".repeat(32), "cd".repeat(48));
+    let logs: [(&str, &[u8], &str); 4] = [
+        ("empty", b"", "key log empty: no secret in it, so that it opens nothing"),
+        (
+            "binary",
+            &[0xff, 0, 7, 200],
+            "binary: no secret in it, so that it opens nothing; 1 line not understood",
+        ),
+        (
+            "the.key",
+            b"00112233445566778899aabbccddeeff\n",
+            "the.key: no secret in it, so that it opens nothing",
+        ),
+        (
+            "other",
+            other.as_bytes(),
+            "other: 1 secret of 1 session, which fit none of the TLS, QUIC and DTLS sessions",
+        ),
+    ];
+    let capture = captures().join(CAPTURE);
+    let good = captures().join(KEY_LOG);
+    let mut arguments =
+        vec![capture.to_str().unwrap(), "--format", "text", "--keylog", good.to_str().unwrap()];
+    for (name, text, _) in &logs {
+        fs::write(directory.path().join(name), text).unwrap();
+        arguments.extend(["--keylog", name]);
+    }
+    let report = String::from_utf8(replay(directory.path(), &arguments).stdout).unwrap();
+    let flat = report.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, about) = flat.split_once("About this run").unwrap();
+    assert!(
+        about.contains("44 secrets of 20 sessions, which fit 20 TLS, QUIC or DTLS sessions of this"),
+        "{about}"
+    );
+    for (_, _, words) in logs {
+        assert!(about.contains(words), "{words}: {about}");
+    }
+    assert!(!about.contains("ccddeeff"), "{about}");
 }
 
 #[cfg(unix)]

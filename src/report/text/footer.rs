@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::super::record::{FileRecord, StatsRecord};
+use super::super::record::{FileRecord, KeyLogRecord, StatsRecord};
 use super::page::{Page, Tone, dim, plain};
 
 /// Width of the labels at the left.
@@ -37,6 +37,10 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
         let tone = if file.error.is_some() { Tone::Warn } else { Tone::Plain };
         let name = if many { format!("file {number}") } else { "file".to_owned() };
         page.labelled(2, &dim(&name), LABEL, &(tone, file_words(file)))?;
+    }
+    for log in &stats.key_logs {
+        let tone = if log.flows == 0 { Tone::Warn } else { Tone::Plain };
+        page.labelled(2, &dim("key log"), LABEL, &(tone, key_log_words(log)))?;
     }
     for database in &stats.databases {
         let text = format!(
@@ -93,6 +97,39 @@ fn oddities(stats: &StatsRecord) -> Vec<String> {
         ));
     }
     odd
+}
+
+fn key_log_words(log: &KeyLogRecord) -> String {
+    let mut text = format!("{}: ", log.name);
+    if log.secrets == 0 {
+        text.push_str("no secret in it, so that it opens nothing");
+    } else {
+        let sessions = counted(log.sessions, "session");
+        let _ = write!(text, "{} of {sessions}, which fit ", counted(log.secrets, "secret"));
+        let _ = match log.flows {
+            0 => write!(text, "none of the TLS, QUIC and DTLS sessions of this capture"),
+            flows => write!(text, "{} of this capture", counted(flows, "TLS, QUIC or DTLS session")),
+        };
+    }
+    if log.malformed > 0 {
+        let _ = write!(text, "; {} not understood", counted(log.malformed, "line"));
+    }
+    if let Some(first) = &log.first_malformed {
+        let _ = write!(text, ", the first is {first}");
+    }
+    let beside = [
+        (log.unused, "with a label of no use"),
+        (log.conflicting, "contradicting one before"),
+        (log.left_out, "left out: too many sessions"),
+    ];
+    for (count, words) in beside.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(text, "; {} {words}", counted(count, "line"));
+    }
+    text
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn file_words(file: &FileRecord) -> String {
