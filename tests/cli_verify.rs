@@ -83,13 +83,18 @@ fn the_key_may_come_from_standard_input_or_a_named_file() {
 
 #[test]
 fn bad_usage_is_told_apart_from_a_key_that_does_not_open() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&[CAPTURE, "--key", "00112233"], "4 bytes as hex"),
         (&[CAPTURE, "--key", "no key at all!"], "neither hex nor base64"),
         (&[CAPTURE], "--key-file"),
         (&[CAPTURE, "--key", "00", "--key-file", KEY], "cannot be used with"),
         (&["-", "--key-file", "-"], "read only once"),
         (&[CAPTURE, "--key-file", KEY, "--salt", "0011"], "2 bytes"),
+        (&[CAPTURE, "--key-file", KEY, "--nonce", "zz"], "1 byte as base64; a sender's nonce has 16 bytes"),
+        (
+            &[CAPTURE, "--key-file", KEY, "--mode", "srtp"],
+            "SRTP needs a master salt of 14 bytes (12 for AEAD)",
+        ),
     ];
     for (arguments, words) in cases {
         let output = verify(arguments);
@@ -99,6 +104,20 @@ fn bad_usage_is_told_apart_from_a_key_that_does_not_open() {
     let output = verify(&[CAPTURE, "--key-file", "/nonexistent"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("/nonexistent"));
+}
+
+fn captured(name: &str) -> String {
+    format!("{}/captures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_file_of_nonces_has_one_for_each_sender() {
+    let [capture, key, nonces] = ["zoom-gcm.pcapng", "zoom-gcm.key", "zoom-gcm.nonces"].map(captured);
+    let output = verify(&[&capture, "--key-file", &key, "--nonce", &format!("@{nonces}")]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    assert!(text.contains("as meeting key with 2 nonces"), "{text}");
+    assert!(text.contains("with nonce number 1") && text.contains("with nonce number 2"), "{text}");
 }
 
 #[test]

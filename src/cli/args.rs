@@ -147,8 +147,8 @@ pub(super) struct Verify {
     /// The key in hex or base64, or `inline:` of SDES; `@FILE` reads it from a file
     #[arg(long, value_name = "KEY")]
     pub(super) key: Option<Secret>,
-    /// A sender's nonce that turns a meeting key into a stream key, or an initialisation vector, in hex or base64, or `@FILE`;
-    /// may be given several times
+    /// A sender's nonce that turns a meeting key into a stream key, or an initialisation vector, in hex or base64, or `@FILE`
+    /// with one a line, alone or behind a user's id; may be given several times
     #[arg(long, value_name = "NONCE")]
     pub(super) nonce: Vec<Secret>,
     /// The master salt of SRTP where it is not behind the key, in hex or base64, or `@FILE`

@@ -27,6 +27,10 @@ use super::{UsageError, output};
 pub(super) const STDIN: &str = "-";
 /// Threads that share the work at most; the pipeline has no more shares.
 const MOST_THREADS: usize = 16;
+/// Bytes of a key or salt that are read at most: more than any form of one has.
+const MOST_KEY: usize = 1 << 13;
+/// Bytes of a list of nonces that are read at most: more than one may have.
+const MOST_NONCES: usize = input::MAX_LIST + 1;
 
 /// A run over capture files.
 pub(super) struct Replay {
@@ -135,8 +139,8 @@ impl Verify {
         }
         let mode = mode(typed.mode);
         let text = match (&typed.key_file, &typed.key) {
-            (Some(file), _) => secret_of(file)?,
-            (None, Some(typed)) => secret(typed)?,
+            (Some(file), _) => secret_of(file, MOST_KEY)?,
+            (None, Some(typed)) => secret(typed, MOST_KEY)?,
             (None, None) => Zeroizing::new(Vec::new()),
         };
         let usage = |error: InputError| UsageError(error.to_string());
@@ -144,10 +148,10 @@ impl Verify {
         let mut material = Material::new(keys);
         material.effort.mode = mode;
         for nonce in &typed.nonce {
-            material.nonces.extend(input::value(&secret(nonce)?, "the nonce").map_err(usage)?);
+            material.nonces.extend(input::nonces(&secret(nonce, MOST_NONCES)?).map_err(usage)?);
         }
         for salt in &typed.salt {
-            let read = input::value(&secret(salt)?, "the salt").map_err(usage)?;
+            let read = input::value(&secret(salt, MOST_KEY)?, "the salt").map_err(usage)?;
             let fits = |salt: &Zeroizing<Vec<u8>>| matches!(salt.len(), 12 | 14);
             if !read.iter().any(fits) {
                 let length = read.first().map_or(0, |salt| salt.len());
@@ -177,21 +181,21 @@ const fn mode(typed: args::Mode) -> Option<Mode> {
 }
 
 /// What was typed, or what stands in the file that `@` names.
-fn secret(typed: &args::Secret) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn secret(typed: &args::Secret, most: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     match typed.0.strip_prefix('@') {
-        Some(file) => secret_of(Path::new(file)),
+        Some(file) => secret_of(Path::new(file), most),
         None => Ok(Zeroizing::new(typed.0.as_bytes().to_vec())),
     }
 }
 
-/// Bytes of a file that holds a secret, or of standard input; no more than any form of one has.
-fn secret_of(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    const MOST: u64 = 1 << 13;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(1 << 13));
+/// Bytes of a file that holds secrets, or of standard input; at most so many.
+fn secret_of(file: &Path, most: usize) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
     let read = if is_stdin(file) {
-        io::stdin().lock().take(MOST).read_to_end(&mut bytes)
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
-        File::open(file).and_then(|opened| opened.take(MOST).read_to_end(&mut bytes))
+        File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
     };
     read.with_context(|| format!("{}: cannot be read", file.display()))?;
     Ok(bytes)

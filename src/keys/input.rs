@@ -7,15 +7,22 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::verify::{Key, LENGTHS, Mode, fits_something};
+use super::verify::{Key, Mode, fits_something, lengths_of};
 use crate::crypto::srtp::Suite;
 
 /// Longest text that is looked at, in bytes; a key in any form is shorter.
 const MAX_TEXT: usize = 4096;
-/// Longest nonce, in bytes.
-const MAX_NONCE: usize = 64;
+/// Longest salt, in bytes.
+const MAX_VALUE: usize = 64;
+/// Longest list of nonces that is looked at, in bytes: some 30,000 of them.
+pub const MAX_LIST: usize = 1 << 20;
+/// Lengths of nonces: initialisation vectors of GCM; what Zoom's senders are told apart by, and initialisation vectors of CBC.
+const NONCES: [usize; 2] = [12, 16];
 /// Longest master key identifier, RFC 4568 section 6.1.
 const MAX_MKI: usize = 128;
+
+/// A byte order mark, as editors leave it.
+const MARK: char = '\u{feff}';
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -48,10 +55,29 @@ pub enum InputError {
         what: &'static str,
     },
     /// It can be read, and no cipher takes its length.
-    #[error("the key has {}; {LENGTHS}", lengths(.read))]
+    #[error("the key has {}; {}", lengths(.read), lengths_of(*.mode))]
     Length {
         /// Bytes, and how it was read.
         read: Vec<(usize, String)>,
+        /// What it was to be tried as.
+        mode: Option<Mode>,
+    },
+    /// A nonce that can be read, and is of no length that one has.
+    #[error(
+        "the nonce in line {line} has {}; a sender's nonce has 16 bytes, an initialisation vector 12 (GCM) or 16 (CBC)",
+        lengths(.read)
+    )]
+    NonceLength {
+        /// Its line, from 1.
+        line: usize,
+        /// Bytes, and how it was read.
+        read: Vec<(usize, String)>,
+    },
+    /// A line of a list that is neither hex nor base64.
+    #[error("line {line} of the nonces is neither hex nor base64")]
+    UnreadableLine {
+        /// The line, from 1.
+        line: usize,
     },
     /// A suite that is not known.
     #[error("the SDES line names the suite {suite}, which is not known")]
@@ -62,8 +88,10 @@ pub enum InputError {
 }
 
 fn lengths(read: &[(usize, String)]) -> String {
-    let words: Vec<String> = read.iter().map(|(length, how)| format!("{length} bytes as {how}")).collect();
-    words.join(", ")
+    let words = read
+        .iter()
+        .map(|(length, how)| format!("{length} byte{} as {how}", if *length == 1 { "" } else { "s" }));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a key in any usual form: hex (with `0x`, colons, dashes, spaces), base64, base64url, padded or not, `inline:` of
@@ -73,10 +101,10 @@ fn lengths(read: &[(usize, String)]) -> String {
 /// [`InputError`] when it is none of these, or of a length that nothing takes.
 pub fn key(input: &[u8], mode: Option<Mode>, with_salt: bool) -> Result<Vec<Key>, InputError> {
     const WHAT: &str = "the key";
-    let text = checked(input, WHAT)?;
+    let text = checked(input, WHAT, MAX_TEXT)?;
     let mut read: Vec<Key> = Vec::new();
     match text {
-        Some(text) if text.contains("inline:") => read.push(inline(text)?),
+        Some(text) if text.contains("inline:") => read.extend(inlines(text)?),
         Some(text) => {
             read.extend(decoded(text).map(|(bytes, how)| Key::new(&bytes, how)));
             nested(&mut read);
@@ -98,34 +126,86 @@ pub fn key(input: &[u8], mode: Option<Mode>, with_salt: bool) -> Result<Vec<Key>
     dedupe(&mut fit);
     if fit.is_empty() {
         let read = unfit.into_iter().map(|key| (key.bytes.len(), key.how.clone())).collect();
-        return Err(InputError::Length { read });
+        return Err(InputError::Length { read, mode });
     }
     Ok(fit)
 }
 
-/// Reads a nonce or a salt: hex, base64, base64url. All that it can mean.
+/// Reads nonces, one a line: hex, base64, base64url, alone or behind the id of the user whose it is. Blank lines and what follows
+/// a `#` are left out; bytes that are no text are one nonce.
+///
+/// # Errors
+/// [`InputError`] when a line is none of these, or of a length that no nonce has, or when there is none.
+pub fn nonces(input: &[u8]) -> Result<Vec<Zeroizing<Vec<u8>>>, InputError> {
+    const WHAT: &str = "the nonce";
+    if checked(input, WHAT, MAX_LIST)?.is_none() {
+        let read = vec![(input.len(), "raw bytes".to_owned())];
+        let fits = NONCES.contains(&input.len());
+        return if fits {
+            Ok(vec![Zeroizing::new(input.to_vec())])
+        } else {
+            Err(InputError::NonceLength { line: 1, read })
+        };
+    }
+    let text = std::str::from_utf8(input).unwrap_or_default();
+    let mut nonces: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let line =
+            line.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | MARK));
+        if !line.is_empty() {
+            nonces.extend(nonce(line, number.saturating_add(1))?);
+        }
+    }
+    if nonces.is_empty() { Err(InputError::Empty { what: WHAT }) } else { Ok(nonces) }
+}
+
+/// All that one line can mean.
+fn nonce(text: &str, line: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, InputError> {
+    let fitting = |text: &str| -> Vec<Zeroizing<Vec<u8>>> {
+        decoded(text).map(|(bytes, _)| bytes).filter(|bytes| NONCES.contains(&bytes.len())).collect()
+    };
+    let mut words = text.split_ascii_whitespace();
+    let beside = match (words.next(), words.next(), words.next()) {
+        (Some(_), Some(nonce), None) => fitting(nonce),
+        _ => Vec::new(),
+    };
+    let fit = if beside.is_empty() { fitting(text) } else { beside };
+    if !fit.is_empty() {
+        return Ok(fit);
+    }
+    let read: Vec<_> = decoded(text).map(|(bytes, how)| (bytes.len(), how)).collect();
+    Err(if read.is_empty() {
+        InputError::UnreadableLine { line }
+    } else {
+        InputError::NonceLength { line, read }
+    })
+}
+
+/// Reads a salt: hex, base64, base64url. All that it can mean.
 ///
 /// # Errors
 /// [`InputError`] when it is none of these, or longer than any.
 pub fn value(input: &[u8], what: &'static str) -> Result<Vec<Zeroizing<Vec<u8>>>, InputError> {
-    let read: Vec<_> = match checked(input, what)? {
+    let read: Vec<_> = match checked(input, what, MAX_TEXT)? {
         Some(text) => decoded(text).map(|(bytes, _)| bytes).collect(),
         None => vec![Zeroizing::new(input.to_vec())],
     };
     let longest = read.iter().map(|value| value.len()).min();
     match longest {
         None => Err(InputError::Unreadable { what }),
-        Some(length) if length > MAX_NONCE => Err(InputError::TooLong { what, length }),
-        Some(_) => Ok(read.into_iter().filter(|value| value.len() <= MAX_NONCE).collect()),
+        Some(length) if length > MAX_VALUE => Err(InputError::TooLong { what, length }),
+        Some(_) => Ok(read.into_iter().filter(|value| value.len() <= MAX_VALUE).collect()),
     }
 }
 
 /// The trimmed text, or none where it is no text.
-fn checked<'t>(input: &'t [u8], what: &'static str) -> Result<Option<&'t str>, InputError> {
-    if input.len() > MAX_TEXT {
+fn checked<'t>(input: &'t [u8], what: &'static str, most: usize) -> Result<Option<&'t str>, InputError> {
+    if input.len() > most {
         return Err(InputError::TooLong { what, length: input.len() });
     }
     let Ok(text) = std::str::from_utf8(input) else { return Ok(None) };
+    let text = text.strip_prefix(MARK).unwrap_or(text);
     let text = text.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
     if text.is_empty() {
         return Err(InputError::Empty { what });
@@ -197,10 +277,28 @@ fn dedupe(keys: &mut Vec<Key>) {
     *keys = kept;
 }
 
+/// Lines of SDES, as an offer holds several; also of other lines of SDP, which are left out.
+fn inlines(text: &str) -> Result<Vec<Key>, InputError> {
+    let mut keys = Vec::new();
+    for line in text.lines() {
+        // Several keys of one suite stand in one line.
+        if let Some((before, after)) = line.split_once("inline:") {
+            for parameters in after.split("inline:") {
+                keys.push(inline(before, parameters)?);
+            }
+        }
+    }
+    if keys.len() > 1 {
+        for (key, number) in keys.iter_mut().zip(1_u32..) {
+            key.how = format!("{}, number {number}", key.how);
+        }
+    }
+    Ok(keys)
+}
+
 /// `1 AES_CM_128_HMAC_SHA1_80 inline:<key>|2^20|1:4`, or a part of it. RFC 4568 sections 6.1 and 9.2.
-fn inline(text: &str) -> Result<Key, InputError> {
+fn inline(before: &str, after: &str) -> Result<Key, InputError> {
     const WHAT: &str = "the key of the SDES line";
-    let (before, after) = text.split_once("inline:").unwrap_or(("", text));
     let named = before.split_ascii_whitespace().find(|word| word.contains('_'));
     let suite = match named {
         Some(name) => Some(Suite::named(name).ok_or_else(|| InputError::Suite { suite: shown(name) })?),
@@ -297,8 +395,62 @@ mod tests {
         assert!(matches!(key(b"  \n", None, false), Err(InputError::Empty { .. })));
         assert!(matches!(key(&[b'a'; 5000], None, false), Err(InputError::TooLong { .. })));
         let salted = "00112233445566778899aabbccddeeff";
-        assert!(key(salted.as_bytes(), Some(Mode::Srtp), false).is_err());
+        let error = key(salted.as_bytes(), Some(Mode::Srtp), false).unwrap_err().to_string();
+        assert!(error.contains("master salt of 14 bytes") && !error.contains("AES key"), "{error}");
         assert!(key(salted.as_bytes(), Some(Mode::Srtp), true).is_ok());
+    }
+
+    #[test]
+    fn several_sdes_keys_are_all_read() {
+        let (one, two) =
+            ("d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj", "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR");
+        let lines = format!(
+            "m=audio 1 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{one}\r\n\
+             a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{two}|2^20\r\n"
+        );
+        let same = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{one}|2^20|1:4;inline:{two}|2^20|2:4");
+        for text in [lines, same] {
+            let keys = key(text.as_bytes(), None, false).unwrap();
+            let ends: Vec<_> = keys.iter().map(|key| (key.bytes.len(), key.suite.is_some())).collect();
+            assert_eq!(ends, [(30, true), (30, true)], "{text}");
+            assert!(keys.iter().any(|key| key.bytes.starts_with(b"=-n@%")));
+            assert!(keys.iter().any(|key| key.how == "SDES inline, base64, number 2"));
+        }
+    }
+
+    #[test]
+    fn nonces_stand_one_a_line_alone_or_behind_a_user() {
+        let own = [0x5a; 16];
+        let text = format!(
+            "\u{feff}# senders\r\n\r\n01000400 {}\n{} # mine\n",
+            BASE64URL.encode(own),
+            "a5".repeat(12)
+        );
+        let read = nonces(text.as_bytes()).unwrap();
+        assert_eq!(
+            read.iter().map(|nonce| nonce.to_vec()).collect::<Vec<_>>(),
+            [vec![0x5a; 16], vec![0xa5; 12]]
+        );
+        let spaced = ["5a"; 16].join(" ");
+        assert_eq!(**nonces(spaced.as_bytes()).unwrap()[0], own);
+        assert_eq!(**nonces(&[0xff; 16]).unwrap()[0], [0xff; 16]);
+        for (text, says) in [
+            ("zz", "line 1 has 1 byte as base64; a sender's nonce has 16 bytes"),
+            ("# none\n", "the nonce is empty"),
+            ("00112233445566778899aabbccddeeff\n!\n", "line 2 of the nonces is neither hex nor base64"),
+        ] {
+            let error = nonces(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        assert!(matches!(nonces(&[0xff; 5]), Err(InputError::NonceLength { .. })));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_key_and_raw_bytes_are_one() {
+        let text = "\u{feff}00112233445566778899aabbccddeeff\r\n";
+        assert_eq!((&**first(text).bytes, first(text).how.as_str()), (&KEY[..], "hex"));
+        let raw = key(&KEY, None, false).unwrap();
+        assert_eq!((&**raw[0].bytes, raw[0].how.as_str()), (&KEY[..], "raw bytes"));
     }
 
     #[test]
@@ -314,7 +466,8 @@ mod tests {
         #[test]
         fn no_input_panics(input in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = key(&input, None, false);
-            let _ = value(&input, "the nonce");
+            let _ = value(&input, "the salt");
+            let _ = nonces(&input);
         }
     }
 }

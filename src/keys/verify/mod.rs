@@ -253,9 +253,21 @@ pub fn fits_something(length: usize, mode: Option<Mode>, with_salt: bool) -> boo
     }
 }
 
-/// Which lengths fit what, for those whose key has another.
-pub const LENGTHS: &str = "16, 24 or 32 bytes are an AES key; 30, 38 or 46 bytes are an SRTP master key of 16, 24 or 32 bytes and \
-    a salt of 14; 28 or 44 bytes are one of 16 or 32 bytes for AES-GCM and a salt of 12";
+/// Which lengths fit what is tried, for those whose key has another.
+pub const fn lengths_of(mode: Option<Mode>) -> &'static str {
+    match mode {
+        None => {
+            "16, 24 or 32 bytes are an AES key; 30, 38 or 46 bytes are an SRTP master key of 16, 24 or 32 bytes and a salt of 14; \
+             28 or 44 bytes are one of 16 or 32 bytes for AES-GCM and a salt of 12"
+        }
+        Some(Mode::Ecb | Mode::Cbc | Mode::Ctr | Mode::Gcm) => "16, 24 or 32 bytes are an AES key",
+        Some(Mode::Srtp) => {
+            "SRTP needs a master salt of 14 bytes (12 for AEAD) behind the key of 16, 24 or 32 bytes, or by --salt: 30, 38 or 46 \
+             bytes in all (28 or 44 for AEAD)"
+        }
+        Some(Mode::Sframe) => "16 to 64 bytes are a base key of SFrame",
+    }
+}
 
 #[cfg(test)]
 mod tests;
