@@ -121,10 +121,27 @@ fn a_file_of_nonces_has_one_for_each_sender() {
 }
 
 #[test]
+fn media_that_is_not_encrypted_is_said_to_be_so() {
+    let output = verify(&[&captured("plain-rtp.pcapng"), "--key-file", KEY]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let text = out(&output);
+    assert!(text.contains("This media is not encrypted at all"), "{text}");
+    assert!(text.contains("its payload is not encrypted at all"), "{text}");
+    assert!(!text.contains("key of another time"), "{text}");
+    let output = verify(&[CAPTURE, "--key-file", KEY, "--mode", "gcm"]);
+    assert!(!out(&output).contains("not encrypted") && out(&output).contains("key of another time"));
+}
+
+#[test]
 fn a_capture_without_media_says_so() {
     let output = verify(&[CAPTURE, "--key-file", KEY, "--bpf", "tcp"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(out(&output).contains("nothing was tried: no RTP stream was found in"), "{}", out(&output));
+    assert!(
+        !out(&output).contains("  tried:") && out(&output).contains("16 bytes as hex"),
+        "{}",
+        out(&output)
+    );
     // Streams whose packets a snap length has cut: tags and padding are gone.
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.pcapng");

@@ -96,6 +96,8 @@ struct StreamRecord<'a> {
     packets_cut: u32,
     packets_incomplete: u32,
     verified: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    not_encrypted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cipher: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +134,7 @@ impl Shown<'_> {
             verified,
             files,
             key_read_as: self.material.keys.iter().map(|key| key.how.as_str()).collect(),
-            tried: self.tried(),
+            tried: if self.missing().is_some() { Vec::new() } else { self.tried() },
             flows: answer.flows,
             streams: answer.streams.iter().map(|stream| self.stream_record(stream)).collect(),
             hidden_flows: answer
@@ -145,7 +147,7 @@ impl Shown<'_> {
                 })
                 .collect(),
             missing: self.missing(),
-            does_not_prove: if verified { Vec::new() } else { DOES_NOT_PROVE.to_vec() },
+            does_not_prove: if verified || answer.is_plain() { Vec::new() } else { DOES_NOT_PROVE.to_vec() },
         }
     }
 
@@ -164,6 +166,7 @@ impl Shown<'_> {
             packets_cut: stream.cut,
             packets_incomplete: stream.incomplete,
             verified: hit.is_some(),
+            not_encrypted: stream.is_plain,
             cipher: hit.map(|hit| hit.cipher.as_str()),
             key_read_as: hit.and_then(|hit| self.how(hit)),
             nonce: hit.and_then(|hit| hit.nonce),
@@ -210,10 +213,12 @@ impl Shown<'_> {
         }
         if let Some(missing) = self.missing() {
             writeln!(out, "  {missing}")?;
-        }
-        writeln!(out, "  tried:")?;
-        for line in self.tried() {
-            writeln!(out, "    {line}")?;
+            writeln!(out, "  the key was read: {}", self.keys())?;
+        } else {
+            writeln!(out, "  tried:")?;
+            for line in self.tried() {
+                writeln!(out, "    {line}")?;
+            }
         }
         for stream in answer.streams.iter().take(SHOWN) {
             self.stream(out, stream)?;
@@ -225,7 +230,9 @@ impl Shown<'_> {
                 streams.saturating_sub(SHOWN)
             )?;
         }
-        if opened == 0 {
+        if answer.is_plain() {
+            writeln!(out, "\nThis media is not encrypted at all: there is nothing for a key to open.")?;
+        } else if opened == 0 {
             writeln!(out, "\nWhat this does not prove: the key may still belong to this meeting.")?;
             for line in DOES_NOT_PROVE {
                 writeln!(out, "  - {line}")?;
@@ -265,6 +272,9 @@ impl Shown<'_> {
                 writeln!(out, "  not verified on any of {} units, in {tries} tries", stream.units)?;
             }
             Outcome::NothingToTry(reason) => writeln!(out, "  not tried: {}", reason.words())?,
+        }
+        if stream.is_plain {
+            writeln!(out, "  its payload is not encrypted at all")?;
         }
         let beside = [
             (stream.left_out, "packets beyond the cap were left out"),
@@ -306,14 +316,14 @@ impl Shown<'_> {
         ))
     }
 
+    /// Lengths of the keys, and how each was read.
+    fn keys(&self) -> String {
+        let keys = self.material.keys.iter();
+        keys.map(|key| format!("{} bytes as {}", key.bytes.len(), key.how)).collect::<Vec<_>>().join(", ")
+    }
+
     fn tried(&self) -> Vec<String> {
-        let keys: Vec<String> = self
-            .material
-            .keys
-            .iter()
-            .map(|key| format!("{} bytes as {}", key.bytes.len(), key.how))
-            .collect();
-        let mut tried = vec![format!("key of {}", keys.join(", "))];
+        let mut tried = vec![format!("key of {}", self.keys())];
         let keys = &self.material.keys;
         let wants = |mode| {
             let asked = self.material.effort.mode.is_none_or(|only| only == mode);

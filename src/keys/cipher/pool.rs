@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::{Cipher, CipherEvidence, CipherVerdict, Start, judge, plain};
 use crate::keys::Keys;
+use crate::observe::Summary;
 use crate::observe::facts::{Framing, MediaKind};
 use crate::session::{Judged, Session};
 
@@ -25,10 +26,10 @@ pub struct SessionCipher {
 
 /// Addresses that a session description in the clear announced for plain RTP: profile RTP/AVP or RTP/AVPF (RFC 3551, RFC 4585),
 /// with neither `a=crypto` nor `a=fingerprint` beside it.
-pub fn announced_clear<'a>(flows: impl Iterator<Item = &'a Judged>) -> BTreeSet<SocketAddr> {
+pub fn announced_clear<'a>(flows: impl Iterator<Item = &'a Summary>) -> BTreeSet<SocketAddr> {
     let mut clear = BTreeSet::new();
     let mut keyed = BTreeSet::new();
-    for sip in flows.filter_map(|judged| judged.flow.facts.as_ref()?.sip.as_ref()) {
+    for sip in flows.filter_map(|flow| flow.facts.as_ref()?.sip.as_ref()) {
         for announced in &sip.media {
             let plain = !announced.crypto && !announced.fingerprint;
             if plain && matches!(announced.profile.as_str(), "RTP/AVP" | "RTP/AVPF") {
@@ -54,7 +55,7 @@ pub fn session(flows: &[Judged], session: &Session, keys: &Keys) -> Option<Sessi
 
 fn by_ciphertext(flows: &[Judged], session: &Session) -> Option<SessionCipher> {
     let own = || session.flows.iter().filter_map(|index| flows.get(*index));
-    let clear = announced_clear(own());
+    let clear = announced_clear(own().map(|judged| &judged.flow));
     let mut zoom: Vec<(&Cipher, Start)> = Vec::new();
     let mut single: Vec<CipherEvidence> = Vec::new();
     for judged in own() {

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Effort, Hit, Key, try_stream};
 use crate::flow::Direction;
+use crate::keys::cipher::{self, CipherVerdict, announced_clear};
 use crate::observe::facts::{MediaKind, RtpStream, Samples, UnitShape, Wrapping};
 use crate::observe::{PacketRef, Summary};
 
@@ -105,6 +106,8 @@ pub struct StreamAnswer {
     pub cut: u32,
     /// Packets of units that are not whole.
     pub incomplete: u32,
+    /// Its payloads are no ciphertext, so that there is nothing for a key to open.
+    pub is_plain: bool,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -127,6 +130,13 @@ impl Answer {
         self.hits().next().is_some()
     }
 
+    /// True when there are streams and none of them is encrypted, so that no key opens them.
+    pub fn is_plain(&self) -> bool {
+        let mut of_media =
+            self.streams.iter().filter(|stream| stream.outcome != Outcome::NothingToTry(Reason::Repair));
+        of_media.clone().next().is_some() && of_media.all(|stream| stream.is_plain)
+    }
+
     /// Streams that the key opens.
     pub fn hits(&self) -> impl Iterator<Item = (&StreamAnswer, &Hit)> {
         self.streams.iter().filter_map(|stream| match &stream.outcome {
@@ -144,6 +154,7 @@ const UDP: u8 = 17;
 pub fn verify(flows: &[Summary], material: &Material) -> Answer {
     let nonces: Vec<&[u8]> = material.nonces.iter().map(|nonce| nonce.as_slice()).collect();
     let salts: Vec<&[u8]> = material.salts.iter().map(|salt| salt.as_slice()).collect();
+    let clear = announced_clear(flows.iter());
     let mut answer = Answer { streams: Vec::new(), flows: 0, hidden: Vec::new() };
     for flow in flows {
         answer.flows = answer.flows.saturating_add(1);
@@ -152,7 +163,11 @@ pub fn verify(flows: &[Summary], material: &Material) -> Answer {
         let streams = media.map(|media| media.streams.as_slice()).unwrap_or_default();
         for stream in streams {
             let outcome = outcome(stream, material, &nonces, &salts);
-            answer.streams.push(stream_answer(flow, stream, outcome));
+            let is_clear = clear.contains(&flow.tuple.source) || clear.contains(&flow.tuple.destination);
+            let is_plain = !matches!(outcome, Outcome::Verified(_))
+                && cipher::stream(stream, is_clear)
+                    .is_some_and(|evidence| evidence.verdict == CipherVerdict::NotEncrypted);
+            answer.streams.push(StreamAnswer { is_plain, ..stream_answer(flow, stream, outcome) });
         }
         let packets = flow.packets.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
         let known = facts.is_some_and(|facts| facts.quic.is_some() || facts.dns.is_some());
@@ -204,6 +219,7 @@ fn stream_answer(flow: &Summary, stream: &RtpStream, outcome: Outcome) -> Stream
         left_out: samples.left_out,
         cut: samples.cut,
         incomplete: samples.incomplete,
+        is_plain: false,
         outcome,
     }
 }
