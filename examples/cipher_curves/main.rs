@@ -56,7 +56,10 @@ pub(crate) fn verdict(rules: &Rules, pool: &Pool, trial: &Trial) -> Option<Ciphe
     let units = pool.cut(trial.content, trial.seconds, &mut rng);
     wire::play(&mut pipeline, trial, &units, &mut rng);
     let analysis = pipeline::analyse(rules, &mut pipeline::Memory::default(), pipeline.finish().flows);
-    let found = analysis.sessions.iter().filter_map(|(session, _)| cipher::session(&analysis.flows, session));
+    let found = analysis
+        .sessions
+        .iter()
+        .filter_map(|(session, keys)| cipher::session(&analysis.flows, session, keys));
     found.map(|found| found.verdict).min()
 }
 

@@ -23,8 +23,20 @@ const CONTACTS: usize = 16;
 const LABEL: usize = 18;
 
 pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
-    page.heading("Who could hold the media key")?;
     let keys = &record.keys;
+    // Media that is not encrypted has no key.
+    let [heading, able_to] = match keys.method {
+        Method::None => ["Who could read the media", "could read"],
+        Method::DtlsSrtp
+        | Method::Zrtp
+        | Method::Sdes
+        | Method::KeyService
+        | Method::EndToEnd
+        | Method::Proprietary
+        | Method::InsideTls
+        | Method::NotDeterminable => ["Who could hold the media key", "could hold"],
+    };
+    page.heading(heading)?;
     let method = format!("{}; {}", method_words(keys.method), keys.why);
     page.labelled(4, &dim("how keys arose"), LABEL, &plain(method))?;
     page.labelled(4, &dim("by"), LABEL, &dim(keys.source.clone()))?;
@@ -39,7 +51,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     let able: Vec<&HolderRecord> =
         keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
     for holder in able.iter().take(SHOWN) {
-        one(page, holder, &keys.source)?;
+        one(page, able_to, holder, &keys.source)?;
     }
     let more = able.len().saturating_sub(SHOWN);
     if more > 0 {
@@ -165,7 +177,7 @@ const fn method_words(method: Method) -> &'static str {
 }
 
 /// A server that could hold the key.
-fn one(page: &mut Page<'_>, holder: &HolderRecord, source: &str) -> io::Result<()> {
+fn one(page: &mut Page<'_>, able_to: &str, holder: &HolderRecord, source: &str) -> io::Result<()> {
     let mut head = holder.ip.clone();
     if let Some(port) = holder.port {
         let _ = write!(head, " port {port}");
@@ -174,7 +186,7 @@ fn one(page: &mut Page<'_>, holder: &HolderRecord, source: &str) -> io::Result<(
         let _ = write!(head, "  {name}");
     }
     let _ = write!(head, "  ({} sure)", percent(holder.confidence));
-    page.labelled(4, &(Tone::Warn, "could hold".to_owned()), LABEL, &(Tone::Title, head))?;
+    page.labelled(4, &(Tone::Warn, able_to.to_owned()), LABEL, &(Tone::Title, head))?;
     let mut detail =
         vec![placed_in(&holder.place.located_in).unwrap_or_else(|| "no database places it".to_owned())];
     detail.extend(
