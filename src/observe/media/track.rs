@@ -43,6 +43,8 @@ pub(super) struct Track {
     stats: Stream,
     start: Timestamp,
     last: Timestamp,
+    /// Payloads that the collector of cipher evidence wants no more of. They are counted here, because its memory is cold.
+    settled: Option<u32>,
 }
 
 /// What is kept beside the counters.
@@ -151,6 +153,7 @@ impl Track {
             stats: Stream::new(peek, packet.len(), meta.timestamp, None),
             start: meta.timestamp,
             last: meta.timestamp,
+            settled: None,
         }
     }
 
@@ -177,7 +180,23 @@ impl Track {
         self.count_type(peek.payload_type);
         self.detail(&before, peek, packet, meta.timestamp);
         let is_new = self.stats.duplicates() == before.duplicates;
-        self.detail.cipher.packet(&sealed(peek, packet, meta, is_new));
+        self.cipher(&sealed(peek, packet, meta, is_new));
+    }
+
+    /// Most packets are of streams whose lengths have settled it.
+    #[inline]
+    fn cipher(&mut self, sealed: &Sealed<'_>) {
+        if let Some(count) = &mut self.settled
+            && sealed.is_new
+            && !sealed.is_unfit
+        {
+            *count = count.saturating_add(1);
+            return;
+        }
+        self.detail.cipher.packet(sealed);
+        if self.settled.is_none() && self.detail.cipher.is_settled() {
+            self.settled = Some(0);
+        }
     }
 
     /// Keeps the packet, which was counted, for keys to be tried on.
@@ -330,7 +349,7 @@ impl Track {
                 .mean_ms()
                 .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
             level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
-            cipher: Some(Box::new(self.detail.cipher.finish())),
+            cipher: Some(Box::new(self.detail.cipher.finish(self.settled.unwrap_or(0)))),
             stats: self.stats,
             samples: self.detail.sampler.finish(self.wrapping, kind),
             packet: self.packet,

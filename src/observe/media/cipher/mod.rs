@@ -18,11 +18,11 @@ use repeat::{Booked, Kind, after, before, mark, repeat};
 use table::{Place, Table};
 use window::Window;
 
-/// Slots of each table of a stream of Zoom's: 64 kB when full.
+/// Slots of each table of a stream of Zoom's: 45 kB when full.
 const ZOOM_SLOTS: usize = 1024;
-/// Slots of each table of another stream: 16 kB when full.
+/// Slots of each table of another stream: 11 kB when full.
 const SLOTS: usize = 256;
-/// Slots for the last blocks of a stream whose lengths are those of whole blocks: 128 kB when full.
+/// Slots for the last blocks of a stream whose lengths are those of whole blocks: 90 kB when full.
 const LAST_SLOTS: usize = 2048;
 /// Different lengths of one residue modulo 16 from which on a stream is taken for whole blocks, and of other residues from
 /// which on it is not.
@@ -148,8 +148,12 @@ impl Collector {
         }
     }
 
+    /// True when of packets that are new and fit nothing more is wanted than their number.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
     /// Takes a packet.
-    #[inline]
     pub(super) fn packet(&mut self, sealed: &Sealed<'_>) {
         let is_left_out = match self.cut {
             Cut::Payload => !sealed.is_new,
@@ -392,15 +396,15 @@ impl Collector {
         }
     }
 
-    /// What was collected.
-    pub(super) fn finish(self) -> Cipher {
+    /// What was collected, with the number of packets that came when it was settled.
+    pub(super) fn finish(self, settled: u32) -> Cipher {
         let dropped = match &self.cut {
             Cut::ZoomPicture(assembler) => assembler.dropped(),
             Cut::Payload | Cut::ZoomSound => 0,
         };
         Cipher {
             framing: if matches!(self.cut, Cut::Payload) { Framing::Payload } else { Framing::ZoomUnit },
-            units: self.units,
+            units: self.units.saturating_add(settled.into()),
             units_tested: self.units_tested,
             units_dropped: dropped.into(),
             packets_excluded: self.excluded,

@@ -10,6 +10,9 @@ const FIRST: usize = 32;
 /// Slots looked at for one block; what finds none of them free is left out.
 const PROBES: usize = 64;
 
+/// Bits of a slot that number an entry; there are never more than 4095.
+const NUMBER: u32 = 0xfff;
+
 /// Mixes a block into a number that is uniform for uniform blocks; the high bits are the better ones.
 #[inline]
 pub(super) fn hash(block: &[u8; 16]) -> u64 {
@@ -45,15 +48,25 @@ struct Entry {
     cluster: Option<u8>,
 }
 
+/// Where a block is, or could be.
+enum Spot {
+    /// Number of its entry.
+    Held(usize),
+    /// A slot, and the bits of the hash to put there.
+    Free(usize, u32),
+}
+
 fn hash_of(entry: &Entry) -> u64 {
     hash(&entry.block)
 }
 
-/// Blocks by value.
+/// Blocks by value. The entries of a stream are cold when its next packet comes, so that they are written one behind the
+/// other, and found by slots that are small and say which entries are not worth a look.
 #[derive(Debug)]
 pub(super) struct Table {
-    slots: Vec<Option<Entry>>,
-    held: usize,
+    /// Number of the entry, from 1, and bits of its hash above; 0 is free.
+    slots: Vec<u32>,
+    entries: Vec<Entry>,
     most: usize,
     threshold: u64,
     left_out: u32,
@@ -69,7 +82,7 @@ pub(super) struct Found<'t> {
 impl Table {
     /// `most` is the number of slots, a power of two; five of eight are filled.
     pub(super) const fn new(most: usize) -> Self {
-        Self { slots: Vec::new(), held: 0, most, threshold: u64::MAX, left_out: 0 }
+        Self { slots: Vec::new(), entries: Vec::new(), most, threshold: u64::MAX, left_out: 0 }
     }
 
     /// True when blocks of this hash are looked at.
@@ -91,8 +104,7 @@ impl Table {
 
     /// Looks at no more blocks.
     pub(super) fn close(&mut self) {
-        self.slots = Vec::new();
-        (self.held, self.threshold) = (0, 0);
+        (self.slots, self.entries, self.threshold) = (Vec::new(), Vec::new(), 0);
     }
 
     /// Allows more slots, a power of two.
@@ -111,26 +123,36 @@ impl Table {
         if !self.wants(hash) {
             return None;
         }
-        let index = self.find(&block, hash)?;
-        let slot = self.slots.get_mut(index)?;
-        if let Some(entry) = slot {
-            return Some(Found { place: entry.place, cluster: &mut entry.cluster });
+        match self.find(&block, hash)? {
+            Spot::Held(number) => {
+                let entry = self.entries.get_mut(number)?;
+                Some(Found { place: entry.place, cluster: &mut entry.cluster })
+            }
+            Spot::Free(index, tag) => {
+                self.fill(index, tag, self.entries.len());
+                self.entries.push(Entry { block, place, cluster: None });
+                None
+            }
         }
-        *slot = Some(Entry { block, place, cluster: None });
-        self.held = self.held.saturating_add(1);
-        None
     }
 
-    /// The slot that holds the block, or the free one for it.
-    fn find(&mut self, block: &[u8; 16], hash: u64) -> Option<usize> {
+    /// Where the block is held, or a free slot for it.
+    fn find(&mut self, block: &[u8; 16], hash: u64) -> Option<Spot> {
         let mask = self.slots.len().checked_sub(1)?;
-        let mixed = (hash ^ (hash >> 31)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 24;
-        let start = usize::try_from(mixed).unwrap_or(0);
+        let mixed = (hash ^ (hash >> 31)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let start = usize::try_from(mixed >> 24).unwrap_or(0);
+        let tag = u32::try_from(mixed & u64::from(u32::MAX)).unwrap_or(0) & !NUMBER;
         for step in 0..PROBES {
             let index = start.wrapping_add(step) & mask;
-            match self.slots.get(index)? {
-                Some(entry) if entry.block != *block => {}
-                _ => return Some(index),
+            let slot = *self.slots.get(index)?;
+            if slot == 0 {
+                return Some(Spot::Free(index, tag));
+            }
+            if slot & !NUMBER == tag {
+                let number = usize::try_from(slot & NUMBER).ok()?.checked_sub(1)?;
+                if self.entries.get(number)?.block == *block {
+                    return Some(Spot::Held(number));
+                }
             }
         }
         self.left_out = self.left_out.saturating_add(1);
@@ -139,29 +161,30 @@ impl Table {
 
     fn make_room(&mut self) {
         let limit = |slots: usize| slots.saturating_sub(slots.div_ceil(8).saturating_mul(3));
-        if self.held < limit(self.slots.len()) {
+        if self.entries.len() < limit(self.slots.len()) {
             return;
         }
         let size = self.slots.len().saturating_mul(2).clamp(FIRST.min(self.most), self.most);
-        let mut kept = self.held;
-        while kept >= limit(size) && self.threshold > 0 {
+        while self.entries.len() >= limit(size) && self.threshold > 0 {
             self.threshold >>= 1;
             let threshold = self.threshold;
-            kept = self.slots.iter().flatten().filter(|entry| hash_of(entry) <= threshold).count();
+            self.entries.retain(|entry| hash_of(entry) <= threshold);
         }
-        let old = std::mem::replace(&mut self.slots, vec![None; size]);
-        self.held = 0;
-        for entry in old.into_iter().flatten() {
-            let hash = hash_of(&entry);
-            if hash > self.threshold {
-                continue;
+        self.slots.clear();
+        self.slots.resize(size, 0);
+        self.entries.reserve_exact(limit(size).saturating_sub(self.entries.len()));
+        for number in 0..self.entries.len() {
+            let Some(entry) = self.entries.get(number) else { return };
+            let (block, hash) = (entry.block, hash_of(entry));
+            if let Some(Spot::Free(index, tag)) = self.find(&block, hash) {
+                self.fill(index, tag, number);
             }
-            if let Some(index) = self.find(&entry.block, hash)
-                && let Some(slot) = self.slots.get_mut(index)
-            {
-                *slot = Some(entry);
-                self.held = self.held.saturating_add(1);
-            }
+        }
+    }
+
+    fn fill(&mut self, index: usize, tag: u32, number: usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = tag | u32::try_from(number.saturating_add(1)).unwrap_or(NUMBER);
         }
     }
 }
@@ -210,7 +233,7 @@ mod tests {
             "{} {expected}",
             found.len()
         );
-        assert!(table.held <= 160 && table.left_out() == 0);
+        assert!(table.entries.len() <= 160 && table.left_out() == 0);
     }
 
     #[test]

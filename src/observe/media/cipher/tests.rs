@@ -77,7 +77,7 @@ fn sound(units: usize, seal: impl Fn(usize, &[u8]) -> Vec<u8>) -> Cipher {
         let length = u16::try_from(plain.len()).expect("short").to_be_bytes();
         feed(&mut collector, number, &[&length[..], &body].concat());
     }
-    collector.finish()
+    collector.finish(0)
 }
 
 fn gcm_like(number: usize, plain: &[u8]) -> Vec<u8> {
@@ -110,7 +110,7 @@ fn a_nonce_that_comes_again_is_counted_and_a_copy_is_none() {
         let body = gcm_like(number % 250, &[0; 50]);
         feed(&mut collector, number, &[&[0, 50][..], &body].concat());
     }
-    let copies = collector.finish();
+    let copies = collector.finish(0);
     assert_eq!((copies.nonces_reused, copies.copies), (0, 50));
 }
 
@@ -122,11 +122,11 @@ fn copies_and_second_packets_are_no_repeats() {
     for (number, unit) in units.iter().chain(&units).enumerate() {
         feed(&mut collector, number, unit);
     }
-    let found = collector.finish();
+    let found = collector.finish(0);
     assert_eq!((found.packets_excluded, found.copies, found.clusters.len()), (0, 100, 0));
     let mut collector = Collector::new(Timestamp::default(), Some(true));
     (0..50).chain(0..50).for_each(|number| feed(&mut collector, number, &units[number]));
-    assert_eq!(collector.finish().packets_excluded, 50);
+    assert_eq!(collector.finish(0).packets_excluded, 50);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_muted_microphone_under_ecb_is_one_constant_unit() {
     for number in 0..100 {
         feed(&mut collector, number, &[&[0, 9][..], &ecb(&[0xf8, 0xff, 0xfe, 0, 0, 0, 0, 0, 1])].concat());
     }
-    let found = collector.finish();
+    let found = collector.finish(0);
     assert_eq!(found.clusters.len(), 1);
     assert!(found.clusters[0].is_unit && found.clusters[0].repeats == 99);
 }
@@ -146,7 +146,7 @@ fn runs_of_one_byte_are_no_cipher_blocks() {
     for number in 0..100 {
         feed(&mut collector, number, &[u8::try_from(number % 7).expect("small"); 1000]);
     }
-    let found = collector.finish();
+    let found = collector.finish(0);
     assert!(found.clusters.is_empty() && found.poor_units > 90, "{found:?}");
 }
 
@@ -160,7 +160,7 @@ fn the_stretch_of_a_copied_piece_ends_off_the_grid() {
         let unit = [random.bytes(13), piece.clone(), random.bytes(130)].concat();
         feed(&mut collector, number, &unit);
     }
-    let found = collector.finish();
+    let found = collector.finish(0);
     assert!(!found.clusters.is_empty());
     // The middle of it has no end; the blocks at its ends tell.
     let off = found.clusters.iter().filter(|cluster| cluster.off_grid > 0).count();
@@ -189,7 +189,7 @@ proptest! {
             let sealed = Sealed { peek: &peek, payload, is_unfit: *is_padded, is_new: true, timestamp: Timestamp::default(), packet: PacketRef::default() };
             collector.packet(&sealed);
         }
-        let found = collector.finish();
+        let found = collector.finish(0);
         prop_assert!(found.clusters.len() <= CLUSTER_CAP);
         prop_assert!(found.units <= u64::try_from(packets.len()).expect("few"));
     }
