@@ -5,6 +5,10 @@
 
 use crate::observe::facts::{Body, Heads};
 
+/// Bytes of a payload that have statistics by their place.
+pub(super) const HEAD: usize = 4;
+/// Bytes of the body behind them that stand for all of it.
+const LOOKED: usize = 64;
 /// Beginnings that are kept.
 const KEPT: usize = 128;
 /// Payloads that are looked at.
@@ -38,6 +42,12 @@ impl Look {
             return;
         }
         self.heads.push(head);
+    }
+
+    /// Counts the beginning of a payload's body, where its blocks are not compared.
+    pub(super) fn body_of(&mut self, payload: &[u8]) {
+        let body = payload.get(HEAD..).unwrap_or_default();
+        self.body(body.get(..LOOKED).unwrap_or(body));
     }
 
     /// Counts bytes of a block of the body that was not seen before.

@@ -3,6 +3,7 @@
 //! In: the packets of one RTP stream. Out: [`Cipher`] facts. Nothing is judged here. Second copies, FEC and padded packets
 //! are left out; Zoom's pictures are put together first, because the block grid is that of the unit.
 
+mod lengths;
 mod look;
 mod repeat;
 mod table;
@@ -13,6 +14,7 @@ use crate::observe::facts::{Cipher, Cluster, Framing, Shapes};
 use crate::proto::rtp::Peek;
 use crate::proto::zoom::{Assembler, LengthField, Shape, parse_unit};
 use crate::time::Timestamp;
+use lengths::residues;
 use look::Look;
 use repeat::{Booked, Kind, after, before, mark, repeat};
 use table::{Place, Table};
@@ -28,6 +30,8 @@ const LAST_SLOTS: usize = 2048;
 /// which on it is not.
 const SAME_RESIDUE: u32 = 3;
 const OTHER_RESIDUES: u32 = 4;
+/// Units after which lengths may show that blocks need not be compared.
+const SETTLING: u64 = 24;
 /// Units that are tested whole before a share of them is.
 const ZOOM_WHOLE: u64 = 4096;
 const WHOLE: u64 = 128;
@@ -92,7 +96,9 @@ pub(super) struct Collector {
     tails: [u64; 16],
     lengths: Vec<u64>,
     longest: usize,
-    /// Lengths have shown that it is no padded block cipher: units are only counted.
+    /// Lengths have shown that it is no padded block cipher: blocks are not compared any more.
+    is_ruled_out: bool,
+    /// And beginnings enough were looked at: units are only counted.
     is_settled: bool,
     shorter: u64,
     inner: Table,
@@ -133,6 +139,7 @@ impl Collector {
             tails: [0; 16],
             lengths: Vec::new(),
             longest: 0,
+            is_ruled_out: false,
             is_settled: false,
             shorter: 0,
             inner: Table::new(slots),
@@ -186,8 +193,7 @@ impl Collector {
         }
     }
 
-    /// Counts a payload whose last block is not among those looked at, and that is not to be tested whole. This is the
-    /// path of most packets, and touches little memory.
+    /// Counts a payload whose last block is not among those looked at, and that is not to be tested whole: the path of most.
     #[inline]
     fn passes(&mut self, payload: &[u8]) -> bool {
         let next = self.units.saturating_add(1);
@@ -211,8 +217,11 @@ impl Collector {
         self.units = self.units.saturating_add(1);
         self.length(whole.bytes.len());
         self.look.payload(whole.bytes);
-        if self.units == WHOLE {
+        if self.units == SETTLING || self.units == WHOLE {
             self.settle();
+        }
+        if self.is_ruled_out {
+            return self.look.body_of(whole.bytes);
         }
         let entire = self.units <= WHOLE || self.units & ONE_IN.saturating_sub(1) == 0;
         self.unit(whole, entire, true);
@@ -224,10 +233,11 @@ impl Collector {
         let all: u32 = lengths.iter().sum();
         let most = lengths.iter().copied().max().unwrap_or(0);
         if all.saturating_sub(most) >= OTHER_RESIDUES {
-            self.is_settled = true;
+            self.is_ruled_out = true;
+            self.is_settled = self.units >= WHOLE;
             self.inner.close();
             self.last.close();
-        } else if most >= SAME_RESIDUE {
+        } else if self.units >= WHOLE && most >= SAME_RESIDUE {
             self.last.allow(LAST_SLOTS);
         }
     }
@@ -350,7 +360,11 @@ impl Collector {
         let Some(mut found) = table.insert(*block, hash, place) else {
             // The first bytes are looked at apart.
             if looks && is_whole {
-                self.look.body(if place.position == 0 { block.get(4..).unwrap_or_default() } else { block });
+                self.look.body(if place.position == 0 {
+                    block.get(look::HEAD..).unwrap_or_default()
+                } else {
+                    block
+                });
             }
             return Booked::New;
         };
@@ -430,21 +444,6 @@ impl Collector {
             body: self.look.body_counts(),
         }
     }
-}
-
-/// Different lengths by their residue modulo 16.
-fn residues(lengths: &[u64]) -> [u16; 16] {
-    let mut counts = [0_u16; 16];
-    for word in lengths {
-        for bit in 0..64_usize {
-            if word >> bit & 1 == 1
-                && let Some(count) = counts.get_mut(bit % BLOCK)
-            {
-                *count = count.saturating_add(1);
-            }
-        }
-    }
-    counts
 }
 
 #[cfg(test)]
