@@ -196,7 +196,7 @@ impl Shown<'_> {
 
     fn packet(&self, packet: PacketRef) -> String {
         if self.many {
-            format!("packet {} of file {}", packet.frame(), packet.file().saturating_add(1))
+            format!("packet {} of file {}", packet.frame(), packet.file())
         } else {
             format!("packet {}", packet.frame())
         }

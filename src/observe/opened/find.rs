@@ -195,8 +195,20 @@ fn is_secret(head: &[u8]) -> bool {
     let is_part = |byte: &u8| is_name(*byte) || matches!(byte, b'+' | b'/');
     let length = head.iter().rev().take_while(|byte| is_part(byte)).count();
     let name = head.get(head.len().saturating_sub(length)..).unwrap_or_default();
+    if is_words(name) {
+        return false;
+    }
     let any = |parts: &[u8]| name.split(|byte| parts.contains(byte)).any(decodes);
     any(b"") || any(b".") || any(b"./+") || any(b".-_") || any(b"./+-_")
+}
+
+/// True for words in the usual spellings, as `media_encryption_key` or `mediaEncryptionKey`. Of 16 random bytes in base64 one in
+/// 10^4 looks so: nothing but letters, and capitals few or all.
+fn is_words(name: &[u8]) -> bool {
+    let capitals = name.iter().filter(|byte| byte.is_ascii_uppercase()).count();
+    let letters = name.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let spelt = capitals.saturating_mul(4) <= letters || capitals == letters;
+    spelt && name.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 /// True when a text is hexadecimal or base64 of as many bytes as the shortest value has.
@@ -389,7 +401,9 @@ mod tests {
             }
         }
         // A user's id beside its nonce, and names of fields.
-        for name in ["01000400", "encryptKey", "zoomID", "audio.key"] {
+        for name in
+            ["01000400", "encryptKey", "zoomID", "audio.key", "media_encryption_key", "MEDIA_ENCRYPTION_KEY"]
+        {
             let (_, place) = the_key(format!("{name}:{key}").as_bytes()).expect("the value");
             assert_eq!(place, format!("field {name}"));
         }
