@@ -115,7 +115,8 @@ fn abroad_finding(
 ) -> Option<Finding> {
     let first = shown.first()?;
     let placed = placed(&first.place.located_in)?;
-    let mut text = format!("candidate key server {}", first.ip);
+    let likely = if first.confidence < GRAVE { "possible" } else { "candidate" };
+    let mut text = format!("{likely} key server {}", first.ip);
     if let Some(name) = first.name.as_ref().filter(|name| **name != first.ip) {
         let _ = write!(text, " ({name})");
     }
@@ -144,6 +145,9 @@ fn abroad_finding(
     }
     if let Some(network) = first.front_end {
         let _ = write!(text, "; an entry of {network}'s network, behind which the key would lie elsewhere");
+    }
+    if first.confidence < GRAVE {
+        let _ = write!(text, "; that it could hold the key is {:.0} % sure", first.confidence * 100.0);
     }
     let packets = shown.iter().flat_map(|holder| holder.packets.iter().copied()).take(PACKETS).collect();
     Some(Finding { id: "key_holder_abroad", severity, text, packets })

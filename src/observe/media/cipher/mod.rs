@@ -31,7 +31,7 @@ const LAST_SLOTS: usize = 2048;
 const SAME_RESIDUE: u32 = 3;
 const OTHER_RESIDUES: u32 = 4;
 /// Units after which lengths may show that blocks need not be compared.
-const SETTLING: u64 = 24;
+const SETTLING: [u64; 4] = [12, 24, 48, WHOLE];
 /// Units that are tested whole before a share of them is.
 const ZOOM_WHOLE: u64 = 4096;
 const WHOLE: u64 = 128;
@@ -217,7 +217,7 @@ impl Collector {
         self.units = self.units.saturating_add(1);
         self.length(whole.bytes.len());
         self.look.payload(whole.bytes);
-        if self.units == SETTLING || self.units == WHOLE {
+        if SETTLING.contains(&self.units) {
             self.settle();
         }
         if self.is_ruled_out {
