@@ -308,12 +308,26 @@ impl Inner {
             Self::WebSocket(socket, buffer) => {
                 buffer.extend_from_slice(data);
                 let mut at = 0_usize;
+                let mut is_broken = false;
                 while let Some(bytes) = buffer.get(at..).filter(|bytes| !bytes.is_empty()) {
-                    let Step::Took(taken) = socket.step(bytes, packet, sink) else { break };
-                    at = at.saturating_add(taken);
+                    match socket.step(bytes, packet, sink) {
+                        Step::Took(taken) => at = at.saturating_add(taken),
+                        Step::Wait => break,
+                        Step::Broken | Step::Upgrade(..) => {
+                            is_broken = true;
+                            break;
+                        }
+                    }
                 }
                 let rest = Zeroizing::new(buffer.get(at..).unwrap_or_default().to_vec());
-                *buffer = rest;
+                if is_broken {
+                    // It was no WebSocket, or a piece is missing: the rest is searched as it is.
+                    let mut body = Box::new(Body::new(Coding::Identity));
+                    body.feed(&rest, packet, sink);
+                    *self = Self::Body(body);
+                } else {
+                    *buffer = rest;
+                }
             }
         }
     }

@@ -22,6 +22,9 @@ const KEYS_CAP: usize = 4096;
 /// Most values of other lengths kept of a flow: keys with their salts, and nonces.
 const OTHERS_CAP: usize = 512;
 
+/// Most different values of a flow that are remembered, so that each counts once; of those beyond, repeats count too.
+const KNOWN_CAP: usize = 1 << 16;
+
 /// Searches the opened data of one flow.
 pub struct Finder {
     connection: Connection,
@@ -47,9 +50,15 @@ struct Kept {
 
 impl Kept {
     fn take(&mut self, found: Found, packet: PacketRef, direction: Direction) {
-        if !self.known.insert(Sha256::digest(found.value.as_slice()).into()) {
+        let digest: [u8; 32] = Sha256::digest(found.value.as_slice()).into();
+        if self.known.contains(&digest) {
             return;
         }
+        if self.known.len() >= KNOWN_CAP {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
+        self.known.insert(digest);
         let is_key = matches!(found.value.len(), 16 | 32);
         let keys = self.candidates.len().saturating_sub(self.others);
         if (is_key && keys >= KEYS_CAP) || (!is_key && self.others >= OTHERS_CAP) {

@@ -187,6 +187,25 @@ fn values_beyond_the_cap_are_counted() {
     assert_eq!((opened.candidates.len(), opened.candidates_left_out), (KEYS_CAP, 7));
 }
 
+#[test]
+fn a_stream_that_only_began_as_a_websocket_does_is_searched_as_it_is() {
+    // A text frame of two bytes, then a reserved opcode.
+    let data = [&[0x81, 2, b'h', b'i', 0xf3][..], TEXT].concat();
+    let answer = [frame(4, 0, 0, &[]), frame(0, 1, 1, &data)].concat();
+    assert!(encrypt_key(found(&[(Direction::Reverse, answer)], 10_000)));
+}
+
+#[test]
+fn what_is_remembered_of_values_has_a_cap() {
+    let mut kept = Kept::default();
+    for number in 0..KNOWN_CAP + 3 {
+        let value = zeroize::Zeroizing::new(number.to_be_bytes().repeat(2));
+        let found = Found { value, form: Form::Raw, place: String::new(), end: 0 };
+        kept.take(found, PacketRef::default(), Direction::Forward);
+    }
+    assert_eq!((kept.known.len(), kept.candidates.len()), (KNOWN_CAP, KEYS_CAP));
+}
+
 fn hex_of(number: usize) -> String {
     format!("{number:032x}")
 }
