@@ -4,6 +4,7 @@
 //! its offset. Nothing here indexes, allocates or panics.
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a parser stopped. Offsets count from the start of the slice that the parser was given.
 #[derive(Error, Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,25 @@ impl ParseError {
             }
         }
     }
+}
+
+/// The byte that two hexadecimal digits stand for.
+pub fn hex_pair(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// The bytes that hexadecimal digits stand for, wiped when dropped: keys are written so. `None` for anything else.
+pub fn unhex(digits: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+    for [high, low] in pairs {
+        bytes.push(hex_pair(*high, *low)?);
+    }
+    Some(bytes)
 }
 
 /// How sure a first look at some bytes is; the parser that follows decides.

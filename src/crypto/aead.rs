@@ -143,7 +143,7 @@ pub fn numbered_nonce(iv: &[u8; NONCE], number: u64) -> [u8; NONCE] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::kdf::tests::hex;
+    use crate::crypto::hex;
 
     #[test]
     fn rfc8439_section_2_8_2_opens() {

@@ -155,14 +155,9 @@ fn p_hash<M: Mac + Clone>(keyed: &M, seed: &[&[u8]], length: usize) -> Option<Se
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-        pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
-    }
+    use crate::crypto::hex;
 
     /// "Test vectors for TLS 1.2 PRF", IETF TLS mailing list, 23 September 2009 (message 03416): 100 bytes with SHA-256.
     #[test]

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+use crate::bytes::{hex_pair, unhex};
 use crate::observe::facts::Form;
 
 /// Shortest and longest value that is taken, in bytes.
@@ -32,9 +33,9 @@ pub(super) struct Found {
 pub(super) fn text(bytes: &[u8], found: &mut dyn FnMut(Found)) {
     let (plain, ends) = unescaped(bytes);
     let plain = plain.as_slice();
-    let mut add = |value: Vec<u8>, form: Form, start: usize, end: usize| {
+    let mut add = |value: Zeroizing<Vec<u8>>, form: Form, start: usize, end: usize| {
         let end = ends.get(end.saturating_sub(1)).copied().unwrap_or(bytes.len());
-        found(Found { value: Zeroizing::new(value), form, place: place(plain, start), end });
+        found(Found { value, form, place: place(plain, start), end });
     };
     let standard = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -42,7 +43,7 @@ pub(super) fn text(bytes: &[u8], found: &mut dyn FnMut(Found)) {
         let token = plain.get(start..end).unwrap_or_default();
         if let Some(value) = hexadecimal(token) {
             add(value, Form::Hex, start, end);
-        } else if let Ok(value) = STANDARD_NO_PAD.decode(token)
+        } else if let Ok(value) = STANDARD_NO_PAD.decode(token).map(Zeroizing::new)
             && LENGTHS.contains(&value.len())
         {
             let marked =
@@ -58,7 +59,7 @@ pub(super) fn text(bytes: &[u8], found: &mut dyn FnMut(Found)) {
         let cut = beside(start.checked_sub(1)) || beside(Some(end));
         if (cut || token.iter().any(|byte| matches!(byte, b'-' | b'_')))
             && hexadecimal(token).is_none()
-            && let Ok(value) = URL_SAFE_NO_PAD.decode(token)
+            && let Ok(value) = URL_SAFE_NO_PAD.decode(token).map(Zeroizing::new)
             && LENGTHS.contains(&value.len())
         {
             add(value, Form::Base64Url, start, end);
@@ -81,12 +82,12 @@ fn unescaped(bytes: &[u8]) -> (Zeroizing<Vec<u8>>, Vec<usize>) {
         let mut at = 0_usize;
         while let Some(rest) = plain.get(at..).filter(|rest| !rest.is_empty()) {
             let (byte, taken) = match rest {
-                [b'\\', b'u', b'0', b'0', high, low, ..] => match pair(*high, *low) {
+                [b'\\', b'u', b'0', b'0', high, low, ..] => match hex_pair(*high, *low) {
                     Some(byte) if byte.is_ascii() => (byte, 6),
                     _ => (b'\\', 1),
                 },
                 [b'\\', escaped @ (b'"' | b'\\' | b'/'), ..] => (*escaped, 2),
-                [b'%', high, low, ..] => match pair(*high, *low) {
+                [b'%', high, low, ..] => match hex_pair(*high, *low) {
                     Some(byte @ (b'+' | b'/' | b'=')) => (byte, 3),
                     _ => (b'%', 1),
                 },
@@ -103,20 +104,8 @@ fn unescaped(bytes: &[u8]) -> (Zeroizing<Vec<u8>>, Vec<usize>) {
     (plain, ends)
 }
 
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-}
-
-fn pair(high: u8, low: u8) -> Option<u8> {
-    Some((digit(high)? << 4) | digit(low)?)
-}
-
-fn hexadecimal(token: &[u8]) -> Option<Vec<u8>> {
-    let (pairs, rest) = token.as_chunks::<2>();
-    if !rest.is_empty() || !LENGTHS.contains(&pairs.len()) {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| pair(*high, *low)).collect()
+fn hexadecimal(token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    LENGTHS.contains(&token.len().div_ceil(2)).then(|| unhex(token)).flatten()
 }
 
 /// Calls with start and end of every longest run of such bytes.
@@ -138,7 +127,7 @@ fn tokens(bytes: &[u8], of: &dyn Fn(u8) -> bool, found: &mut dyn FnMut(usize, us
 }
 
 /// Lists of byte values, as in `"secret_key":[12,255,...]`.
-fn numbers(plain: &[u8], add: &mut dyn FnMut(Vec<u8>, Form, usize, usize)) {
+fn numbers(plain: &[u8], add: &mut dyn FnMut(Zeroizing<Vec<u8>>, Form, usize, usize)) {
     let mut from = 0_usize;
     while let Some(open) = plain.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'[')) {
         let start = from.saturating_add(open).saturating_add(1);
@@ -153,7 +142,7 @@ fn numbers(plain: &[u8], add: &mut dyn FnMut(Vec<u8>, Form, usize, usize)) {
         let list = rest.get(..length).and_then(|list| std::str::from_utf8(list).ok()).unwrap_or_default();
         let values: Option<Vec<u8>> = list.split(',').map(|number| number.trim().parse().ok()).collect();
         if let Some(values) = values.filter(|values| LENGTHS.contains(&values.len())) {
-            add(values, Form::Numbers, start, start.saturating_add(length));
+            add(Zeroizing::new(values), Form::Numbers, start, start.saturating_add(length));
         }
     }
 }

@@ -82,7 +82,7 @@ fn split(material: &Secret, key: usize, salt: usize) -> Option<Exported> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::kdf::tests::hex;
+    use crate::crypto::hex;
     use crate::proto::tls::keylog::KeyLog;
 
     fn secrets(line: &str) -> (Secrets, Random) {

@@ -1,6 +1,7 @@
 //! HTTP/3 frames on a QUIC stream, RFC 9114 section 7.1.
 
 use crate::bytes::Reader;
+use crate::proto::quic::varint;
 
 /// Frame type DATA.
 pub const DATA: u64 = 0;
@@ -10,22 +11,9 @@ pub const HEADERS: u64 = 1;
 /// Type and length of a frame, and how many bytes they take; `None` when they are not complete.
 pub fn parse_header(bytes: &[u8]) -> Option<(u64, u64, usize)> {
     let mut reader = Reader::new(bytes);
-    let kind = varint(&mut reader)?;
-    let length = varint(&mut reader)?;
+    let kind = varint(&mut reader, "http3 frame type").ok()?;
+    let length = varint(&mut reader, "http3 frame length").ok()?;
     Some((kind, length, reader.position()))
-}
-
-/// A variable-length integer, RFC 9000 section 16.
-fn varint(reader: &mut Reader<'_>) -> Option<u64> {
-    let first = reader.u8("http3 varint").ok()?;
-    let more = match first >> 6 {
-        0 => 0,
-        1 => 1,
-        2 => 3,
-        _ => 7,
-    };
-    let rest = reader.take(more, "http3 varint").ok()?;
-    Some(rest.iter().fold(u64::from(first & 0x3f), |value, byte| (value << 8) | u64::from(*byte)))
 }
 
 #[cfg(test)]
@@ -41,7 +29,7 @@ mod tests {
             (&[0x25], 37),
         ];
         for (bytes, value) in cases {
-            assert_eq!(varint(&mut Reader::new(bytes)), Some(value));
+            assert_eq!(varint(&mut Reader::new(bytes), "value"), Ok(value));
         }
     }
 

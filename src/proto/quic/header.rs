@@ -83,7 +83,7 @@ pub enum Packet<'a> {
 }
 
 /// Reads a variable-length integer (RFC 9000 §16).
-pub(super) fn varint(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, ParseError> {
+pub(in crate::proto) fn varint(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, ParseError> {
     match reader.peek().first().map(|first| first >> 6) {
         Some(0) | None => Ok(u64::from(reader.u8(field)?)),
         Some(1) => Ok(u64::from(reader.u16(field)? & 0x3fff)),

@@ -18,6 +18,7 @@ mod version;
 
 pub use connection::Connection;
 pub use facts::{Close, Facts, GoogleHello, Progress, Retry};
+pub(super) use header::varint;
 pub use header::{Kind, Long, Negotiation, Packet, Packets};
 pub use version::{Family, Version};
 

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::bytes::unhex;
 use crate::crypto::kdf::Secret;
 
 /// Sessions of which secrets are kept, over all key logs of a run; the newest are left out. A day of browsing has some ten
@@ -130,16 +131,8 @@ fn label(name: &[u8]) -> Option<Label> {
 
 /// Bytes of a word of at most `most` bytes in hexadecimal digits.
 fn hex(word: &[u8], most: usize) -> Option<Zeroizing<Vec<u8>>> {
-    let (pairs, rest) = word.as_chunks::<2>();
-    if pairs.is_empty() || pairs.len() > most || !rest.is_empty() {
-        return None;
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    for [high, low] in pairs {
-        bytes.push(digit(*high)? << 4 | digit(*low)?);
-    }
-    Some(bytes)
+    let fits = !word.is_empty() && word.len() <= most.saturating_mul(2);
+    fits.then(|| unhex(word)).flatten()
 }
 
 /// Secrets of one session. `None`: the key log has no such line.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
-use crate::crypto::kdf::tests::hex;
+use crate::crypto::hex;
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{ClientHello, Records, ServerHello, vectors};
 
