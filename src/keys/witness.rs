@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use zeroize::Zeroizing;
 
-use super::verify::{Effort, Hit, Key, try_stream};
+use super::verify::{Effort, Hit, Key, Mode, try_stream};
 use super::{Basis, CouldHold, Keys};
 use crate::crypto::srtp::Suite;
 use crate::flow::Direction;
@@ -83,7 +83,9 @@ pub struct Witness {
     pub packet: PacketRef,
     /// Where it stood and how it was written.
     pub place: String,
-    /// Cipher and mode.
+    /// The mode.
+    pub mode: Mode,
+    /// Cipher and mode in words.
     pub cipher: String,
     /// Streams that it opens.
     pub streams: Vec<OpenedStream>,
@@ -213,10 +215,11 @@ fn of_session(
     found.values = count(keys.len());
     found.values_left_out = left_out;
     found.streams = count(media.len());
-    let mut opened: BTreeMap<usize, (String, Vec<OpenedStream>)> = BTreeMap::new();
+    let mut opened: BTreeMap<usize, ((Mode, String), Vec<OpenedStream>)> = BTreeMap::new();
     for (judged, stream, samples) in media {
         let Some(hit) = open(samples, &keys, &nonces) else { continue };
-        let (_, streams) = opened.entry(hit.key).or_insert_with(|| (hit.cipher.clone(), Vec::new()));
+        let (_, streams) =
+            opened.entry(hit.key).or_insert_with(|| ((hit.mode, hit.cipher.clone()), Vec::new()));
         streams.push(OpenedStream {
             flow: judged.flow.id,
             ssrc: stream.ssrc,
@@ -339,7 +342,7 @@ fn handshake(judged: &Judged) -> Vec<Source<'_>> {
 fn witness(
     source: &Source<'_>,
     names: &BTreeMap<IpAddr, String>,
-    cipher: String,
+    (mode, cipher): (Mode, String),
     streams: Vec<OpenedStream>,
 ) -> Witness {
     let mut server = source.judged.sides.remote;
@@ -360,6 +363,7 @@ fn witness(
         delivery: source.delivery,
         packet: source.packet,
         place: source.place.clone(),
+        mode,
         cipher,
         streams,
     }

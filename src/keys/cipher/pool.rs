@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::{Cipher, CipherEvidence, CipherVerdict, Start, judge, plain};
 use crate::keys::Keys;
+use crate::keys::verify::Mode;
 use crate::observe::Summary;
 use crate::observe::facts::{Framing, MediaKind};
 use crate::session::{Judged, Session};
@@ -46,7 +47,7 @@ pub fn announced_clear<'a>(flows: impl Iterator<Item = &'a Summary>) -> BTreeSet
 /// Judges the streams of a session, and a key that opens them, where there is one; `None` when no stream has a whole unit.
 pub fn session(flows: &[Judged], session: &Session, keys: &Keys) -> Option<SessionCipher> {
     let mut found = by_ciphertext(flows, session)?;
-    if keys.witnesses.found.iter().any(|witness| witness.cipher.contains("-ECB")) {
+    if keys.witnesses.found.iter().any(|witness| witness.mode == Mode::Ecb) {
         found.verdict = CipherVerdict::EcbConfirmed;
         found.evidence.verdict = CipherVerdict::EcbConfirmed;
     }

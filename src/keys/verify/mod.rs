@@ -132,6 +132,7 @@ pub struct Part {
 /// What one way of trying a key showed.
 #[derive(Debug, Clone, PartialEq)]
 struct Trial {
+    mode: Mode,
     cipher: String,
     opened: u32,
     of: u32,
@@ -170,7 +171,9 @@ pub struct Hit {
     pub key: usize,
     /// Which of the nonces it took, if one.
     pub nonce: Option<usize>,
-    /// Cipher and mode.
+    /// The mode.
+    pub mode: Mode,
+    /// Cipher and mode in words.
     pub cipher: String,
     /// Units that fit.
     pub opened: u32,
@@ -203,9 +206,9 @@ pub fn try_stream(
         let log10_bound = (trial.log10 + f64::from(tries.max(1)).log10()).min(0.0);
         let better = hit.as_ref().is_none_or(|held| log10_bound < held.log10_bound);
         if log10_bound < bound::ACCEPT && better {
-            let Trial { cipher, opened, of, silent, mut parts, nonce, .. } = trial;
+            let Trial { mode, cipher, opened, of, silent, mut parts, nonce, .. } = trial;
             parts.push(Part { what: format!("tries: {tries}"), log10: f64::from(tries.max(1)).log10() });
-            hit = Some(Hit { key: index, nonce, cipher, opened, of, silent, log10_bound, parts });
+            hit = Some(Hit { key: index, nonce, mode, cipher, opened, of, silent, log10_bound, parts });
             if decided {
                 break;
             }

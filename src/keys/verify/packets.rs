@@ -99,7 +99,7 @@ fn opened(samples: &[Sample], session: &Session, mki: usize, base: u32, effort: 
     }
     // One packet with a short tag is not enough, however the figures fall.
     let decided = fits > 0 && log10 < bound::ACCEPT;
-    Trial { cipher, opened: fits, of, silent: 0, log10, parts, nonce: None, decided }
+    Trial { mode: Mode::Srtp, cipher, opened: fits, of, silent: 0, log10, parts, nonce: None, decided }
 }
 
 pub(super) fn try_sframe(samples: &[Sample], key: &[u8], effort: &Effort, best: &mut Best) {
@@ -129,6 +129,7 @@ pub(super) fn try_sframe(samples: &[Sample], key: &[u8], effort: &Effort, best: 
         let log10 = bound::at_least(fits, of, suite.log10_chance());
         let bits = suite.tag.saturating_mul(8);
         best.take(Trial {
+            mode: Mode::Sframe,
             cipher: format!("SFrame {}", suite.name),
             opened: fits,
             of,

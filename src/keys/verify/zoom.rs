@@ -105,6 +105,7 @@ fn gcm(
     let log10 = bound::at_least(opened, of, -16.0 * bound::BYTE);
     let from = if derived.is_some() { ", with the stream key of this meeting key and the nonce" } else { "" };
     best.take(Trial {
+        mode: Mode::Gcm,
         cipher: format!("AES-{}-GCM{from}", bits(key)),
         opened,
         of,
@@ -128,6 +129,13 @@ enum Chain {
 }
 
 impl Chain {
+    const fn mode(self) -> Mode {
+        match self {
+            Self::Ecb => Mode::Ecb,
+            Self::Cbc(_) | Self::CbcFirst => Mode::Cbc,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Ecb => "ECB",
@@ -197,7 +205,7 @@ fn blocks(units: &[SealedUnit], aes: &Aes, chain: Chain, effort: &Effort, best: 
         return;
     }
     let name = format!("AES-{}-{}", aes.bits(), chain.name());
-    judge(&seen, &name, best);
+    judge(&seen, chain, &name, best);
 }
 
 /// Whether the last bytes of a block are zeros, and whether they are padding after PKCS #7.
@@ -215,7 +223,7 @@ fn open(aes: &Aes, block: &[u8; BLOCK], before: &[u8; BLOCK]) -> [u8; BLOCK] {
     plain
 }
 
-fn judge(seen: &Seen, name: &str, best: &mut Best) {
+fn judge(seen: &Seen, chain: Chain, name: &str, best: &mut Best) {
     let first = seen.first.bound();
     let checked = seen.units.saturating_sub(seen.silent);
     for (kind, words) in ["zero padding", "PKCS #7 padding"].into_iter().enumerate() {
@@ -232,6 +240,7 @@ fn judge(seen: &Seen, name: &str, best: &mut Best) {
         parts.extend(seen.first.part());
         let by_padding = padding < first;
         best.take(Trial {
+            mode: chain.mode(),
             cipher: if by_padding { format!("{name}, {words}") } else { name.to_owned() },
             opened: if by_padding { fits } else { seen.first.most() },
             of: if by_padding { checked } else { seen.first.all() },
@@ -366,6 +375,7 @@ fn counter(units: &[SealedUnit], aes: &Aes, layout: &Layout, effort: &Effort, be
         return;
     }
     best.take(Trial {
+        mode: Mode::Ctr,
         cipher: format!("AES-{}-CTR, {}", aes.bits(), layout.words()),
         opened: opened.most(),
         of: opened.all(),

@@ -66,10 +66,13 @@ pub(super) fn findings(
         .provider
         .and_then(|number| context.rules.provider(number))
         .and_then(|provider| Country::parse(&provider.country));
+    if keys.witnesses.found.is_empty() {
+        return found;
+    }
+    let participants = countries(context, analysis, session);
     for witness in &keys.witnesses.found {
         let mut text = words(context, witness);
         let place = context.place(witness.server.ip(), session.start).located_in;
-        let participants = countries(context, analysis, session);
         let is_abroad = place.country.is_some_and(|country| {
             home != Some(country) && !participants.is_empty() && !participants.contains(&country)
         });

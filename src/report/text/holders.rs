@@ -25,16 +25,10 @@ const LABEL: usize = 18;
 pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let keys = &record.keys;
     // Media that is not encrypted has no key.
-    let [heading, able_to] = match keys.method {
-        Method::None => ["Who could read the media", "could read"],
-        Method::DtlsSrtp
-        | Method::Zrtp
-        | Method::Sdes
-        | Method::KeyService
-        | Method::EndToEnd
-        | Method::Proprietary
-        | Method::InsideTls
-        | Method::NotDeterminable => ["Who could hold the media key", "could hold"],
+    let [heading, able_to] = if keys.method == Method::None {
+        ["Who could read the media", "could read"]
+    } else {
+        ["Who could hold the media key", "could hold"]
     };
     page.heading(heading)?;
     let method = format!("{}; {}", method_words(keys.method), keys.why);
