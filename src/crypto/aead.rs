@@ -5,9 +5,11 @@ use std::fmt;
 
 use aes_gcm::aead::consts::{U8, U12, U16};
 use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::{AeadInOut, Aes128Gcm, Aes256Gcm, KeyInit};
+use aes_gcm::{AeadInOut, KeyInit};
 use ccm::Ccm;
 use chacha20poly1305::ChaCha20Poly1305;
+
+use super::gcm::{self, Gcm};
 
 /// Bytes of a nonce of every algorithm here (RFC 5116 section 3.2).
 pub const NONCE: usize = 12;
@@ -62,8 +64,7 @@ pub struct OpeningKey {
 
 /// Boxed: a schedule takes up to a kilobyte, and keys are moved about.
 enum Cipher {
-    Aes128Gcm(Box<Aes128Gcm>),
-    Aes256Gcm(Box<Aes256Gcm>),
+    Gcm(Gcm),
     ChaCha20Poly1305(Box<ChaCha20Poly1305>),
     Aes128Ccm(Box<Ccm<aes::Aes128, U16, U12>>),
     Aes256Ccm(Box<Ccm<aes::Aes256, U16, U12>>),
@@ -95,9 +96,11 @@ fn opened<C: AeadInOut<NonceSize = U12>>(
 impl OpeningKey {
     /// A key of [`Algorithm::key_length`] bytes; `None` for any other length.
     pub fn new(algorithm: Algorithm, key: &[u8]) -> Option<Self> {
+        if key.len() != algorithm.key_length() {
+            return None;
+        }
         let cipher = match algorithm {
-            Algorithm::Aes128Gcm => Cipher::Aes128Gcm(cipher(key)?),
-            Algorithm::Aes256Gcm => Cipher::Aes256Gcm(cipher(key)?),
+            Algorithm::Aes128Gcm | Algorithm::Aes256Gcm => Cipher::Gcm(Gcm::new(key)?),
             Algorithm::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305(cipher(key)?),
             Algorithm::Aes128Ccm => Cipher::Aes128Ccm(cipher(key)?),
             Algorithm::Aes256Ccm => Cipher::Aes256Ccm(cipher(key)?),
@@ -118,8 +121,9 @@ impl OpeningKey {
         let length = sealed.len().checked_sub(self.algorithm.tag_length())?;
         let (body, tag) = sealed.split_at_mut_checked(length)?;
         let fits = match &self.cipher {
-            Cipher::Aes128Gcm(cipher) => opened(&**cipher, nonce, aad, body, tag),
-            Cipher::Aes256Gcm(cipher) => opened(&**cipher, nonce, aad, body, tag),
+            Cipher::Gcm(cipher) => {
+                (&*tag).try_into().is_ok_and(|tag: &[u8; gcm::TAG]| cipher.open(nonce, aad, body, tag))
+            }
             Cipher::ChaCha20Poly1305(cipher) => opened(&**cipher, nonce, aad, body, tag),
             Cipher::Aes128Ccm(cipher) => opened(&**cipher, nonce, aad, body, tag),
             Cipher::Aes256Ccm(cipher) => opened(&**cipher, nonce, aad, body, tag),
