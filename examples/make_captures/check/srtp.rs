@@ -22,7 +22,6 @@ pub(super) enum Profile {
 pub(super) struct Opened {
     pub(super) ssrc: u32,
     pub(super) sequence: u16,
-    pub(super) timestamp: u32,
     pub(super) payload_type: u8,
     pub(super) payload: Vec<u8>,
 }
@@ -58,7 +57,7 @@ impl Reader {
             Profile::CounterMode => self.counter_mode(packet, header, ssrc, index),
             Profile::Gcm => self.gcm(packet, header, ssrc, index),
         };
-        Opened { ssrc, sequence, timestamp: u32_at(packet, 4), payload_type: packet[1] & 0x7f, payload }
+        Opened { ssrc, sequence, payload_type: packet[1] & 0x7f, payload }
     }
 
     /// Opens an SRTCP packet.

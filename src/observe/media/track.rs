@@ -178,8 +178,7 @@ impl Track {
             }
         }
         self.count_type(peek.payload_type);
-        self.detail(&before, peek, packet, meta.timestamp);
-        let is_new = self.stats.duplicates() == before.duplicates;
+        let is_new = self.detail(&before, peek, packet, meta.timestamp);
         self.cipher(&sealed(peek, packet, meta, is_new));
     }
 
@@ -214,8 +213,9 @@ impl Track {
         }
     }
 
+    /// Books a packet beside the counters. True when its sequence number was not seen before.
     #[inline]
-    fn detail(&mut self, before: &Before, peek: &Peek, packet: &[u8], time: Timestamp) {
+    fn detail(&mut self, before: &Before, peek: &Peek, packet: &[u8], time: Timestamp) -> bool {
         let after = Before::of(&self.stats);
         let detail = &mut *self.detail;
         let is_new = after.duplicates == before.duplicates;
@@ -255,6 +255,7 @@ impl Track {
             detail.picture(peek, time);
             detail.sent.note(peek.timestamp, body_length(peek, packet));
         }
+        is_new
     }
 
     /// What a packet of this stream is compared with others by, while that is worth a look.
