@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The stages in the order in which data flows. A module imports only from those that stand before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "bytes",
     "time",
     "crypto",
@@ -30,6 +30,7 @@ const ORDER: [&str; 17] = [
     "keys",
     "servers",
     "geo",
+    "policy",
     "report",
     "pipeline",
     "cli",
@@ -58,6 +59,7 @@ const ONLY: &[(&str, &[&str], &str)] = &[
         "servers/ keeps what records say, and places nothing",
     ),
     ("geo", &["time"], "geo/ answers for an address and knows nothing else"),
+    ("policy", &["time", "geo"], "policy/ judges facts that it is handed, and knows no record"),
 ];
 
 /// A module that only these may import.
@@ -98,7 +100,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("hkdf", &["crypto/"]),
     ("hmac", &["crypto/"]),
     ("maxminddb", &["geo/"]),
-    ("toml", &["classify/"]),
+    ("toml", &["classify/", "geo/", "policy/"]),
     ("serde_json", &["report/", "cli/"]),
     ("clap", &["main.rs", "cli/"]),
     ("anyhow", &["main.rs", "cli/"]),
