@@ -21,6 +21,7 @@ mod error;
 mod exposure;
 mod place;
 mod record;
+mod sites;
 mod special;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use database::{DatabaseInfo, DatabaseKind, MAX_FILE_BYTES};
 pub use error::GeoError;
 pub use exposure::{Basis, Exposure, OperatorClaim, exposures};
 pub use place::{Answer, Confidence, LocatedIn, OperatedBy, Place};
+pub use sites::{MAX_SITES, Sites};
 pub use special::{Special, special};
 
 use database::{Database, Embedded, Opened};
