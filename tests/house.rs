@@ -105,6 +105,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("clap", &["main.rs", "cli/"]),
     ("anyhow", &["main.rs", "cli/"]),
     ("signal_hook", &["cli/"]),
+    ("terminal_size", &["cli/"]),
 ];
 
 /// What the library does not do, and who may.

@@ -225,6 +225,7 @@ impl Servers {
                 format: format(typed_format),
                 kinds: None,
                 colour: coloured(colour, output.is_some()),
+                width: width(output.is_some()),
             },
             output,
             state: state.state.as_deref().map(State::new),
@@ -250,11 +251,12 @@ impl Report {
             };
             typed.records.iter().map(kind).collect()
         });
-        let colour = coloured(colour, typed.output.is_some());
+        let into_file = typed.output.is_some();
+        let (colour, width) = (coloured(colour, into_file), width(into_file));
         Ok(Self {
             rules: build_rules()?,
             databases: databases(&typed.geoip)?,
-            style: Style { format, kinds, colour },
+            style: Style { format, kinds, colour, width },
             output: typed.output,
             state: typed.state.state.as_deref().map(State::new),
         })
@@ -343,6 +345,14 @@ fn coloured(choice: Colour, into_file: bool) -> bool {
             !into_file && !unwanted && !dumb_terminal() && io::stdout().is_terminal()
         }
     }
+}
+
+/// Columns of the terminal that is written to.
+fn width(into_file: bool) -> Option<usize> {
+    if into_file {
+        return None;
+    }
+    terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0))
 }
 
 /// True for a terminal that knows no escape sequences.

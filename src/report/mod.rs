@@ -121,6 +121,8 @@ pub struct Style {
     pub kinds: Option<Vec<Kind>>,
     /// Colour, for text.
     pub colour: bool,
+    /// Columns of the terminal, for text; 100 where none is given.
+    pub width: Option<usize>,
 }
 
 impl Style {

@@ -252,7 +252,7 @@ fn json_is_one_object_that_holds_the_same_records() {
     assert_eq!(whole["stats"], lines[lines.len() - 1]);
     for kinds in [vec![], vec![Kind::Stats], vec![Kind::Session]] {
         let count = kinds.len();
-        let style = Style { format: Format::Json, kinds: Some(kinds), colour: false };
+        let style = Style { format: Format::Json, kinds: Some(kinds), colour: false, width: None };
         let part: Value = serde_json::from_str(&made.written(&style)).unwrap();
         assert_eq!(part.as_object().unwrap().len(), count);
     }
@@ -262,7 +262,7 @@ fn json_is_one_object_that_holds_the_same_records() {
 fn nothing_that_a_stranger_wrote_reaches_the_terminal_as_it_is() {
     let made = hostile();
     let kinds = Some(vec![Kind::Flow, Kind::Session, Kind::Stats]);
-    let text = made.written(&Style { format: Format::Text, kinds, colour: false });
+    let text = made.written(&Style { format: Format::Text, kinds, colour: false, width: None });
     assert!(text.contains("\\u{1b}[2J\\u{202e}"), "the name is shown, written out");
     assert!(text.chars().all(|character| character == '\n' || !character.is_control()));
     assert!(!text.contains(['\u{202e}', '\u{2066}']));
@@ -440,5 +440,5 @@ fn shows_a_report() {
         },
     };
     let colour = std::env::var_os("MEETSCOPE_COLOUR").is_some();
-    println!("{}", made.written(&Style { format: Format::Text, kinds: None, colour }));
+    println!("{}", made.written(&Style { format: Format::Text, kinds: None, colour, width: None }));
 }

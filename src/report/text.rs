@@ -25,7 +25,7 @@ pub(super) fn write(
     run: &Run<'_>,
     style: &Style,
 ) -> io::Result<()> {
-    let mut page = Page::new(out, style.colour);
+    let mut page = Page::new(out, style);
     let sessions = if style.wants(Kind::Session) || style.wants(Kind::Stats) {
         records(context, run.analysis)
     } else {
@@ -58,7 +58,7 @@ pub(super) fn write_records(
     analysis: &Analysis,
     style: &Style,
 ) -> io::Result<()> {
-    let mut page = Page::new(out, style.colour);
+    let mut page = Page::new(out, style);
     if style.wants(Kind::Flow) {
         flows(&mut page, context, analysis)?;
     }
@@ -88,12 +88,12 @@ pub(super) fn write_inventory(
     all: bool,
     style: &Style,
 ) -> io::Result<()> {
-    servers::write(&mut Page::new(out, style.colour), records, all)
+    servers::write(&mut Page::new(out, style), records, all)
 }
 
 /// The end of a live run.
 pub(super) fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
-    footer::write(&mut Page::new(out, style.colour), &stats_record(run))
+    footer::write(&mut Page::new(out, style), &stats_record(run))
 }
 
 fn records(context: &mut Context<'_>, analysis: &Analysis) -> Vec<SessionRecord> {

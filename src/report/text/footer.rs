@@ -23,7 +23,7 @@ const ODD: &[(&str, &str)] = &[
 pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> {
     page.blank()?;
     page.line(0, &[(Tone::Title, "About this run".to_owned())])?;
-    page.line(0, &[dim("-".repeat(super::page::WIDTH))])?;
+    page.rule()?;
     label(page, "packets", packets(stats))?;
     let odd = oddities(stats);
     if !odd.is_empty() {

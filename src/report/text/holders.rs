@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::io;
 
+use super::super::build;
 use super::super::record::{
-    ContactRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord, PacketNumber, SessionRecord,
-    SpreadRecord,
+    ContactRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord, PacketNumber, PlaceRecord,
+    SessionRecord, SpreadRecord,
 };
 use super::page::{Align, Cell, Page, Tone, dim, plain};
-use super::session::{percent, placed_in};
+use super::session::percent;
 use crate::geo::Exposure;
 use crate::keys::witness::Delivery;
 use crate::keys::{ContactKind, CouldHold, Method, Mode};
@@ -44,8 +45,14 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     witness(page, keys)?;
     let able: Vec<&HolderRecord> =
         keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
+    let common = Common::of(&able, &keys.source);
+    if let Some(words) = common.words() {
+        page.labelled(4, &dim("places by"), LABEL, &dim(words))?;
+    }
+    let mut above = None;
     for holder in able.iter().take(SHOWN) {
-        one(page, able_to, holder, &keys.source)?;
+        one(page, able_to, holder, &common, above)?;
+        above = Some(*holder);
     }
     let more = able.len().saturating_sub(SHOWN);
     if more > 0 {
@@ -170,8 +177,66 @@ const fn method_words(method: Method) -> &'static str {
     }
 }
 
-/// A server that could hold the key.
-fn one(page: &mut Page<'_>, able_to: &str, holder: &HolderRecord, source: &str) -> io::Result<()> {
+/// What is the same for all servers that are shown one by one, and so is said once.
+struct Common<'r> {
+    /// The document behind the answers.
+    source: &'r str,
+    /// The one database that places all of them, and its date.
+    places: Option<(&'r str, &'r str)>,
+    /// The one that tells their networks.
+    networks: Option<(&'r str, &'r str)>,
+}
+
+impl<'r> Common<'r> {
+    fn of(able: &[&'r HolderRecord], source: &'r str) -> Self {
+        let answers = able.iter().flat_map(|holder| &holder.place.located_in.answers);
+        let networks = able.iter().filter_map(|holder| holder.place.operated_by.as_ref());
+        Self {
+            source,
+            places: the_only(answers.map(|answer| (answer.database.as_str(), answer.date.as_str()))),
+            networks: the_only(networks.map(|by| (by.database.as_str(), by.date.as_str()))),
+        }
+    }
+
+    fn words(&self) -> Option<String> {
+        let places = self.places.map(|(database, date)| format!("{database} of {date}"));
+        let networks = self.networks.map(|(database, date)| format!("networks by {database} of {date}"));
+        let words: Vec<String> = places.into_iter().chain(networks).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// Where databases place a server, who announces its network, whose law reaches it.
+    fn place(&self, place: &PlaceRecord) -> String {
+        let located = &place.located_in;
+        let mut words = vec![match located.country {
+            Some(country) if self.places.is_some() && !located.anycast => {
+                format!("placed in {}", build::country(country))
+            }
+            _ => located.sentence(),
+        }];
+        words.extend(place.operated_by.as_ref().map(|by| match self.networks {
+            Some(_) => format!("network AS{} {}", by.asn, by.name).trim_end().to_owned(),
+            None => by.sentence(),
+        }));
+        words.extend(jurisdictions(&place.exposure));
+        words.join("; ")
+    }
+}
+
+/// The value of all, if they have one and the same.
+fn the_only<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let first = values.next()?;
+    values.all(|value| value == first).then_some(first)
+}
+
+/// A server that could hold the key; what was said of the one above it is not said again.
+fn one(
+    page: &mut Page<'_>,
+    able_to: &str,
+    holder: &HolderRecord,
+    common: &Common<'_>,
+    above: Option<&HolderRecord>,
+) -> io::Result<()> {
     let mut head = holder.ip.clone();
     if let Some(port) = holder.port {
         let _ = write!(head, " port {port}");
@@ -181,34 +246,33 @@ fn one(page: &mut Page<'_>, able_to: &str, holder: &HolderRecord, source: &str) 
     }
     let _ = write!(head, "  ({} sure)", percent(holder.confidence));
     page.labelled(4, &(Tone::Warn, able_to.to_owned()), LABEL, &(Tone::Title, head))?;
-    let mut detail =
-        vec![placed_in(&holder.place.located_in).unwrap_or_else(|| "no database places it".to_owned())];
-    detail.extend(
-        holder
-            .place
-            .operated_by
-            .as_ref()
-            .map(|by| format!("network AS{} {} by {} of {}", by.asn, by.name, by.database, by.date)),
-    );
-    detail.extend(holder.front_end.map(|network| {
-        format!("an entry of {network}'s network: where the key would lie behind it is not visible")
-    }));
-    detail.extend(jurisdictions(&holder.place.exposure));
-    let own = holder.source != source && holder.source != "the capture alone";
-    detail.push(if own { format!("{} ({})", holder.why, holder.source) } else { holder.why.clone() });
-    detail.extend(holder.software.as_ref().and_then(spread));
+    let again = above.is_some_and(|above| above.why == holder.why && above.source == holder.source);
+    let own = holder.source != common.source && holder.source != "the capture alone";
+    let why = match (again, own) {
+        (true, _) => "for the same reason".to_owned(),
+        (false, true) => format!("{} ({})", holder.why, holder.source),
+        (false, false) => holder.why.clone(),
+    };
     let mut seen = packets(&holder.packets);
     if let Some(before) = holder.before_media_s {
         let _ = write!(seen, ", first contacted {before:.1} s before the first media packet");
     }
-    detail.push(seen);
+    page.labelled(4, &plain(""), LABEL, &plain(format!("{why}; {seen}")))?;
+    let mut detail = vec![common.place(&holder.place)];
+    detail.extend(holder.front_end.map(|network| {
+        format!("an entry of {network}'s network: where the key would lie behind it is not visible")
+    }));
+    let group = |holder: &HolderRecord| holder.software.as_ref().map(|software| software.group.clone());
+    if above.is_none_or(|above| group(above) != group(holder)) {
+        detail.extend(holder.software.as_ref().and_then(spread));
+    }
     for text in detail {
         page.labelled(4, &plain(""), LABEL, &plain(text))?;
     }
     Ok(())
 }
 
-/// `jurisdictions that reach it: CN (location), US (operator)`.
+/// `reached by the law of CN (location), US (service operator)`.
 fn jurisdictions(exposures: &[Exposure]) -> Option<String> {
     let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
     for exposure in exposures {
@@ -221,7 +285,7 @@ fn jurisdictions(exposures: &[Exposure]) -> Option<String> {
     }
     let words: Vec<String> =
         reasons.iter().map(|(code, words)| format!("{code} ({})", words.join(", "))).collect();
-    (!words.is_empty()).then(|| format!("jurisdictions that reach it: {}", words.join(", ")))
+    (!words.is_empty()).then(|| format!("reached by the law of {}", words.join(", ")))
 }
 
 /// `runs what 72 other servers seen run: 5 placed in CN, 68 in US`.
@@ -240,9 +304,9 @@ fn spread(software: &SpreadRecord) -> Option<String> {
     if software.unplaced > 0 {
         words.push(format!("{} placed nowhere", software.unplaced));
     }
-    let (noun, verb) = if others == 1 { ("server", "runs") } else { ("servers", "run") };
+    let noun = if others == 1 { "server does" } else { "servers do" };
     Some(format!(
-        "by its TLS answers runs what {others} other {noun} seen {verb} (group {}); of all {}: {}",
+        "answers TLS as {others} other {noun} (group {}); of all {}: {}",
         software.group,
         software.servers,
         words.join(", ")

@@ -5,7 +5,7 @@ use std::io;
 
 use super::super::record::{JointRecord, MeetingRecord, PacketNumber};
 use super::super::{build, time};
-use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
+use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
 use super::session::percent;
 use super::summary::app_word;
 use crate::geo::{Basis, Country};
@@ -30,7 +30,7 @@ pub(super) fn write(page: &mut Page<'_>, meeting: &Meeting, record: &MeetingReco
     let head =
         format!("{}  {app}: meeting of {sessions} sessions, {seen} participants seen", record.meeting_id);
     page.line(0, &[(Tone::Title, head)])?;
-    page.line(0, &[dim("-".repeat(WIDTH))])?;
+    page.rule()?;
     let lasted = time::length(meeting.end.since(meeting.start));
     label(page, "when", format!("{}, {lasted}", time::span(meeting.start, meeting.end)))?;
     let mut endpoints: Vec<String> = record
@@ -65,7 +65,7 @@ fn reasons(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
         ("sure", Align::Right),
         ("sessions", Align::Left),
         ("reason", Align::Left),
-        ("value", Align::Left),
+        ("value", Align::Wrap),
         ("seen in", Align::Left),
     ];
     page.table(4, &head, &rows)?;

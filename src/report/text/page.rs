@@ -7,8 +7,14 @@ use std::io;
 
 use anstyle::{AnsiColor, Style};
 
-/// Columns that a page aims at; a word longer than that is not broken.
-pub(super) const WIDTH: usize = 100;
+/// Columns of a page for which no width is given.
+const WIDTH: usize = 100;
+/// Columns of the narrowest page; a terminal that has fewer wraps by itself.
+const NARROWEST: usize = 60;
+/// Columns of the widest page: longer lines are hard to read.
+const WIDEST: usize = 140;
+/// Columns that a column of a table keeps when it has to give way.
+const LEAST: usize = 10;
 
 /// How a word is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,17 +58,26 @@ pub(super) fn dim(text: impl Into<String>) -> Cell {
 pub(super) enum Align {
     Left,
     Right,
+    /// To the left, and broken into several lines where the table is wider than the page.
+    Wrap,
 }
 
 /// Where text goes.
 pub(super) struct Page<'o> {
     out: &'o mut dyn io::Write,
     colour: bool,
+    width: usize,
 }
 
 impl<'o> Page<'o> {
-    pub(super) fn new(out: &'o mut dyn io::Write, colour: bool) -> Self {
-        Self { out, colour }
+    pub(super) fn new(out: &'o mut dyn io::Write, look: &super::Style) -> Self {
+        let width = look.width.map_or(WIDTH, |columns| columns.clamp(NARROWEST, WIDEST));
+        Self { out, colour: look.colour, width }
+    }
+
+    /// A line across the page.
+    pub(super) fn rule(&mut self) -> io::Result<()> {
+        self.line(0, &[dim("-".repeat(self.width))])
     }
 
     pub(super) fn blank(&mut self) -> io::Result<()> {
@@ -96,7 +111,7 @@ impl<'o> Page<'o> {
     ) -> io::Result<()> {
         let left = indent.saturating_add(width);
         let escaped = escape(&text.1);
-        for (index, part) in wrap(&escaped, WIDTH.saturating_sub(left)).into_iter().enumerate() {
+        for (index, part) in wrap(&escaped, self.width.saturating_sub(left)).into_iter().enumerate() {
             if index == 0 {
                 self.pad(indent)?;
                 self.cell(label)?;
@@ -115,38 +130,48 @@ impl<'o> Page<'o> {
         self.labelled(indent, &plain(""), 0, text)
     }
 
-    /// Rows under a heading, each column as wide as its widest word.
+    /// Rows under a heading, each column as wide as its widest word, if the page is wide enough for that.
     pub(super) fn table(
         &mut self,
         indent: usize,
         head: &[(&str, Align)],
         rows: &[Vec<Cell>],
     ) -> io::Result<()> {
-        let mut widths: Vec<usize> = head.iter().map(|(text, _)| columns(text)).collect();
+        let titles: Vec<usize> = head.iter().map(|(text, _)| columns(text)).collect();
+        let (mut widths, mut least) = (titles.clone(), titles);
         for row in rows {
-            for (width, (_, text)) in widths.iter_mut().zip(row) {
-                *width = (*width).max(columns(&escape(text)));
+            for ((width, least), (_, text)) in widths.iter_mut().zip(&mut least).zip(row) {
+                let text = escape(text);
+                *width = (*width).max(columns(&text));
+                *least = (*least).max(longest_part(&text));
             }
         }
         let aligns: Vec<Align> = head.iter().map(|(_, align)| *align).collect();
+        let gaps = widths.len().saturating_sub(1).saturating_mul(2);
+        let room = self.width.saturating_sub(indent).saturating_sub(gaps);
+        fit(&mut widths, &aligns, &least, room);
+        fit(&mut widths, &aligns, &vec![LEAST; least.len()], room);
         let titles: Vec<Cell> = head.iter().map(|(text, _)| dim(*text)).collect();
         for row in std::iter::once(&titles).chain(rows) {
-            self.row(indent, &widths, &aligns, row)?;
+            for line in lines(row, &widths) {
+                self.row(indent, &widths, &aligns, &line)?;
+            }
         }
         Ok(())
     }
 
+    /// Cells that are escaped, and fit.
     fn row(&mut self, indent: usize, widths: &[usize], aligns: &[Align], row: &[Cell]) -> io::Result<()> {
         let mut owed = indent;
-        for ((cell, width), align) in row.iter().zip(widths).zip(aligns) {
-            let room = width.saturating_sub(columns(&escape(&cell.1)));
+        for (((tone, text), width), align) in row.iter().zip(widths).zip(aligns) {
+            let room = width.saturating_sub(columns(text));
             let (before, after) = if *align == Align::Right { (room, 0) } else { (0, room) };
-            if cell.1.is_empty() {
+            if text.is_empty() {
                 owed = owed.saturating_add(*width).saturating_add(2);
                 continue;
             }
             self.pad(owed.saturating_add(before))?;
-            self.cell(cell)?;
+            self.styled(*tone, text)?;
             owed = after.saturating_add(2);
         }
         self.blank()
@@ -222,6 +247,43 @@ pub(super) fn shorten(text: &str, width: usize) -> String {
     out
 }
 
+/// Takes columns from those that may be wrapped, always from the widest and never below their `least`, until all of them
+/// fit into `room`.
+fn fit(widths: &mut [usize], aligns: &[Align], least: &[usize], room: usize) {
+    while widths.iter().sum::<usize>() > room {
+        let columns = widths.iter_mut().zip(aligns).zip(least);
+        let elastic = columns.filter(|((width, align), least)| **align == Align::Wrap && **width > **least);
+        let Some(((widest, _), _)) = elastic.max_by_key(|((width, _), _)| **width) else { return };
+        *widest = widest.saturating_sub(1);
+    }
+}
+
+/// True for what joins the parts of a name, and may end a line.
+const fn is_joint(character: char) -> bool {
+    matches!(character, '.' | '-' | '_' | ',' | '/' | ':')
+}
+
+/// Columns of the longest part of a text that should not be broken.
+fn longest_part(text: &str) -> usize {
+    let words = text.split(' ').flat_map(|word| word.split_inclusive(is_joint));
+    words.map(columns).max().unwrap_or_default()
+}
+
+/// The lines of one row: words that are wider than their column go on in the next line. Escaped.
+fn lines(row: &[Cell], widths: &[usize]) -> Vec<Vec<Cell>> {
+    let escaped: Vec<Cow<'_, str>> = row.iter().map(|(_, text)| escape(text)).collect();
+    let parts: Vec<Vec<&str>> =
+        escaped.iter().zip(widths).map(|(text, width)| wrap_anywhere(text, *width)).collect();
+    let height = parts.iter().map(Vec::len).max().unwrap_or_default();
+    let at = |line: usize| {
+        let cells = row.iter().zip(&parts);
+        cells
+            .map(|((tone, _), parts)| (*tone, parts.get(line).copied().unwrap_or_default().to_owned()))
+            .collect()
+    };
+    (0..height).map(at).collect()
+}
+
 /// Breaks at spaces; a longer word stands alone. At least one line.
 fn wrap(text: &str, width: usize) -> Vec<&str> {
     let mut lines = Vec::new();
@@ -244,9 +306,43 @@ fn wrap(text: &str, width: usize) -> Vec<&str> {
     lines
 }
 
+/// Breaks at spaces, else behind what joins the parts of a name, else anywhere. At least one line.
+fn wrap_anywhere(text: &str, width: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while columns(rest) > width.max(1) {
+        let mut ends = rest.char_indices().take(width.saturating_add(1));
+        let mut space = None;
+        let mut joint = None;
+        let mut last = 0;
+        for (at, character) in &mut ends {
+            last = at;
+            if character == ' ' && at > 0 {
+                space = Some(at);
+            }
+            if is_joint(character) {
+                joint = Some(at.saturating_add(1))
+                    .filter(|end| columns(rest.get(..*end).unwrap_or_default()) <= width);
+            }
+        }
+        let Some((line, more)) = rest.split_at_checked(space.or(joint).unwrap_or(last)) else { break };
+        if line.is_empty() {
+            break;
+        }
+        lines.push(line);
+        rest = more.trim_start_matches(' ');
+    }
+    lines.push(rest);
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn look(colour: bool) -> crate::report::Style {
+        crate::report::Style { colour, ..crate::report::Style::default() }
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_written_out() {
@@ -269,17 +365,44 @@ mod tests {
         let mut out = Vec::new();
         let rows = vec![vec![plain("x"), plain("1")], vec![plain("long"), plain("100")]];
         let head = [("a", Align::Left), ("n", Align::Right)];
-        Page::new(&mut out, false).table(1, &head, &rows).unwrap();
+        Page::new(&mut out, &look(false)).table(1, &head, &rows).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), " a       n\n x       1\n long  100\n");
+    }
+
+    #[test]
+    fn a_table_is_no_wider_than_the_page_and_loses_nothing() {
+        let mut out = Vec::new();
+        let name = "a-very-long-host-name.with-many-parts.example.org";
+        let rows = vec![vec![plain("192.0.2.1"), plain(name), plain(format!("x{}", "y".repeat(70)))]];
+        let head = [("address", Align::Left), ("name", Align::Wrap), ("other", Align::Wrap)];
+        let style = crate::report::Style { width: Some(64), ..look(false) };
+        Page::new(&mut out, &style).table(4, &head, &rows).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= 64), "{text}");
+        assert!(text.contains("192.0.2.1  "), "{text}");
+        let kept: String = text.lines().skip(1).flat_map(str::chars).filter(|c| *c != ' ').collect();
+        for character in name.chars() {
+            assert!(kept.contains(character));
+        }
+        assert_eq!(kept.chars().count(), "192.0.2.1".len() + name.len() + 71, "{text}");
+    }
+
+    #[test]
+    fn names_break_behind_their_joints() {
+        assert_eq!(wrap_anywhere("media.example.org", 10), ["media.", "example.", "org"]);
+        assert_eq!(wrap_anywhere("two words", 5), ["two", "words"]);
+        assert_eq!(wrap_anywhere("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap_anywhere("züüüü", 2), ["zü", "üü", "ü"]);
+        assert_eq!(wrap_anywhere("", 3), [""]);
     }
 
     #[test]
     fn colour_is_written_only_when_asked_for() {
         let mut out = Vec::new();
-        Page::new(&mut out, true).line(0, &[(Tone::Alarm, "x".to_owned())]).unwrap();
+        Page::new(&mut out, &look(true)).line(0, &[(Tone::Alarm, "x".to_owned())]).unwrap();
         assert!(out.starts_with(b"\x1b["));
         out.clear();
-        Page::new(&mut out, false).line(0, &[(Tone::Alarm, "x".to_owned())]).unwrap();
+        Page::new(&mut out, &look(false)).line(0, &[(Tone::Alarm, "x".to_owned())]).unwrap();
         assert_eq!(out, b"x\n");
     }
 }

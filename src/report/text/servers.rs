@@ -7,7 +7,7 @@ use std::io;
 
 use super::super::record::{AnswerRecord, InventoryServerRecord, SoftwareRecord};
 use super::super::{InventoryRecords, build};
-use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
+use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
 use super::summary::app_word;
 use crate::geo::{Country, DatabaseKind};
 
@@ -122,9 +122,9 @@ fn overview(page: &mut Page<'_>, records: &InventoryRecords, all: bool) -> io::R
         ("app", Align::Left),
         ("group", Align::Left),
         ("servers", Align::Right),
-        ("placed in", Align::Left),
+        ("placed in", Align::Wrap),
         ("TLS", Align::Left),
-        ("JA3S", Align::Left),
+        ("JA3S", Align::Wrap),
     ];
     page.table(0, &head, &rows)?;
     cut(page, 0, records.software.len().saturating_sub(shown), "groups")
@@ -167,7 +167,7 @@ fn group(
         spread.servers
     );
     page.line(0, &[(Tone::Title, head)])?;
-    page.line(0, &[dim("-".repeat(WIDTH))])?;
+    page.rule()?;
     let place = placed(&spread.countries, spread.unplaced, true);
     let by = software.placed_by.join(", ");
     let text = if by.is_empty() { place } else { format!("{place}, by {by}") };
@@ -279,7 +279,7 @@ fn rows(page: &mut Page<'_>, servers: &[&InventoryServerRecord], all: bool) -> i
         ("app", Align::Left),
         ("server", Align::Left),
         ("in", Align::Left),
-        ("name", Align::Left),
+        ("name", Align::Wrap),
         ("first seen", Align::Left),
         ("last seen", Align::Left),
         ("sessions", Align::Right),

@@ -6,7 +6,7 @@ use std::io;
 use super::super::record::{ServerRecord, SessionRecord, Severity, WayRecord};
 use super::super::{build, time};
 use super::holders;
-use super::page::{Align, Cell, Page, Tone, WIDTH, dim, plain, shorten};
+use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
 use super::signalling;
 use super::summary::app_word;
 use crate::geo::LocatedIn;
@@ -19,8 +19,6 @@ const SERVERS: usize = 24;
 const ALIKE: usize = 3;
 /// Columns of a server's name.
 const NAME: usize = 34;
-/// Columns of a network's name.
-const NETWORK: usize = 24;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -40,7 +38,7 @@ fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::
     let name = record.app_name.as_deref().unwrap_or("media of no known app");
     let head = format!("{}  {}: {name}", record.session_id, app_word(record.app.as_deref()));
     page.line(0, &[(Tone::Title, head)])?;
-    page.line(0, &[dim("-".repeat(WIDTH))])?;
+    page.rule()?;
     let mut endpoint = record.endpoint.ip.clone();
     if let Some(public) = &record.endpoint.public_ip {
         endpoint = format!("{endpoint}, seen by servers as {public}");
@@ -139,12 +137,12 @@ fn servers(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let rows: Vec<Vec<Cell>> = record.servers.iter().take(SERVERS).map(server_row).collect();
     let head = [
         ("address", Align::Left),
-        ("name", Align::Left),
-        ("role", Align::Left),
-        ("ports", Align::Left),
+        ("name", Align::Wrap),
+        ("role", Align::Wrap),
+        ("ports", Align::Wrap),
         ("bytes", Align::Right),
         ("place", Align::Left),
-        ("network", Align::Left),
+        ("network", Align::Wrap),
     ];
     page.table(4, &head, &rows)?;
     let more = record.servers.len().saturating_sub(SERVERS);
@@ -172,7 +170,7 @@ fn server_row(server: &ServerRecord) -> Vec<Cell> {
         plain(ports(&server.ports)),
         plain(bytes(server.bytes)),
         located,
-        dim(shorten(&network, NETWORK)),
+        dim(network),
     ]
 }
 
@@ -219,7 +217,7 @@ fn media(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let rows: Vec<Vec<Cell>> = ways.iter().map(|(name, way)| way_row(name, way)).collect();
     let head = [
         ("", Align::Left),
-        ("streams", Align::Left),
+        ("streams", Align::Wrap),
         ("packets", Align::Right),
         ("lost", Align::Right),
         ("loss", Align::Right),
@@ -377,6 +375,6 @@ fn evidence(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     page.blank()?;
     page.heading("Why this app (weight of each reason alone)")?;
     let head =
-        [("weight", Align::Right), ("reason", Align::Left), ("value", Align::Left), ("seen in", Align::Left)];
+        [("weight", Align::Right), ("reason", Align::Left), ("value", Align::Wrap), ("seen in", Align::Left)];
     page.table(4, &head, &rows)
 }

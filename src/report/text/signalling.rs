@@ -3,12 +3,10 @@
 use std::io;
 
 use super::super::record::{SessionRecord, SignallingRecord};
-use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
+use super::page::{Align, Cell, Page, Tone, dim, plain};
 
 /// Rows shown; records have all of them.
 const ROWS: usize = 10;
-/// Columns of an issuer's name.
-const ISSUER: usize = 28;
 
 pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let rows: Vec<&SignallingRecord> =
@@ -18,11 +16,11 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     }
     page.heading("How connections were protected, in the order of their first packets")?;
     let head = [
-        ("server", Align::Left),
+        ("server", Align::Wrap),
         ("version", Align::Left),
-        ("cipher suite", Align::Left),
-        ("group", Align::Left),
-        ("certificate", Align::Left),
+        ("cipher suite", Align::Wrap),
+        ("group", Align::Wrap),
+        ("certificate", Align::Wrap),
         ("times", Align::Right),
     ];
     let cells: Vec<Vec<Cell>> = rows.iter().take(ROWS).map(|row| cells(row)).collect();
@@ -53,7 +51,7 @@ fn cells(row: &SignallingRecord) -> Vec<Cell> {
             let bits = shown.key_bits.map(|bits| format!(" {bits}")).unwrap_or_default();
             let key = shown.key.strip_suffix("Encryption").unwrap_or(&shown.key);
             let issuer = shown.issuer.as_deref().unwrap_or("itself");
-            format!("{key}{bits} by {}", shorten(issuer, ISSUER))
+            format!("{key}{bits} by {issuer}")
         },
     );
     let certificates = row.weak.iter().any(|id| id.starts_with("certificate"));
