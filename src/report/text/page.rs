@@ -260,7 +260,7 @@ fn fit(widths: &mut [usize], aligns: &[Align], least: &[usize], room: usize) {
 
 /// True for what joins the parts of a name, and may end a line.
 const fn is_joint(character: char) -> bool {
-    matches!(character, '.' | '-' | '_' | ',' | '/' | ':')
+    matches!(character, '.' | '-' | '_' | ',')
 }
 
 /// Columns of the longest part of a text that should not be broken.

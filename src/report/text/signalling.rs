@@ -16,7 +16,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
     }
     page.heading("How connections were protected, in the order of their first packets")?;
     let head = [
-        ("server", Align::Wrap),
+        ("server", Align::Left),
         ("version", Align::Left),
         ("cipher suite", Align::Wrap),
         ("group", Align::Wrap),
