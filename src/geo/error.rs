@@ -76,6 +76,37 @@ pub enum GeoError {
         /// Which file.
         name: &'static str,
     },
+    /// The tables inside the program do not fit their schema; a build fault.
+    #[error("embedded table {0}")]
+    Table(#[from] TableError),
+}
+
+/// A table of `geoip/` does not fit its schema.
+#[derive(Error, Debug, Clone, PartialEq, Eq)]
+#[error("{file}:{line}: {field}{reason}", field = of_field(field))]
+#[non_exhaustive]
+pub struct TableError {
+    /// Name of the file.
+    pub file: &'static str,
+    /// Line, counted from 1.
+    pub line: usize,
+    /// The field on that line; empty where it holds none.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+fn of_field(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("{field}: ") }
+}
+
+/// A text is no day of the calendar.
+#[derive(Error, Debug, Clone, PartialEq, Eq)]
+#[error("expected a day as YYYY-MM-DD, found {text:?}")]
+#[non_exhaustive]
+pub struct BadDate {
+    /// The text.
+    pub text: String,
 }
 
 fn at(offset: Option<usize>) -> String {

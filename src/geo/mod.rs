@@ -17,19 +17,24 @@ use crate::time::Timestamp;
 
 mod country;
 mod database;
+mod date;
 mod error;
 mod exposure;
+mod jurisdictions;
 mod place;
 mod record;
 mod sites;
 mod special;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use country::Country;
 pub use database::{DatabaseInfo, DatabaseKind, MAX_FILE_BYTES};
-pub use error::GeoError;
+pub use date::Date;
+pub use error::{BadDate, GeoError, TableError};
 pub use exposure::{Basis, Exposure, OperatorClaim, exposures};
+pub use jurisdictions::{Group, GroupBasis, Jurisdictions, Law, LawKind, Member};
 pub use place::{Answer, Confidence, LocatedIn, OperatedBy, Place};
 pub use sites::{MAX_SITES, Sites};
 pub use special::{Special, special};
@@ -66,20 +71,27 @@ static ASN: Embedded = Embedded {
 pub struct Databases {
     /// Files first, embedded ones after them.
     all: Vec<Database>,
+    jurisdictions: Jurisdictions,
 }
 
 impl Databases {
     /// No database at all, for those who want only their own files.
     pub const fn empty() -> Self {
-        Self { all: Vec::new() }
+        Self { all: Vec::new(), jurisdictions: Jurisdictions::empty() }
     }
 
     /// The data inside the program. Cheap: AS data is unpacked at the first lookup that needs it.
     ///
     /// # Errors
-    /// [`GeoError::Embedded`] if the build is faulty.
+    /// [`GeoError::Embedded`] and [`GeoError::Table`] if the build is faulty.
     pub fn embedded() -> Result<Self, GeoError> {
-        Ok(Self { all: vec![Database::embedded(&COUNTRY)?, Database::embedded(&ASN)?] })
+        let all = vec![Database::embedded(&COUNTRY)?, Database::embedded(&ASN)?];
+        Ok(Self { all, jurisdictions: Jurisdictions::embedded()? })
+    }
+
+    /// Groups of countries and their laws.
+    pub const fn jurisdictions(&self) -> &Jurisdictions {
+        &self.jurisdictions
     }
 
     /// Adds a user's file after those added before it and ahead of the embedded data.
@@ -137,7 +149,7 @@ impl Databases {
 
 impl fmt::Debug for Databases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Databases").field("databases", &self.all.len()).finish()
+        f.debug_struct("Databases").field("databases", &self.all.len()).finish_non_exhaustive()
     }
 }
 
