@@ -146,7 +146,8 @@ impl Pipeline {
             let protocol = decoded.transport.protocol();
             let tuple = FiveTuple { source: decoded.source, destination: decoded.destination, protocol };
             let timestamp = packet.timestamp;
-            let counted = Packet { tuple, timestamp, number, wire_len: decoded.wire_len };
+            let (wire_len, payload_len) = (decoded.wire_len, decoded.transport.declared_len());
+            let counted = Packet { tuple, timestamp, number, wire_len, payload_len };
             self.engine.packet(&counted, PacketRef::new(file, frame), &decoded);
         }
         Ok(())

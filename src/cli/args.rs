@@ -74,6 +74,21 @@ pub(super) enum Format {
     Ndjson,
 }
 
+/// Format of the report of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReplayFormat {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+    /// One JSON record per line
+    Ndjson,
+    /// A table of sessions for spreadsheets
+    Csv,
+    /// The logs of Zeek (conn.log, ssl.log, quic.log) and meetscope.log, in the directory that `-o` names
+    Zeek,
+}
+
 /// Format of records that are written while a run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LiveFormat {
@@ -120,8 +135,8 @@ pub(super) struct Replay {
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Format of the report
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub(super) format: Format,
+    #[arg(short, long, value_enum, default_value_t = ReplayFormat::Text)]
+    pub(super) format: ReplayFormat,
     #[command(flatten)]
     pub(super) common: Common,
     /// Worker threads; the report is the same for any number [default: one per core]
@@ -267,7 +282,7 @@ pub(super) struct Common {
     /// Kinds of records to write [default: all that the format shows]
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     pub(super) records: Vec<Kind>,
-    /// Write to this file instead of standard output
+    /// Write to this file instead of standard output; for `--format zeek`, to this directory
     #[arg(short, long, value_name = "OUT")]
     pub(super) output: Option<PathBuf>,
     /// Look only at packets that this expression in libpcap's language matches

@@ -84,7 +84,8 @@ impl Replay {
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
-        let format = format(typed.format);
+        let format = replay_format(typed.format);
+        check_parts(typed.format, &typed.common)?;
         let threads = threads(typed.threads);
         let order = match typed.order {
             args::Order::Time => capture::Order::Time,
@@ -269,6 +270,34 @@ const fn format(typed: args::Format) -> report::Format {
         args::Format::Json => report::Format::Json,
         args::Format::Ndjson => report::Format::Ndjson,
     }
+}
+
+const fn replay_format(typed: args::ReplayFormat) -> report::Format {
+    match typed {
+        args::ReplayFormat::Text => report::Format::Text,
+        args::ReplayFormat::Json => report::Format::Json,
+        args::ReplayFormat::Ndjson => report::Format::Ndjson,
+        args::ReplayFormat::Csv => report::Format::Csv,
+        // The first of the logs stands for all of them.
+        args::ReplayFormat::Zeek => report::Format::Zeek(report::ZeekLog::Conn),
+    }
+}
+
+/// Formats that hold some kinds of records only are not asked for others alone, and several logs need a directory.
+fn check_parts(format: args::ReplayFormat, common: &args::Common) -> Result<(), UsageError> {
+    let is_left_out = |kind: args::Kind| !common.records.is_empty() && !common.records.contains(&kind);
+    let no_sessions = is_left_out(args::Kind::Session);
+    let no_flows = is_left_out(args::Kind::Flow);
+    let fault = if format == args::ReplayFormat::Csv && no_sessions {
+        "--format csv is a table of sessions, which --records leaves out"
+    } else if format == args::ReplayFormat::Zeek && common.output.is_none() {
+        "--format zeek writes several logs: expected -o with the name of a directory for them"
+    } else if format == args::ReplayFormat::Zeek && no_sessions && no_flows {
+        "--format zeek writes flows and sessions, which --records leaves out"
+    } else {
+        return Ok(());
+    };
+    Err(UsageError(fault.to_owned()))
 }
 
 fn threads(typed: Option<u16>) -> usize {

@@ -82,7 +82,7 @@ fn info(out: &mut impl Write, databases: &Databases, format: LookupFormat) -> io
 }
 
 fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
+    meetscope::report::write_json_pretty(&mut *out, value)?;
     writeln!(out)
 }
 

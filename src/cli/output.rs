@@ -27,6 +27,20 @@ pub(super) fn open(path: Option<&Path>, inputs: &[PathBuf]) -> anyhow::Result<Bo
     Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)))
 }
 
+/// Opens a file in a directory, which is made where it is not there. An input is never overwritten.
+///
+/// # Errors
+/// When the directory cannot be made, or the file cannot be opened, or is one of `inputs`.
+pub(super) fn open_in(directory: &Path, name: &str, inputs: &[PathBuf]) -> anyhow::Result<Box<dyn Write>> {
+    if directory.exists() && !directory.is_dir() {
+        let message = format!("{}: expected a directory, found a file", directory.display());
+        return Err(UsageError(message).into());
+    }
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("{}: the directory cannot be made", directory.display()))?;
+    open(Some(&directory.join(name)), inputs)
+}
+
 /// What a message calls the destination.
 pub(super) fn name(path: Option<&Path>) -> String {
     path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())

@@ -1,7 +1,7 @@
 //! `meetscope replay`: capture files through the pipeline into a report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use meetscope::decode::{self, Decoder, Outcome, Reason};
 use meetscope::flow::TableStats;
 use meetscope::pipeline::{self, Analysis, Counts, Memory, Pipeline};
 use meetscope::report::record::{FileRecord, KeyLogRecord};
-use meetscope::report::{self, Dropped, Run, Written};
+use meetscope::report::{self, Dropped, Format, Run, Written, ZeekLog};
 use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
 
@@ -36,7 +36,7 @@ pub(super) struct Gathered {
 /// Reads all files, then writes the report.
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let config::Replay { files, order, pipeline, key_logs, report } = config;
-    let mut out = output::open(report.output.as_deref(), &files)?;
+    let outputs = Outputs::open(&report, &files)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
     let is_kept = keep(report.state.as_ref(), servers::inventory_of(&gathered, &report.rules), &mut known);
@@ -56,12 +56,44 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         dropped: Dropped::default(),
         complete,
     };
-    report::write_rest(&mut out, &mut context, &run, &report.style)
-        .and_then(|()| out.flush())
-        .with_context(|| output::name(report.output.as_deref()))?;
+    outputs.write(&mut context, &run, &report)?;
     // The process ends here; taking a million small allocations apart first would only cost time.
     std::mem::forget(analysis);
     Ok(if complete && is_kept { Status::Done } else { Status::Failed })
+}
+
+/// Where the report goes: one file or standard output, or a log each.
+struct Outputs(Vec<(Format, Box<dyn Write>)>);
+
+impl Outputs {
+    /// Opens them before any work is done.
+    fn open(report: &config::Report, inputs: &[PathBuf]) -> anyhow::Result<Self> {
+        let target = report.output.as_deref();
+        let (Format::Zeek(_), Some(directory)) = (report.style.format, target) else {
+            return Ok(Self(vec![(report.style.format, output::open(target, inputs)?)]));
+        };
+        let logs = ZeekLog::ALL.into_iter().filter(|log| report.style.wants(log.kind()));
+        let open = |log: ZeekLog| {
+            let out = output::open_in(directory, &format!("{}.log", log.path()), inputs)?;
+            Ok((Format::Zeek(log), out))
+        };
+        logs.map(open).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    fn write(
+        self,
+        context: &mut report::Context<'_>,
+        run: &Run<'_>,
+        report: &config::Report,
+    ) -> anyhow::Result<()> {
+        for (format, mut out) in self.0 {
+            let style = report::Style { format, ..report.style.clone() };
+            report::write_rest(&mut out, context, run, &style)
+                .and_then(|()| out.flush())
+                .with_context(|| output::name(report.output.as_deref()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Adds what was seen to what is known, and to the state file. The report does not need the file: false when it failed.

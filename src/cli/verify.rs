@@ -45,7 +45,7 @@ pub(super) fn run(config: config::Verify) -> anyhow::Result<Status> {
     let shown = Shown { answer: &answer, material: &config.material, many: files.len() > 1 };
     let mut out = io::stdout().lock();
     if config.json {
-        serde_json::to_writer_pretty(&mut out, &shown.record(files))?;
+        meetscope::report::write_json_pretty(&mut out, &shown.record(files))?;
         writeln!(out)?;
     } else {
         shown.text(&mut out)?;

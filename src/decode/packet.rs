@@ -105,6 +105,15 @@ impl<'a> Transport<'a> {
         }
     }
 
+    /// Payload bytes by the headers; of other protocols, what was captured.
+    pub fn declared_len(&self) -> u32 {
+        let length = match *self {
+            Self::Udp { declared_len, .. } | Self::Tcp { declared_len, .. } => declared_len,
+            Self::Other { payload, .. } => payload.len(),
+        };
+        u32::try_from(length).unwrap_or(u32::MAX)
+    }
+
     /// What was captured of the payload.
     pub const fn payload(&self) -> &'a [u8] {
         match *self {

@@ -39,6 +39,8 @@ pub struct Packet {
     pub number: u64,
     /// Original length of the frame, in bytes.
     pub wire_len: u32,
+    /// Payload bytes of the transport, as its header declares them.
+    pub payload_len: u32,
 }
 
 /// One flow: counters that every packet moves, and the state of later stages.
@@ -61,6 +63,8 @@ pub struct Flow<S> {
     pub packets: [u64; 2],
     /// Frame bytes forward and reverse, as on the wire.
     pub bytes: [u64; 2],
+    /// Payload bytes forward and reverse; what TCP sent twice counts twice.
+    pub payload: [u64; 2],
     /// What later stages know of it.
     pub state: S,
 }
@@ -76,6 +80,7 @@ impl<S> Flow<S> {
         self.originator_is_low = !self.originator_is_low;
         self.packets.reverse();
         self.bytes.reverse();
+        self.payload.reverse();
     }
 
     /// Sets the idle time after which this flow ends.
@@ -206,11 +211,13 @@ impl<S> Table<S> {
         if packet.timestamp > flow.last {
             flow.last = packet.timestamp;
         }
-        if let (Some(packets), Some(bytes)) =
-            (flow.packets.get_mut(direction.index()), flow.bytes.get_mut(direction.index()))
+        let way = direction.index();
+        if let (Some(packets), Some(bytes), Some(payload)) =
+            (flow.packets.get_mut(way), flow.bytes.get_mut(way), flow.payload.get_mut(way))
         {
             *packets = packets.wrapping_add(1);
             *bytes = bytes.wrapping_add(u64::from(packet.wire_len));
+            *payload = payload.wrapping_add(u64::from(packet.payload_len));
         }
         Some((flow, direction))
     }
@@ -294,6 +301,7 @@ impl<S> Table<S> {
             last: packet.timestamp,
             packets: [0; 2],
             bytes: [0; 2],
+            payload: [0; 2],
             state,
         };
         let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
@@ -362,6 +370,7 @@ mod tests {
             timestamp: Timestamp::from_secs_nanos(second, 0),
             number,
             wire_len: 100,
+            payload_len: 60,
         }
     }
 

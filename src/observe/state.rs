@@ -313,6 +313,7 @@ pub fn summarise(flow: Flow<State>, reason: EndReason) -> Summary {
         end: flow.last,
         packets: flow.packets,
         bytes: flow.bytes,
+        payload: flow.payload,
         path: state.path,
         beginning,
         ending,

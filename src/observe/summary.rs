@@ -54,6 +54,8 @@ pub struct Summary {
     pub packets: [u64; 2],
     /// Frame bytes forward and reverse.
     pub bytes: [u64; 2],
+    /// Payload bytes forward and reverse, as the transport's headers declare them; what TCP sent twice counts twice.
+    pub payload: [u64; 2],
     /// Outer headers of its first packet, written out; `None` when there were none.
     pub path: Option<Box<str>>,
     /// How it began.

@@ -157,6 +157,7 @@ mod tests {
             end,
             packets: [1, 1],
             bytes: [60, 60],
+            payload: [18, 18],
             path: None,
             beginning: Beginning::Unknown,
             ending: Ending::Idle,

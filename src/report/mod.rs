@@ -1,14 +1,19 @@
 //! Stage 10: what is said. In: an [`Analysis`] and the counts of a run. Out: records ([`record`]) as JSON, NDJSON
-//! or text for people.
+//! or text for people, as a table (CSV) or as logs of Zeek.
 //!
 //! The only stage that writes, and only to where the caller says. It reads no clock and asks no terminal: the caller
 //! decides on colour. Every string that text shows is escaped, because strangers chose many of them.
 
 mod build;
+mod csv;
+mod hidden;
+mod json;
 pub mod record;
 mod text;
 mod time;
+mod words;
 mod writer;
+mod zeek;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +23,9 @@ use std::io;
 pub use build::{
     Context, InventoryRecords, flow_record, inventory_records, meeting_record, session_record, stats_record,
 };
+pub use json::{write_json, write_json_pretty};
 pub use record::{Kind, Record};
+pub use zeek::ZeekLog;
 
 use crate::classify::Rules;
 use crate::decode;
@@ -39,6 +46,10 @@ pub enum Format {
     Json,
     /// One record a line: flows, then sessions, then meetings, then stats.
     Ndjson,
+    /// A table of sessions, one a row.
+    Csv,
+    /// One log of Zeek; a run that writes all of them has an output for each.
+    Zeek(ZeekLog),
 }
 
 /// Packets that were lost before they could be looked at.
@@ -163,10 +174,13 @@ pub fn write_rest(
             write_records(out, context, run.analysis, style)?;
             write_stats(out, run, style)
         }
+        Format::Csv => csv::write(out, context, run, style),
+        Format::Zeek(log) => zeek::write(out, context, run, style, log),
     }
 }
 
-/// Writes flows, sessions and meetings while a run goes on: those of `analysis`, flows first, in text or as NDJSON.
+/// Writes flows, sessions and meetings while a run goes on: those of `analysis`, flows first, in text or as NDJSON. The other
+/// formats are documents and have no parts; NDJSON stands for them.
 ///
 /// A live run calls this with what has ended since the last time, and [`write_stats`] once at its end.
 ///
@@ -180,7 +194,9 @@ pub fn write_records(
 ) -> io::Result<()> {
     match style.format {
         Format::Text => text::write_records(out, context, analysis, style),
-        Format::Json | Format::Ndjson => writer::lines(out, context, analysis, style),
+        Format::Json | Format::Ndjson | Format::Csv | Format::Zeek(_) => {
+            writer::lines(out, context, analysis, style)
+        }
     }
 }
 
@@ -194,7 +210,9 @@ pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io:
     }
     match style.format {
         Format::Text => text::write_stats(out, run, style),
-        Format::Json | Format::Ndjson => writer::line(out, &Record::Stats(Box::new(stats_record(run)))),
+        Format::Json | Format::Ndjson | Format::Csv | Format::Zeek(_) => {
+            writer::line(out, &Record::Stats(Box::new(stats_record(run))))
+        }
     }
 }
 
@@ -211,6 +229,6 @@ pub fn write_inventory(
     match style.format {
         Format::Text => text::write_inventory(out, &records, all, style),
         Format::Json => writer::inventory_json(out, records),
-        Format::Ndjson => writer::inventory_lines(out, records),
+        Format::Ndjson | Format::Csv | Format::Zeek(_) => writer::inventory_lines(out, records),
     }
 }

@@ -5,6 +5,7 @@
 use std::io;
 
 use super::build::{session_id, sessions_of_flows};
+use super::json::write_json;
 use super::record::{Kind, Record};
 use super::{
     Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
@@ -17,7 +18,7 @@ const BUFFER: usize = 4096;
 /// One record, one line.
 pub(super) fn line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
-    serde_json::to_writer(&mut buffer, record)?;
+    write_json(&mut buffer, record)?;
     buffer.push(b'\n');
     out.write_all(&buffer)
 }
@@ -32,7 +33,7 @@ pub(super) fn lines(
     let mut buffer = Vec::with_capacity(BUFFER);
     each(context, analysis, style, |_, record| {
         buffer.clear();
-        serde_json::to_writer(&mut buffer, record)?;
+        write_json(&mut buffer, record)?;
         buffer.push(b'\n');
         out.write_all(&buffer)
     })
@@ -58,14 +59,14 @@ pub(super) fn json(
         each(context, run.analysis, &only, |index, record| {
             buffer.clear();
             buffer.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-            serde_json::to_writer(&mut buffer, record)?;
+            write_json(&mut buffer, record)?;
             out.write_all(&buffer)
         })?;
         out.write_all(b"\n]")?;
     }
     if style.wants(Kind::Stats) {
         write!(out, "{}\n\"stats\": ", if first { "" } else { "," })?;
-        serde_json::to_writer(&mut *out, &Record::Stats(Box::new(stats_record(run))))?;
+        write_json(out, &Record::Stats(Box::new(stats_record(run))))?;
     }
     out.write_all(b"\n}\n")
 }
@@ -116,14 +117,14 @@ pub(super) fn inventory_json(out: &mut dyn io::Write, records: InventoryRecords)
     out.write_all(b"\n],\n\"servers\": [")?;
     list(out, records.servers.into_iter().map(|record| Record::Server(Box::new(record))))?;
     out.write_all(b"\n],\n\"inventory\": ")?;
-    serde_json::to_writer(&mut *out, &Record::Inventory(Box::new(records.inventory)))?;
+    write_json(out, &Record::Inventory(Box::new(records.inventory)))?;
     out.write_all(b"\n}\n")
 }
 
 fn list(out: &mut dyn io::Write, records: impl Iterator<Item = Record>) -> io::Result<()> {
     for (place, record) in records.enumerate() {
         out.write_all(if place == 0 { b"\n" } else { b",\n" })?;
-        serde_json::to_writer(&mut *out, &record)?;
+        write_json(out, &record)?;
     }
     Ok(())
 }

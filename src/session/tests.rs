@@ -125,6 +125,7 @@ pub(crate) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -
             end: at_ms(to),
             packets: [500, 500],
             bytes: [50_000, 50_000],
+            payload: [45_800, 45_800],
             path: None,
             beginning: Beginning::Unknown,
             ending: Ending::Idle,

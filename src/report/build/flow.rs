@@ -61,11 +61,14 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
 fn counters(context: &Context<'_>, judged: &Judged, start: &str) -> FlowCounters {
     let flow = &judged.flow;
     let ([pkts_toserver, pkts_toclient], [bytes_toserver, bytes_toclient]) = (flow.packets, flow.bytes);
+    let [payload_toserver, payload_toclient] = flow.payload;
     FlowCounters {
         pkts_toserver,
         pkts_toclient,
         bytes_toserver,
         bytes_toclient,
+        payload_toserver,
+        payload_toclient,
         start: start.to_owned(),
         end: time::eve(flow.end),
         first_packet: context.packet(flow.first_packet),

@@ -115,6 +115,10 @@ pub struct FlowCounters {
     pub bytes_toserver: u64,
     /// Frame bytes to the originator.
     pub bytes_toclient: u64,
+    /// Payload bytes from the originator, as the headers of UDP and TCP declare them; what TCP sent twice counts twice.
+    pub payload_toserver: u64,
+    /// Payload bytes to the originator.
+    pub payload_toclient: u64,
     /// Time of the first packet.
     pub start: String,
     /// Time of the last packet.

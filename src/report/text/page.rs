@@ -7,6 +7,8 @@ use std::io;
 
 use anstyle::{AnsiColor, Style};
 
+pub(super) use super::super::hidden::escape;
+
 /// Columns of a page for which no width is given.
 const WIDTH: usize = 100;
 /// Columns of the narrowest page; a terminal that has fewer wraps by itself.
@@ -195,41 +197,6 @@ impl<'o> Page<'o> {
     fn pad(&mut self, columns: usize) -> io::Result<()> {
         write!(self.out, "{:columns$}", "")
     }
-}
-
-/// Makes a string harmless on a terminal: what moves the cursor, colours, reverses or hides text is written out.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_hostile) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len().saturating_add(8));
-    for character in text.chars() {
-        if is_hostile(character) {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// Control characters (ESC and the C1 set among them), line separators, marks and overrides of direction, and
-/// characters that show nothing.
-fn is_hostile(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 pub(super) fn columns(text: &str) -> usize {
