@@ -4,6 +4,7 @@
 mod footer;
 mod holders;
 mod meeting;
+mod overview;
 mod page;
 mod servers;
 mod session;
@@ -33,6 +34,10 @@ pub(super) fn write(
     };
     if style.wants(Kind::Stats) {
         summary::write(&mut page, run, &sessions)?;
+    }
+    if style.wants(Kind::Session) {
+        let all = run.analysis.sessions.iter().map(|(session, _)| session);
+        overview::write(&mut page, all.zip(&sessions))?;
     }
     if style.wants(Kind::Flow) {
         flows(&mut page, context, run.analysis)?;

@@ -1,0 +1,91 @@
+//! All sessions in a table, one line each: what a reader of many needs before any page.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::super::record::{SessionRecord, Severity};
+use super::super::time;
+use super::page::{Align, Cell, Page, Tone, dim, plain};
+use super::summary::app_word;
+use crate::keys::CouldHold;
+use crate::session::Session;
+
+/// Sessions listed; each has a page all the same.
+const ROWS: usize = 60;
+/// Countries named of those in which holders are placed.
+const COUNTRIES: usize = 4;
+
+/// Writes the table where there is more than one session, those with grave findings first.
+pub(super) fn write<'r>(
+    page: &mut Page<'_>,
+    sessions: impl Iterator<Item = (&'r Session, &'r SessionRecord)>,
+) -> io::Result<()> {
+    let mut sessions: Vec<_> = sessions.collect();
+    if sessions.len() < 2 {
+        return Ok(());
+    }
+    sessions.sort_by_key(|(_, record)| record.findings.iter().all(|found| found.severity != Severity::High));
+    let rows: Vec<Vec<Cell>> =
+        sessions.iter().take(ROWS).map(|(session, record)| row(session, record)).collect();
+    let head = [
+        ("session", Align::Left),
+        ("app", Align::Left),
+        ("endpoint", Align::Left),
+        ("begun (UTC)", Align::Left),
+        ("length", Align::Right),
+        ("could hold the key", Align::Wrap),
+        ("what stands out", Align::Wrap),
+    ];
+    page.blank()?;
+    page.table(0, &head, &rows)?;
+    let more = sessions.len().saturating_sub(ROWS);
+    if more > 0 {
+        page.line(0, &[dim(format!("and {more} more, each with a page below"))])?;
+    }
+    Ok(())
+}
+
+fn row(session: &Session, record: &SessionRecord) -> Vec<Cell> {
+    let grave: BTreeSet<&str> = record
+        .findings
+        .iter()
+        .filter(|found| found.severity == Severity::High)
+        .map(|found| found.id)
+        .collect();
+    let notices = record.findings.iter().filter(|found| found.severity != Severity::High).count();
+    let mut words: Vec<String> = grave.iter().map(|id| id.replace('_', " ")).collect();
+    if notices > 0 {
+        words.push(format!("{notices} {}", if notices == 1 { "notice" } else { "notices" }));
+    }
+    let tone = if grave.is_empty() { Tone::Plain } else { Tone::Alarm };
+    let begun = time::plain(session.start);
+    vec![
+        plain(record.session_id.clone()),
+        plain(app_word(record.app.as_deref())),
+        plain(record.endpoint.ip.clone()),
+        plain(begun.get(..16).unwrap_or(&begun)),
+        plain(time::length(session.end.since(session.call_start))),
+        plain(holders(record)),
+        (tone, words.join(", ")),
+    ]
+}
+
+/// `CN, US` for those that could hold the key, or that it could not be told.
+fn holders(record: &SessionRecord) -> String {
+    let all = &record.keys.holders;
+    let able: Vec<_> = all.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
+    if able.is_empty() {
+        let unknown = all.is_empty() || all.iter().any(|holder| holder.could_hold == CouldHold::Unknown);
+        return if unknown { "not determinable" } else { "no server seen" }.to_owned();
+    }
+    let mut codes: Vec<&str> = Vec::new();
+    for holder in able {
+        let code = holder.place.located_in.country.as_ref().map_or("?", |country| country.code());
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    let more = codes.len().saturating_sub(COUNTRIES);
+    let named = codes.iter().take(COUNTRIES).copied().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
