@@ -294,6 +294,10 @@ pub(super) struct Common {
     pub(super) keylog: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) geoip: GeoFiles,
+    /// The country in which the packets were captured, as `DE`: a server that answers sooner than light comes to where a
+    /// database places it and back is then told
+    #[arg(long, value_name = "COUNTRY")]
+    pub(super) site: Option<String>,
     #[command(flatten)]
     pub(super) state: StateFile,
 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use meetscope::capture::{self, LinkType, compile_bpf};
 use meetscope::classify::{self, Rules};
-use meetscope::geo::Databases;
+use meetscope::geo::{Country, Databases};
 use meetscope::keys::input::{self, InputError};
 use meetscope::keys::verify::{Material, Mode};
 use meetscope::observe::facts::Sampling;
@@ -72,6 +72,8 @@ pub(super) struct Servers {
 pub(super) struct Report {
     pub(super) rules: Rules,
     pub(super) databases: Databases,
+    /// Where the packets were captured, as the user says.
+    pub(super) capture_point: Option<Country>,
     pub(super) style: Style,
     pub(super) output: Option<PathBuf>,
     pub(super) state: Option<State>,
@@ -222,6 +224,7 @@ impl Servers {
         let report = Report {
             rules: build_rules()?,
             databases: databases(&geoip)?,
+            capture_point: None,
             style: Style {
                 format: format(typed_format),
                 kinds: None,
@@ -257,11 +260,20 @@ impl Report {
         Ok(Self {
             rules: build_rules()?,
             databases: databases(&typed.geoip)?,
+            capture_point: typed.site.as_deref().map(country).transpose()?,
             style: Style { format, kinds, colour, width },
             output: typed.output,
             state: typed.state.state.as_deref().map(State::new),
         })
     }
+}
+
+/// A country's code as typed.
+fn country(typed: &str) -> Result<Country, UsageError> {
+    let known = Country::parse(typed).filter(|country| country.name().is_some());
+    known.ok_or_else(|| {
+        UsageError(format!("--site: expected a country's code of ISO 3166-1, as `DE`, found {typed:?}"))
+    })
 }
 
 const fn format(typed: args::Format) -> report::Format {

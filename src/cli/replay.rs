@@ -41,7 +41,8 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
     let is_kept = keep(report.state.as_ref(), servers::inventory_of(&gathered, &report.rules), &mut known);
     let Gathered { analysis, counts, decode, table, files, key_logs, complete } = gathered;
-    let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1);
+    let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1)
+        .captured_in(report.capture_point);
     context.learn(&known);
     let run = Run {
         rules: &report.rules,

@@ -142,7 +142,8 @@ impl<'a> Watching<'a> {
             key_logs,
             report,
             memory: Memory::default(),
-            context: report::Context::new(&report.rules, &report.databases, false),
+            context: report::Context::new(&report.rules, &report.databases, false)
+                .captured_in(report.capture_point),
             held: Held::default(),
             losses: Losses::default(),
             written: Written::default(),

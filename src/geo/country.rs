@@ -34,6 +34,11 @@ impl Country {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The same as bytes.
+    pub(super) const fn bytes(self) -> [u8; 2] {
+        self.0
+    }
+
     /// Short English name; none where the table lacks the code.
     pub fn name(&self) -> Option<&'static str> {
         let row = NAMES.binary_search_by_key(&self.0, |(code, _)| *code).ok()?;

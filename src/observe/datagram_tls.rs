@@ -1,7 +1,7 @@
 //! DTLS and QUIC handshakes into facts.
 
 use super::datagram::Meta;
-use super::facts::{Dtls, Facts, Missing, Quic};
+use super::facts::{Dtls, Exchange, Facts, Missing, Quic};
 use super::handshake;
 use super::packet_ref::PacketRef;
 use super::sealed::{QuicOpening, Randoms, note_missing};
@@ -10,6 +10,7 @@ use crate::flow::Direction;
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{self, ContentType, HandshakeType};
 use crate::proto::{dtls, quic};
+use crate::time::Timestamp;
 
 /// Handshake fragments of both directions of one flow.
 #[derive(Debug)]
@@ -136,6 +137,20 @@ pub(super) struct QuicWork {
     /// Datagrams that came before both hellos were whole and may be opened after.
     early: Vec<(Direction, PacketRef, Box<[u8]>)>,
     is_looked_up: bool,
+    begun: Option<Begun>,
+}
+
+/// Bytes of a datagram by which a second copy of it is known: header protection makes each of a connection's own.
+const COPY_BYTES: usize = 64;
+
+/// The first datagram of a connection.
+#[derive(Debug)]
+struct Begun {
+    direction: Direction,
+    at: Timestamp,
+    packet: PacketRef,
+    head: Box<[u8]>,
+    is_doubtful: bool,
 }
 
 /// Datagrams of one flow that are held against QUIC's handshake before it is let go.
@@ -154,6 +169,7 @@ impl QuicWork {
             opening: None,
             early: Vec::new(),
             is_looked_up: false,
+            begun: None,
         }
     }
 
@@ -174,6 +190,7 @@ impl QuicWork {
         if let Err(error) = self.connection.datagram(forward, payload) {
             facts.anomaly(error.field(), meta.packet);
         }
+        self.begin(meta, payload);
         self.crypto(facts, meta);
         let heard = self.sides.iter().all(|side| side.done);
         if let Some(key_log) = key_log.filter(|log| !log.is_empty() && !self.is_looked_up) {
@@ -208,7 +225,37 @@ impl QuicWork {
         }
     }
 
+    /// Remembers the datagram that began the connection; one that is seen twice was seen at two places.
+    fn begin(&mut self, meta: &Meta, payload: &[u8]) {
+        let head = payload.get(..COPY_BYTES).unwrap_or(payload);
+        match &mut self.begun {
+            Some(begun) => begun.is_doubtful |= begun.direction == meta.direction && *begun.head == *head,
+            None => {
+                let (direction, at, packet) = (meta.direction, meta.timestamp, meta.packet);
+                self.begun = Some(Begun { direction, at, packet, head: head.into(), is_doubtful: false });
+            }
+        }
+    }
+
+    /// The server's first words answer the client's first datagram.
+    fn answered(&self, facts: &mut Facts, meta: &Meta) {
+        let Some(begun) = &self.begun else { return };
+        if begun.is_doubtful || self.connection.facts().roles_swapped {
+            return;
+        }
+        if begun.direction == Direction::Forward
+            && meta.direction == Direction::Reverse
+            && self.fed.first().is_some_and(|fed| *fed > 0)
+            && self.fed.last() == Some(&0)
+            && !self.connection.server_crypto().is_empty()
+        {
+            let (question, answer) = ((begun.packet, begun.at), (meta.packet, meta.timestamp));
+            facts.answers().add(begun.direction, question, answer, Exchange::QuicInitial);
+        }
+    }
+
     fn crypto(&mut self, facts: &mut Facts, meta: &Meta) {
+        self.answered(facts, meta);
         let streams = [self.connection.client_crypto(), self.connection.server_crypto()];
         let [client, server] = &mut self.sides;
         let [client_assembler, server_assembler] = &mut self.assemblers;

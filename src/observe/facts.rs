@@ -1,5 +1,6 @@
 //! What was seen of one flow: plain data, no bytes of payload. Everything later judges by this alone.
 
+mod answers;
 mod cipher;
 mod handshake;
 mod media;
@@ -9,6 +10,7 @@ mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use answers::{Answered, Answers, Exchange, Quickest};
 pub use cipher::{Body, CLUSTER_CAP, Cipher, Cluster, Framing, Heads, Shapes};
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
@@ -47,6 +49,8 @@ pub struct Facts {
     pub zoom: Option<Box<Zoom>>,
     /// What a key log opened.
     pub opened: Option<Box<Opened>>,
+    /// The quickest answers of its two ends.
+    pub answers: Option<Box<Answers>>,
     /// Sizes and times of its payloads, where no RTP header was to be seen.
     pub pace: Option<Box<Pace>>,
     /// Byte patterns of the provider files that matched, each once.
@@ -178,11 +182,26 @@ pub enum Wrapping {
 pub struct Dns {
     /// Questions asked.
     pub questions: Vec<String>,
+    /// Other names of addresses, which nobody asked for by them.
+    pub other_names: Vec<OtherName>,
     /// Addresses learned: (name that was asked for, address, packet).
     pub addresses: Vec<(String, IpAddr, PacketRef)>,
     /// Messages parsed.
     pub messages: u32,
     /// First DNS packet.
+    pub packet: PacketRef,
+}
+
+/// A name that DNS gave to an address beside the one that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherName {
+    /// The name.
+    pub name: String,
+    /// Whose it is.
+    pub address: IpAddr,
+    /// True for a pointer (RFC 1035 section 3.5); else the name at the end of a row of aliases.
+    pub reverse: bool,
+    /// The packet.
     pub packet: PacketRef,
 }
 
@@ -307,6 +326,11 @@ impl Facts {
             || self.quic.is_some()
             || self.dtls.as_ref().is_some_and(|dtls| dtls.client_hello.is_some())
             || self.zoom.as_ref().is_some_and(|zoom| zoom.hellos > 0)
+    }
+
+    /// The quickest answers so far, to add to.
+    pub(super) fn answers(&mut self) -> &mut Answers {
+        self.answers.get_or_insert_with(Box::default)
     }
 
     /// Counts an oddity under its name.

@@ -17,6 +17,7 @@ mod pace;
 mod packet_ref;
 pub mod pattern;
 mod sealed;
+mod shake;
 mod state;
 mod stream;
 mod summary;

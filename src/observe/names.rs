@@ -1,7 +1,7 @@
 //! DNS messages into facts.
 
 use super::PacketRef;
-use super::facts::{Dns, Facts, LIST_CAP};
+use super::facts::{Dns, Facts, LIST_CAP, OtherName};
 use crate::proto::dns::{self, Answer};
 
 /// Writes down what a DNS message asks and answers. True when it was one.
@@ -27,17 +27,33 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
             match answer {
                 Answer::Address { name, address, .. } => {
                     learn(known, asked.unwrap_or(name), *address, packet);
+                    // Where aliases end, the host's own name may say where it is.
+                    if asked.is_some_and(|asked| asked != name) {
+                        other_name(known, name, *address, false, packet);
+                    }
                 }
                 Answer::Service { hints, name, .. } => {
                     for hint in hints {
                         learn(known, asked.unwrap_or(name), *hint, packet);
                     }
                 }
-                Answer::Alias { .. } | Answer::Pointer { .. } | Answer::Location { .. } => {}
+                Answer::Pointer { name, target, .. } => {
+                    if let Some(address) = dns::reverse_address(name) {
+                        other_name(known, target, address, true, packet);
+                    }
+                }
+                Answer::Alias { .. } | Answer::Location { .. } => {}
             }
         }
     }
     true
+}
+
+fn other_name(known: &mut Dns, name: &str, address: std::net::IpAddr, reverse: bool, packet: PacketRef) {
+    let is_held = |held: &OtherName| held.address == address && held.reverse == reverse && held.name == name;
+    if known.other_names.len() < LIST_CAP && !known.other_names.iter().any(is_held) {
+        known.other_names.push(OtherName { name: name.to_owned(), address, reverse, packet });
+    }
 }
 
 fn learn(known: &mut Dns, name: &str, address: std::net::IpAddr, packet: PacketRef) {

@@ -5,6 +5,7 @@ use super::datagram::{Datagrams, Meta, is_stun_port};
 use super::facts::{Facts, Protocol, Sampling, Wrapping};
 use super::handshake;
 use super::sealed::TlsOpening;
+use super::shake::Shake;
 use crate::bytes::Probe;
 use crate::flow::Direction;
 use crate::flow::reassembly::{Chunk, Limits, Stream};
@@ -84,6 +85,7 @@ pub(super) struct Segment<'a> {
 pub(super) struct StreamWork {
     halves: [Half; 2],
     inner: Inner,
+    shake: Shake,
 }
 
 /// What reads that which the stream carries.
@@ -97,11 +99,14 @@ struct Inner {
 
 impl StreamWork {
     pub(super) fn new() -> Self {
-        Self { halves: [Half::new(), Half::new()], inner: Inner::default() }
+        Self { halves: [Half::new(), Half::new()], inner: Inner::default(), shake: Shake::default() }
     }
 
     /// Takes a segment. False when nothing more is to be learned and the work can be dropped.
     pub(super) fn segment(&mut self, facts: &mut Facts, segment: &Segment<'_>) -> bool {
+        if let Some(answers) = self.shake.segment(segment) {
+            facts.answers = Some(Box::new(answers));
+        }
         let [forward, reverse] = &mut self.halves;
         let (own, other) = match segment.direction {
             Direction::Forward => (forward, reverse),

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::PacketRef;
 use super::datagram::Meta;
-use super::facts::{Behind, Facts, LIST_CAP, Stun, Wrapping, note, tally};
+use super::facts::{Behind, Exchange, Facts, LIST_CAP, Stun, Wrapping, note, tally};
 use super::handshake::text;
 use crate::flow::Direction;
 use crate::proto::stun::{self, Attribute, Class, Method};
@@ -12,10 +13,21 @@ use crate::time::Timestamp;
 /// Requests that wait for their answer, for RTT.
 const PENDING_CAP: usize = 8;
 
+/// A request.
+#[derive(Debug)]
+struct Asked {
+    id: [u8; 16],
+    direction: Direction,
+    at: Timestamp,
+    packet: PacketRef,
+    /// It was sent again, so that nobody knows which one the answer is to.
+    again: bool,
+}
+
 /// Requests seen and not yet answered.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    requests: Vec<([u8; 16], Direction, Timestamp)>,
+    requests: Vec<Asked>,
     username_asked: bool,
     /// Channels of the relay with the peers that they are bound to (RFC 8656 section 12).
     channels: Vec<(u16, SocketAddr)>,
@@ -56,7 +68,7 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
     }
     texts(known, meta, message);
     addresses(known, meta, message);
-    round_trip(known, pending, meta, message);
+    let answered = round_trip(known, pending, meta, message);
     let method = message.method();
     relay(known, pending, meta, message);
     known.relays |= matches!(
@@ -68,6 +80,11 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
             | Method::CREATE_PERMISSION
             | Method::CHANNEL_BIND
     ) && !message.message_type.is_whatsapp();
+    // Behind a relay somebody else answers.
+    if let Some(asked) = answered.filter(|_| meta.wrapping != Wrapping::Turn) {
+        let (question, answer) = ((asked.packet, asked.at), (meta.packet, meta.timestamp));
+        facts.answers().add(asked.direction, question, answer, Exchange::Stun);
+    }
     if more_attributes {
         facts.left_out = facts.left_out.saturating_add(1);
     }
@@ -114,8 +131,14 @@ fn relay(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &stun::M
     }
 }
 
-fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
-    let Ok(id) = <[u8; 16]>::try_from(message.xor_key().as_slice()) else { return };
+/// The request that this message answers, where there is no doubt which one it is.
+fn round_trip(
+    known: &mut Stun,
+    pending: &mut Pending,
+    meta: &Meta,
+    message: &stun::Message<'_>,
+) -> Option<Asked> {
+    let id = <[u8; 16]>::try_from(message.xor_key().as_slice()).ok()?;
     match message.class() {
         Class::Request => {
             pending.username_asked |= message.has(Attribute::USERNAME);
@@ -124,33 +147,31 @@ fn round_trip(known: &mut Stun, pending: &mut Pending, meta: &Meta, message: &st
             {
                 *client = true;
             }
-            // Of a request that was sent again nobody knows which one the answer is to.
-            let held = pending
-                .requests
-                .iter()
-                .position(|(held, direction, _)| *held == id && *direction == meta.direction);
-            if let Some(place) = held {
-                pending.requests.remove(place);
-                return;
+            let held = |asked: &&mut Asked| asked.id == id && asked.direction == meta.direction;
+            if let Some(asked) = pending.requests.iter_mut().find(held) {
+                asked.again = true;
+                return None;
             }
             if pending.requests.len() >= PENDING_CAP {
                 pending.requests.remove(0);
             }
-            pending.requests.push((id, meta.direction, meta.timestamp));
+            let (direction, at, packet) = (meta.direction, meta.timestamp, meta.packet);
+            pending.requests.push(Asked { id, direction, at, packet, again: false });
+            None
         }
         Class::Success | Class::Error => {
-            let asked = pending
-                .requests
-                .iter()
-                .position(|(held, direction, _)| *held == id && *direction != meta.direction);
-            if let Some(place) = asked {
-                let (_, asked, sent) = pending.requests.remove(place);
-                let sum =
-                    if meta.wrapping == Wrapping::Turn { &mut known.relayed_rtt } else { &mut known.rtt };
-                sum.add(asked, meta.timestamp.since(sent));
-                known.ice |= pending.username_asked && message.class() == Class::Success;
+            let is_answered = |asked: &Asked| asked.id == id && asked.direction != meta.direction;
+            let place = pending.requests.iter().position(is_answered)?;
+            let asked = pending.requests.remove(place);
+            if asked.again {
+                return None;
             }
+            let sum =
+                if meta.wrapping == Wrapping::Turn { &mut known.relayed_rtt } else { &mut known.rtt };
+            sum.add(asked.direction, meta.timestamp.since(asked.at));
+            known.ice |= pending.username_asked && message.class() == Class::Success;
+            Some(asked)
         }
-        Class::Indication => {}
+        Class::Indication => None,
     }
 }

@@ -1,6 +1,7 @@
 //! From the domain to records. In: judged flows, sessions, keys, counts. Out: [`record`](super::record).
 
 mod cipher;
+mod distance;
 mod finding;
 mod flow;
 mod media;
@@ -30,7 +31,7 @@ use super::Run;
 use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsRecord};
 use super::time;
 use crate::classify::{Evidence, Rules};
-use crate::geo::{Databases, Place};
+use crate::geo::{Country, Databases, Place, Sites};
 use crate::keys::Analysis;
 use crate::observe::PacketRef;
 use crate::session::{Session, order};
@@ -45,6 +46,12 @@ pub struct Context<'a> {
     pub(super) rules: &'a Rules,
     pub(super) databases: &'a Databases,
     many_files: bool,
+    /// In which country the packets were captured, where the user says so.
+    capture_point: Option<Country>,
+    /// Who answered whom how soon.
+    nearby: distance::Nearby,
+    /// Where the network's own subnets are, where the user says so.
+    sites: Sites,
     places: HashMap<(IpAddr, i64), Place>,
     /// What was said of the servers of sessions, for their meetings.
     told: BTreeMap<u64, meeting::Told>,
@@ -62,10 +69,27 @@ impl<'a> Context<'a> {
             rules,
             databases,
             many_files,
+            capture_point: None,
+            nearby: distance::Nearby::default(),
+            sites: Sites::new(),
             places: HashMap::new(),
             told: BTreeMap::new(),
             spreads: software::Spreads::default(),
         }
+    }
+
+    /// Says in which country the packets were captured.
+    #[must_use]
+    pub const fn captured_in(mut self, country: Option<Country>) -> Self {
+        self.capture_point = country;
+        self
+    }
+
+    /// Says where the network's own subnets are.
+    #[must_use]
+    pub fn with_sites(mut self, sites: Sites) -> Self {
+        self.sites = sites;
+        self
     }
 
     /// What the databases say of an address that was seen at `seen`.

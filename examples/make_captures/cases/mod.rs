@@ -2,6 +2,7 @@
 
 mod dtls_srtp;
 pub(crate) mod e2e_call;
+mod false_place;
 mod sip_calls;
 mod zoom_beijing_2020;
 mod zoom_ecb_pkcs7;
@@ -35,4 +36,5 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "dtls-srtp", make: dtls_srtp::make },
     Case { name: "e2e-call", make: e2e_call::make },
     Case { name: "plain-rtp", make: sip_calls::plain },
+    Case { name: "false-place", make: false_place::make },
 ];

@@ -58,8 +58,8 @@ pub(crate) fn sdes() -> Result<Capture> {
     let said: Vec<Said> =
         messages.iter().map(|(from, think, text)| Said::new(*from, *think, text.as_bytes())).collect();
     let began = proxy.talk(&mut wire, &authority, host, START + SEC, &said)?;
-    let answered = answered(&messages, began);
-    talk(&mut wire, &call, answered)?;
+    let answered = answered(&messages, began, sip::RTT_MS);
+    talk(&mut wire, OFFICE, &call, answered)?;
 
     let comment = comment("A call over SIP and TLS whose SRTP keys were agreed in its SDP (SDES)")?;
     Ok(Capture {
@@ -75,7 +75,7 @@ pub(crate) fn sdes_clear() -> Result<Capture> {
     let call = call(sip::OPUS, 40_200, Some(keys("sip-sdes-clear")));
     let messages: Vec<Message> = [sip::register(&phone), sip::call(&phone, &call)].concat();
     let answered = signal(&mut wire, &phone, START + SEC, &messages);
-    talk(&mut wire, &call, answered)?;
+    talk(&mut wire, OFFICE, &call, answered)?;
     let comment = comment("A call over SIP and UDP whose SRTP keys stand in its SDP for all to read")?;
     Ok(Capture { pcapng: pcapng::write(&comment, &INTERFACES, &wire.finish()), companions: Vec::new() })
 }
@@ -87,10 +87,10 @@ pub(crate) fn plain() -> Result<Capture> {
     let first = Call { talk_ms: 9_000, ..call(sip::PCMU, 40_300, None) };
     let messages: Vec<Message> = [sip::register(&phone), sip::call(&phone, &first)].concat();
     let answered = signal(&mut wire, &phone, START + SEC, &messages);
-    talk(&mut wire, &first, answered)?;
+    talk(&mut wire, OFFICE, &first, answered)?;
     let second = Call { callee: "3003", talk_ms: 12_000, ..call(sip::OPUS, 40_400, None) };
     let answered = signal(&mut wire, &phone, START + 16 * SEC, &sip::call(&phone, &second));
-    talk(&mut wire, &second, answered)?;
+    talk(&mut wire, OFFICE, &second, answered)?;
     let comment = comment("Two calls over SIP and UDP with plain RTP, first G.711, then Opus")?;
     Ok(Capture { pcapng: pcapng::write(&comment, &INTERFACES, &wire.finish()), companions: Vec::new() })
 }
@@ -118,12 +118,12 @@ fn signal(wire: &mut Wire, phone: &Phone<'_>, start: u64, messages: &[Message]) 
 }
 
 /// Over TLS the time of the answer is what the pauses and the round trips before it add up to.
-fn answered(messages: &[Message], began: u64) -> u64 {
+pub(super) fn answered(messages: &[Message], began: u64, rtt_ms: u64) -> u64 {
     let until = &messages[..=position_of_answer(messages)];
     let pauses: u64 = until.iter().map(|(_, think, _)| think).sum();
     let asked = until.iter().filter(|(from, _, _)| *from == Side::Client).count() as u64;
     // One round trip for TCP and two for TLS come first.
-    began + (pauses + (asked + 3) * sip::RTT_MS + 40) * MS
+    began + (pauses + (asked + 3) * rtt_ms + 40) * MS
 }
 
 fn position_of_answer(messages: &[Message]) -> usize {
@@ -134,13 +134,13 @@ fn position_of_answer(messages: &[Message]) -> usize {
 }
 
 /// Sound both ways. The callee's sequence numbers wrap after four seconds.
-fn talk(wire: &mut Wire, call: &Call<'_>, answered: u64) -> Result<()> {
+pub(super) fn talk(wire: &mut Wire, tap: Tap, call: &Call<'_>, answered: u64) -> Result<()> {
     let mut rng = Rng::named(&format!("talk {}", call.media[0]));
     let first_sequences = [rng.u16() >> 1, 65_535 - 100];
     for (side, voice) in VOICES.into_iter().enumerate() {
         let guard = call.keys.as_ref().map_or(Guard::None, |keys| Guard::counter_mode(&keys[side]));
         let stream = Stream {
-            tap: OFFICE,
+            tap,
             from: call.media[side],
             to: call.media[1 - side],
             start: answered + 40 * MS + side as u64 * 15 * MS,

@@ -172,6 +172,28 @@ pub fn parse(message: &[u8]) -> Result<Message, ParseError> {
     }
 }
 
+/// The address that a name of reverse look-ups stands for: `250.151.81.52.in-addr.arpa` (RFC 1035 section 3.5), or 32 hexadecimal
+/// digits before `ip6.arpa` (RFC 3596 section 2.5). `None` for all other names, and for parts of addresses.
+pub fn reverse_address(name: &str) -> Option<IpAddr> {
+    if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
+        let mut octets = [0_u8; 4];
+        let mut labels = labels.split('.');
+        for octet in octets.iter_mut().rev() {
+            let label = labels.next().filter(|label| label.bytes().all(|byte| byte.is_ascii_digit()))?;
+            *octet = label.parse().ok()?;
+        }
+        return labels.next().is_none().then(|| Ipv4Addr::from(octets).into());
+    }
+    let mut labels = name.strip_suffix(".ip6.arpa")?.split('.');
+    let mut bits = 0_u128;
+    for place in 0..32_u32 {
+        let label = labels.next().filter(|label| label.len() == 1)?;
+        let nibble = u128::from(u8::from_str_radix(label, 16).ok()?);
+        bits |= nibble.checked_shl(place.saturating_mul(4))?;
+    }
+    labels.next().is_none().then(|| Ipv6Addr::from_bits(bits).into())
+}
+
 /// Over TCP every message has its length before it (RFC 1035 §4.2.2): the length of prefix and message
 /// together. `None` when the prefix itself is not whole yet.
 pub fn message_length(stream: &[u8]) -> Option<usize> {

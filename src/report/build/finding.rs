@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use super::super::record::{Finding, HolderRecord, PacketNumber, SessionRecord, Severity};
 use super::session::{flows, public_address};
-use super::{Context, count, met, signalling, witness};
+use super::{Context, count, distance, met, signalling, witness};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
@@ -21,7 +21,7 @@ use crate::session::Session;
 /// A database further than this from the capture may describe other holders of the addresses.
 const OLD_DATABASE_DAYS: u32 = 180;
 /// Confidence from which on a candidate abroad is grave: more than TLS signalling that could have carried a key.
-const GRAVE: f32 = 0.6;
+pub(super) const GRAVE: f32 = 0.6;
 /// Packets named by a finding that speaks of several servers.
 const PACKETS: usize = 16;
 /// Addresses or countries named in one sentence.
@@ -39,6 +39,7 @@ pub(super) fn findings(
     found.extend(course(context, analysis, session, keys));
     found.extend(signalling::findings(context, analysis, session, keys));
     found.extend(key_log::key_log_gaps(context, analysis, session));
+    found.extend(distance::findings(record));
     found.extend(disagreement(record));
     found.extend(database_age(record));
     found.sort_by_key(|finding| finding.severity);
@@ -89,7 +90,11 @@ fn key_holders_abroad(
         if known.contains(&abroad) {
             continue;
         }
-        let grave = holder.confidence >= GRAVE && shown.front_end.is_none() && !known.is_empty();
+        // A place that packet timing contradicts is a finding of its own, and as grave.
+        let grave = holder.confidence >= GRAVE
+            && shown.front_end.is_none()
+            && !known.is_empty()
+            && !distance::is_contradicted(&shown.place);
         let severity = if grave { Severity::High } else { Severity::Notice };
         alike.entry((severity, abroad)).or_default().push(shown);
     }
@@ -145,6 +150,9 @@ fn abroad_finding(
     }
     if let Some(network) = first.front_end {
         let _ = write!(text, "; an entry of {network}'s network, behind which the key would lie elsewhere");
+    }
+    if distance::is_contradicted(&first.place) {
+        text.push_str("; packet timing contradicts that place");
     }
     if first.confidence < GRAVE {
         let _ = write!(text, "; that it could hold the key is {:.0} % sure", first.confidence * 100.0);
@@ -241,7 +249,7 @@ fn database_age(record: &SessionRecord) -> Option<Finding> {
 }
 
 /// The first few, and how many more there are.
-fn list<'t>(words: impl Iterator<Item = &'t str>) -> String {
+pub(super) fn list<'t>(words: impl Iterator<Item = &'t str>) -> String {
     let words: Vec<&str> = words.collect();
     let mut out = words.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     let more = words.len().saturating_sub(NAMED);

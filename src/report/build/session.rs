@@ -11,7 +11,7 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, finding, media, meeting_id, meeting_of, milli, round3, session_id, signalling,
+    Context, centi, cipher, distance, finding, media, meeting_id, meeting_of, milli, round3, session_id, signalling,
     witness,
 };
 use crate::classify::provider::Provider;
@@ -36,8 +36,9 @@ pub fn session_record(
     let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
     let public = public_address(analysis, session);
     let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
-    let servers: Vec<ServerRecord> =
+    let mut servers: Vec<ServerRecord> =
         session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
+    distance::judge(context, analysis, session, public, &endpoint_place.located_in, &mut servers);
     let holders =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
     let sealed = keys::cipher::session(&analysis.flows, session, keys);
@@ -181,6 +182,7 @@ fn place_record(
             name: provider.operator.clone(),
             home_jurisdiction: provider.country.clone(),
         }),
+        distance: None,
         exposure,
     }
 }
@@ -263,7 +265,7 @@ fn seconds(nanos: i64) -> f64 {
 
 /// Networks whose addresses are announced in many places at once, or stand in front of others' machines, by their numbers in the
 /// registries of autonomous systems.
-const fn front_end(asn: u32) -> Option<&'static str> {
+pub(super) const fn front_end(asn: u32) -> Option<&'static str> {
     match asn {
         13335 => Some("Cloudflare"),
         54113 => Some("Fastly"),

@@ -7,6 +7,7 @@ mod cipher;
 mod flow;
 mod media;
 mod meeting;
+mod place;
 mod protocol;
 mod session;
 mod signalling;
@@ -23,6 +24,7 @@ pub use media::{
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
 pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
+pub use place::{AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PlaceClaim};
 pub use protocol::{
     CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
     ZoomRecord,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SignallingRecord,
+    DistanceRecord, EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SignallingRecord,
     SpreadRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
@@ -160,6 +160,9 @@ pub struct PlaceRecord {
     /// Who runs the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_operator: Option<ServiceOperator>,
+    /// How far away it can be, by how soon it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Box<DistanceRecord>>,
     /// Union of the jurisdictions, each with its reason.
     pub exposure: Vec<Exposure>,
 }

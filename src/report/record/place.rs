@@ -1,0 +1,102 @@
+//! What is known of a server's place beside databases: hints, and how far away it can be.
+
+use serde::Serialize;
+
+use super::PacketNumber;
+use crate::geo::Country;
+use crate::observe::facts::Exchange;
+
+/// How far away a server can be, by how soon it answered.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DistanceRecord {
+    /// The shortest time from a question to its answer at the capture point, in milliseconds.
+    pub rtt_ms: f64,
+    /// The next shortest, of another exchange; left out when there was one exchange only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_rtt_ms: Option<f64>,
+    /// The answer.
+    pub packet: PacketNumber,
+    /// The question.
+    pub asked: PacketNumber,
+    /// What was exchanged.
+    pub how: Exchange,
+    /// No farther than this from the capture point, in kilometres: half the way that light comes in vacuum in that time (of the
+    /// two shortest times the longer), with the step of the capture's clock added. What answers may be a proxy on the way.
+    pub km_at_most: u32,
+    /// The same were all of the way glass fibre: likelier, and no bound.
+    pub km_in_fibre: u32,
+    /// Where the distance is counted from.
+    pub from: DistanceFrom,
+    /// In which country the capture point is, as the user said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Country>,
+    /// Places that it contradicts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contradicts: Vec<ContradictedRecord>,
+    /// Places that cannot be right together with that of another server, where nothing tells which of the two is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incompatible: Vec<ContradictedRecord>,
+}
+
+/// Where a distance is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DistanceFrom {
+    /// Where the packets were captured.
+    CapturePoint,
+}
+
+/// A place that is too far away.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ContradictedRecord {
+    /// What kind of claim it is.
+    pub claim: PlaceClaim,
+    /// Who makes it: a database, or the source of a hint.
+    pub source: String,
+    /// Of which date.
+    pub date: String,
+    /// The country claimed.
+    pub country: Country,
+    /// Kilometres from there to the nearest point of the country of `by`, at least.
+    pub km_at_least: u32,
+    /// Kilometres between the two, at most, by the answers.
+    pub km_at_most: u32,
+    /// What it is held against.
+    pub by: Vec<AgainstRecord>,
+}
+
+/// What kind of claim places a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PlaceClaim {
+    /// A database's answer for its address.
+    Database,
+    /// A code in a name of it.
+    HostName,
+    /// A code in its name by reverse look-up.
+    ReverseName,
+    /// A cloud provider's published range.
+    PublishedRange,
+}
+
+/// What a claim is held against: the capture point's country, or the place of somebody else who answered as soon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AgainstRecord {
+    /// Address of the other; left out for the capture point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// Its country.
+    pub country: Country,
+    /// Who says so.
+    pub source: String,
+    /// The other's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<PacketNumber>,
+}
