@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// Captures, with the number of TLS and DTLS sessions that the key log beside them opens.
-const CAPTURES: [(&str, Option<usize>); 8] = [
+const CAPTURES: [(&str, Option<usize>); 9] = [
     ("zoom-beijing-2020", Some(20)),
     ("zoom-ecb-pkcs7", Some(2)),
     ("zoom-gcm", Some(3)),
@@ -21,6 +21,7 @@ const CAPTURES: [(&str, Option<usize>); 8] = [
     ("dtls-srtp", Some(4)),
     ("e2e-call", Some(1)),
     ("plain-rtp", None),
+    ("false-place", Some(1)),
 ];
 
 fn captures() -> &'static Path {
@@ -310,6 +311,59 @@ fn payloads_show_alone_that_media_is_not_encrypted() {
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let sealed = sessions(&records);
     assert_eq!((sealed.len(), method(sealed[0])), (1, "not_determinable"));
+}
+
+/// Findings about places, with the sessions' servers.
+fn places(name: &str, more: &[&str]) -> (Vec<Value>, Vec<Value>) {
+    let capture = format!("{name}.pcapng");
+    let output = meetscope(&[&["replay", &capture, "--format", "ndjson", "--records", "session"][..], more].concat());
+    assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let all = |field: &str| records.iter().flat_map(|record| record[field].as_array().unwrap().clone()).collect();
+    let findings: Vec<Value> = all("findings");
+    let is_of_place = |finding: &Value| {
+        ["place_contradicted", "places_incompatible"].contains(&finding["id"].as_str().unwrap())
+    };
+    (findings.into_iter().filter(is_of_place).collect(), all("servers"))
+}
+
+/// The proxy's address is of an Australian network, and the generator lets it answer a German phone within 2 ms: light comes
+/// 300 km and back in that time. Two STUN servers of other networks, placed in Germany, answer in 4 and 7 ms.
+#[test]
+fn a_place_that_is_too_far_for_its_answer_is_contradicted() {
+    for site in [&[][..], &["--site", "DE"], &["--site", "fr"]] {
+        let (findings, servers) = places("false-place", site);
+        assert_eq!(findings.len(), 1, "{site:?}: {findings:?}");
+        let finding = &findings[0];
+        assert_eq!(finding["id"], "place_contradicted", "{site:?}: {finding}");
+        assert_eq!(finding["packets"], serde_json::json!([{"frame": 4}, {"frame": 3}]), "SYN-ACK and SYN");
+        let proxy = servers.iter().find(|server| server["ip"] == "139.130.4.25").unwrap();
+        let distance = &proxy["distance"];
+        assert!((2.0..2.5).contains(&distance["rtt_ms"].as_f64().unwrap()), "{distance}");
+        assert!((300..375).contains(&distance["km_at_most"].as_u64().unwrap()), "{distance}");
+        let claim = &distance["contradicts"][0];
+        assert_eq!((&claim["country"], &claim["claim"]), (&"AU".into(), &"database".into()));
+        assert!(claim["km_at_least"].as_u64().unwrap() > 9_000, "{claim}");
+        assert_eq!(proxy["located_in"]["confidence"], "low");
+        let text = finding["text"].as_str().unwrap();
+        assert!(text.contains("anycast") && text.contains("proxy"), "what else it may be: {text}");
+    }
+    let (findings, servers) = places("false-place", &["--site", "AU"]);
+    assert_eq!(findings, Vec::<Value>::new(), "in Australia there is nothing wrong with it");
+    let proxy = servers.iter().find(|server| server["ip"] == "139.130.4.25").unwrap();
+    assert_eq!((&proxy["distance"]["site"], &proxy["located_in"]["confidence"]), (&"AU".into(), &"medium".into()));
+    // Without those that agree with it, the endpoint's place stands against the proxy's, and neither is called wrong.
+    let (findings, _) = places("false-place", &["--bpf", "not port 3478"]);
+    assert_eq!((findings.len(), &findings[0]["id"]), (1, &"places_incompatible".into()));
+    assert!(findings[0]["text"].as_str().unwrap().contains("the capture does not tell"), "{}", findings[0]);
+}
+
+#[test]
+fn no_other_place_is_contradicted() {
+    for (name, _) in CAPTURES.iter().filter(|(name, _)| *name != "false-place") {
+        assert_eq!(places(name, &[]).0, Vec::<Value>::new(), "{name}");
+    }
 }
 
 #[test]

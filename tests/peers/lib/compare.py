@@ -123,8 +123,18 @@ def compare(binary, folder, results):
     if truth.expect.get("round_trip", True):
         round_trips(truth, reading, results)
     sessions(truth, reading, results)
+    places(reading, results)
     for name in truth.expect.get("also", []):
         getattr(extra, name)(truth, reading, results)
+
+
+def places(reading, results):
+    """nobody is anywhere but here: no answer may contradict a place"""
+    bounds = [server["distance"] for session in reading.sessions for server in session["servers"] if "distance" in server]
+    told = [finding["text"] for session in reading.sessions for finding in session["findings"]
+            if finding["id"] in ("place_contradicted", "places_incompatible")]
+    wrong = [bound for bound in bounds if bound.get("contradicts") or bound.get("incompatible")]
+    results.check("places contradicted by timing", not told and not wrong, f"{told or wrong or 'none'}, {len(bounds)} bounds")
 
 
 def streams(truth, reading, peer, results):
