@@ -316,11 +316,13 @@ fn payloads_show_alone_that_media_is_not_encrypted() {
 /// Findings about places, with the sessions' servers.
 fn places(name: &str, more: &[&str]) -> (Vec<Value>, Vec<Value>) {
     let capture = format!("{name}.pcapng");
-    let output = meetscope(&[&["replay", &capture, "--format", "ndjson", "--records", "session"][..], more].concat());
+    let output =
+        meetscope(&[&["replay", &capture, "--format", "ndjson", "--records", "session"][..], more].concat());
     assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let all = |field: &str| records.iter().flat_map(|record| record[field].as_array().unwrap().clone()).collect();
+    let all =
+        |field: &str| records.iter().flat_map(|record| record[field].as_array().unwrap().clone()).collect();
     let findings: Vec<Value> = all("findings");
     let is_of_place = |finding: &Value| {
         ["place_contradicted", "places_incompatible"].contains(&finding["id"].as_str().unwrap())
@@ -352,7 +354,10 @@ fn a_place_that_is_too_far_for_its_answer_is_contradicted() {
     let (findings, servers) = places("false-place", &["--site", "AU"]);
     assert_eq!(findings, Vec::<Value>::new(), "in Australia there is nothing wrong with it");
     let proxy = servers.iter().find(|server| server["ip"] == "139.130.4.25").unwrap();
-    assert_eq!((&proxy["distance"]["site"], &proxy["located_in"]["confidence"]), (&"AU".into(), &"medium".into()));
+    assert_eq!(
+        (&proxy["distance"]["site"], &proxy["located_in"]["confidence"]),
+        (&"AU".into(), &"medium".into())
+    );
     // Without those that agree with it, the endpoint's place stands against the proxy's, and neither is called wrong.
     let (findings, _) = places("false-place", &["--bpf", "not port 3478"]);
     assert_eq!((findings.len(), &findings[0]["id"]), (1, &"places_incompatible".into()));

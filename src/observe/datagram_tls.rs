@@ -228,13 +228,12 @@ impl QuicWork {
     /// Remembers the datagram that began the connection; one that is seen twice was seen at two places.
     fn begin(&mut self, meta: &Meta, payload: &[u8]) {
         let head = payload.get(..COPY_BYTES).unwrap_or(payload);
-        match &mut self.begun {
-            Some(begun) => begun.is_doubtful |= begun.direction == meta.direction && *begun.head == *head,
-            None => {
-                let (direction, at, packet) = (meta.direction, meta.timestamp, meta.packet);
-                self.begun = Some(Begun { direction, at, packet, head: head.into(), is_doubtful: false });
-            }
+        if let Some(begun) = &mut self.begun {
+            begun.is_doubtful |= begun.direction == meta.direction && *begun.head == *head;
+            return;
         }
+        let (direction, at, packet) = (meta.direction, meta.timestamp, meta.packet);
+        self.begun = Some(Begun { direction, at, packet, head: head.into(), is_doubtful: false });
     }
 
     /// The server's first words answer the client's first datagram.

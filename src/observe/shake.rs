@@ -53,12 +53,7 @@ impl Shake {
                 answers.add(syn.direction, question, (reply.packet, reply.at), Exchange::TcpHandshake);
                 if acknowledged == reply.next {
                     let answer = (segment.packet, segment.timestamp);
-                    answers.add(
-                        reply.direction,
-                        (reply.packet, reply.at),
-                        answer,
-                        Exchange::TcpHandshake,
-                    );
+                    answers.add(reply.direction, (reply.packet, reply.at), answer, Exchange::TcpHandshake);
                 }
                 return Some(answers);
             }
@@ -94,7 +89,8 @@ mod tests {
                 key_log: None,
                 sampling: Sampling::default(),
             };
-            seen = seen.or(shake.segment(&segment));
+            let answers = shake.segment(&segment);
+            seen = seen.or(answers);
         }
         seen
     }
@@ -107,10 +103,7 @@ mod tests {
     fn both_halves_are_measured_from_the_handshake() {
         let answers = play(&[SYN, REPLY, ACK]).unwrap();
         let responder = answers.responder.first.unwrap();
-        assert_eq!(
-            (responder.nanos, responder.asked.frame(), responder.answered.frame()),
-            (2_000_000, 1, 2)
-        );
+        assert_eq!((responder.nanos, responder.asked.frame(), responder.answered.frame()), (2_000_000, 1, 2));
         assert_eq!(answers.originator.first.unwrap().nanos, 300_000);
     }
 

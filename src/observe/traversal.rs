@@ -166,8 +166,7 @@ fn round_trip(
             if asked.again {
                 return None;
             }
-            let sum =
-                if meta.wrapping == Wrapping::Turn { &mut known.relayed_rtt } else { &mut known.rtt };
+            let sum = if meta.wrapping == Wrapping::Turn { &mut known.relayed_rtt } else { &mut known.rtt };
             sum.add(asked.direction, meta.timestamp.since(asked.at));
             known.ice |= pending.username_asked && message.class() == Class::Success;
             Some(asked)

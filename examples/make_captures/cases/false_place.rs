@@ -23,8 +23,7 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
 const PROXY: Ipv4Addr = Ipv4Addr::new(139, 130, 4, 25);
 /// Placed in DE, like both STUN servers, which are in networks of two companies.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(188, 40, 44, 6);
-const STUN: [(Ipv4Addr, u64); 2] =
-    [(Ipv4Addr::new(188, 40, 44, 7), 4), (Ipv4Addr::new(62, 138, 116, 25), 7)];
+const STUN: [(Ipv4Addr, u64); 2] = [(Ipv4Addr::new(188, 40, 44, 7), 4), (Ipv4Addr::new(62, 138, 116, 25), 7)];
 const DOMAIN: &str = "sip.example.net";
 /// Tap to proxy and back: 300 km at most.
 const PROXY_RTT_MS: u64 = 2;

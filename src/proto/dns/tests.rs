@@ -253,8 +253,18 @@ fn reverse_names_stand_for_addresses() {
     assert_eq!(address("52.0.2.10.in-addr.arpa").as_deref(), Some("10.2.0.52"));
     let six = "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0.1.2.3.4.ip6.arpa";
     assert_eq!(address(six).as_deref(), Some("4321:0:1:2:3:4:567:89ab"));
-    for none in ["2.10.in-addr.arpa", "1.52.0.2.10.in-addr.arpa", "256.0.2.10.in-addr.arpa", "+1.0.2.10.in-addr.arpa", "in-addr.arpa",
-        "x.0.2.10.in-addr.arpa", "0.b.ip6.arpa", "example.org", ".in-addr.arpa", "4.ip6.arpa"] {
+    for none in [
+        "2.10.in-addr.arpa",
+        "1.52.0.2.10.in-addr.arpa",
+        "256.0.2.10.in-addr.arpa",
+        "+1.0.2.10.in-addr.arpa",
+        "in-addr.arpa",
+        "x.0.2.10.in-addr.arpa",
+        "0.b.ip6.arpa",
+        "example.org",
+        ".in-addr.arpa",
+        "4.ip6.arpa",
+    ] {
         assert_eq!(address(none), None, "{none}");
     }
     assert_eq!(address(&format!("0.{six}")), None);

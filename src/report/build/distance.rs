@@ -7,22 +7,24 @@
 //! among themselves and contradict it, and fewer agree with it: of networks that serve the whole world, databases tell where they
 //! are registered, so that two of them may well agree and be wrong.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::super::record::{
-    AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, Finding, PacketNumber, PlaceClaim,
-    PlaceRecord, ServerRecord, SessionRecord, Severity,
+    AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PacketNumber, PlaceClaim, PlaceRecord,
+    ServerRecord,
 };
 use super::session::{flows, front_end};
-use super::{Context, finding, milli};
+use super::{Context, milli};
 use crate::classify::Role;
 use crate::geo::{self, Confidence, Country, LocatedIn};
-use crate::keys::{Analysis, CouldHold};
+use crate::keys::Analysis;
 use crate::observe::facts::{Answered, Quickest};
 use crate::session::Session;
 use crate::time::Timestamp;
+pub(super) use told::findings;
 
 /// Others that it takes to call one of them the odd one out, the endpoint among them.
 const OPPOSERS: usize = 2;
@@ -87,7 +89,8 @@ impl Nearby {
         self.of = of;
         self.pairs.clear();
         for judged in analysis.flows.iter().filter(|judged| judged.role() != Role::Dns) {
-            let Some(answers) = judged.flow.facts.as_deref().and_then(|facts| facts.answers.as_deref()) else {
+            let Some(answers) = judged.flow.facts.as_deref().and_then(|facts| facts.answers.as_deref())
+            else {
                 continue;
             };
             let sides = judged.sides;
@@ -276,7 +279,12 @@ fn distance(context: &Context<'_>, quickest: &Quickest, site: Option<&Site>) -> 
 }
 
 fn ms(nanos: u64) -> f64 {
-    milli(Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)).since(Timestamp::default()).as_secs_f64() * 1e3)
+    milli(
+        Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+            .since(Timestamp::default())
+            .as_secs_f64()
+            * 1e3,
+    )
 }
 
 /// Nobody whose databases disagree, or say that it is in many places, speaks against another.
@@ -380,7 +388,8 @@ impl<'w> Opposed<'w> {
         for (first, least) in &others {
             let mut group = vec![(*first, *least)];
             for (other, least) in &others {
-                let agrees = group.iter().all(|(held, _)| held.excludes(other.country, other.km_at_most).is_none());
+                let agrees =
+                    group.iter().all(|(held, _)| held.excludes(other.country, other.km_at_most).is_none());
                 if agrees && !std::ptr::eq(*other, *first) {
                     group.push((other, *least));
                 }
@@ -390,7 +399,9 @@ impl<'w> Opposed<'w> {
             }
         }
         let mut allies: BTreeSet<IpAddr> = BTreeSet::from([own.network()]);
-        let against = |ally: &Witness| by.iter().any(|(held, _)| held.excludes(ally.country, ally.km_at_most).is_some());
+        let against = |ally: &Witness| {
+            by.iter().any(|(held, _)| held.excludes(ally.country, ally.km_at_most).is_some())
+        };
         allies.extend(witnesses.iter().filter(|ally| against(ally)).map(Witness::network));
         let by_endpoint = by.iter().any(|(held, _)| held.is_endpoint);
         Self { networks: networks(&by), by_endpoint, by, allies: allies.len() }
@@ -403,106 +414,6 @@ impl<'w> Opposed<'w> {
 
 fn networks(group: &[(&Witness, u32)]) -> usize {
     group.iter().map(|(held, _)| held.network()).collect::<BTreeSet<_>>().len()
-}
-
-/// Places that timing contradicts, and pairs that cannot both be right.
-///
-/// Grave where the server could hold the key with more speaking for it than TLS, and is no front end: by its place it counts as
-/// abroad, or as at home.
-pub(super) fn findings(record: &SessionRecord) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut undecided = Vec::new();
-    for server in &record.servers {
-        let Some(distance) = server.place.distance.as_deref() else { continue };
-        if let Some(first) = distance.contradicts.first() {
-            let holder = record.keys.holders.iter().find(|holder| holder.ip == server.ip);
-            let is_grave = holder.is_some_and(|holder| {
-                holder.could_hold == CouldHold::Yes
-                    && holder.confidence >= finding::GRAVE
-                    && holder.front_end.is_none()
-            });
-            found.push(Finding {
-                id: "place_contradicted",
-                severity: if is_grave { Severity::High } else { Severity::Notice },
-                text: sentence(server, distance, first),
-                packets: vec![distance.packet, distance.asked],
-            });
-        } else if let Some(first) = distance.incompatible.first() {
-            undecided.push((server, distance, first));
-        }
-    }
-    // One pair stands for all: which of them is wrong is not known, and one wrong place makes many pairs.
-    if let Some((server, distance, pair)) = undecided.first() {
-        let mut packets = vec![distance.packet, distance.asked];
-        packets.extend(pair.by.iter().filter_map(|by| by.packet));
-        let mut text = sentence(server, distance, pair);
-        let others: Vec<&str> = undecided.iter().skip(1).map(|(server, ..)| server.ip.as_str()).collect();
-        if !others.is_empty() {
-            let _ = write!(text, "; of {} the same is to be said", finding::list(others.into_iter()));
-        }
-        found.push(Finding { id: "places_incompatible", severity: Severity::Notice, text, packets });
-    }
-    found
-}
-
-fn frame(packet: PacketNumber) -> String {
-    match packet.file {
-        Some(file) => format!("{} of file {file}", packet.frame),
-        None => packet.frame.to_string(),
-    }
-}
-
-fn sentence(server: &ServerRecord, distance: &DistanceRecord, claim: &ContradictedRecord) -> String {
-    let claimed = finding::country(claim.country);
-    let mut text = format!(
-        "the answer of packet {} came {} ms after packet {}: {} is no farther than {} km from the capture point, at the speed of \
-         light; {} of {} places it in {claimed}, at least {} km from ",
-        frame(distance.packet),
-        distance.rtt_ms,
-        frame(distance.asked),
-        server.ip,
-        distance.km_at_most,
-        claimant(claim),
-        claim.date,
-        claim.km_at_least,
-    );
-    let is_decided = distance.contradicts.iter().any(|held| std::ptr::eq(held, claim));
-    for (number, by) in claim.by.iter().enumerate() {
-        text.push_str(if number == 0 { "" } else { " and " });
-        match &by.ip {
-            None => {
-                let _ = write!(text, "{}, where the capture point is by {}", finding::country(by.country), by.source);
-            }
-            Some(ip) if number == 0 => {
-                let _ = write!(
-                    text,
-                    "{}, where {} places {ip}; both together can be {} km apart at most",
-                    finding::country(by.country),
-                    by.source,
-                    claim.km_at_most
-                );
-            }
-            Some(ip) => {
-                let _ = write!(text, "{ip} ({}) agrees with that", by.country.code());
-            }
-        }
-    }
-    text.push_str(if is_decided {
-        ": so either that place is wrong, the address is in several places at once (anycast), or something nearer answers for it (a \
-         proxy)"
-    } else {
-        ": one of the two places is wrong, or one address is in several places at once (anycast), or something nearer answers for it \
-         (a proxy); which one, the capture does not tell"
-    });
-    text
-}
-
-fn claimant(claim: &ContradictedRecord) -> String {
-    match claim.claim {
-        PlaceClaim::Database => format!("database {}", claim.source),
-        PlaceClaim::HostName | PlaceClaim::ReverseName => format!("its name, by {}", claim.source),
-        PlaceClaim::PublishedRange => format!("its range, by {}", claim.source),
-    }
 }
 
 /// What is said behind a place that timing contradicts.

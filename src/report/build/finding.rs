@@ -23,7 +23,7 @@ const OLD_DATABASE_DAYS: u32 = 180;
 /// Confidence from which on a candidate abroad is grave: more than TLS signalling that could have carried a key.
 pub(super) const GRAVE: f32 = 0.6;
 /// Packets named by a finding that speaks of several servers.
-const PACKETS: usize = 16;
+pub(super) const PACKETS: usize = 16;
 /// Addresses or countries named in one sentence.
 const NAMED: usize = 4;
 

@@ -11,8 +11,8 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, media, meeting_id, meeting_of, milli, round3, session_id, signalling,
-    witness,
+    Context, centi, cipher, distance, finding, media, meeting_id, meeting_of, milli, round3, session_id,
+    signalling, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    DistanceRecord, EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord, SignallingRecord,
-    SpreadRecord, TriedRecord, WitnessRecord,
+    DistanceRecord, EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord,
+    SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, LocatedIn, OperatedBy};
