@@ -8,6 +8,7 @@
 mod engine;
 mod live;
 mod partition;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,6 +31,7 @@ use crate::time::Timestamp;
 use engine::Engine;
 
 pub use live::{Alive, Held};
+pub use selection::{Chosen, Selection};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
 const FILTER_SNAPLEN: u32 = 262_144;

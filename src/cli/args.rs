@@ -148,6 +148,10 @@ pub(super) struct Replay {
     /// Take packets that a mirror port delivered twice as two
     #[arg(long)]
     pub(super) keep_duplicates: bool,
+    /// Also write the packets of this session, payloads and all, to a new pcapng file [default: SESSION.pcapng], with a comment
+    /// on each packet that a verdict rests on; secrets are not written
+    #[arg(long, value_name = "SESSION[=FILE]")]
+    pub(super) export_pcap: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

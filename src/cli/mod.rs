@@ -3,6 +3,7 @@
 
 mod args;
 mod config;
+mod export;
 mod generate;
 mod geo;
 mod input;

@@ -19,7 +19,7 @@ use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::progress::Progress;
 use super::state::State;
-use super::{Status, config, input, output, servers};
+use super::{Status, config, export, input, output, servers};
 
 /// What became of all files.
 pub(super) struct Gathered {
@@ -35,7 +35,8 @@ pub(super) struct Gathered {
 
 /// Reads all files, then writes the report.
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
-    let config::Replay { files, order, pipeline, key_logs, report } = config;
+    let config::Replay { files, order, pipeline, key_logs, export: wanted, report } = config;
+    let inputs = files.clone();
     let outputs = Outputs::open(&report, &files)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
@@ -44,6 +45,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1)
         .captured_in(report.capture_point);
     context.learn(&known);
+    let exported = wanted.as_ref().map(|wanted| export::find(&analysis, wanted)).transpose()?;
     let run = Run {
         rules: &report.rules,
         databases: &report.databases,
@@ -58,9 +60,17 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         complete,
     };
     outputs.write(&mut context, &run, &report)?;
+    let mut is_exported = true;
+    if let (Some(wanted), Some(session)) = (&wanted, exported) {
+        let inputs = export::Inputs { files: &inputs, order, pipeline: &pipeline };
+        let command: Vec<String> =
+            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        is_exported =
+            export::write(wanted, &inputs, &mut context, &analysis, session, (&run.files, &command))?;
+    }
     // The process ends here; taking a million small allocations apart first would only cost time.
     std::mem::forget(analysis);
-    Ok(if complete && is_kept { Status::Done } else { Status::Failed })
+    Ok(if complete && is_kept && is_exported { Status::Done } else { Status::Failed })
 }
 
 /// Where the report goes: one file or standard output, or a log each.

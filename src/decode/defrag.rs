@@ -63,11 +63,14 @@ pub(super) struct Datagram {
     pub(super) payload: Vec<u8>,
     /// Bytes of all its frames.
     pub(super) wire_len: u32,
+    /// Its number among the datagrams of the decoder.
+    pub(super) serial: u64,
 }
 
 /// What became of a fragment.
 pub(super) enum Added {
-    Held,
+    /// Kept with the other fragments of the datagram of this number.
+    Held(u64),
     /// A second copy, of a datagram that was passed on.
     Late,
     Whole(Datagram),
@@ -119,7 +122,8 @@ impl Defragmenter {
         let before = pending.data.len();
         pending.add(fragment, wire_len, counters);
         self.bytes = self.bytes.saturating_sub(before).saturating_add(pending.data.len());
-        let added = if pending.is_whole() { self.finish(&key, now) } else { Added::Held };
+        let own = pending.serial;
+        let added = if pending.is_whole() { self.finish(&key, now, own) } else { Added::Held(own) };
         while self.bytes > MAX_BYTES || self.pending.len() > MAX_PENDING {
             bump(&mut counters.datagrams_evicted);
             self.drop_oldest(counters);
@@ -128,9 +132,9 @@ impl Defragmenter {
         added
     }
 
-    fn finish(&mut self, key: &Key, now: Timestamp) -> Added {
+    fn finish(&mut self, key: &Key, now: Timestamp, serial: u64) -> Added {
         let Some(whole) = self.pending.remove(key) else {
-            return Added::Held;
+            return Added::Held(serial);
         };
         self.order.remove(&whole.serial);
         self.bytes = self.bytes.saturating_sub(whole.data.len());
@@ -141,7 +145,7 @@ impl Defragmenter {
         let mut payload = whole.data;
         payload.truncate(whole.total.unwrap_or(usize::MAX));
         let ip = IpHeader { payload_len: payload.len(), ..whole.ip };
-        Added::Whole(Datagram { ip, protocol: whole.protocol, payload, wire_len: whole.wire_len })
+        Added::Whole(Datagram { ip, protocol: whole.protocol, payload, wire_len: whole.wire_len, serial })
     }
 
     fn is_late(&self, key: &Key, now: Timestamp, late: Duration) -> bool {

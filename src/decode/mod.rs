@@ -90,6 +90,8 @@ struct State {
     defragmenter: Defragmenter,
     duplicates: Option<DuplicateFilter>,
     counters: Counters,
+    /// Numbers of the datagrams that the last packet was a part of, the outermost first.
+    datagrams: Vec<u64>,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -108,14 +110,24 @@ impl Decoder {
     /// A decoder that has seen nothing.
     pub fn new(config: Config) -> Self {
         let duplicates = config.drop_duplicates.then(DuplicateFilter::new);
-        let state =
-            State { defragmenter: Defragmenter::default(), duplicates, counters: Counters::default() };
+        let state = State {
+            defragmenter: Defragmenter::default(),
+            duplicates,
+            counters: Counters::default(),
+            datagrams: Vec::new(),
+        };
         Self { config, state, buffer: Vec::new() }
     }
 
     /// What became of the packets so far.
     pub const fn counters(&self) -> &Counters {
         &self.state.counters
+    }
+
+    /// Numbers of the fragmented datagrams that the last packet was a part of, the outermost first; none for a packet that
+    /// came whole. Fragments of one datagram give the same number, and other datagrams other ones.
+    pub fn datagrams(&self) -> &[u64] {
+        &self.state.datagrams
     }
 
     /// Decodes one frame: `link_type` as in the LINKTYPE registry, `data` what was captured of `original_len`
@@ -129,6 +141,7 @@ impl Decoder {
         original_len: u32,
     ) -> Outcome<'a> {
         bump(&mut self.state.counters.packets);
+        self.state.datagrams.clear();
         let mut path = Path::EMPTY;
         let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
         let span = Span::new(data, wire);
@@ -238,9 +251,11 @@ impl State {
         match self.defragmenter.add(fragment, path, now, wire_len, late, &mut self.counters) {
             Added::Whole(datagram) => {
                 bump(&mut self.counters.datagrams_reassembled);
+                self.datagrams.push(datagram.serial);
                 Ok(datagram)
             }
-            Added::Held => {
+            Added::Held(serial) => {
+                self.datagrams.push(serial);
                 bump(&mut self.counters.fragments_held);
                 Err(Outcome::Fragment)
             }

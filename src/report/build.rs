@@ -24,6 +24,7 @@ pub(super) use flow::protocol_name;
 pub(super) use meeting::meeting_id;
 use meeting::meeting_of;
 pub use meeting::meeting_record;
+pub(super) use session::flows as flows_of;
 pub use session::session_record;
 pub use software::{InventoryRecords, inventory_records};
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod csv;
+pub mod export;
 mod hidden;
 mod json;
 pub mod record;

@@ -103,7 +103,10 @@ fn address_change(context: &Context<'_>, change: &Change) -> AddressChangeRecord
 }
 
 /// The flows of a session.
-pub(super) fn flows<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item = &'a Judged> {
+pub(in super::super) fn flows<'a>(
+    analysis: &'a Analysis,
+    session: &'a Session,
+) -> impl Iterator<Item = &'a Judged> {
     session.flows.iter().filter_map(|index| analysis.flows.get(*index))
 }
 
