@@ -104,10 +104,9 @@ fn names(record: &SessionRecord) -> Vec<(IpAddr, String)> {
 fn choose(inputs: &Inputs<'_>, analysis: &Analysis, session: &Session) -> anyhow::Result<(Chosen, usize)> {
     let flows = session.flows.iter().filter_map(|index| analysis.flows.get(*index));
     let mut selection = Selection::new(inputs.pipeline, flows.map(|judged| &judged.flow));
-    let mut refused = None;
     let merge = each(inputs, |_, file, frame, packet| {
         // The first reading told of a filter that does not fit, and left its packets out.
-        refused = selection.packet(file, frame, packet).err().or(refused.take());
+        let _ = selection.packet(file, frame, packet);
         Ok(())
     })?;
     let secrets = (0..merge.files()).filter_map(|file| merge.info(file)).map(|info| info.secrets.len()).sum();

@@ -202,11 +202,11 @@ impl<'o> Export<'o> {
         let captured = u32::try_from(packet.data.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         // The format counts from 1970 on.
         let ticks = u64::try_from(packet.timestamp.as_nanos()).unwrap_or(0);
-        let [a, b, c, d, e, f, g, h] = ticks.to_be_bytes();
+        let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).unwrap_or(u32::MAX).to_le_bytes();
         let body = &mut self.block;
         body.extend(number.to_le_bytes());
-        body.extend(u32::from_be_bytes([a, b, c, d]).to_le_bytes());
-        body.extend(u32::from_be_bytes([e, f, g, h]).to_le_bytes());
+        body.extend(half(ticks >> 32));
+        body.extend(half(ticks));
         body.extend(captured.to_le_bytes());
         body.extend(packet.original_len.max(captured).to_le_bytes());
         body.extend(packet.data);

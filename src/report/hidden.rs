@@ -22,8 +22,9 @@ pub(super) fn is_hidden(character: char) -> bool {
         )
 }
 
-/// Makes a string harmless on a terminal: what moves the cursor, colours, reverses or hides text is written out.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+/// Makes a string harmless on a terminal: what moves the cursor, colours, reverses or hides text is written out as
+/// `\u{..}`.
+pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }

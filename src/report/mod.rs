@@ -24,6 +24,7 @@ use std::io;
 pub use build::{
     Context, InventoryRecords, flow_record, inventory_records, meeting_record, session_record, stats_record,
 };
+pub use hidden::escape as visible;
 pub use json::{write_json, write_json_pretty};
 pub use record::{Kind, Record};
 pub use zeek::ZeekLog;

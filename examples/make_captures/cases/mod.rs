@@ -3,6 +3,7 @@
 mod dtls_srtp;
 pub(crate) mod e2e_call;
 mod false_place;
+mod hostile_names;
 mod sip_calls;
 mod zoom_beijing_2020;
 mod zoom_ecb_pkcs7;
@@ -35,6 +36,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "sip-sdes-clear", make: sip_calls::sdes_clear },
     Case { name: "dtls-srtp", make: dtls_srtp::make },
     Case { name: "e2e-call", make: e2e_call::make },
+    Case { name: "hostile-names", make: hostile_names::make },
     Case { name: "plain-rtp", make: sip_calls::plain },
     Case { name: "false-place", make: false_place::make },
 ];
