@@ -87,6 +87,8 @@ pub(super) enum ReplayFormat {
     Csv,
     /// The logs of Zeek (conn.log, ssl.log, quic.log) and meetscope.log, in the directory that `-o` names
     Zeek,
+    /// A web page in one file, which asks nothing of any network
+    Html,
 }
 
 /// Format of records that are written while a run goes on.
@@ -139,6 +141,9 @@ pub(super) struct Replay {
     pub(super) format: ReplayFormat,
     #[command(flatten)]
     pub(super) common: Common,
+    /// Add the SHA-256 of each input and the command line to the stats record; `html` always has them
+    #[arg(long)]
+    pub(super) hash: bool,
     /// Worker threads; the report is the same for any number [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) threads: Option<u16>,

@@ -39,6 +39,8 @@ pub(super) struct Replay {
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
     pub(super) export: Option<Export>,
+    /// Add the sums of the inputs and the command line.
+    pub(super) provenance: bool,
     pub(super) report: Report,
 }
 
@@ -104,8 +106,9 @@ impl Replay {
         let pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
         let export = typed.export_pcap.as_deref().map(|typed| Export::new(typed, &inputs)).transpose()?;
+        let provenance = typed.hash || format == report::Format::Html;
         let report = Report::new(typed.common, format, colour)?;
-        Ok(Self { files: typed.files, order, pipeline, key_logs, export, report })
+        Ok(Self { files: typed.files, order, pipeline, key_logs, export, provenance, report })
     }
 }
 
@@ -331,6 +334,7 @@ const fn replay_format(typed: args::ReplayFormat) -> report::Format {
         args::ReplayFormat::Csv => report::Format::Csv,
         // The first of the logs stands for all of them.
         args::ReplayFormat::Zeek => report::Format::Zeek(report::ZeekLog::Conn),
+        args::ReplayFormat::Html => report::Format::Html,
     }
 }
 

@@ -24,7 +24,13 @@ fn record(merge: &Merge, file: usize) -> FileRecord {
         say(format_args!("{error}; the {read} packets before it are reported, incomplete"));
         without_name(error)
     });
-    FileRecord { name, packets: info.map_or(0, |info| info.packets), error, anomalies }
+    FileRecord {
+        name,
+        packets: info.map_or(0, |info| info.packets),
+        error,
+        anomalies,
+        ..FileRecord::default()
+    }
 }
 
 /// A fault's words without the file's name, which stands beside it.

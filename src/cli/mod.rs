@@ -12,6 +12,7 @@ mod key_logs;
 mod messages;
 mod output;
 mod progress;
+mod provenance;
 mod providers;
 mod replay;
 mod servers;

@@ -18,6 +18,7 @@ use meetscope::time::Timestamp;
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::progress::Progress;
+use super::provenance::{Sums, command_line};
 use super::state::State;
 use super::{Status, config, export, input, output, servers};
 
@@ -35,13 +36,17 @@ pub(super) struct Gathered {
 
 /// Reads all files, then writes the report.
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
-    let config::Replay { files, order, pipeline, key_logs, export: wanted, report } = config;
+    let config::Replay { files, order, pipeline, key_logs, export: wanted, provenance, report } = config;
     let inputs = files.clone();
     let outputs = Outputs::open(&report, &files)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
+    let sums = provenance.then(|| Sums::begin(&files));
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
     let is_kept = keep(report.state.as_ref(), servers::inventory_of(&gathered, &report.rules), &mut known);
-    let Gathered { analysis, counts, decode, table, files, key_logs, complete } = gathered;
+    let Gathered { analysis, counts, decode, table, mut files, key_logs, complete } = gathered;
+    if let Some(sums) = sums {
+        sums.finish(&mut files);
+    }
     let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1)
         .captured_in(report.capture_point);
     context.learn(&known);
@@ -55,6 +60,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         decode: &decode,
         table,
         files,
+        command: if provenance { command_line() } else { Vec::new() },
         key_logs,
         dropped: Dropped::default(),
         complete,

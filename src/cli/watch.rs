@@ -260,7 +260,7 @@ impl<'a> Watching<'a> {
             name: interface.to_owned(),
             packets: self.frames,
             error: error.map(input::without_name),
-            anomalies: std::collections::BTreeMap::default(),
+            ..FileRecord::default()
         };
         let run = Run {
             rules: &self.report.rules,
@@ -271,6 +271,7 @@ impl<'a> Watching<'a> {
             decode: &flows.decode,
             table: flows.table,
             files: vec![record],
+            command: Vec::new(),
             key_logs: self.key_logs.records(&flows.key_log),
             dropped: self.losses.dropped(),
             complete: error.is_none(),

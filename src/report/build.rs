@@ -29,7 +29,7 @@ pub use session::session_record;
 pub use software::{InventoryRecords, inventory_records};
 
 use super::Run;
-use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, StatsRecord};
+use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, ProviderData, StatsRecord};
 use super::time;
 use crate::classify::{Evidence, Rules};
 use crate::geo::{Country, Databases, Place, Sites};
@@ -177,6 +177,11 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         flows: FlowStats { total: all.flows, named: all.named, evicted: run.table.evicted },
         sessions: all.sessions,
         files: run.files.clone(),
+        command: run.command.clone(),
+        providers: Some(ProviderData {
+            count: count(run.rules.providers().len()),
+            retrieved: run.rules.sources().retrieved.clone(),
+        }),
         key_logs: run.key_logs.clone(),
         databases: run.databases.info(),
         complete: run.complete,

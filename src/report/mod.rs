@@ -8,6 +8,7 @@ mod build;
 mod csv;
 pub mod export;
 mod hidden;
+mod html;
 mod json;
 pub mod record;
 mod text;
@@ -52,6 +53,8 @@ pub enum Format {
     Csv,
     /// One log of Zeek; a run that writes all of them has an output for each.
     Zeek(ZeekLog),
+    /// A web page in one file.
+    Html,
 }
 
 /// Packets that were lost before they could be looked at.
@@ -116,6 +119,8 @@ pub struct Run<'a> {
     pub table: TableStats,
     /// The inputs.
     pub files: Vec<record::FileRecord>,
+    /// The command line, word by word, for the footer; empty where it is not wanted.
+    pub command: Vec<String>,
     /// The key logs.
     pub key_logs: Vec<record::KeyLogRecord>,
     /// What was lost.
@@ -178,6 +183,7 @@ pub fn write_rest(
         }
         Format::Csv => csv::write(out, context, run, style),
         Format::Zeek(log) => zeek::write(out, context, run, style, log),
+        Format::Html => html::write(out, context, run, style),
     }
 }
 
@@ -196,7 +202,7 @@ pub fn write_records(
 ) -> io::Result<()> {
     match style.format {
         Format::Text => text::write_records(out, context, analysis, style),
-        Format::Json | Format::Ndjson | Format::Csv | Format::Zeek(_) => {
+        Format::Json | Format::Ndjson | Format::Csv | Format::Html | Format::Zeek(_) => {
             writer::lines(out, context, analysis, style)
         }
     }
@@ -212,7 +218,7 @@ pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io:
     }
     match style.format {
         Format::Text => text::write_stats(out, run, style),
-        Format::Json | Format::Ndjson | Format::Csv | Format::Zeek(_) => {
+        Format::Json | Format::Ndjson | Format::Csv | Format::Html | Format::Zeek(_) => {
             writer::line(out, &Record::Stats(Box::new(stats_record(run))))
         }
     }
@@ -231,6 +237,8 @@ pub fn write_inventory(
     match style.format {
         Format::Text => text::write_inventory(out, &records, all, style),
         Format::Json => writer::inventory_json(out, records),
-        Format::Ndjson | Format::Csv | Format::Zeek(_) => writer::inventory_lines(out, records),
+        Format::Ndjson | Format::Csv | Format::Html | Format::Zeek(_) => {
+            writer::inventory_lines(out, records)
+        }
     }
 }

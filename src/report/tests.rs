@@ -20,17 +20,17 @@ const HOSTILE: &str = "a\u{1b}[2J\u{202e}gnp.exe\u{2066}<script>\",=1+1\r\nx";
 const START: i64 = 1_585_836_000;
 
 /// Everything that a report is made of, kept alive.
-struct Made {
+pub(super) struct Made {
     rules: Rules,
     databases: geo::Databases,
     analysis: Analysis,
     decode: decode::Counters,
     counts: Counts,
-    files: Vec<record::FileRecord>,
+    pub(super) files: Vec<record::FileRecord>,
 }
 
 impl Made {
-    fn of(flows: Vec<Summary>) -> Self {
+    pub(super) fn of(flows: Vec<Summary>) -> Self {
         let rules = crate::classify::embedded().unwrap();
         let analysis = analyse(&rules, &mut Memory::default(), flows);
         Self {
@@ -57,8 +57,7 @@ impl Made {
         let files = vec![record::FileRecord {
             name: "capture.pcap".to_owned(),
             packets: frame,
-            error: None,
-            anomalies: std::collections::BTreeMap::new(),
+            ..record::FileRecord::default()
         }];
         let databases = geo::Databases::embedded().unwrap();
         Self { rules, databases, analysis, decode: done.decode, counts: done.counts, files }
@@ -74,13 +73,14 @@ impl Made {
             decode: &self.decode,
             table: TableStats::default(),
             key_logs: Vec::new(),
+            command: Vec::new(),
             files: self.files.clone(),
             dropped: Dropped::default(),
             complete: true,
         }
     }
 
-    fn written(&self, style: &Style) -> String {
+    pub(super) fn written(&self, style: &Style) -> String {
         let mut out = Vec::new();
         write(&mut out, &self.run(), style).unwrap();
         String::from_utf8(out).unwrap()
@@ -139,7 +139,7 @@ fn zoom_call(packet: u64, [sent, received]: [u32; 2]) -> Facts {
 }
 
 /// The case of 2020 in little: Toronto and New York, a key server in Beijing, media in the United States.
-fn beijing() -> Made {
+pub(super) fn beijing() -> Made {
     Made::of(vec![
         summary(3, "142.150.1.10:50001", "52.81.151.250:443", 6, 0, tls("zoombj1zc.zoom.us", 4)),
         summary(20, "142.150.1.10:50002", "198.251.129.1:8801", 17, 5, zoom_call(20, [1, 2])),
@@ -148,7 +148,7 @@ fn beijing() -> Made {
 }
 
 /// Strings of strangers in every place that takes them.
-fn hostile() -> Made {
+pub(super) fn hostile() -> Made {
     let mut signalling = tls("zoom.us", 2);
     let body = CertificateBody {
         subject_cn: Some(HOSTILE.to_owned()),
@@ -185,7 +185,7 @@ fn hostile() -> Made {
         name: HOSTILE.to_owned(),
         packets: 3,
         error: Some(HOSTILE.to_owned()),
-        anomalies: std::collections::BTreeMap::new(),
+        ..record::FileRecord::default()
     }];
     made
 }

@@ -1,15 +1,15 @@
 //! Text for people. In: a run. Out: the gravest finding in the first line, then a page per session, then what
 //! was not understood, the databases with their licences, and what no sniffer can see.
 
-mod footer;
-mod holders;
+pub(super) mod footer;
+pub(super) mod holders;
 mod meeting;
 mod overview;
 mod page;
 mod servers;
-mod session;
+pub(super) mod session;
 mod signalling;
-mod summary;
+pub(super) mod summary;
 
 use std::io;
 
@@ -18,6 +18,7 @@ use super::record::{Kind, SessionRecord};
 use super::{Context, InventoryRecords, Run, Style, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
 use page::Page;
+pub(super) use page::Tone;
 
 /// The whole report.
 pub(super) fn write(
@@ -146,7 +147,7 @@ fn flow_line(context: &Context<'_>, judged: &crate::session::Judged, owner: Opti
 }
 
 /// One word for why a jurisdiction reaches a server.
-const fn basis_word(basis: crate::geo::Basis) -> &'static str {
+pub(super) const fn basis_word(basis: crate::geo::Basis) -> &'static str {
     use crate::geo::Basis;
     match basis {
         Basis::LocatedIn => "location",

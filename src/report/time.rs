@@ -34,6 +34,12 @@ pub(super) fn eve_seconds(seconds: i64) -> String {
     )
 }
 
+/// What [`eve`] wrote, as a time again.
+pub(super) fn parse(text: &str) -> Option<Timestamp> {
+    let time = jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).ok()?;
+    i64::try_from(time.as_nanosecond()).ok().map(Timestamp::from_nanos)
+}
+
 /// `2020-04-02 14:00:03`.
 pub(super) fn plain(time: Timestamp) -> String {
     civil(time).map_or_else(
@@ -81,6 +87,9 @@ mod tests {
             "2020-04-02T14:00:03.123456+0000"
         );
         assert_eq!(eve_seconds(1_585_836_003), "2020-04-02T14:00:03+0000");
+        let read = parse("2020-04-02T14:00:03.123456+0000");
+        assert_eq!(read, Some(Timestamp::from_secs_nanos(1_585_836_003, 123_456_000)));
+        assert_eq!(parse("3 ns"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::super::record::{
     AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
+use super::super::time;
 use super::{Context, centi, cipher, milli};
 use crate::flow::Direction;
 use crate::observe::facts::{Facts, Media, MediaKind, PaceWay, RoundTrip, RoundTrips, RtpStream};
@@ -158,6 +159,7 @@ fn series(stream: &RtpStream, speech: Option<Speech>, has_frames: bool) -> Optio
     let seconds = stream.series.interval().as_secs_f64();
     let jitter_ms = bins.iter().map(|bin| bin.jitter_ms.map(|jitter| milli(jitter.into())));
     Some(SeriesRecord {
+        start: time::eve(stream.start),
         interval_s: stream.series.interval().as_secs(),
         packets: bins.iter().map(|bin| bin.packets).collect(),
         lost: bins.iter().map(|bin| bin.lost).collect(),

@@ -197,6 +197,8 @@ pub struct MosInputs {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SeriesRecord {
+    /// When the first bin begins.
+    pub start: String,
     /// Length of a bin, in seconds; the first begins with the stream's first packet.
     pub interval_s: u64,
     /// Packets.

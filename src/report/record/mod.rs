@@ -39,7 +39,7 @@ pub use software::{
     AnswerRecord, CertificateCount, InventoryRecord, InventoryServerRecord, NetworkCount, ShownCertificate,
     SoftwareRecord, SpreadRecord, TouchRecord,
 };
-pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, StatsRecord};
+pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, ProviderData, StatsRecord};
 pub use witness::{OpenedStreamRecord, TriedRecord, WitnessRecord};
 
 /// One record of any kind.

@@ -27,6 +27,12 @@ pub struct StatsRecord {
     pub sessions: u64,
     /// The inputs.
     pub files: Vec<FileRecord>,
+    /// The command line, word by word; with `--hash`, and in HTML.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// What is known of providers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub providers: Option<ProviderData>,
     /// The key logs: files of `--keylog`, then captures with secrets of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub key_logs: Vec<KeyLogRecord>,
@@ -70,14 +76,37 @@ pub struct FlowStats {
     pub evicted: u64,
 }
 
+/// The provider files that a run was judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProviderData {
+    /// How many providers.
+    pub count: u64,
+    /// When their sources were retrieved, as `sources.toml` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retrieved: Option<String>,
+}
+
 /// One input.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileRecord {
     /// Its name as given.
     pub name: String,
     /// Packets read.
     pub packets: u64,
+    /// Bytes of the file as it is stored; with `--hash`, and in HTML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// SHA-256 of these bytes, hex; with `--hash`, and in HTML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Why there is no `sha256` although one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_hashed: Option<String>,
+    /// The file's size or time of change differed after it was read: the sum may be of other bytes than the report.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub changed_while_read: bool,
     /// Why reading stopped before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

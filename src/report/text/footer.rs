@@ -6,6 +6,9 @@ use std::io;
 use super::super::record::{FileRecord, KeyLogRecord, StatsRecord};
 use super::page::{Page, Tone, dim, plain};
 
+/// What no sniffer can see.
+pub(in super::super) const BLIND: &str = "what is said end to end, names inside Encrypted ClientHello, media inside TLS, and \
+    servers behind the servers that are seen; an address database is an opinion with a date";
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -52,9 +55,7 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
     if stats.databases.is_empty() {
         label(page, "database", "none: no server is placed".to_owned())?;
     }
-    let limits = "what is said end to end, names inside Encrypted ClientHello, media inside TLS, and servers behind \
-                  the servers that are seen; an address database is an opinion with a date";
-    label(page, "blind to", limits.to_owned())?;
+    label(page, "blind to", BLIND.to_owned())?;
     label(page, "made by", format!("meetscope {}", stats.version))
 }
 
@@ -62,7 +63,7 @@ fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
     page.labelled(2, &dim(label), LABEL, &plain(text))
 }
 
-fn packets(stats: &StatsRecord) -> String {
+pub(in super::super) fn packets(stats: &StatsRecord) -> String {
     let packets = &stats.packets;
     let mut text = format!(
         "{} seen = {} analysed + {} filtered + {} dropped",
@@ -77,7 +78,7 @@ fn packets(stats: &StatsRecord) -> String {
     text
 }
 
-fn oddities(stats: &StatsRecord) -> Vec<String> {
+pub(in super::super) fn oddities(stats: &StatsRecord) -> Vec<String> {
     let mut odd = Vec::new();
     let packets = &stats.packets;
     if packets.undecodable > 0 {
@@ -99,7 +100,7 @@ fn oddities(stats: &StatsRecord) -> Vec<String> {
     odd
 }
 
-fn key_log_words(log: &KeyLogRecord) -> String {
+pub(in super::super) fn key_log_words(log: &KeyLogRecord) -> String {
     let mut text = format!("{}: ", log.name);
     if log.secrets == 0 {
         text.push_str("no secret in it, so that it opens nothing");

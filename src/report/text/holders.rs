@@ -72,12 +72,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
 fn witness(page: &mut Page<'_>, keys: &KeysRecord) -> io::Result<()> {
     for found in keys.witness.iter().take(SHOWN) {
         let name = found.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let way = match found.delivery {
-            Delivery::Delivered => "delivered by",
-            Delivery::Sent => "sent to",
-            Delivery::Clear => "in the clear, to or from",
-            Delivery::Agreed => "agreed by DTLS with",
-        };
+        let way = delivery_words(found.delivery);
         let text = format!(
             "{way} {} port {}{name}, {}: {}; {}, opens {}",
             found.ip,
@@ -102,8 +97,18 @@ fn witness(page: &mut Page<'_>, keys: &KeysRecord) -> io::Result<()> {
     page.labelled(4, &dim("keys tried"), LABEL, &plain(text))
 }
 
+/// How a key came, before the address of the other end.
+pub(in super::super) const fn delivery_words(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Delivered => "delivered by",
+        Delivery::Sent => "sent to",
+        Delivery::Clear => "in the clear, to or from",
+        Delivery::Agreed => "agreed by DTLS with",
+    }
+}
+
 /// `540 of 540 units tried of SSRC 0x01000401`.
-fn opened(stream: &OpenedStreamRecord) -> String {
+pub(in super::super) fn opened(stream: &OpenedStreamRecord) -> String {
     format!("{} of {} units tried of SSRC {:#010x}", stream.units_verified, stream.units_tried, stream.ssrc)
 }
 
@@ -151,7 +156,7 @@ fn contact_row(contact: &ContactRecord) -> Vec<Cell> {
 }
 
 /// The other answer, where an end-to-end mode is not visible on the wire.
-fn unless(known: &EndToEndRecord) -> String {
+pub(in super::super) fn unless(known: &EndToEndRecord) -> String {
     let mode = match known.mode {
         Mode::Optional => "if the app's end-to-end mode was chosen",
         Mode::Default => "where the app's end-to-end mode, on by default, was in force",
@@ -163,7 +168,7 @@ fn unless(known: &EndToEndRecord) -> String {
     )
 }
 
-const fn method_words(method: Method) -> &'static str {
+pub(in super::super) const fn method_words(method: Method) -> &'static str {
     match method {
         Method::DtlsSrtp => "DTLS-SRTP, agreed on the media path",
         Method::Sdes => "keys carried in signalling (SDES or alike)",
@@ -289,7 +294,7 @@ fn jurisdictions(exposures: &[Exposure]) -> Option<String> {
 }
 
 /// `runs what 72 other servers seen run: 5 placed in CN, 68 in US`.
-fn spread(software: &SpreadRecord) -> Option<String> {
+pub(in super::super) fn spread(software: &SpreadRecord) -> Option<String> {
     let others = software.servers.saturating_sub(1);
     if others == 0 {
         return None;

@@ -20,7 +20,7 @@ const LEAST: usize = 10;
 
 /// How a word is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(in super::super) enum Tone {
     Plain,
     Title,
     Dim,

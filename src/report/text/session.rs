@@ -98,7 +98,7 @@ pub(super) fn placed_in(place: &LocatedIn) -> Option<String> {
 }
 
 /// Nothing here is certain, so that 100 % is never shown.
-pub(super) fn percent(share: f32) -> String {
+pub(in super::super) fn percent(share: f32) -> String {
     if share > 0.99 {
         return "over 99 %".to_owned();
     }
@@ -194,7 +194,7 @@ fn ports(ports: &[String]) -> String {
 
 /// `812 B`, `4.1 kB`, `23.0 MB`.
 #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "one decimal for people")]
-fn bytes(count: u64) -> String {
+pub(in super::super) fn bytes(count: u64) -> String {
     let mut size = count as f64;
     if size < 1000.0 {
         return format!("{count} B");
@@ -319,7 +319,7 @@ fn media_notes(record: &SessionRecord) -> Vec<String> {
     notes
 }
 
-const fn rtt_words(source: RttSource) -> &'static str {
+pub(in super::super) const fn rtt_words(source: RttSource) -> &'static str {
     match source {
         RttSource::Rtcp => "from RTCP reports",
         RttSource::ZoomPing => "from Zoom's pings",

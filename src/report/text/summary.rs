@@ -36,7 +36,7 @@ pub(super) fn write(page: &mut Page<'_>, run: &Run<'_>, sessions: &[SessionRecor
 }
 
 /// The gravest finding with the number of sessions that share it; else that there is none.
-fn headline(run: &Run<'_>, sessions: &[SessionRecord]) -> (Tone, String) {
+pub(in super::super) fn headline(run: &Run<'_>, sessions: &[SessionRecord]) -> (Tone, String) {
     if sessions.is_empty() && run.counts.seen == 0 && !run.complete {
         return (Tone::Warn, "Nothing could be read.".to_owned());
     }
@@ -83,7 +83,7 @@ fn is_judged(session: &SessionRecord) -> bool {
 }
 
 /// `2 Zoom sessions, 1 Webex; 88 flows, 1234 packets, 2020-04-02 14:00:00 to 14:01:30 UTC`.
-fn counts(run: &Run<'_>, sessions: &[SessionRecord]) -> String {
+pub(in super::super) fn counts(run: &Run<'_>, sessions: &[SessionRecord]) -> String {
     let mut apps: BTreeMap<Option<&str>, usize> = BTreeMap::new();
     for session in sessions {
         let count = apps.entry(session.app.as_deref()).or_default();
@@ -115,7 +115,7 @@ fn counts(run: &Run<'_>, sessions: &[SessionRecord]) -> String {
 }
 
 /// `Zoom`; the word of the record with a capital.
-pub(super) fn app_word(app: Option<&str>) -> String {
+pub(in super::super) fn app_word(app: Option<&str>) -> String {
     let Some(app) = app else { return "unnamed".to_owned() };
     let mut letters = app.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

@@ -1,0 +1,249 @@
+'use strict';
+// The page is whole without this script. It sorts, filters, searches and pages the list, opens sessions that are kept in pieces,
+// shows values of charts, and changes the theme. It keeps nothing and asks nothing of any network. All markup that it puts in was
+// escaped when the file was written; words of its own go in as text.
+(() => {
+  const root = document.documentElement;
+  root.classList.add('scripted');
+  const byId = (id) => document.getElementById(id);
+  const make = (tag, text, name) => {
+    const element = document.createElement(tag);
+    if (text !== undefined) element.textContent = text;
+    if (name) element.className = name;
+    return element;
+  };
+
+  // Theme: what the system says, until the button is pressed.
+  const theme = byId('theme');
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === 'dark' : system.matches);
+  const nameTheme = () => { theme.textContent = isDark() ? 'Light' : 'Dark'; };
+  theme.addEventListener('click', () => { root.dataset.theme = isDark() ? 'light' : 'dark'; nameTheme(); });
+  system.addEventListener('change', nameTheme);
+  nameTheme();
+  byId('print').addEventListener('click', () => print());
+
+  // Paper has no folds, but for filters behind packet numbers.
+  let unfolded = [];
+  addEventListener('beforeprint', () => {
+    unfolded = [...document.querySelectorAll('details:not([open]):not(.pk)')];
+    for (const fold of unfolded) fold.open = true;
+  });
+  addEventListener('afterprint', () => {
+    for (const fold of unfolded) fold.open = false;
+    unfolded = [];
+  });
+
+  // Copying a filter: a click selects it; where the browser allows, it is copied too.
+  document.addEventListener('click', (event) => {
+    const code = event.target.closest && event.target.closest('details.pk code');
+    if (!code) return;
+    getSelection().selectAllChildren(code);
+    if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).catch(() => {});
+  });
+
+  // Charts: the values under the pointer.
+  const nearest = (path, share) => {
+    let best = null;
+    for (const [, x, y] of path.getAttribute('d').matchAll(/[ML](-?[\d.]+) (-?[\d.]+)/g)) {
+      const away = Math.abs(x / 1000 - share);
+      if (!best || away < best.away) best = { away, y: Number(y) };
+    }
+    return best;
+  };
+  const clock = (from, seconds) => {
+    const [h, m, s] = from.split(':').map(Number);
+    const all = h * 3600 + m * 60 + s + seconds;
+    return [all / 3600 % 24, all / 60 % 60, all % 60].map((part) => String(Math.floor(part)).padStart(2, '0')).join(':');
+  };
+  const show = (svg, share) => {
+    const { top, bottom, unit, step, from } = svg.dataset;
+    const out = svg.parentNode.querySelector('output') || svg.parentNode.appendChild(make('output'));
+    const words = [];
+    let points = 2;
+    for (const path of svg.querySelectorAll('.sent, .received')) {
+      const found = nearest(path, share);
+      points = Math.max(points, path.getAttribute('d').split(/[ML]/).length - 1);
+      if (!found || found.away > 0.06) continue;
+      const value = Number(bottom) + (Number(top) - Number(bottom)) * (1 - found.y / 200);
+      words.push((path.classList.contains('sent') ? 'sent ' : 'received ') + Number(value.toPrecision(3)) + unit);
+    }
+    const place = Math.round(share * (points - 1));
+    out.textContent = words.length ? clock(from, place * Number(step)) + '  about ' + words.join(', ') : '';
+  };
+  document.addEventListener('pointermove', (event) => {
+    const svg = event.target.closest && event.target.closest('.plot svg');
+    if (!svg) return;
+    const box = svg.getBoundingClientRect();
+    show(svg, Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)));
+  });
+
+  // Map: what a marker stands for, also on focus.
+  const tip = byId('map-tip');
+  const tell = (event) => {
+    const marker = tip && event.target.closest && event.target.closest('.mk');
+    if (!marker) return;
+    tip.hidden = false;
+    tip.textContent = marker.dataset.tip;
+  };
+  document.addEventListener('pointerover', tell);
+  document.addEventListener('focusin', tell);
+
+  const holder = byId('data');
+  if (!holder) return;
+  const data = JSON.parse(holder.textContent);
+  holder.remove();
+  const join = (pieces) => pieces.map((piece) => (typeof piece === 'number' ? data.parts[piece] : piece)).join('');
+  const sessions = data.sessions;
+  const known = new Map(sessions.map((session) => [session.id, session]));
+
+  // Details: those that are not in the page are put together when they are asked for.
+  const details = byId('details');
+  const card = (id) => {
+    let element = byId(id);
+    const stored = byId('d-' + id);
+    if (!element && stored && known.has(id)) {
+      element = make('details', undefined, 'card session');
+      element.id = id;
+      element.innerHTML = join(JSON.parse(stored.textContent));
+      details.append(element);
+    }
+    return element;
+  };
+  const open = () => {
+    const id = decodeURIComponent(location.hash.slice(1));
+    const element = id && card(id);
+    if (!element) return;
+    if (element.tagName === 'DETAILS') element.open = true;
+    element.scrollIntoView();
+    const summary = element.querySelector('summary');
+    if (summary && element.tagName === 'DETAILS') summary.focus({ preventScroll: true });
+    else if (element.tabIndex === -1) element.focus({ preventScroll: true });
+  };
+  addEventListener('hashchange', open);
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest && event.target.closest('a[href^="#"]');
+    if (link && link.getAttribute('href') === location.hash) open();
+  });
+
+  // The list.
+  const PAGE = 100;
+  const table = byId('list');
+  const body = table.tBodies[0];
+  const pages = document.querySelector('.pages');
+  const count = byId('f-count');
+  const fields = { q: byId('f-q'), app: byId('f-app'), sev: byId('f-sev'), cc: byId('f-cc'), cipher: byId('f-cipher') };
+  const fill = (select, values) => {
+    for (const value of [...new Set(values)].sort()) {
+      const option = make('option', value);
+      option.value = value;
+      select.append(option);
+    }
+  };
+  fill(fields.app, sessions.map((session) => session.app));
+  fill(fields.cc, sessions.flatMap((session) => session.cc));
+  fill(fields.cipher, sessions.map((session) => session.cipher).filter(Boolean));
+  let sort = { key: 'sev', down: false };
+  let page = 0;
+  let shown = sessions;
+  const text = (session) => {
+    if (!session.text) {
+      session.text = [session.id, session.m, session.app, session.ip, session.cc.join(' '), session.cipher, join(session.q)]
+        .join(' ').replaceAll('&amp;', '&').replaceAll('&#39;', "'").toLowerCase();
+    }
+    return session.text;
+  };
+  const value = (session) => {
+    const found = session[sort.key];
+    if (Array.isArray(found)) return found.join(' ');
+    if (sort.key === 'id') return found.replace(/\d+/, (digits) => digits.padStart(12, '0'));
+    if (sort.key === 'ip') return found.replace(/\d+/g, (digits) => digits.padStart(5, '0'));
+    return found;
+  };
+  const compare = (a, b) => {
+    const [x, y] = [value(a), value(b)];
+    const empty = (v) => v === null || v === '';
+    if (empty(x) || empty(y)) return empty(x) - empty(y);
+    const order = typeof x === 'number' ? x - y : x < y ? -1 : x > y ? 1 : 0;
+    return sort.down ? -order : order;
+  };
+  const draw = () => {
+    const rows = document.createDocumentFragment();
+    for (const session of shown.slice(page * PAGE, (page + 1) * PAGE)) {
+      const row = make('tr');
+      row.dataset.id = session.id;
+      row.innerHTML = join(session.row);
+      rows.append(row);
+    }
+    body.replaceChildren(rows);
+    const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
+    pages.hidden = last === 0;
+    back.disabled = page === 0;
+    next.disabled = page === last;
+    where.textContent = 'Page ' + (page + 1) + ' of ' + (last + 1);
+    count.textContent = shown.length === sessions.length
+      ? sessions.length + (sessions.length === 1 ? ' session' : ' sessions')
+      : shown.length + ' of ' + sessions.length + ' sessions';
+  };
+  const apply = () => {
+    const words = fields.q.value.toLowerCase().split(/\s+/).filter(Boolean);
+    shown = sessions.filter((session) =>
+      (!fields.app.value || session.app === fields.app.value) &&
+      (!fields.sev.value || String(session.sev) === fields.sev.value) &&
+      (!fields.cc.value || session.cc.includes(fields.cc.value)) &&
+      (!fields.cipher.value || session.cipher === fields.cipher.value) &&
+      words.every((word) => text(session).includes(word)));
+    shown.sort(compare);
+    page = 0;
+    draw();
+  };
+  const turn = (by) => () => { page += by; draw(); table.scrollIntoView(); };
+  const back = make('button', 'Previous');
+  const next = make('button', 'Next');
+  const where = make('span');
+  back.type = next.type = 'button';
+  back.addEventListener('click', turn(-1));
+  next.addEventListener('click', turn(1));
+  pages.append(back, where, next);
+  for (const head of table.tHead.rows[0].cells) {
+    const button = make('button', head.textContent, 'sort');
+    button.type = 'button';
+    const arrow = make('span', '');
+    arrow.setAttribute('aria-hidden', 'true');
+    button.append(arrow);
+    head.replaceChildren(button);
+    button.addEventListener('click', () => {
+      sort = { key: head.dataset.k, down: sort.key === head.dataset.k ? !sort.down : false };
+      for (const other of table.tHead.rows[0].cells) {
+        const on = other === head;
+        if (on) other.setAttribute('aria-sort', sort.down ? 'descending' : 'ascending');
+        else other.removeAttribute('aria-sort');
+        other.querySelector('span').textContent = on ? (sort.down ? ' \u25bc' : ' \u25b2') : '';
+      }
+      apply();
+    });
+  }
+  const form = document.querySelector('.filters');
+  form.addEventListener('submit', (event) => event.preventDefault());
+  form.addEventListener('input', apply);
+  form.addEventListener('reset', () => setTimeout(apply));
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest && event.target.closest('button.filter');
+    if (!button) return;
+    const has = [...fields.cc.options].some((option) => option.value === button.dataset.cc);
+    form.reset();
+    if (has) fields.cc.value = button.dataset.cc;
+    else fields.q.value = button.dataset.cc;
+    apply();
+    byId('sessions').scrollIntoView();
+    fields.cc.focus({ preventScroll: true });
+  });
+  body.addEventListener('click', (event) => {
+    const row = event.target.closest('tr[data-id]');
+    if (!row || event.target.closest('a') || String(getSelection())) return;
+    if (location.hash === '#' + row.dataset.id) open();
+    else location.hash = row.dataset.id;
+  });
+  draw();
+  if (location.hash) open();
+})();

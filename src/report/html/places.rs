@@ -1,0 +1,171 @@
+//! Where servers are placed and whose law reaches them. In: a session's record. Out: the jurisdictions with their reasons, and the
+//! servers one by one. Three facts stay three: the place, the network, the service.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::super::record::{AgainstRecord, DistanceRecord, PlaceRecord, ServerRecord, SessionRecord};
+use super::super::text::basis_word;
+use super::super::text::session::bytes;
+use super::markup::{Html, packet_words};
+use super::words;
+use crate::geo::Exposure;
+
+/// Servers shown of a session; its record has all of them.
+const SERVERS: usize = 40;
+/// Servers named behind one reason.
+const NAMED: usize = 4;
+
+/// Place and law of a server, in a cell.
+pub(super) fn brief(html: &mut Html, place: &PlaceRecord) {
+    words::placed(html, &place.located_in);
+    if let Some(network) = &place.operated_by {
+        html.raw("<br>").word("small", "", &network.sentence());
+    }
+    if let Some(operator) = &place.service_operator {
+        html.raw("<br>").word(
+            "small",
+            "",
+            &format!(
+                "service of {}, at home in {}",
+                operator.name,
+                words::country(&operator.home_jurisdiction)
+            ),
+        );
+    }
+    if let Some(found) = &place.distance {
+        distance(html, found);
+    }
+}
+
+/// How far away a server can be, and the places that this contradicts.
+fn distance(html: &mut Html, found: &DistanceRecord) {
+    html.raw("<br><small>").cut().say(format_args!("answered within {} ms", found.rtt_ms)).cut();
+    html.raw(": no farther than ").cut().say(format_args!("{} km", found.km_at_most)).cut();
+    html.raw(" from the capture point</small> ");
+    html.packets(&[found.asked, found.packet]);
+    let claims = [
+        (&found.contradicts, "contradicts"),
+        (&found.incompatible, "cannot be right together with another place"),
+    ];
+    for (list, word) in claims {
+        for claim in list {
+            html.raw("<br>")
+                .cut()
+                .raw("<span class=\"chip notice\">\u{25cf} ")
+                .raw(word)
+                .raw("</span> <small>")
+                .cut();
+            let against: Vec<String> = claim.by.iter().map(against).collect();
+            html.say(format_args!(
+                "{} of {}: {}, at least {} km from what it is held against, where the answers allow {} km ({})",
+                claim.source,
+                claim.date,
+                super::super::build::country(claim.country),
+                claim.km_at_least,
+                claim.km_at_most,
+                against.join("; ")
+            ));
+            html.cut().raw("</small>");
+        }
+    }
+}
+
+/// `203.0.113.7, in DE by database X of D`.
+fn against(other: &AgainstRecord) -> String {
+    let who = other.ip.as_deref().unwrap_or("the capture point");
+    let packet =
+        other.packet.as_ref().map(|packet| format!(", {}", packet_words(std::slice::from_ref(packet))));
+    format!("{who}, placed in {} by {}{}", other.country.code(), other.source, packet.unwrap_or_default())
+}
+
+/// Every jurisdiction that reaches a server of the session, with each reason.
+pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
+    let mut reached: BTreeMap<&str, Vec<(&Exposure, Vec<&str>)>> = BTreeMap::new();
+    for server in &record.servers {
+        for exposure in &server.place.exposure {
+            let reasons = reached.entry(&exposure.jurisdiction).or_default();
+            match reasons.iter_mut().find(|(known, _)| *known == exposure) {
+                Some((_, servers)) => servers.push(&server.ip),
+                None => reasons.push((exposure, vec![&server.ip])),
+            }
+        }
+    }
+    if reached.is_empty() {
+        return;
+    }
+    html.raw("<h4>Jurisdictions that reach its servers</h4>");
+    html.table(
+        "Jurisdictions with their reasons",
+        &["Jurisdiction", "Reason", "Servers", "Source and date"],
+        |html| {
+            for (code, mut reasons) in reached {
+                reasons.sort_by_key(|(exposure, _)| exposure.basis);
+                for (place, (exposure, servers)) in reasons.iter().enumerate() {
+                    html.raw("<tr>");
+                    html.word("th", "", &if place == 0 { words::country(code) } else { String::new() });
+                    html.raw("<td>").cut().raw("<b>").raw(basis_word(exposure.basis)).raw("</b>: ");
+                    html.text(&exposure.reason).cut().raw("</td>");
+                    let mut named = servers.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+                    let more = servers.len().saturating_sub(NAMED);
+                    if more > 0 {
+                        let _ = write!(named, " and {more} more");
+                    }
+                    html.word("td", "", &named);
+                    html.word("td", "", &format!("{} of {}", exposure.source, exposure.date));
+                    html.raw("</tr>").cut();
+                }
+            }
+        },
+    );
+    html.raw("<p class=\"note\">Informational, not legal advice. That a law reaches a server does not show that it was used.</p>");
+}
+
+/// All servers of a session, in the order of first contact.
+pub(super) fn servers(html: &mut Html, record: &SessionRecord) {
+    if record.servers.is_empty() {
+        return;
+    }
+    let title = format!("{}, in the order of first contact", words::counted(record.servers.len(), "server"));
+    html.fold(&title, |html| {
+        html.table(
+            "Servers in the order of first contact",
+            &["Server", "Role", "Ports", "#Bytes", "Place, network, service", "First packet"],
+            |html| {
+                for server in record.servers.iter().take(SERVERS) {
+                    row(html, server);
+                }
+            },
+        );
+        let more = record.servers.len().saturating_sub(SERVERS);
+        if more > 0 {
+            html.word("p", "note", &format!("and {more} more, in the session record"));
+        }
+    });
+}
+
+fn row(html: &mut Html, server: &ServerRecord) {
+    html.raw("<tr><td class=\"who\">").cut().raw("<b>").text(&server.ip).raw("</b>");
+    if let Some(name) = server.name.as_ref().filter(|name| **name != server.ip) {
+        html.raw("<br>").text(name);
+    }
+    if let Some(relay) = &server.behind_relay {
+        html.raw("<br><small>behind relay ").text(relay).raw("</small>");
+    }
+    html.raw("</td>");
+    let roles: Vec<&str> = server.roles.iter().map(|role| role.as_str()).collect();
+    html.word("td", "", &roles.join(", "));
+    let mut ports = server.ports.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if server.ports.len() > 3 {
+        ports.push_str(", ..");
+    }
+    html.word("td", "", &ports);
+    html.word("td", "n", &bytes(server.bytes));
+    html.raw("<td>");
+    brief(html, &server.place);
+    html.raw("</td><td>");
+    html.word("small", "", words::clock(&server.first_contact));
+    html.raw("<br>");
+    html.packets(&[server.first_packet]);
+    html.raw("</td></tr>").cut();
+}

@@ -1,0 +1,267 @@
+// tests/html/check.mjs FOLDER REPORT MANY: opens reports in Chromium as a reader would.
+//
+// FOLDER holds node_modules with playwright-core and axe-core; REPORT is the demo's report, MANY one of thousands of sessions.
+// Asks that nothing is fetched, that nothing is written to the console, that the policy stops nothing of the page's own, that
+// map, timeline, charts, evidence and filters work with a pointer and with keys, wide and narrow, light and dark, and that
+// axe-core finds no serious fault. MEETSCOPE_SHOTS names a folder for pictures.
+import { createRequire } from 'node:module';
+import { readFileSync, statSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import path from 'node:path';
+
+const [folder, report, many] = process.argv.slice(2).map((name) => path.resolve(name));
+const require = createRequire(path.join(folder, 'node_modules/'));
+const { chromium } = require('playwright-core');
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+const shots = process.env.MEETSCOPE_SHOTS;
+const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
+// What the list of many sessions may take.
+const MOST_MS = 2000;
+const MOST_BYTES = 15e6;
+
+let checks = 0;
+const faults = [];
+const check = (truth, what) => {
+  checks += 1;
+  if (!truth) { faults.push(what); console.log('FAIL  ' + what); }
+};
+
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--host-resolver-rules=MAP * ~NOTFOUND'],
+});
+
+// A page that counts what it should not do.
+const open = async (file, { width, height = 900, dark = false, script = true, reduced = false }) => {
+  const context = await browser.newContext({
+    viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', javaScriptEnabled: script,
+    reducedMotion: reduced ? 'reduce' : 'no-preference', offline: true,
+  });
+  const page = await context.newPage();
+  const seen = { requests: [], console: [], violations: 0 };
+  page.on('request', (request) => { if (request.url() !== pathToFileURL(file).href) seen.requests.push(request.url()); });
+  page.on('console', (message) => { if (message.type() !== 'info') seen.console.push(message.text()); });
+  page.on('pageerror', (error) => seen.console.push(String(error)));
+  if (script) {
+    await page.addInitScript(() => {
+      window.violations = 0;
+      document.addEventListener('securitypolicyviolation', () => { window.violations += 1; });
+    });
+  }
+  await page.goto(pathToFileURL(file).href);
+  return { page, seen, context };
+};
+const done = async (name, { page, seen, context }, script = true) => {
+  check(seen.requests.length === 0, `${name}: requests ${seen.requests}`);
+  check(seen.console.length === 0, `${name}: console ${seen.console.slice(0, 3)}`);
+  if (script) check((await page.evaluate(() => window.violations)) === 0, `${name}: the policy stopped something`);
+  await context.close();
+};
+// axe runs in a world of its own, so that the page's policy need not let it in.
+const accessible = async (name, page) => {
+  const session = await page.context().newCDPSession(page);
+  const { frameTree } = await session.send('Page.getFrameTree');
+  const { executionContextId } = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
+  const run = async (expression) => {
+    const answer = await session.send('Runtime.evaluate', {
+      expression, contextId: executionContextId, awaitPromise: true, returnByValue: true,
+    });
+    if (answer.exceptionDetails) throw new Error(answer.exceptionDetails.exception?.description ?? answer.exceptionDetails.text);
+    return answer.result.value;
+  };
+  await run(axe + '; true');
+  const found = await run(`axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations.map((one) =>
+    ({id: one.id, impact: one.impact, nodes: one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? '')), count: one.nodes.length})))`);
+  for (const fault of found) {
+    const line = `${name}: axe ${fault.impact} ${fault.id} (${fault.count}) ${fault.nodes[0]}`;
+    if (['serious', 'critical'].includes(fault.impact)) check(false, line);
+    else console.log('note  ' + line);
+  }
+  check(true, name);
+};
+const picture = async (page, name, options = {}) => {
+  if (shots) await page.screenshot({ path: path.join(shots, name + '.png'), ...options });
+};
+
+// As a reader goes through it.
+const walk = async (name, view) => {
+  const at = await open(report, view);
+  const { page } = at;
+  check((await page.title()).startsWith('meetscope report'), `${name}: title`);
+  const headline = page.locator('.headline');
+  check(await headline.isVisible(), `${name}: the answer is seen at once`);
+  check(await headline.evaluate((element) => element.getBoundingClientRect().top < innerHeight), `${name}: the answer stands at the top`);
+  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name}: nothing runs out of the page`);
+  await picture(page, `${name}-top`);
+  // Map.
+  const marker = page.locator('.mk[data-cc=CN]');
+  await marker.scrollIntoViewIfNeeded();
+  check(/^CN \(China\): 1 could hold/.test(await marker.getAttribute('aria-label')), `${name}: the marker says what it stands for`);
+  await marker.hover();
+  check((await page.locator('#map-tip').textContent()).startsWith('CN (China)'), `${name}: the map tells on hover`);
+  await picture(page, `${name}-map`);
+  await marker.click();
+  check(page.url().endsWith('#in-CN'), `${name}: the marker leads to its row`);
+  check(await page.locator('#in-CN').isVisible(), `${name}: the row is there`);
+  // Filter from the map.
+  await page.locator('#in-CN button.filter').click();
+  const rows = page.locator('#list tbody tr');
+  check((await rows.count()) === 1, `${name}: one session has a holder placed in China`);
+  await page.locator('.filters button[type=reset]').click();
+  await page.waitForFunction(() => document.querySelectorAll('#list tbody tr').length === 4);
+  await page.selectOption('#f-app', 'Zoom');
+  check((await rows.count()) === 2, `${name}: two sessions are of Zoom`);
+  await page.fill('#f-q', 'zoomcn52');
+  check((await rows.count()) === 1, `${name}: a server's name finds its session`);
+  check(/^1 of 4 sessions/.test(await page.locator('#f-count').textContent()), `${name}: the count is told`);
+  await page.locator('.filters button[type=reset]').click();
+  await page.waitForFunction(() => document.querySelectorAll('#list tbody tr').length === 4);
+  // Sort.
+  await page.locator('#list th[data-k=id] button').click();
+  check((await page.locator('#list th[data-k=id]').getAttribute('aria-sort')) === 'ascending', `${name}: sorting is told`);
+  const ids = await page.locator('#list tbody th').allTextContents();
+  check(ids.join() === [...ids].sort((a, b) => a.slice(1) - b.slice(1)).join(), `${name}: sorted by number, ${ids}`);
+  await page.locator('#list').scrollIntoViewIfNeeded();
+  await picture(page, `${name}-list`);
+  // A session.
+  await page.locator('#list a[href="#s193"]').click();
+  const session = page.locator('#s193');
+  check(await session.evaluate((element) => element.open), `${name}: the session is open`);
+  check((await session.locator('.chip', { hasText: 'could hold' }).count()) === 4, `${name}: four servers could hold the key`);
+  await page.waitForTimeout(view.reduced ? 0 : 700);
+  await picture(page, `${name}-session`);
+  // Evidence, one click away.
+  const evidence = session.locator('.findings details.pk').first();
+  await evidence.locator('summary').click();
+  check(/^frame\.number/.test(await evidence.locator('code').textContent()), `${name}: a filter for Wireshark`);
+  check(await evidence.locator('code').isVisible(), `${name}: the filter is seen`);
+  await session.locator('summary', { hasText: 'Figures behind it' }).click();
+  check(await session.getByText('Blocks tested').isVisible(), `${name}: the figures of the cipher verdict`);
+  // Timeline.
+  const lanes = session.locator('.lanes');
+  await lanes.scrollIntoViewIfNeeded();
+  check((await lanes.locator('.lane').count()) >= 6, `${name}: a lane for each server`);
+  check(await lanes.getByText('52.81.151.250').first().isVisible(), `${name}: the lane of the key server`);
+  await picture(page, `${name}-timeline`);
+  // Charts.
+  const plot = session.locator('.plot svg').first();
+  await plot.scrollIntoViewIfNeeded();
+  check((await session.locator('.chart').count()) >= 8, `${name}: charts of sound and pictures`);
+  const box = await plot.boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  check(/about sent/.test(await session.locator('.plot output').first().textContent()), `${name}: a chart tells its values`);
+  check(/mean .* highest/.test(await session.locator('.chart .said').first().textContent()), `${name}: a chart has words`);
+  await picture(page, `${name}-charts`);
+  await session.locator('summary', { hasText: 'Why this app' }).click();
+  check(await session.getByText('zoom_framing').first().isVisible(), `${name}: why it is Zoom`);
+  // Footer.
+  const about = page.locator('#about');
+  check(/[0-9a-f]{64}/.test(await about.locator('code').nth(1).textContent()), `${name}: the sum of the input`);
+  check(/meetscope.* replay .*--format html/.test(await about.locator('code').first().textContent()), `${name}: the command line`);
+  await about.scrollIntoViewIfNeeded();
+  await picture(page, `${name}-about`);
+  // The other theme.
+  const before = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.locator('#theme').click();
+  check(before !== (await page.evaluate(() => getComputedStyle(document.body).backgroundColor)), `${name}: the theme changes`);
+  await page.locator('#theme').click();
+  await page.evaluate(() => { for (const fold of document.querySelectorAll('details')) fold.open = true; });
+  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name}: opened, nothing runs out of the page`);
+  await accessible(name, page);
+  await done(name, at);
+};
+
+// Without a pointer: to the answer, a marker, a session, its evidence.
+const keys = async () => {
+  const at = await open(report, { width: 1280, reduced: true });
+  const { page } = at;
+  const focus = () => page.evaluate(() => document.activeElement.className?.baseVal ?? document.activeElement.className);
+  await page.keyboard.press('Tab');
+  check((await focus()) === 'skip', 'keys: the first stop skips to the answer');
+  await page.keyboard.press('Enter');
+  let stops = 0;
+  while (!(await focus()).startsWith('mk') && stops < 60) { await page.keyboard.press('Tab'); stops += 1; }
+  check((await focus()).startsWith('mk'), `keys: markers are reached, after ${stops} stops`);
+  check(await page.locator('#map-tip').isVisible(), 'keys: the map tells on focus');
+  await page.keyboard.press('Enter');
+  check(page.url().includes('#in-'), 'keys: a marker leads to its row');
+  await page.locator('#list a').first().focus();
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.activeElement.tagName === 'SUMMARY');
+  check(await page.evaluate(() => document.activeElement.parentElement.open), 'keys: a session opens and has the focus');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  check(await page.evaluate(() => document.activeElement.closest('details').open), 'keys: what has the focus opens');
+  await done('keys', at);
+};
+
+// What does not need the script.
+const bare = async () => {
+  const at = await open(report, { width: 1280, script: false });
+  const { page } = at;
+  check(await page.locator('.headline').isVisible(), 'no script: the answer');
+  check((await page.locator('#list tbody tr').count()) === 4, 'no script: the list');
+  check(!(await page.locator('.filters').isVisible()), 'no script: no controls that do nothing');
+  await page.locator('#s391 > summary').click();
+  check(await page.locator('#s391').getByText('How keys arose').isVisible(), 'no script: a session opens');
+  await done('no script', at, false);
+};
+
+const paper = async () => {
+  const at = await open(report, { width: 1280 });
+  const { page } = at;
+  await page.emulateMedia({ media: 'print' });
+  check(!(await page.locator('#theme').isVisible()), 'print: no controls');
+  const pdf = await page.pdf({ format: 'A4', printBackground: true });
+  check(pdf.length > 20000, 'print: pages come out');
+  const shown = await page.evaluate(() => [...document.querySelectorAll('details.session')].length);
+  check(shown === 4, 'print: every session');
+  if (shots) { const { writeFileSync } = await import('node:fs'); writeFileSync(path.join(shots, 'print.pdf'), pdf); }
+  await done('print', at);
+};
+
+// Thousands of sessions.
+const thousands = async () => {
+  const bytes = statSync(many).size;
+  check(bytes < MOST_BYTES, `many: ${bytes} bytes`);
+  const at = await open(many, { width: 1280 });
+  const { page } = at;
+  const took = await page.evaluate(() => {
+    const { loadEventEnd, startTime } = performance.getEntriesByType('navigation')[0];
+    return loadEventEnd - startTime;
+  });
+  const sessions = Number((await page.locator('#f-count').textContent()).split(' ')[0]);
+  check(took < MOST_MS, `many: loads in ${took.toFixed(0)} ms`);
+  check(sessions >= 5000, `many: ${sessions} sessions`);
+  check((await page.locator('#list tbody tr').count()) === 100, 'many: a page of the list');
+  const timed = async (what) => { const begun = Date.now(); await what(); return Date.now() - begun; };
+  const search = await timed(async () => {
+    await page.fill('#f-q', 'no such thing');
+    await page.waitForFunction(() => /^0 of/.test(document.getElementById('f-count').textContent));
+  });
+  await page.fill('#f-q', '');
+  const sorting = await timed(() => page.locator('#list th[data-k=at] button').click());
+  await page.getByRole('button', { name: 'Next' }).click();
+  const last = page.locator('#list tbody tr').last();
+  const id = await last.getAttribute('data-id');
+  const opening = await timed(async () => {
+    await last.locator('a').click();
+    await page.waitForFunction((name) => document.getElementById(name)?.open, id);
+  });
+  check(await page.locator(`#${id}`).getByText('How keys arose').isVisible(), 'many: a session that was kept in pieces opens');
+  await picture(page, 'many');
+  await accessible('many', page);
+  console.log(`many: ${sessions} sessions, ${(bytes / 1e6).toFixed(1)} MB, loaded in ${took.toFixed(0)} ms, search ${search} ms, sort ${sorting} ms, open ${opening} ms`);
+  await done('many', at);
+};
+
+for (const width of [1280, 390]) {
+  for (const dark of [false, true]) await walk(`${width}-${dark ? 'dark' : 'light'}`, { width, dark, reduced: dark });
+}
+await keys();
+await bare();
+await paper();
+if (many) await thousands();
+await browser.close();
+console.log(`${checks} checks, ${faults.length} faults`);
+process.exit(faults.length ? 1 : 0);
