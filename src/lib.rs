@@ -43,6 +43,8 @@ pub mod servers;
 
 pub mod geo;
 
+pub mod policy;
+
 pub mod report;
 
 pub mod pipeline;

@@ -17,8 +17,8 @@ pub(super) struct Args {
     pub(super) command: Command,
 }
 
-const EXIT_STATUS: &str =
-    "Exit status: 0 done, 1 failed or an input could not be read to its end, 2 bad usage.";
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed or an input could not be read to its end, 2 bad usage or a fault in a policy file, 3 done and a rule of \
+     --policy fired.";
 
 const VERIFY_STATUS: &str = "A key on the command line stays in the shell's history and is seen by other users of the machine; \
     --key-file keeps it out of both.\n\n\
@@ -40,6 +40,8 @@ pub(super) enum Command {
     Geo(Geo),
     /// What is known of each provider
     Providers(Providers),
+    /// Check policy files
+    Policy(Policy),
     /// List the network interfaces that can be watched
     Interfaces,
     /// Write a completion script for a shell
@@ -118,6 +120,8 @@ pub(super) enum Kind {
     Session,
     /// Sessions that share a meeting
     Meeting,
+    /// A rule of --policy that is broken or not determinable
+    Alert,
     /// What the run counted
     Stats,
 }
@@ -301,6 +305,10 @@ pub(super) struct Common {
     /// may be given several times; `-` is standard input. `watch` reads on while it grows
     #[arg(long, value_name = "FILE")]
     pub(super) keylog: Vec<PathBuf>,
+    /// A policy (TOML): judge each session by its rules; may be given several times. `policies/` has examples, docs/POLICY.md
+    /// describes the language. Exit status 3 when a rule fired
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) geoip: GeoFiles,
     /// The country in which the packets were captured, as `DE`: a server that answers sooner than light comes to where a
@@ -368,5 +376,25 @@ pub(super) enum ProvidersCommand {
         /// A directory with `sources.toml` and one file per provider
         #[arg(value_name = "DIR")]
         directory: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Policy {
+    #[command(subcommand)]
+    pub(super) command: PolicyCommand,
+}
+
+const POLICY_STATUS: &str =
+    "Exit status: 0 the files are sound, 1 a file could not be read, 2 something is wrong with them.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Check policy files, and name file, line, column and the nearest right name of each error
+    #[command(after_help = POLICY_STATUS)]
+    Check {
+        /// The files of one policy, as they would be given to --policy
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }

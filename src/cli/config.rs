@@ -20,6 +20,7 @@ use meetscope::report::{self, Style};
 use zeroize::Zeroizing;
 
 use super::args::{self, Colour};
+use super::policy::Policies;
 use super::state::State;
 use super::{UsageError, output};
 
@@ -87,11 +88,12 @@ pub(super) struct Report {
     pub(super) style: Style,
     pub(super) output: Option<PathBuf>,
     pub(super) state: Option<State>,
+    pub(super) policy: Option<Policies>,
 }
 
 impl Replay {
     pub(super) fn new(typed: args::Replay, colour: Colour) -> anyhow::Result<Self> {
-        let inputs = [typed.files.as_slice(), &typed.common.keylog].concat();
+        let inputs = [typed.files.as_slice(), &typed.common.keylog, &typed.common.policy].concat();
         check_inputs(&inputs, typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
@@ -145,7 +147,7 @@ impl Export {
 impl Watch {
     pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
         check_inputs(
-            &typed.common.keylog,
+            &[typed.common.keylog.as_slice(), &typed.common.policy].concat(),
             typed.common.output.as_deref(),
             typed.common.state.state.as_deref(),
         )?;
@@ -275,6 +277,7 @@ impl Servers {
             },
             output,
             state: state.state.as_deref().map(State::new),
+            policy: None,
         };
         if let Some(id) = &provider
             && !report.rules.providers().iter().any(|known| known.id == *id)
@@ -293,14 +296,18 @@ impl Report {
                 args::Kind::Flow => report::Kind::Flow,
                 args::Kind::Session => report::Kind::Session,
                 args::Kind::Meeting => report::Kind::Meeting,
+                args::Kind::Alert => report::Kind::Alert,
                 args::Kind::Stats => report::Kind::Stats,
             };
             typed.records.iter().map(kind).collect()
         });
         let into_file = typed.output.is_some();
         let (colour, width) = (coloured(colour, into_file), width(into_file));
+        let rules = build_rules()?;
+        let policy = (!typed.policy.is_empty()).then(|| Policies::read(&typed.policy, &rules)).transpose()?;
         Ok(Self {
-            rules: build_rules()?,
+            rules,
+            policy,
             databases: databases(&typed.geoip)?,
             capture_point: typed.site.as_deref().map(country).transpose()?,
             style: Style { format, kinds, colour, width },

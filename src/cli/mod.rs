@@ -11,6 +11,7 @@ mod interfaces;
 mod key_logs;
 mod messages;
 mod output;
+mod policy;
 mod progress;
 mod provenance;
 mod providers;
@@ -34,6 +35,10 @@ enum Status {
     Done,
     /// Something could not be read, or not to its end; it has been told.
     Failed,
+    /// All that was asked for, and a rule of the policy fired.
+    Fired,
+    /// What was to be checked is not sound; it has been told.
+    Unsound,
 }
 
 /// What was typed is well-formed and yet cannot be meant.
@@ -41,11 +46,13 @@ enum Status {
 #[error("{0}")]
 struct UsageError(String);
 
-/// Parses, runs, and says how it ended: 0 done, 1 failed, 2 bad usage.
+/// Parses, runs, and says how it ended: 0 done, 1 failed, 2 bad usage, 3 done and a rule fired.
 pub(crate) fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(Status::Done) => ExitCode::SUCCESS,
         Ok(Status::Failed) => ExitCode::from(1),
+        Ok(Status::Unsound) => ExitCode::from(2),
+        Ok(Status::Fired) => ExitCode::from(3),
         // The reader has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -64,6 +71,7 @@ fn run(args: Args) -> anyhow::Result<Status> {
         Command::Servers(typed) => servers::run(config::Servers::new(typed, colour)?),
         Command::Geo(typed) => geo::run(typed),
         Command::Providers(typed) => providers::run(typed),
+        Command::Policy(typed) => policy::run(&typed.command),
         Command::Interfaces => interfaces::run(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { subcommand } => generate::man(subcommand.as_deref()),

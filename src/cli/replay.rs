@@ -20,7 +20,7 @@ use super::messages::say;
 use super::progress::Progress;
 use super::provenance::{Sums, command_line};
 use super::state::State;
-use super::{Status, config, export, input, output, servers};
+use super::{Status, config, export, input, output, policy, servers};
 
 /// What became of all files.
 pub(super) struct Gathered {
@@ -50,6 +50,9 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1)
         .captured_in(report.capture_point);
     context.learn(&known);
+    if let Some(policies) = &report.policy {
+        policies.judge(&mut context);
+    }
     let exported = wanted.as_ref().map(|wanted| export::find(&analysis, wanted)).transpose()?;
     let run = Run {
         rules: &report.rules,
@@ -62,6 +65,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         files,
         command: if provenance { command_line() } else { Vec::new() },
         key_logs,
+        policies: policy::records(report.policy.as_ref()),
         dropped: Dropped::default(),
         complete,
     };
@@ -76,7 +80,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     }
     // The process ends here; taking a million small allocations apart first would only cost time.
     std::mem::forget(analysis);
-    Ok(if complete && is_kept && is_exported { Status::Done } else { Status::Failed })
+    Ok(policy::status(complete && is_kept && is_exported, &context))
 }
 
 /// Where the report goes: one file or standard output, or a log each.

@@ -21,7 +21,7 @@ use super::config::Report;
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::state::State;
-use super::{Status, config, input, output};
+use super::{Status, config, input, output, policy};
 
 /// Packet time between two looks for what has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -137,13 +137,17 @@ impl Servers {
 
 impl<'a> Watching<'a> {
     fn new(pipeline: Pipeline, key_logs: KeyLogs, report: &'a Report, known: Inventory) -> Self {
+        let mut context =
+            report::Context::new(&report.rules, &report.databases, false).captured_in(report.capture_point);
+        if let Some(policies) = &report.policy {
+            policies.judge(&mut context);
+        }
         Self {
             pipeline,
             key_logs,
             report,
             memory: Memory::default(),
-            context: report::Context::new(&report.rules, &report.databases, false)
-                .captured_in(report.capture_point),
+            context,
             held: Held::default(),
             losses: Losses::default(),
             written: Written::default(),
@@ -273,12 +277,13 @@ impl<'a> Watching<'a> {
             files: vec![record],
             command: Vec::new(),
             key_logs: self.key_logs.records(&flows.key_log),
+            policies: policy::records(self.report.policy.as_ref()),
             dropped: self.losses.dropped(),
             complete: error.is_none(),
         };
         report::write_rest(out, &mut self.context, &run, &self.report.style)?;
         out.flush()?;
-        Ok(if error.is_none() && !self.servers.failed { Status::Done } else { Status::Failed })
+        Ok(policy::status(error.is_none() && !self.servers.failed, &self.context))
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the domain to records. In: judged flows, sessions, keys, counts. Out: [`record`](super::record).
 
+mod alert;
 mod cipher;
 mod distance;
 mod finding;
@@ -58,6 +59,8 @@ pub struct Context<'a> {
     told: BTreeMap<u64, meeting::Told>,
     /// Which servers run the same.
     spreads: software::Spreads,
+    /// The policy that sessions are judged by.
+    judging: Option<alert::Judging<'a>>,
 }
 
 /// A database is some days older or younger than a capture; its answer is the same all day.
@@ -76,6 +79,7 @@ impl<'a> Context<'a> {
             places: HashMap::new(),
             told: BTreeMap::new(),
             spreads: software::Spreads::default(),
+            judging: None,
         }
     }
 
@@ -183,6 +187,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
             retrieved: run.rules.sources().retrieved.clone(),
         }),
         key_logs: run.key_logs.clone(),
+        policies: run.policies.clone(),
         databases: run.databases.info(),
         complete: run.complete,
     }

@@ -45,9 +45,9 @@ pub enum Format {
     /// For people: the gravest finding first, then a page per session.
     #[default]
     Text,
-    /// One object with `flows`, `sessions`, `meetings` and `stats`.
+    /// One object with `flows`, `sessions`, `meetings`, `alerts` where there is a policy, and `stats`.
     Json,
-    /// One record a line: flows, then sessions, then meetings, then stats.
+    /// One record a line: flows, then sessions, then meetings, then alerts, then stats.
     Ndjson,
     /// A table of sessions, one a row.
     Csv,
@@ -121,6 +121,8 @@ pub struct Run<'a> {
     pub files: Vec<record::FileRecord>,
     /// The command line, word by word, for the footer; empty where it is not wanted.
     pub command: Vec<String>,
+    /// The policy files.
+    pub policies: Vec<record::PolicyRecord>,
     /// The key logs.
     pub key_logs: Vec<record::KeyLogRecord>,
     /// What was lost.
@@ -178,17 +180,19 @@ pub fn write_rest(
         Format::Text => text::write(out, context, run, style),
         Format::Json => writer::json(out, context, run, style),
         Format::Ndjson => {
-            write_records(out, context, run.analysis, style)?;
+            writer::lines(out, context, run.analysis, style)?;
             write_stats(out, run, style)
         }
         Format::Csv => csv::write(out, context, run, style),
         Format::Zeek(log) => zeek::write(out, context, run, style, log),
         Format::Html => html::write(out, context, run, style),
-    }
+    }?;
+    context.settle(run.analysis);
+    Ok(())
 }
 
-/// Writes flows, sessions and meetings while a run goes on: those of `analysis`, flows first, in text or as NDJSON. The other
-/// formats are documents and have no parts; NDJSON stands for them.
+/// Writes flows, sessions, meetings and alerts while a run goes on: those of `analysis`, flows first, in text or as NDJSON. The
+/// other formats are documents and have no parts; NDJSON stands for them.
 ///
 /// A live run calls this with what has ended since the last time, and [`write_stats`] once at its end.
 ///
@@ -205,7 +209,9 @@ pub fn write_records(
         Format::Json | Format::Ndjson | Format::Csv | Format::Html | Format::Zeek(_) => {
             writer::lines(out, context, analysis, style)
         }
-    }
+    }?;
+    context.settle(analysis);
+    Ok(())
 }
 
 /// Writes the last record of a run that was written by [`write_records`].

@@ -6,6 +6,7 @@ pub(super) mod holders;
 mod meeting;
 mod overview;
 mod page;
+mod policy;
 mod servers;
 pub(super) mod session;
 mod signalling;
@@ -14,7 +15,7 @@ pub(super) mod summary;
 use std::io;
 
 use super::build::session_id;
-use super::record::{Kind, SessionRecord};
+use super::record::{AlertRecord, Kind, SessionRecord};
 use super::{Context, InventoryRecords, Run, Style, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
 use page::Page;
@@ -33,6 +34,10 @@ pub(super) fn write(
     } else {
         Vec::new()
     };
+    let alerts = if style.wants(Kind::Alert) { context.alerts(run.analysis) } else { Vec::new() };
+    if let Some(rules) = context.rules_of_policy().filter(|_| style.wants(Kind::Alert)) {
+        policy::top(&mut page, rules, run.analysis.sessions.len(), &alerts)?;
+    }
     if style.wants(Kind::Stats) {
         summary::write(&mut page, run, &sessions)?;
     }
@@ -48,7 +53,7 @@ pub(super) fn write(
     }
     if style.wants(Kind::Session) {
         for ((session, _), record) in run.analysis.sessions.iter().zip(&sessions) {
-            session::write(&mut page, session, record)?;
+            session::write(&mut page, session, record, &of(&alerts, record))?;
         }
     }
     if style.wants(Kind::Stats) {
@@ -71,13 +76,23 @@ pub(super) fn write_records(
     if style.wants(Kind::Session) {
         for (session, keys) in &analysis.sessions {
             let record = session_record(context, analysis, session, keys);
-            session::write(&mut page, session, &record)?;
+            let alerts = if style.wants(Kind::Alert) { context.alerts_of(session) } else { Vec::new() };
+            session::write(&mut page, session, &record, &of(&alerts, &record))?;
         }
     }
     if style.wants(Kind::Meeting) {
         meetings(&mut page, context, analysis)?;
     }
+    if style.wants(Kind::Alert) && !style.wants(Kind::Session) {
+        let alerts = context.alerts(analysis);
+        policy::beside(&mut page, &alerts.iter().collect::<Vec<_>>())?;
+    }
     Ok(())
+}
+
+/// The alerts of a session.
+fn of<'r>(alerts: &'r [AlertRecord], record: &SessionRecord) -> Vec<&'r AlertRecord> {
+    alerts.iter().filter(|alert| alert.session_id == record.session_id).collect()
 }
 
 fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis) -> io::Result<()> {

@@ -23,7 +23,7 @@ pub(super) fn line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
     out.write_all(&buffer)
 }
 
-/// Flows, sessions and meetings, one record a line.
+/// Flows, sessions, meetings and alerts, one record a line.
 pub(super) fn lines(
     out: &mut dyn io::Write,
     context: &mut Context<'_>,
@@ -39,7 +39,8 @@ pub(super) fn lines(
     })
 }
 
-/// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "stats": {..}}`, without the kinds that nobody asked for.
+/// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "alerts": [..], "stats": {..}}`, without the kinds that nobody asked
+/// for, and without alerts where there is no policy.
 pub(super) fn json(
     out: &mut dyn io::Write,
     context: &mut Context<'_>,
@@ -49,8 +50,15 @@ pub(super) fn json(
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut first = true;
     out.write_all(b"{")?;
-    for (kind, key) in [(Kind::Flow, "flows"), (Kind::Session, "sessions"), (Kind::Meeting, "meetings")] {
-        if !style.wants(kind) {
+    let kinds = [
+        (Kind::Flow, "flows"),
+        (Kind::Session, "sessions"),
+        (Kind::Meeting, "meetings"),
+        (Kind::Alert, "alerts"),
+    ];
+    for (kind, key) in kinds {
+        // Without a policy there is no list of alerts, so that nobody takes it for one that nothing broke.
+        if !style.wants(kind) || (kind == Kind::Alert && context.rules_of_policy().is_none()) {
             continue;
         }
         let only = Style { kinds: Some(vec![kind]), ..style.clone() };
@@ -93,6 +101,11 @@ fn each(
     if style.wants(Kind::Meeting) {
         for (index, meeting) in analysis.meetings.iter().enumerate() {
             take(index, &Record::Meeting(Box::new(meeting_record(context, analysis, meeting))))?;
+        }
+    }
+    if style.wants(Kind::Alert) {
+        for (index, alert) in context.alerts(analysis).into_iter().enumerate() {
+            take(index, &Record::Alert(Box::new(alert)))?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use super::super::record::{
     AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord, SessionRecord,
 };
 use super::super::time;
+use super::alert::Seated;
 use super::{Context, count, milli, named, round3, session_id, session_record};
 use crate::geo::Basis;
 use crate::keys::{Analysis, CouldHold};
@@ -18,6 +19,8 @@ const TOLD: usize = 1 << 14;
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     endpoint: String,
+    /// Where it sits, for the policy.
+    pub(super) seat: Seated,
     servers: Vec<ToldServer>,
 }
 
@@ -30,7 +33,7 @@ struct ToldServer {
 }
 
 impl Told {
-    fn of(record: &SessionRecord) -> Self {
+    fn of(record: &SessionRecord, seat: Seated) -> Self {
         let servers = record
             .servers
             .iter()
@@ -51,14 +54,15 @@ impl Told {
                     .collect(),
             })
             .collect();
-        Self { endpoint: record.endpoint.ip.clone(), servers }
+        Self { endpoint: record.endpoint.ip.clone(), seat, servers }
     }
 }
 
 impl Context<'_> {
     /// Remembers a session for the meetings that it may turn out to be in.
-    pub(super) fn tell(&mut self, id: u64, record: &SessionRecord) {
-        self.told.insert(id, Told::of(record));
+    pub(super) fn tell(&mut self, analysis: &Analysis, session: &Session, record: &SessionRecord) {
+        let seat = self.seat(analysis, session);
+        self.told.insert(session.id, Told::of(record, seat));
         while self.told.len() > TOLD {
             self.told.pop_first();
         }
@@ -72,7 +76,9 @@ impl Context<'_> {
         let place =
             analysis.sessions.binary_search_by_key(&key, |(known, _)| session::order(known.id)).ok()?;
         let (session, keys) = analysis.sessions.get(place)?;
-        Some(Told::of(&session_record(self, analysis, session, keys)))
+        let record = session_record(self, analysis, session, keys);
+        let seat = self.seat(analysis, session);
+        Some(Told::of(&record, seat))
     }
 }
 

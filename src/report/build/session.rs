@@ -75,7 +75,8 @@ pub fn session_record(
     record.findings = finding::findings(context, analysis, session, keys, &record);
     record.findings.extend(cipher::findings(context, analysis, session, keys, sealed.as_ref()));
     record.findings.sort_by_key(|finding| finding.severity);
-    context.tell(session.id, &record);
+    context.tell(analysis, session, &record);
+    context.judge(analysis, session, &record);
     record
 }
 

@@ -3,6 +3,7 @@
 //! NDJSON follows the conventions of Suricata's EVE: `timestamp`, `event_type`, `src_ip`, `src_port`, `dest_ip`,
 //! `dest_port`, `proto`, `community_id`, a `flow` object with `pkts_toserver` and its like. `src` is the originator.
 
+mod alert;
 mod cipher;
 mod flow;
 mod media;
@@ -17,6 +18,7 @@ mod witness;
 
 use serde::Serialize;
 
+pub use alert::{AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert};
 pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
 pub use media::{
@@ -39,7 +41,7 @@ pub use software::{
     AnswerRecord, CertificateCount, InventoryRecord, InventoryServerRecord, NetworkCount, ShownCertificate,
     SoftwareRecord, SpreadRecord, TouchRecord,
 };
-pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, ProviderData, StatsRecord};
+pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, PolicyRecord, ProviderData, StatsRecord};
 pub use witness::{OpenedStreamRecord, TriedRecord, WitnessRecord};
 
 /// One record of any kind.
@@ -54,6 +56,8 @@ pub enum Record {
     Session(Box<SessionRecord>),
     /// A meeting.
     Meeting(Box<MeetingRecord>),
+    /// A rule of a policy that a session breaks, or of which it cannot be determined.
+    Alert(Box<AlertRecord>),
     /// Servers whose answers to TLS are equal.
     Software(Box<SoftwareRecord>),
     /// A server of the inventory.
@@ -74,6 +78,8 @@ pub enum Kind {
     Session,
     /// `meeting`.
     Meeting,
+    /// `alert`.
+    Alert,
     /// `stats`.
     Stats,
 }

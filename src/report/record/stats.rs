@@ -36,6 +36,9 @@ pub struct StatsRecord {
     /// The key logs: files of `--keylog`, then captures with secrets of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub key_logs: Vec<KeyLogRecord>,
+    /// The policy files that sessions were judged by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyRecord>,
     /// The location databases.
     pub databases: Vec<DatabaseInfo>,
     /// False when an input ended before its time.
@@ -113,6 +116,20 @@ pub struct FileRecord {
     /// Named oddities with their counts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub anomalies: BTreeMap<String, u64>,
+}
+
+/// One policy file.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PolicyRecord {
+    /// Its name as given.
+    pub name: String,
+    /// SHA-256 of it, hex.
+    pub sha256: String,
+    /// Rules in it.
+    pub rules: u64,
+    /// Exceptions in it.
+    pub exceptions: u64,
 }
 
 /// One TLS key log.

@@ -45,6 +45,11 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
         let tone = if log.flows == 0 { Tone::Warn } else { Tone::Plain };
         page.labelled(2, &dim("key log"), LABEL, &(tone, key_log_words(log)))?;
     }
+    for policy in &stats.policies {
+        let (rules, exceptions) = (counted(policy.rules, "rule"), counted(policy.exceptions, "exception"));
+        let text = format!("{}: {rules}, {exceptions}; SHA-256 {}", policy.name, policy.sha256);
+        label(page, "policy", text)?;
+    }
     for database in &stats.databases {
         let text = format!(
             "{} of {} ({}, {}): {}",

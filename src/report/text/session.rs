@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::super::record::{ServerRecord, SessionRecord, Severity, WayRecord};
+use super::super::record::{AlertRecord, ServerRecord, SessionRecord, Severity, WayRecord};
 use super::super::{build, time};
 use super::holders;
 use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
+use super::policy;
 use super::signalling;
 use super::summary::app_word;
 use crate::geo::LocatedIn;
@@ -22,10 +23,16 @@ const NAME: usize = 34;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
-pub(super) fn write(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::Result<()> {
+pub(super) fn write(
+    page: &mut Page<'_>,
+    session: &Session,
+    record: &SessionRecord,
+    alerts: &[&AlertRecord],
+) -> io::Result<()> {
     page.blank()?;
     title(page, session, record)?;
     findings(page, record)?;
+    policy::beside(page, alerts)?;
     holders::write(page, record)?;
     servers(page, record)?;
     signalling::write(page, record)?;

@@ -1,0 +1,441 @@
+//! Alerts: the rules of a policy over a session. In: a session with its record, and the sessions that share its meeting. Out:
+//! alerts, in the order of the rules, each with the packets behind its reasons.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::super::record::{
+    AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert, HolderRecord, PacketNumber,
+    ServerRecord, SessionRecord, Severity,
+};
+use super::session::public_address;
+use super::{Context, count, meeting_of, met, session_id, session_record};
+use crate::classify::Role;
+use crate::geo::{Country, LocatedIn};
+use crate::keys::{Analysis, CouldHold};
+use crate::policy::{self, Answer, Groups, Holder, Outcome, Participant, Policy, Reason, Server, Subject};
+use crate::session::Session;
+
+/// Packets named by one reason.
+const PACKETS: usize = 16;
+/// What nobody can say of who else took part.
+const NOTE: &str = "participants whose packets do not pass this point of capture are not seen, and where they sit is not known";
+
+/// The policy of a run, and what came of it.
+#[derive(Debug)]
+pub(super) struct Judging<'a> {
+    policy: &'a Policy,
+    groups: &'a dyn Groups,
+    /// Alerts of sessions that are being written, by the session's number.
+    alerts: BTreeMap<u64, Vec<AlertRecord>>,
+    fired: bool,
+}
+
+/// What is said of a participant, kept for the meeting's other sessions.
+#[derive(Debug, Clone)]
+pub(super) struct Seated {
+    session: String,
+    addresses: Vec<IpAddr>,
+    placed: Vec<(Country, String)>,
+}
+
+impl<'a> Context<'a> {
+    /// Judges every session by `policy` from now on.
+    pub fn judge_by(&mut self, policy: &'a Policy, groups: &'a dyn Groups) {
+        self.judging = Some(Judging { policy, groups, alerts: BTreeMap::new(), fired: false });
+    }
+
+    /// True where a rule has fired, over all sessions that were written.
+    pub fn fired(&self) -> bool {
+        self.judging.as_ref().is_some_and(|judging| judging.fired)
+    }
+
+    /// How many rules the policy has; none where there is no policy.
+    pub(in super::super) fn rules_of_policy(&self) -> Option<usize> {
+        self.judging.as_ref().map(|judging| judging.policy.rules().len())
+    }
+
+    /// The alerts of a session whose record was made.
+    pub(in super::super) fn alerts_of(&self, session: &Session) -> Vec<AlertRecord> {
+        let alerts = self.judging.as_ref().and_then(|judging| judging.alerts.get(&session.id));
+        alerts.cloned().unwrap_or_default()
+    }
+
+    /// The alerts of all sessions of `analysis`, in their order.
+    pub(in super::super) fn alerts(&mut self, analysis: &Analysis) -> Vec<AlertRecord> {
+        let Some(judging) = &self.judging else { return Vec::new() };
+        let missing = |id: &u64| !judging.alerts.contains_key(id);
+        let rest: Vec<_> = analysis.sessions.iter().filter(|(session, _)| missing(&session.id)).collect();
+        for (session, keys) in rest {
+            // Making the record judges it.
+            session_record(self, analysis, session, keys);
+        }
+        let Some(judging) = &self.judging else { return Vec::new() };
+        let of = |session: &Session| judging.alerts.get(&session.id).cloned().unwrap_or_default();
+        analysis.sessions.iter().flat_map(|(session, _)| of(session)).collect()
+    }
+
+    /// Notes whether a rule fired over `analysis`, whether its alerts were written or not, and forgets them.
+    pub(in super::super) fn settle(&mut self, analysis: &Analysis) {
+        let alerts = self.alerts(analysis);
+        let Some(judging) = &mut self.judging else { return };
+        judging.fired |= alerts.iter().any(|alert| alert.fired);
+        judging.alerts.clear();
+    }
+
+    /// Judges a session and keeps its alerts.
+    pub(super) fn judge(&mut self, analysis: &Analysis, session: &Session, record: &SessionRecord) {
+        let Some(judging) = &self.judging else { return };
+        let (policy, groups) = (judging.policy, judging.groups);
+        let seats = self.seats(analysis, session);
+        let alerts = alerts(policy, groups, session, record, &seats);
+        if let Some(judging) = &mut self.judging {
+            judging.alerts.insert(session.id, alerts);
+        }
+    }
+
+    /// Where the participants of the session's meeting sit, its own endpoint first.
+    fn seats(&mut self, analysis: &Analysis, session: &Session) -> Vec<Seated> {
+        let mut seats = vec![self.seat(analysis, session)];
+        for other in met(analysis, session) {
+            if other.id != session.id {
+                seats.push(self.seat(analysis, other));
+            }
+        }
+        if let Some(meeting) = meeting_of(analysis, session) {
+            // Sessions of a live run that were written before.
+            for id in &meeting.sessions {
+                let name = session_id(*id);
+                if seats.iter().all(|seat| seat.session != name) {
+                    seats.extend(self.told.get(id).map(|told| told.seat.clone()));
+                }
+            }
+        }
+        // A peer that only this session shows is another participant.
+        for server in session.servers.iter().filter(|server| is_peer(&server.roles)) {
+            if seats.iter().all(|seat| !seat.addresses.contains(&server.address)) {
+                let placed = placed(&self.place(server.address, session.start).located_in);
+                seats.push(Seated { session: String::new(), addresses: vec![server.address], placed });
+            }
+        }
+        seats
+    }
+
+    /// Where a session's endpoint sits.
+    pub(super) fn seat(&mut self, analysis: &Analysis, session: &Session) -> Seated {
+        let mut addresses = vec![session.endpoint];
+        addresses.extend(session.addresses.iter().map(|used| used.ip));
+        let public = public_address(analysis, session);
+        addresses.extend(public);
+        let mut seen = std::collections::BTreeSet::new();
+        addresses.retain(|address| seen.insert(*address));
+        let place = self.place(public.unwrap_or(session.endpoint), session.start);
+        Seated { session: session_id(session.id), addresses, placed: placed(&place.located_in) }
+    }
+}
+
+fn is_peer(roles: &[Role]) -> bool {
+    !roles.is_empty() && roles.iter().all(|role| *role == Role::P2p)
+}
+
+fn placed(place: &LocatedIn) -> Vec<(Country, String)> {
+    let answers = place.answers.iter();
+    answers
+        .filter_map(|answer| {
+            Some((answer.country?, format!("database {} of {}", answer.database, answer.date)))
+        })
+        .collect()
+}
+
+fn alerts(
+    policy: &Policy,
+    groups: &dyn Groups,
+    session: &Session,
+    record: &SessionRecord,
+    seats: &[Seated],
+) -> Vec<AlertRecord> {
+    let subject = subject(session, record, seats);
+    let outcomes = policy.evaluate(&subject, groups);
+    if outcomes.is_empty() {
+        return Vec::new();
+    }
+    let participants: Vec<AlertParticipant> = seats.iter().map(|seat| participant(policy, seat)).collect();
+    outcomes.iter().map(|outcome| alert(outcome, record, &participants)).collect()
+}
+
+/// The facts of a session, as a policy asks for them.
+fn subject<'a>(session: &'a Session, record: &'a SessionRecord, seats: &'a [Seated]) -> Subject<'a> {
+    let servers: Vec<Server<'a>> = session
+        .servers
+        .iter()
+        .zip(&record.servers)
+        .filter(|(server, _)| !is_peer(&server.roles))
+        .map(|(server, shown)| Server {
+            address: server.address,
+            name: shown.name.as_deref(),
+            roles: server.roles.iter().map(|role| role.as_str()).collect(),
+            exposure: &shown.place.exposure,
+            contradicted: contradicted(shown),
+            front_end: None,
+        })
+        .collect();
+    let judged = |shown: &'a HolderRecord| {
+        let server = servers.iter().find(|server| server.address.to_string() == shown.ip)?;
+        let server = Server { front_end: shown.front_end, ..server.clone() };
+        let could_hold = match shown.could_hold {
+            CouldHold::Yes => Answer::Yes,
+            CouldHold::Unknown => Answer::Unknown,
+            CouldHold::No => Answer::No,
+        };
+        Some(Holder { server, could_hold, confidence: shown.confidence })
+    };
+    let home = record.servers.iter().find_map(|server| server.place.service_operator.as_ref());
+    Subject {
+        app: record.app.as_deref(),
+        endpoint: seats.first().map(|seat| seat.addresses.clone()).unwrap_or_default(),
+        participants: seats
+            .iter()
+            .map(|seat| Participant {
+                session: &seat.session,
+                addresses: seat.addresses.clone(),
+                placed: seat.placed.clone(),
+            })
+            .collect(),
+        operator_home: home.and_then(|home| Country::parse(&home.home_jurisdiction)),
+        begin: session.start,
+        holders: record.keys.holders.iter().filter_map(judged).collect(),
+        keying: method(record.keys.method),
+        end_to_end_possible: record.keys.unless_end_to_end,
+        cipher: record
+            .cipher
+            .as_ref()
+            .map(|sealed| (verdict(sealed.evidence.verdict), sealed.evidence.text.as_str())),
+        servers,
+    }
+}
+
+/// Countries that the time of a server's answers contradicts.
+fn contradicted(server: &ServerRecord) -> Vec<Country> {
+    let distance = server.place.distance.iter();
+    distance.flat_map(|distance| &distance.contradicts).map(|refuted| refuted.country).collect()
+}
+
+/// The word of records.
+pub(in super::super) const fn method(method: crate::keys::Method) -> &'static str {
+    use crate::keys::Method;
+    match method {
+        Method::DtlsSrtp => "dtls_srtp",
+        Method::Zrtp => "zrtp",
+        Method::Sdes => "sdes",
+        Method::KeyService => "key_service",
+        Method::EndToEnd => "end_to_end",
+        Method::Proprietary => "proprietary",
+        Method::None => "none",
+        Method::InsideTls => "inside_tls",
+        Method::NotDeterminable => "not_determinable",
+    }
+}
+
+/// The word of records.
+const fn verdict(verdict: crate::keys::cipher::CipherVerdict) -> &'static str {
+    use crate::keys::cipher::CipherVerdict;
+    match verdict {
+        CipherVerdict::EcbConfirmed => "ecb_confirmed",
+        CipherVerdict::EcbVeryLikely => "ecb_very_likely",
+        CipherVerdict::EcbSuspicious => "ecb_suspicious",
+        CipherVerdict::NotEncrypted => "not_encrypted",
+        CipherVerdict::BeginsInClear => "begins_in_clear",
+        CipherVerdict::Inconclusive => "inconclusive",
+        CipherVerdict::NoEcbEvidence => "no_ecb_evidence",
+        CipherVerdict::StreamLengths => "stream_lengths",
+        CipherVerdict::AeadFraming => "aead_framing",
+    }
+}
+
+fn participant(policy: &Policy, seat: &Seated) -> AlertParticipant {
+    let ip = seat.addresses.first().map(IpAddr::to_string).unwrap_or_default();
+    let session_id = Some(seat.session.clone()).filter(|session| !session.is_empty());
+    let site = seat.addresses.iter().find_map(|address| policy.sites().country_of(*address));
+    if let Some(country) = site {
+        let source = "a [[site]] of the policy".to_owned();
+        return AlertParticipant { session_id, ip, countries: vec![country.code().to_owned()], source };
+    }
+    let mut countries: Vec<String> =
+        seat.placed.iter().map(|(country, _)| country.code().to_owned()).collect();
+    countries.sort_unstable();
+    countries.dedup();
+    let mut sources: Vec<&str> = seat.placed.iter().map(|(_, source)| source.as_str()).collect();
+    sources.dedup();
+    let source = if sources.is_empty() {
+        "not known: no [[site]] has the address, and no database places it".to_owned()
+    } else {
+        sources.join(", ")
+    };
+    AlertParticipant { session_id, ip, countries, source }
+}
+
+fn alert(outcome: &Outcome<'_>, record: &SessionRecord, participants: &[AlertParticipant]) -> AlertRecord {
+    let rule = outcome.rule;
+    let severity = match outcome.severity {
+        policy::Severity::High => Severity::High,
+        policy::Severity::Notice => Severity::Notice,
+    };
+    let exception = |applied: &policy::Applied<'_>| AlertException {
+        reason: applied.exception.reason.clone(),
+        until: applied.exception.until.clone(),
+        expired: applied.expired,
+        policy: applied.exception.file.clone(),
+        line: count(applied.exception.line),
+    };
+    AlertRecord {
+        timestamp: record.timestamp.clone(),
+        alert_id: format!("{}/{}", record.session_id, rule.id),
+        rule: rule.id.clone(),
+        policy: rule.file.clone(),
+        line: count(rule.line),
+        title: rule.title.clone(),
+        state: outcome.state,
+        fired: outcome.fires(),
+        severity,
+        text: text(outcome),
+        session_id: record.session_id.clone(),
+        meeting_id: record.meeting_id.clone(),
+        app: record.app.clone(),
+        app_name: record.app_name.clone(),
+        src_ip: record.endpoint.ip.clone(),
+        reasons: outcome.reasons.iter().map(|reason| reason_record(reason, record)).collect(),
+        reasons_left_out: count(outcome.left_out),
+        participants: participants.to_vec(),
+        participants_note: NOTE,
+        exceptions: outcome.exceptions.iter().map(exception).collect(),
+        alert: EveAlert {
+            action: "allowed",
+            gid: 1,
+            signature_id: fnv1a(rule.id.as_bytes()),
+            rev: 1,
+            signature: rule.title.clone(),
+            category: rule.category.clone(),
+            severity: match severity {
+                Severity::High => 1,
+                Severity::Notice => 3,
+            },
+        },
+    }
+}
+
+/// The gravest reason, how many more there are, and what became of exceptions.
+fn text(outcome: &Outcome<'_>) -> String {
+    let mut text = outcome.reasons.first().map(|reason| reason.text.clone()).unwrap_or_default();
+    let more = outcome.reasons.len().saturating_sub(1).saturating_add(outcome.left_out);
+    if more > 0 {
+        let _ = write!(text, "; and {more} more");
+    }
+    for applied in &outcome.exceptions {
+        let (until, why) = (&applied.exception.until, &applied.exception.reason);
+        let _ = if applied.expired {
+            write!(text, "; an exception ended on {until}, before this session ({why})")
+        } else {
+            write!(text, "; excepted until {until} ({why})")
+        };
+    }
+    text
+}
+
+/// FNV-1a of 32 bits.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+fn reason_record(reason: &Reason, record: &SessionRecord) -> AlertReason {
+    let ip = reason.server.map(|address| address.to_string());
+    let held = record.keys.holders.iter().find(|held| Some(&held.ip) == ip.as_ref());
+    let server = record.servers.iter().find(|server| Some(&server.ip) == ip.as_ref());
+    let held = held.filter(|_| reason.demand == "key_holders");
+    AlertReason {
+        demand: reason.demand,
+        state: reason.state,
+        text: reason.text.clone(),
+        name: reason.name.clone(),
+        could_hold: held.map(|held| held.could_hold),
+        confidence: held.map(|held| held.confidence),
+        exposure: server.map(|server| server.place.exposure.clone()).unwrap_or_default(),
+        packets: packets(reason.demand, record, held, server),
+        ip,
+    }
+}
+
+/// The packets that show a reason.
+fn packets(
+    demand: &str,
+    record: &SessionRecord,
+    held: Option<&HolderRecord>,
+    server: Option<&ServerRecord>,
+) -> Vec<PacketNumber> {
+    let mut packets: Vec<PacketNumber> = match (demand, held, server) {
+        (_, Some(held), _) if !held.packets.is_empty() => held.packets.clone(),
+        (_, _, Some(server)) => vec![server.first_packet],
+        ("cipher", ..) => {
+            record.cipher.as_ref().map(|sealed| sealed.evidence.packets.clone()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    if packets.is_empty() && matches!(demand, "keying" | "cipher" | "end_to_end") {
+        packets.extend(record.keys.flows.iter().filter_map(|flow| flow.packet));
+    }
+    if packets.is_empty() {
+        packets.extend(record.evidence.iter().filter_map(|item| item.packet));
+    }
+    packets.truncate(PACKETS);
+    packets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors of the reference, draft-eastlake-fnv.
+    #[test]
+    fn fnv1a_is_that_of_its_reference() {
+        assert_eq!(fnv1a(b""), 0x811c_9dc5);
+        assert_eq!(fnv1a(b"a"), 0xe40c_292c);
+        assert_eq!(fnv1a(b"foobar"), 0xbf9c_f968);
+    }
+
+    #[test]
+    fn words_are_those_of_the_records() {
+        use crate::keys::Method;
+        use crate::keys::cipher::CipherVerdict;
+        let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
+        let methods = [
+            Method::DtlsSrtp,
+            Method::Zrtp,
+            Method::Sdes,
+            Method::KeyService,
+            Method::EndToEnd,
+            Method::Proprietary,
+            Method::None,
+            Method::InsideTls,
+            Method::NotDeterminable,
+        ];
+        assert_eq!(methods.map(method), policy::KEYINGS);
+        for one in methods {
+            assert_eq!(method(one), word(serde_json::to_value(one).unwrap()));
+        }
+        let verdicts = [
+            CipherVerdict::EcbConfirmed,
+            CipherVerdict::EcbVeryLikely,
+            CipherVerdict::EcbSuspicious,
+            CipherVerdict::NotEncrypted,
+            CipherVerdict::BeginsInClear,
+            CipherVerdict::Inconclusive,
+            CipherVerdict::NoEcbEvidence,
+            CipherVerdict::StreamLengths,
+            CipherVerdict::AeadFraming,
+        ];
+        assert_eq!(verdicts.map(verdict), policy::CIPHERS);
+        for one in verdicts {
+            assert_eq!(verdict(one), word(serde_json::to_value(one).unwrap()));
+        }
+    }
+}

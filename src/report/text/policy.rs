@@ -1,0 +1,129 @@
+//! What the rules of a policy came to: at the very top, and beside each session.
+
+use std::fmt::Write as _;
+use std::io;
+
+use super::super::record::{AlertRecord, Severity};
+use super::page::{Page, Tone, dim, plain};
+use crate::policy::State;
+
+/// Alerts named at the top; each session has its own.
+const NAMED: usize = 10;
+/// Reasons shown beside a session; alert records have all of them.
+const REASONS: usize = 4;
+/// Width of the labels at the left.
+const LABEL: usize = 11;
+
+/// Which alerts.
+type Wanted<'f> = &'f dyn Fn(&AlertRecord) -> bool;
+
+/// The answer in one sentence, then the alerts that fired, the gravest first.
+pub(super) fn top(
+    page: &mut Page<'_>,
+    rules: usize,
+    sessions: usize,
+    alerts: &[AlertRecord],
+) -> io::Result<()> {
+    let (tone, sentence) = answer(rules, sessions, alerts);
+    page.paragraph(0, &(tone, sentence))?;
+    let mut fired: Vec<&AlertRecord> = alerts.iter().filter(|alert| alert.fired).collect();
+    fired.sort_by_key(|alert| alert.severity);
+    for alert in fired.iter().take(NAMED) {
+        let text = format!("{} ({}), {}: {}", alert.rule, alert.policy, alert.session_id, alert.text);
+        page.labelled(2, &label(alert), LABEL, &plain(text))?;
+    }
+    let more = fired.len().saturating_sub(NAMED);
+    if more > 0 {
+        page.line(2, &[dim(format!("and {more} more, beside their sessions"))])?;
+    }
+    page.blank()
+}
+
+/// `Policy: 2 of 3 rules fired, in 1 of 4 sessions; ..`.
+fn answer(rules: usize, sessions: usize, alerts: &[AlertRecord]) -> (Tone, String) {
+    let distinct = |wanted: Wanted<'_>, of: fn(&AlertRecord) -> &str| {
+        let found = alerts.iter().filter(|alert| wanted(alert)).map(of);
+        found.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let fired = |alert: &AlertRecord| alert.fired;
+    let open = |alert: &AlertRecord| !alert.fired && alert.state == State::NotDeterminable;
+    let excepted = |alert: &AlertRecord| alert.state == State::Excepted;
+    let count = distinct(&fired, |alert| &alert.rule);
+    let over = format!("{sessions} {}", noun(sessions, "session"));
+    let mut text = if count == 0 {
+        format!("Policy: no rule fired ({rules} {} over {over})", noun(rules, "rule"))
+    } else {
+        let hit = distinct(&fired, |alert| &alert.session_id);
+        format!("Policy: {count} of {rules} {} fired, in {hit} of {over}", noun(rules, "rule"))
+    };
+    let kinds: [(Wanted<'_>, &str); 2] = [(&open, "could not be determined"), (&excepted, "excepted")];
+    for (wanted, words) in kinds {
+        let sessions = distinct(wanted, |alert| &alert.session_id);
+        if sessions > 0 {
+            let rules = distinct(wanted, |alert| &alert.rule);
+            let (of_rules, of_sessions) = (noun(rules, "rule"), noun(sessions, "session"));
+            let _ = write!(text, "; {rules} {of_rules} {words} in {sessions} {of_sessions}");
+        }
+    }
+    text.push('.');
+    let tone = if alerts.iter().any(|alert| alert.fired && alert.severity == Severity::High) {
+        Tone::Alarm
+    } else if count > 0 || alerts.iter().any(open) {
+        Tone::Warn
+    } else {
+        Tone::Good
+    };
+    (tone, text)
+}
+
+fn noun(count: usize, word: &str) -> String {
+    format!("{word}{}", if count == 1 { "" } else { "s" })
+}
+
+fn label(alert: &AlertRecord) -> (Tone, String) {
+    match (alert.state, alert.severity) {
+        (State::Excepted, _) => (Tone::Dim, "excepted".to_owned()),
+        (_, Severity::High) => (Tone::Alarm, "POLICY".to_owned()),
+        (_, Severity::Notice) => (Tone::Warn, "policy".to_owned()),
+    }
+}
+
+/// The alerts of one session, with their reasons.
+pub(super) fn beside(page: &mut Page<'_>, alerts: &[&AlertRecord]) -> io::Result<()> {
+    for alert in alerts {
+        let state = match alert.state {
+            State::Broken => "is broken",
+            State::NotDeterminable => "is not determinable",
+            State::Excepted => "is excepted",
+        };
+        let head =
+            format!("rule {} ({}, line {}) {state}: {}", alert.rule, alert.policy, alert.line, alert.title);
+        page.labelled(2, &label(alert), LABEL, &plain(head))?;
+        for reason in alert.reasons.iter().take(REASONS) {
+            let mut text = reason.text.clone();
+            if let Some(packet) = reason.packets.first() {
+                let _ = match packet.file {
+                    Some(file) => write!(text, " (packet {} of file {file})", packet.frame),
+                    None => write!(text, " (packet {})", packet.frame),
+                };
+            }
+            page.labelled(2, &plain(""), LABEL, &plain(text))?;
+        }
+        let more = alert.reasons.len().saturating_sub(REASONS);
+        if more > 0 {
+            page.labelled(
+                2,
+                &plain(""),
+                LABEL,
+                &dim(format!("and {more} more reasons in the alert record")),
+            )?;
+        }
+        for exception in &alert.exceptions {
+            let ended = if exception.expired { "ended on" } else { "stands until" };
+            let text = format!("an exception {ended} {}: {}", exception.until, exception.reason);
+            page.labelled(2, &plain(""), LABEL, &dim(text))?;
+        }
+        page.labelled(2, &plain(""), LABEL, &dim(alert.participants_note.to_owned()))?;
+    }
+    if alerts.is_empty() { Ok(()) } else { page.blank() }
+}
