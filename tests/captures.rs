@@ -351,17 +351,56 @@ fn a_place_that_is_too_far_for_its_answer_is_contradicted() {
         let text = finding["text"].as_str().unwrap();
         assert!(text.contains("anycast") && text.contains("proxy"), "what else it may be: {text}");
     }
+    // In Australia the database is right, and the name by reverse look-up, which says Frankfurt, is not.
     let (findings, servers) = places("false-place", &["--site", "AU"]);
-    assert_eq!(findings, Vec::<Value>::new(), "in Australia there is nothing wrong with it");
+    assert_eq!((findings.len(), &findings[0]["id"]), (1, &"place_contradicted".into()), "{findings:?}");
     let proxy = servers.iter().find(|server| server["ip"] == "139.130.4.25").unwrap();
-    assert_eq!(
-        (&proxy["distance"]["site"], &proxy["located_in"]["confidence"]),
-        (&"AU".into(), &"medium".into())
-    );
+    let distance = &proxy["distance"];
+    assert_eq!((&distance["site"], distance["contradicts"].as_array().unwrap().len()), (&"AU".into(), 1));
+    let claim = &distance["contradicts"][0];
+    assert_eq!((&claim["claim"], &claim["country"]), (&"reverse_name".into(), &"DE".into()));
     // Without those that agree with it, the endpoint's place stands against the proxy's, and neither is called wrong.
     let (findings, _) = places("false-place", &["--bpf", "not port 3478"]);
     assert_eq!((findings.len(), &findings[0]["id"]), (1, &"places_incompatible".into()));
     assert!(findings[0]["text"].as_str().unwrap().contains("the capture does not tell"), "{}", findings[0]);
+}
+
+/// The generator lets a resolver give the proxy's address a name of Amazon's in Frankfurt; the key server of 2020 is in a range that Amazon publishes for Beijing.
+#[test]
+fn names_and_ranges_say_where_their_owners_place_them() {
+    let (_, servers) = places("false-place", &[]);
+    let proxy = servers.iter().find(|server| server["ip"] == "139.130.4.25").unwrap();
+    let hint = &proxy["hints"][0];
+    assert_eq!(hint["kind"], "reverse_name", "{hint}");
+    assert_eq!(hint["value"], "ec2-139-130-4-25.eu-central-1.compute.amazonaws.com");
+    assert_eq!((&hint["region"], &hint["country"]), (&"eu-central-1".into(), &"DE".into()));
+    let exposed = proxy["exposure"].as_array().unwrap().iter();
+    let located: Vec<&Value> = exposed.filter(|reached| reached["basis"] == "located_in").collect();
+    assert_eq!(located.iter().map(|reached| &reached["jurisdiction"]).collect::<Vec<_>>(), ["AU", "DE"]);
+
+    let records = replay("zoom-beijing-2020", false);
+    let server = |ip: &str| {
+        let all = session(&records, "142.1.217.44")["servers"].as_array().unwrap().clone();
+        all.into_iter().find(|server| server["ip"] == ip).unwrap()
+    };
+    let beijing = server("52.81.151.250");
+    let range = &beijing["hints"][0];
+    assert_eq!((&range["kind"], &range["region"]), (&"published_range".into(), &"cn-north-1".into()));
+    assert_eq!((&range["country"], &range["city"]), (&"CN".into(), &"Beijing".into()));
+    assert_eq!(
+        beijing["located_in"]["confidence"], "medium",
+        "two witnesses, six years younger than the capture"
+    );
+    let new_york = server("173.231.80.62");
+    let name = &new_york["hints"][0];
+    assert_eq!((&name["region"], &name["unchecked"]), (&"ny".into(), &true.into()));
+    assert!(
+        new_york["exposure"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|reached| !reached["reason"].as_str().unwrap().contains("code"))
+    );
 }
 
 #[test]

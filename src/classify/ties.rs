@@ -9,7 +9,7 @@ use super::evidence::{could_be_server, host_role};
 use super::provider::Grade;
 use super::rules::Rules;
 use super::verdict::{Evidence, Role, Verdict};
-use crate::observe::facts::Facts;
+use crate::observe::facts::{Facts, OtherName};
 use crate::observe::{PacketRef, Summary};
 use hashbrown::HashMap;
 
@@ -42,12 +42,23 @@ pub(crate) struct NameHit {
 #[derive(Debug, Default)]
 pub struct Names {
     by_address: HashMap<IpAddr, Vec<NameHit>>,
+    others: HashMap<IpAddr, Vec<OtherName>>,
 }
 
 impl Names {
     /// Takes over the answers that a flow carried.
     pub fn learn(&mut self, flow: &Summary) {
         let Some(dns) = flow.facts.as_ref().and_then(|facts| facts.dns.as_ref()) else { return };
+        for other in &dns.other_names {
+            if self.others.len() >= ADDRESSES && !self.others.contains_key(&other.address) {
+                continue;
+            }
+            let held = self.others.entry(other.address).or_default();
+            let known = held.iter().any(|known| known.reverse == other.reverse && known.name == other.name);
+            if !known && held.len() < NAMES_PER_ADDRESS {
+                held.push(other.clone());
+            }
+        }
         for (name, address, packet) in &dns.addresses {
             if self.by_address.len() >= ADDRESSES && !self.by_address.contains_key(address) {
                 continue;
@@ -59,6 +70,11 @@ impl Names {
                 hits.push(NameHit { client, name: name.as_str().into(), packet: *packet });
             }
         }
+    }
+
+    /// Names of an address that nobody asked for: of reverse look-ups, and where aliases end.
+    pub(crate) fn others_of(&self, address: IpAddr) -> &[OtherName] {
+        self.others.get(&address).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The names that `client` was given for `address`, or anybody when it asked for none itself.

@@ -24,6 +24,7 @@ mod exposure;
 mod jurisdictions;
 mod place;
 mod record;
+mod regions;
 mod sites;
 mod special;
 mod table;
@@ -38,6 +39,7 @@ pub use error::{BadDate, GeoError, TableError};
 pub use exposure::{Basis, Exposure, OperatorClaim, exposures};
 pub use jurisdictions::{Group, GroupBasis, Jurisdictions, Law, LawKind, Member};
 pub use place::{Answer, Confidence, LocatedIn, OperatedBy, Place};
+pub use regions::{RegionHint, Regions};
 pub use sites::{MAX_SITES, Sites};
 pub use special::{Special, special};
 
@@ -211,6 +213,7 @@ impl<'a> Draft<'a> {
         self.place.located_in.country = country;
         self.place.located_in.disagreement = disagreement;
         self.place.located_in.confidence = witnesses.confidence();
+        self.place.located_in.witnesses = country.is_some().then_some(witnesses);
         self.place
     }
 }

@@ -44,6 +44,9 @@ pub struct LocatedIn {
     /// True if a database marks the address as anycast: it is in many places at once.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub anycast: bool,
+    /// What `confidence` was made of.
+    #[serde(skip)]
+    pub(super) witnesses: Option<Witnesses>,
 }
 
 /// How far to trust a location.
@@ -112,6 +115,22 @@ pub struct OperatedBy {
 pub(super) const OLD_AFTER_DAYS: u32 = 180;
 
 impl LocatedIn {
+    /// Takes what others than databases say of the place, each with its country and whether it is near the capture in time: those
+    /// that agree count as witnesses of their own, and one that does not takes trust away.
+    pub fn weigh(&mut self, others: &[(Country, bool)]) {
+        let (Some(country), Some(mut witnesses)) = (self.country, self.witnesses) else { return };
+        for (other, is_current) in others {
+            if *other == country {
+                witnesses.agreeing = witnesses.agreeing.saturating_add(1);
+                witnesses.current = witnesses.current.saturating_add(usize::from(*is_current));
+            } else {
+                witnesses.disagreement = true;
+            }
+        }
+        self.confidence = witnesses.confidence();
+        self.witnesses = Some(witnesses);
+    }
+
     /// Says what the databases say, never that the address *is* anywhere.
     pub fn sentence(&self) -> String {
         let mut out = String::new();
@@ -159,7 +178,7 @@ impl OperatedBy {
 }
 
 /// What the confidence rule looks at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Witnesses {
     /// Independent sources that name the country.
     pub(super) agreeing: usize,
@@ -191,6 +210,40 @@ impl Witnesses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_say_counts_as_witnesses() {
+        let [here, there] = ["DE", "FR"].map(|code| Country::parse(code).unwrap());
+        let base = Witnesses { agreeing: 1, current: 1, disagreement: false, anycast: false, ipv6: false };
+        let weighed = |witnesses, others: &[(Country, bool)]| {
+            let mut place =
+                LocatedIn { country: Some(here), witnesses: Some(witnesses), ..LocatedIn::default() };
+            place.weigh(others);
+            place.confidence
+        };
+        assert_eq!(weighed(base, &[]), Confidence::Medium);
+        assert_eq!(
+            weighed(base, &[(here, true)]),
+            Confidence::High,
+            "two independent ones, both near in time"
+        );
+        assert_eq!(weighed(base, &[(here, false)]), Confidence::Medium);
+        assert_eq!(weighed(Witnesses { ipv6: true, ..base }, &[(here, true)]), Confidence::High);
+        assert_eq!(
+            weighed(Witnesses { current: 0, ..base }, &[(here, false), (here, false)]),
+            Confidence::Medium
+        );
+        assert_eq!(weighed(base, &[(there, true)]), Confidence::Low);
+        assert_eq!(weighed(base, &[(here, true), (there, false)]), Confidence::Low);
+        assert_eq!(weighed(Witnesses { anycast: true, ..base }, &[(here, true)]), Confidence::Low);
+        let mut nowhere = LocatedIn::default();
+        nowhere.weigh(&[(here, true)]);
+        assert_eq!(
+            (nowhere.country, nowhere.confidence),
+            (None, Confidence::Unknown),
+            "hints are shown beside it"
+        );
+    }
 
     #[test]
     fn confidence_follows_the_rule_table() {

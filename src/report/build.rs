@@ -5,6 +5,7 @@ mod cipher;
 mod distance;
 mod finding;
 mod flow;
+mod hint;
 mod media;
 mod meeting;
 mod protocol;

@@ -35,7 +35,7 @@ pub use endpoint::{Sides, sides};
 pub use meeting::{Joint, Meeting, Meetings};
 pub use moves::{Address, Change, Why};
 pub use quality::{Kinds, Quality, Way, quality};
-pub use server::{NameSource, Server};
+pub use server::{KnownName, NameSource, Server};
 pub use spans::Spans;
 
 use crate::classify::{Names, Role, Rules, Verdict};

@@ -25,6 +25,20 @@ pub enum NameSource {
     Dns,
 }
 
+/// A name of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownName {
+    /// The name.
+    pub name: String,
+    /// It comes from a reverse look-up.
+    pub reverse: bool,
+    /// The packet that shows it.
+    pub packet: PacketRef,
+}
+
+/// Names kept of a server.
+const NAMES: usize = 16;
+
 /// One address that the endpoint spoke to within a session.
 #[derive(Debug)]
 pub struct Server {
@@ -34,6 +48,8 @@ pub struct Server {
     pub ports: Vec<(u8, u16)>,
     /// Its name and where that comes from.
     pub name: Option<(String, NameSource, PacketRef)>,
+    /// All names that were seen of it, each once.
+    pub names: Vec<KnownName>,
     /// What it did in the session, each role once.
     pub roles: Vec<Role>,
     /// A provider file says that hosts of this name hand out media keys.
@@ -101,6 +117,7 @@ const fn begin(judged: &Judged) -> Server {
         address: judged.sides.remote.ip(),
         ports: Vec::new(),
         name: None,
+        names: Vec::new(),
         roles: Vec::new(),
         key_service: false,
         media_service: false,
@@ -224,6 +241,16 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
     }));
     let hits = names.of(judged.sides.local.ip(), server.address);
     candidates.extend(hits.first().map(|hit| (NameSource::Dns, hit.name.to_string(), hit.packet)));
+    let told = candidates.iter().map(|(_, name, packet)| (name.as_str(), false, *packet));
+    let more = hits.iter().skip(1).map(|hit| (&*hit.name, false, hit.packet));
+    let others = names.others_of(server.address).iter();
+    let others = others.map(|other| (other.name.as_str(), other.reverse, other.packet));
+    for (name, reverse, packet) in told.chain(more).chain(others) {
+        let is_held = |held: &KnownName| held.reverse == reverse && held.name == name;
+        if server.names.len() < NAMES && !server.names.iter().any(is_held) {
+            server.names.push(KnownName { name: name.to_owned(), reverse, packet });
+        }
+    }
     for (source, name, packet) in candidates {
         let role = rules.host_role(&name.to_lowercase());
         server.key_service |= role == Some(HostRole::Key);

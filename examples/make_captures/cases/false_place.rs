@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::sip::{self, Call, Message, Phone};
 use crate::site::{Host, Site};
 use crate::tls::{Authority, Flavour, Said, Server};
-use crate::{media, pcapng, stun};
+use crate::{dns, media, pcapng, stun};
 
 /// 12 May 2026, 10:00:00 UTC.
 const EPOCH: u64 = 1_778_580_000;
@@ -24,6 +24,8 @@ const PROXY: Ipv4Addr = Ipv4Addr::new(139, 130, 4, 25);
 /// Placed in DE, like both STUN servers, which are in networks of two companies.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(188, 40, 44, 6);
 const STUN: [(Ipv4Addr, u64); 2] = [(Ipv4Addr::new(188, 40, 44, 7), 4), (Ipv4Addr::new(62, 138, 116, 25), 7)];
+/// The proxy's name by reverse look-up: a name of Amazon's in Frankfurt.
+const REVERSE_NAME: &str = "ec2-139-130-4-25.eu-central-1.compute.amazonaws.com";
 const DOMAIN: &str = "sip.example.net";
 /// Tap to proxy and back: 300 km at most.
 const PROXY_RTT_MS: u64 = 2;
@@ -60,6 +62,8 @@ pub(crate) fn make() -> Result<Capture> {
     };
     let host = Host { tap: OFFICE, address: PHONE, resolver: RESOLVER };
     let began = site.talk(&mut wire, &authority, host, START + SEC, &said)?;
+    // Who looks at the log of the phone resolves addresses to names.
+    dns::reverse(&mut wire, OFFICE, began + 700 * MS, PHONE, RESOLVER, (PROXY, REVERSE_NAME));
     let answered = sip_calls::answered(&messages, began, PROXY_RTT_MS);
     for (server, rtt_ms) in STUN {
         binding(&mut wire, &mut rng, answered - 900 * MS, server, rtt_ms * MS);

@@ -308,7 +308,11 @@ fn claims(place: &PlaceRecord) -> Vec<Claim> {
         let (source, date) = (answer.database.clone(), answer.date.clone());
         Some(Claim { kind: PlaceClaim::Database, source, date, country: answer.country? })
     });
-    answers.collect()
+    let hints = place.hints.iter().filter(|hint| !hint.unchecked).map(|hint| {
+        let (source, date) = (hint.source.clone(), hint.date.clone());
+        Claim { kind: hint.kind, source, date, country: hint.country }
+    });
+    answers.chain(hints).collect()
 }
 
 fn contradict(address: IpAddr, place: &mut PlaceRecord, site: Option<&Site>, witnesses: &[Witness]) {
@@ -378,24 +382,15 @@ impl<'w> Opposed<'w> {
             packet: None,
             is_endpoint: false,
         };
-        let others: Vec<(&Witness, u32)> = witnesses
+        let others = witnesses
             .iter()
             .filter(|other| other.network() != own.network())
-            .filter_map(|other| Some((other, other.excludes(country, km)?)))
-            .collect();
-        // The largest group that agrees: begun with each in turn, in the order of first contact.
+            .filter_map(|other| Some((other, other.excludes(country, km)?)));
+        // The group that agrees with the first: the endpoint, where it contradicts, since without it nothing is decided.
         let mut by: Vec<(&Witness, u32)> = Vec::new();
-        for (first, least) in &others {
-            let mut group = vec![(*first, *least)];
-            for (other, least) in &others {
-                let agrees =
-                    group.iter().all(|(held, _)| held.excludes(other.country, other.km_at_most).is_none());
-                if agrees && !std::ptr::eq(*other, *first) {
-                    group.push((other, *least));
-                }
-            }
-            if networks(&group) > networks(&by) {
-                by = group;
+        for (other, least) in others {
+            if by.iter().all(|(held, _)| held.excludes(other.country, other.km_at_most).is_none()) {
+                by.push((other, least));
             }
         }
         let mut allies: BTreeSet<IpAddr> = BTreeSet::from([own.network()]);

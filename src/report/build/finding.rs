@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use super::super::record::{Finding, HolderRecord, PacketNumber, SessionRecord, Severity};
 use super::session::{flows, public_address};
-use super::{Context, count, distance, met, signalling, witness};
+use super::{Context, count, distance, hint, met, signalling, witness};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
@@ -40,6 +40,7 @@ pub(super) fn findings(
     found.extend(signalling::findings(context, analysis, session, keys));
     found.extend(key_log::key_log_gaps(context, analysis, session));
     found.extend(distance::findings(record));
+    found.extend(hint::findings(record));
     found.extend(disagreement(record));
     found.extend(database_age(record));
     found.sort_by_key(|finding| finding.severity);

@@ -11,8 +11,8 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, media, meeting_id, meeting_of, milli, round3, session_id,
-    signalling, witness,
+    Context, centi, cipher, distance, finding, hint, media, meeting_id, meeting_of, milli, round3,
+    session_id, signalling, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -20,6 +20,7 @@ use crate::geo::{self, OperatorClaim, Place};
 use crate::keys::{self, Analysis, Basis, Contact, FlowKeying, Holder, Keys};
 use crate::proto::tls::{ProtocolVersion, SrtpProfile};
 use crate::session::{Change, Judged, Server, Session, Way};
+use crate::time::Timestamp;
 
 /// Reasons shown with a session.
 const EVIDENCE: usize = 8;
@@ -154,7 +155,7 @@ fn server_record(
         first_contact: time::eve(server.first_contact),
         first_packet: context.packet(server.first_packet),
         bytes: server.bytes,
-        place: place_record(context, place, provider, server),
+        place: place_record(context, place, provider, server, session.start),
     }
 }
 
@@ -164,6 +165,7 @@ fn place_record(
     place: Place,
     provider: Option<&Provider>,
     server: &Server,
+    seen: Timestamp,
 ) -> PlaceRecord {
     let is_peer = !server.roles.is_empty() && server.roles.iter().all(|role| *role == Role::P2p);
     let provider = provider.filter(|_| !is_peer);
@@ -178,14 +180,19 @@ fn place_record(
         let parent = provider.parent.as_deref();
         claims.extend(parent.and_then(|parent| Some(claim(parent, country_in_brackets(parent)?))));
     }
-    let exposure = geo::exposures(&place, &claims);
+    let hints = hint::hints(context, server, seen);
+    let mut exposure = geo::exposures(&place, &claims);
+    hint::expose(&mut exposure, &hints);
+    let mut located_in = place.located_in;
+    hint::weigh(&mut located_in, &hints);
     PlaceRecord {
-        located_in: place.located_in,
+        located_in,
         operated_by: place.operated_by,
         service_operator: provider.map(|provider| ServiceOperator {
             name: provider.operator.clone(),
             home_jurisdiction: provider.country.clone(),
         }),
+        hints,
         distance: None,
         exposure,
     }

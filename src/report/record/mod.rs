@@ -26,7 +26,7 @@ pub use media::{
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
 pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
-pub use place::{AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PlaceClaim};
+pub use place::{AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PlaceClaim, PlaceHint};
 pub use protocol::{
     CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
     ZoomRecord,

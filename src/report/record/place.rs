@@ -6,6 +6,63 @@ use super::PacketNumber;
 use crate::geo::Country;
 use crate::observe::facts::Exchange;
 
+/// What the owner of a name or of a range says of a server's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PlaceHint {
+    /// What it was read from.
+    pub kind: PlaceClaim,
+    /// The name, or the published network.
+    pub value: String,
+    /// Whose code it is.
+    pub owner: String,
+    /// The code of a region or site.
+    pub region: String,
+    /// The country that the source gives to it.
+    pub country: Country,
+    /// The place there, where the source names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// What says so.
+    pub source: String,
+    /// Its date.
+    pub date: String,
+    /// Whole days between a published range's date and the capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_from_capture: Option<u32>,
+    /// No source of the owner was read for the code: it is a guess, and decides nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
+    /// The packet that shows the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<PacketNumber>,
+}
+
+impl PlaceHint {
+    /// Says who says what, never that the server is anywhere.
+    pub fn sentence(&self) -> String {
+        let place = match &self.city {
+            Some(city) => format!("{} ({city})", self.country),
+            None => self.country.to_string(),
+        };
+        let unchecked = if self.unchecked { " (unchecked: a guess from names)" } else { "" };
+        match self.kind {
+            PlaceClaim::PublishedRange => format!(
+                "{} is published as region {} of {}, of {}, which its owner gives to {place}{unchecked}",
+                self.value, self.region, self.owner, self.date
+            ),
+            PlaceClaim::ReverseName => format!(
+                "its name by reverse look-up {} has the code {}, which {} of {} gives to {place}{unchecked}",
+                self.value, self.region, self.source, self.date
+            ),
+            PlaceClaim::HostName | PlaceClaim::Database => format!(
+                "its name {} has the code {}, which {} of {} gives to {place}{unchecked}",
+                self.value, self.region, self.source, self.date
+            ),
+        }
+    }
+}
+
 /// How far away a server can be, by how soon it answered.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    DistanceRecord, EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, SessionCipherRecord,
+    DistanceRecord, EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, PlaceHint, SessionCipherRecord,
     SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
@@ -160,6 +160,9 @@ pub struct PlaceRecord {
     /// Who runs the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_operator: Option<ServiceOperator>,
+    /// What owners of its names and of published ranges say of its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<PlaceHint>,
     /// How far away it can be, by how soon it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distance: Option<Box<DistanceRecord>>,

@@ -5,8 +5,8 @@ use std::io;
 
 use super::super::build;
 use super::super::record::{
-    ContactRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord, PacketNumber, PlaceRecord,
-    SessionRecord, SpreadRecord,
+    ContactRecord, DistanceRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord,
+    PacketNumber, PlaceHint, PlaceRecord, SessionRecord, SpreadRecord,
 };
 use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::session::percent;
@@ -16,6 +16,8 @@ use crate::keys::{ContactKind, CouldHold, Method, Mode};
 
 /// Servers that could hold the key, shown one by one.
 const SHOWN: usize = 12;
+/// Hints of a server's place shown.
+const HINTS: usize = 2;
 /// Addresses named of those that could not.
 const NAMED: usize = 8;
 /// First contacts shown.
@@ -234,6 +236,21 @@ fn the_only<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
     values.all(|value| value == first).then_some(first)
 }
 
+/// `answered in 2.2 ms (packet 4): at most 334 km from the capture point, at the speed of light`.
+fn nearness(distance: &DistanceRecord) -> String {
+    let contradicted: Vec<&str> = distance.contradicts.iter().map(|claim| claim.country.code()).collect();
+    let mut text = format!(
+        "answered in {} ms ({}): at most {} km from the capture point, at the speed of light",
+        distance.rtt_ms,
+        packets(&[distance.packet]),
+        distance.km_at_most
+    );
+    if !contradicted.is_empty() {
+        let _ = write!(text, ", which contradicts {}", contradicted.join(", "));
+    }
+    text
+}
+
 /// A server that could hold the key; what was said of the one above it is not said again.
 fn one(
     page: &mut Page<'_>,
@@ -264,6 +281,8 @@ fn one(
     }
     page.labelled(4, &plain(""), LABEL, &plain(format!("{why}; {seen}")))?;
     let mut detail = vec![common.place(&holder.place)];
+    detail.extend(holder.place.hints.iter().take(HINTS).map(PlaceHint::sentence));
+    detail.extend(holder.place.distance.as_deref().map(nearness));
     detail.extend(holder.front_end.map(|network| {
         format!("an entry of {network}'s network: where the key would lie behind it is not visible")
     }));
