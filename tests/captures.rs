@@ -365,7 +365,8 @@ fn a_place_that_is_too_far_for_its_answer_is_contradicted() {
     assert!(findings[0]["text"].as_str().unwrap().contains("the capture does not tell"), "{}", findings[0]);
 }
 
-/// The generator lets a resolver give the proxy's address a name of Amazon's in Frankfurt; the key server of 2020 is in a range that Amazon publishes for Beijing.
+/// The generator lets a resolver give the proxy's address a name of Amazon's in Frankfurt; the key server of 2020 is in a range that
+/// Amazon publishes for Beijing.
 #[test]
 fn names_and_ranges_say_where_their_owners_place_them() {
     let (_, servers) = places("false-place", &[]);
