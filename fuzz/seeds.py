@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """seeds.py OUT: first inputs for the fuzz targets, out of what the project has.
 
-Sources: captures/, tests/vectors/, providers/, and the corpus of recordings where there is one ($MEETSCOPE_SHARED or
+Sources: captures/, tests/vectors/, providers/, policies/, and the corpus of recordings where there is one ($MEETSCOPE_SHARED or
 ../shared). A datagram goes to the targets whose protocol its port or first byte suggests; a wrong guess costs nothing.
 Standard library only; the same files give the same names, so that a second run adds nothing.
 """
@@ -173,6 +173,7 @@ def main():
         with open(path, "rb") as f:
             from_capture(out, f.read())
     for target, pattern in (("location_database", "tests/vectors/geo/*.mmdb"), ("provider_file", "providers/*.toml"),
+                            ("policy", "policies/*.toml"),
                             ("key_log", "captures/*.keylog")):
         for path in sorted(glob.glob(os.path.join(ROOT, pattern))):
             with open(path, "rb") as f:

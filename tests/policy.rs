@@ -54,13 +54,66 @@ const ALICE: &str = "128.59.62.80";
 const BOB: &str = "128.59.62.81";
 const CALLER: &str = "142.1.130.7";
 const OFFICE: &str = "141.20.1.71";
+const AGENCY: &str = "10.64.3.17";
+const BERLIN: &str = "10.80.1.5";
+
+/// The calls of `hostile-names`, whose media is not encrypted, but one: a line break inside of its SDP hides the media.
+const IN_CLEAR: &[&str] = &[
+    "128.59.62.101",
+    "128.59.62.102",
+    "128.59.62.103",
+    "128.59.62.104",
+    "128.59.62.105",
+    "128.59.62.106",
+    "128.59.62.107",
+    "128.59.62.108",
+    "128.59.62.109",
+    "128.59.62.110",
+    "128.59.62.111",
+    "128.59.62.112",
+    "128.59.62.113",
+    "128.59.62.114",
+    "128.59.62.115",
+    "128.59.62.116",
+    "128.59.62.118",
+    "128.59.62.119",
+    "128.59.62.120",
+    "128.59.62.121",
+    "128.59.62.122",
+];
+const HIDDEN: &[&str] = &["128.59.62.117"];
+const HOSTILE: &[&str] = &[
+    "128.59.62.101",
+    "128.59.62.102",
+    "128.59.62.103",
+    "128.59.62.104",
+    "128.59.62.105",
+    "128.59.62.106",
+    "128.59.62.107",
+    "128.59.62.108",
+    "128.59.62.109",
+    "128.59.62.110",
+    "128.59.62.111",
+    "128.59.62.112",
+    "128.59.62.113",
+    "128.59.62.114",
+    "128.59.62.115",
+    "128.59.62.116",
+    "128.59.62.117",
+    "128.59.62.118",
+    "128.59.62.119",
+    "128.59.62.120",
+    "128.59.62.121",
+    "128.59.62.122",
+];
 
 /// A policy, and for each capture the endpoints for which it fires: first those where it is broken, then those where it is not
 /// determinable (which fires only where the policy says so).
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// Servers outside of every participant's country and of the operator's home: only 52.81.151.250 (CN). The operator of calls that no
-/// app claims, or of a SIP proxy, is not known, so that a server in DE beside participants in US is not determinable.
+/// app claims, or of a SIP proxy, is not known, so that a server in DE beside participants in US is not determinable. Nor is where
+/// 10.80.1.5 sits, without a site.
 const GEOFENCE: &[Row] = &[
     ("zoom-beijing-2020", &[TORONTO], &[]),
     ("zoom-ecb-pkcs7", &[], &[]),
@@ -72,6 +125,9 @@ const GEOFENCE: &[Row] = &[
     ("e2e-call", &[], &[]),
     ("plain-rtp", &[], &[PHONE]),
     ("false-place", &[], &[OFFICE]),
+    ("zoom-gov", &[], &[]),
+    ("sip-berlin", &[], &[BERLIN]),
+    ("hostile-names", &[], HOSTILE),
 ];
 
 /// All that could hold a key and is not placed in DE. `plain-rtp` has no key: not determinable; nor is `false-place`, where the time of
@@ -87,6 +143,9 @@ const EU_KEYS: &[Row] = &[
     ("e2e-call", &[], &[]),
     ("plain-rtp", &[], &[PHONE]),
     ("false-place", &[], &[OFFICE]),
+    ("zoom-gov", &[AGENCY], &[]),
+    ("sip-berlin", &[], &[]),
+    ("hostile-names", &[], HOSTILE),
 ];
 
 /// Only the call whose packets are in the clear.
@@ -101,6 +160,9 @@ const EU_PLAIN: &[Row] = &[
     ("e2e-call", &[], &[]),
     ("plain-rtp", &[PHONE], &[]),
     ("false-place", &[], &[]),
+    ("zoom-gov", &[], &[]),
+    ("sip-berlin", &[], &[]),
+    ("hostile-names", IN_CLEAR, HIDDEN),
 ];
 
 /// Only the meeting whose key came from 52.81.151.250.
@@ -115,9 +177,12 @@ const NO_CN: &[Row] = &[
     ("e2e-call", &[], &[]),
     ("plain-rtp", &[], &[PHONE]),
     ("false-place", &[], &[OFFICE]),
+    ("zoom-gov", &[], &[]),
+    ("sip-berlin", &[], &[]),
+    ("hostile-names", &[], HOSTILE),
 ];
 
-/// All but the call that was end to end. Not determinable: Webex and Zoom of 2022 have an end-to-end mode that packets do not show, and
+/// All but the call that was end to end. Not determinable: Webex and Zoom of 2022 and 2023 have an end-to-end mode that packets do not show, and
 /// SDES inside of TLS is an inference.
 const END_TO_END: &[Row] = &[
     ("zoom-beijing-2020", &[TORONTO, NEW_YORK, TEAMS], &[WEBEX]),
@@ -130,9 +195,12 @@ const END_TO_END: &[Row] = &[
     ("e2e-call", &[], &[]),
     ("plain-rtp", &[PHONE], &[]),
     ("false-place", &[], &[OFFICE]),
+    ("zoom-gov", &[], &[AGENCY]),
+    ("sip-berlin", &[BERLIN], &[]),
+    ("hostile-names", IN_CLEAR, HIDDEN),
 ];
 
-/// All: none asked for a government's name. Not determinable where signalling has no name (SIP over UDP) or was not tied to the call.
+/// All but the one whose names are under zoomgov.com. Not determinable where signalling has no name (SIP over UDP) or was not tied to the call.
 const GOVERNMENT: &[Row] = &[
     ("zoom-beijing-2020", &[TORONTO, NEW_YORK, WEBEX, TEAMS], &[]),
     ("zoom-ecb-pkcs7", &[CAMPUS], &[]),
@@ -144,6 +212,9 @@ const GOVERNMENT: &[Row] = &[
     ("e2e-call", &[CALLER], &[]),
     ("plain-rtp", &[], &[PHONE]),
     ("false-place", &[OFFICE], &[]),
+    ("zoom-gov", &[], &[]),
+    ("sip-berlin", &[], &[BERLIN]),
+    ("hostile-names", HOSTILE, &[]),
 ];
 
 /// File, rule, whether what is not determinable fires, and the table.
@@ -275,6 +346,38 @@ fn the_geofence_of_2020_with_sites_and_exceptions() {
             );
         }
     }
+}
+
+/// In `sip-berlin` the phone has an address of private use, and the proxy that could hold the keys is placed in DE: where the phone sits
+/// decides, and only a site can tell.
+#[test]
+fn an_address_of_private_use_sits_where_the_site_says() {
+    let directory = TempDir::new().unwrap();
+    let fence = "[[rule]]\nid = \"fence\"\nkey_holders = { allow = [\"participants\"] }\n";
+    let site = |country: &str, net: &str| {
+        format!("{fence}[[site]]\nname = \"x\"\ncountry = \"{country}\"\nsubnets = [\"{net}\"]\n")
+    };
+    for (text, state, status) in [
+        (fence.to_owned(), "not_determinable", 0),
+        (site("DE", "10.80.0.0/16"), "", 0),
+        (site("CA", "10.80.0.0/16"), "broken", 3),
+        (site("CA", "10.81.0.0/16"), "not_determinable", 0),
+        (
+            site("CA", "10.0.0.0/8")
+                + "[[site]]\nname = \"y\"\ncountry = \"DE\"\nsubnets = [\"10.80.1.5\"]\n",
+            "",
+            0,
+        ),
+    ] {
+        let file = written(&directory, "fence.toml", &text);
+        let (alerts, code) = alerts(&[file.to_str().unwrap()], "sip-berlin");
+        assert_eq!(alerts.first().map_or("", |alert| alert["state"].as_str().unwrap()), state, "{text}");
+        assert_eq!(code, Some(status), "{text}");
+    }
+    // The shipped geofence asks for the operator's home too, which nobody knows of a SIP proxy: with a site for Berlin it is kept.
+    let file = written(&directory, "berlin.toml", site("DE", "10.80.0.0/16").strip_prefix(fence).unwrap());
+    let (alerts, code) = alerts(&["policies/geofence.toml", file.to_str().unwrap()], "sip-berlin");
+    assert_eq!((alerts.len(), code), (0, Some(0)));
 }
 
 #[test]

@@ -12,13 +12,14 @@ use meetscope::decode::{self, Decoder, Outcome};
 use meetscope::fingerprint::{self, Transport};
 use meetscope::flow::Direction;
 use meetscope::flow::reassembly::{Chunk, Limits, Stream};
-use meetscope::geo::Databases;
+use meetscope::geo::{Country, Databases, Exposure, Jurisdictions, OperatorClaim, exposures};
 use meetscope::keys::{input, verify};
-use meetscope::observe::facts::Sampling;
 use meetscope::observe::PacketRef;
 use meetscope::observe::facts::Opened;
+use meetscope::observe::facts::Sampling;
 use meetscope::observe::opened::Finder;
 use meetscope::pipeline::{self, Pipeline};
+use meetscope::policy::{self, Answer, CIPHERS, Holder, KEYINGS, Known, Participant, Server, Subject};
 use meetscope::proto::tls::keylog::{self, KeyLog};
 use meetscope::proto::tls::opener::{Agreed, End, Opener};
 use meetscope::proto::tls::protection::Suite;
@@ -215,7 +216,10 @@ pub fn record_opening(data: &[u8]) {
             });
         }
     }
-    black_box((opener.is_given_up(End::Client), packets.map(|packets| (packets.counts(), packets.missing()))));
+    black_box((
+        opener.is_given_up(End::Client),
+        packets.map(|packets| (packets.counts(), packets.missing())),
+    ));
 }
 
 /// Datagrams of one direction of a DTLS association.
@@ -288,7 +292,9 @@ pub fn zoom_units(data: &[u8]) {
     for piece in pieces(data) {
         let Some((&[high, low, stamp], payload)) = piece.split_first_chunk::<3>() else { continue };
         for field in [zoom::LengthField::U16, zoom::LengthField::U32] {
-            black_box(zoom::parse_unit(payload, field).is_ok_and(|unit| unit.ciphertext.len() <= payload.len()));
+            black_box(
+                zoom::parse_unit(payload, field).is_ok_and(|unit| unit.ciphertext.len() <= payload.len()),
+            );
         }
         let sequence = u16::from_be_bytes([high, low]);
         if let Some(unit) = assembler.packet(sequence, stamp.into(), payload) {
@@ -426,6 +432,86 @@ pub fn provider_file(data: &[u8]) {
     match Rules::compile([("fuzz.toml", text)], SOURCES) {
         Ok(rules) => drop(black_box((rules.host_role("www.zoom.us"), rules.wire_patterns()))),
         Err(error) => drop(black_box(error.to_string())),
+    }
+}
+
+/// A policy file, and behind its first zero byte the facts of a session that it is judged over.
+pub fn policy(data: &[u8]) {
+    thread_local!(static WORLD: (Jurisdictions, Databases) =
+        (Jurisdictions::embedded().unwrap(), Databases::embedded().unwrap()));
+    const APPS: [(&str, &str); 3] = [("zoom", "zoom"), ("teams", "ms-teams"), ("webex", "webex")];
+    let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+    let (text, facts) = data.split_at(end);
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    WORLD.with(|(table, databases)| {
+        let groups: Vec<&str> = table.groups().iter().map(|group| group.id.as_str()).collect();
+        match policy::parse(&[("fuzz.toml", text)], &Known { apps: &APPS, groups: &groups }) {
+            Ok(rules) => {
+                let mut bytes = facts.iter().copied().chain(std::iter::repeat(0));
+                let mut draw = || bytes.next().unwrap();
+                let reached: Vec<Vec<Exposure>> =
+                    (0..4).map(|_| arbitrary_exposure(databases, [draw(), draw(), draw()])).collect();
+                let subject = arbitrary_subject(&reached, &mut draw);
+                for outcome in rules.evaluate(&subject, table) {
+                    assert!(!outcome.reasons.is_empty() && outcome.reasons.len() <= policy::MAX_REASONS);
+                    black_box(outcome.fires());
+                }
+            }
+            Err(errors) => {
+                assert!(!errors.errors.is_empty() && errors.errors.len() <= policy::MAX_ERRORS);
+                assert!(errors.errors.iter().all(|error| error.line >= 1 && error.column >= 1));
+                black_box(errors.to_string());
+            }
+        }
+    });
+}
+
+/// What reaches a server somewhere: its address and the home of its operator are drawn.
+fn arbitrary_exposure(databases: &Databases, [high, low, home]: [u8; 3]) -> Vec<Exposure> {
+    const HOMES: [&str; 6] = ["US", "CN", "DE", "EU", "x", ""];
+    let place = databases.lookup([high, low, 1, 1].into());
+    let country = HOMES[usize::from(home) % HOMES.len()];
+    exposures(&place, &[OperatorClaim { operator: "fuzz", country, source: "fuzz", date: "2026-01-01" }])
+}
+
+fn arbitrary_subject<'a>(reached: &'a [Vec<Exposure>], draw: &mut impl FnMut() -> u8) -> Subject<'a> {
+    const ROLES: [&str; 4] = ["media", "signalling", "relay", "web"];
+    const NAMES: [Option<&str>; 4] = [None, Some("zc.zoom.us"), Some("a.zoomgov.com"), Some("\u{e9}.com")];
+    let country = |byte: u8| Country::parse(["CA", "US", "CN", "DE"][usize::from(byte) % 4]);
+    let servers: Vec<Server<'_>> = reached
+        .iter()
+        .map(|exposure| Server {
+            address: [10, draw(), 0, 1].into(),
+            name: NAMES[usize::from(draw()) % 4],
+            roles: vec![ROLES[usize::from(draw()) % 4]],
+            exposure,
+            contradicted: country(draw()).into_iter().filter(|_| draw() % 8 == 7).collect(),
+            front_end: (draw() % 8 == 7).then_some("fuzz"),
+        })
+        .collect();
+    let participants: Vec<Participant<'_>> = (0..draw() % 3)
+        .map(|_| Participant {
+            session: "s1",
+            addresses: vec![[10, draw(), 3, 4].into()],
+            placed: (0..draw() % 3).filter_map(|_| Some((country(draw())?, "fuzz".to_owned()))).collect(),
+        })
+        .collect();
+    let holders = servers.iter().map(|server| Holder {
+        server: server.clone(),
+        could_hold: [Answer::Yes, Answer::Unknown, Answer::No][usize::from(draw()) % 3],
+        confidence: f32::from(draw()) / 200.0 - 0.1,
+    });
+    Subject {
+        holders: holders.collect(),
+        app: [None, Some("zoom"), Some("webex")][usize::from(draw()) % 3],
+        endpoint: vec![[10, draw(), 3, 4].into()],
+        participants,
+        operator_home: country(draw()).filter(|_| draw() % 2 == 0),
+        begin: Timestamp::from_nanos(i64::from(draw()) << 55),
+        keying: KEYINGS[usize::from(draw()) % KEYINGS.len()],
+        end_to_end_possible: draw() % 2 == 1,
+        cipher: (draw() % 4 > 0).then(|| (CIPHERS[usize::from(draw()) % CIPHERS.len()], "words")),
+        servers,
     }
 }
 

@@ -4,10 +4,12 @@ mod dtls_srtp;
 pub(crate) mod e2e_call;
 mod false_place;
 mod hostile_names;
+mod sip_berlin;
 mod sip_calls;
 mod zoom_beijing_2020;
 mod zoom_ecb_pkcs7;
 mod zoom_gcm;
+mod zoom_gov;
 mod zoom_servers_73;
 
 use anyhow::Result;
@@ -38,5 +40,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "e2e-call", make: e2e_call::make },
     Case { name: "hostile-names", make: hostile_names::make },
     Case { name: "plain-rtp", make: sip_calls::plain },
+    Case { name: "zoom-gov", make: zoom_gov::make },
+    Case { name: "sip-berlin", make: sip_berlin::make },
     Case { name: "false-place", make: false_place::make },
 ];

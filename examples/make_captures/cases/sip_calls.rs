@@ -126,7 +126,7 @@ pub(super) fn answered(messages: &[Message], began: u64, rtt_ms: u64) -> u64 {
     began + (pauses + (asked + 3) * rtt_ms + 40) * MS
 }
 
-fn position_of_answer(messages: &[Message]) -> usize {
+pub(super) fn position_of_answer(messages: &[Message]) -> usize {
     messages
         .iter()
         .rposition(|(_, _, text)| text.starts_with("SIP/2.0 200") && text.contains("m=audio"))
