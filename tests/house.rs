@@ -84,7 +84,7 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
 const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
     ("pcap_parser", &["capture/"]),
-    ("flate2", &["capture/", "proto/http/coding.rs"]),
+    ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs"]),
     ("liblzma", &["capture/"]),
     ("zstd", &["capture/source.rs", "geo/database.rs", "proto/http/coding.rs"]),
     ("brotli_decompressor", &["proto/http/coding.rs"]),

@@ -1,6 +1,7 @@
-// tests/html/check.mjs FOLDER REPORT MANY: opens reports in Chromium as a reader would.
+// tests/html/check.mjs FOLDER REPORT HOSTILE MANY: opens reports in Chromium as a reader would.
 //
-// FOLDER holds node_modules with playwright-core and axe-core; REPORT is the demo's report, MANY one of thousands of sessions.
+// FOLDER holds node_modules with playwright-core and axe-core; REPORT is the demo's report, HOSTILE one of
+// strings that would do harm, MANY one of thousands of sessions.
 // Asks that nothing is fetched, that nothing is written to the console, that the policy stops nothing of the page's own, that
 // map, timeline, charts, evidence and filters work with a pointer and with keys, wide and narrow, light and dark, and that
 // axe-core finds no serious fault. MEETSCOPE_SHOTS names a folder for pictures.
@@ -9,7 +10,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
 
-const [folder, report, many] = process.argv.slice(2).map((name) => path.resolve(name));
+const [folder, report, hostile, many] = process.argv.slice(2).map((name) => path.resolve(name));
 const require = createRequire(path.join(folder, 'node_modules/'));
 const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
@@ -220,6 +221,29 @@ const paper = async () => {
   await done('print', at);
 };
 
+// Strings that would do harm: every session is opened, and nothing of them runs, fetches or becomes an element.
+const harmless = async () => {
+  const at = await open(hostile, { width: 1280 });
+  const { page } = at;
+  let asked = 0;
+  page.on('dialog', (dialog) => { asked += 1; dialog.dismiss(); });
+  const ids = await page.locator('#list tbody th a').allTextContents();
+  check(ids.length === 22, `hostile: ${ids.length} sessions`);
+  for (const id of ids) {
+    await page.evaluate((name) => { location.hash = name; }, id);
+    await page.waitForFunction((name) => document.getElementById(name)?.textContent.includes('How keys arose'), id);
+  }
+  await page.evaluate(() => { for (const fold of document.querySelectorAll('details')) fold.open = true; });
+  await page.fill('#f-q', 'hx0');
+  check((await page.locator('#list tbody tr').count()) > 0, 'hostile: they can be searched for');
+  const strange = await page.evaluate(() => document.querySelectorAll('img, iframe, object, embed, form:not(.filters), [onerror], [onload], [onmouseover], [style], a:not([href^="#"])').length);
+  check(strange === 0, `hostile: ${strange} elements that nobody wrote`);
+  check(asked === 0, 'hostile: nothing asks');
+  check((await page.evaluate(() => /[\u0000-\u0008\u200b-\u200f\u202a-\u202e\u2066-\u2069]/.test(document.body.innerText))) === false, 'hostile: no character that misleads');
+  await picture(page, 'hostile');
+  await done('hostile', at);
+};
+
 // Thousands of sessions.
 const thousands = async () => {
   const bytes = statSync(many).size;
@@ -246,7 +270,7 @@ const thousands = async () => {
   const id = await last.getAttribute('data-id');
   const opening = await timed(async () => {
     await last.locator('a').click();
-    await page.waitForFunction((name) => document.getElementById(name)?.open, id);
+    await page.waitForFunction((name) => document.getElementById(name)?.open && document.getElementById(name).textContent.includes('How keys arose'), id);
   });
   check(await page.locator(`#${id}`).getByText('How keys arose').isVisible(), 'many: a session that was kept in pieces opens');
   await picture(page, 'many');
@@ -261,6 +285,7 @@ for (const width of [1280, 390]) {
 await keys();
 await bare();
 await paper();
+await harmless();
 if (many) await thousands();
 await browser.close();
 console.log(`${checks} checks, ${faults.length} faults`);

@@ -47,7 +47,7 @@ pub(super) const fn short(verdict: CipherVerdict) -> &'static str {
 /// The part of a session's page.
 pub(super) fn write(html: &mut Html, record: &SessionRecord) {
     let Some(cipher) = &record.cipher else { return };
-    html.raw("<h4>What the ciphertext of media shows</h4><p>");
+    html.raw("<h3>What the ciphertext of media shows</h3><p>");
     chip(html, cipher.evidence.verdict);
     html.raw(" ").cut().text(&cipher.evidence.text).cut().raw("</p>");
     html.packets(&cipher.evidence.packets);

@@ -19,9 +19,9 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord) {
     let keys = &record.keys;
     // Media that is not encrypted has no key.
     html.raw(if keys.method == Method::None {
-        "<h4>Who could read the media</h4>"
+        "<h3>Who could read the media</h3>"
     } else {
-        "<h4>Who could hold the media key</h4>"
+        "<h3>Who could hold the media key</h3>"
     });
     html.raw("<dl class=\"facts\">");
     html.pair("How keys arose", &format!("{}; {}", method_words(keys.method), keys.why));

@@ -163,7 +163,7 @@ impl Html {
     }
 
     /// JSON for a `<script>`: nothing in it ends the element or begins a comment, since both begin with `<`.
-    pub(super) fn json(&mut self, json: &str) {
+    pub(super) fn json(&mut self, json: &str) -> &mut Self {
         for character in json.chars() {
             match character {
                 '<' | '\u{2028}' | '\u{2029}' | MARK => {
@@ -172,6 +172,7 @@ impl Html {
                 other => self.out.push(other),
             }
         }
+        self
     }
 }
 

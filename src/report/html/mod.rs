@@ -14,6 +14,7 @@ mod list;
 mod map;
 mod markup;
 mod meetings;
+mod packed;
 mod places;
 mod pool;
 mod quality;
@@ -48,10 +49,12 @@ const SCRIPT: &str = include_str!("assets/report.js");
 const WHOLE: usize = 16;
 /// Sessions in the file; a browser should not have to hold more.
 const SESSIONS: usize = 20_000;
+/// Sessions packed together: more would be smaller, and slower to open.
+const PACKED: usize = 64;
 /// Flows looked at of one session, for charts, lanes and the list.
 const FLOWS: usize = 256;
 /// Steps of a chart where there are few sessions, some hundred, and thousands.
-const STEPS: [(usize, u64); 3] = [(200, 96), (1000, 48), (usize::MAX, 20)];
+const STEPS: [(usize, u64); 3] = [(200, 96), (1000, 60), (usize::MAX, 30)];
 
 /// The whole page.
 pub(super) fn write(
@@ -82,7 +85,7 @@ pub(super) fn write(
         meetings::write(&mut html, &meetings);
     }
     if style.wants(Kind::Session) {
-        listed(&mut html, context, analysis, style, &sessions);
+        listed(&mut html, context, analysis, style, &sessions)?;
     }
     html.raw("</main>");
     if style.wants(Kind::Stats) {
@@ -135,7 +138,7 @@ fn listed(
     analysis: &Analysis,
     style: &Style,
     sessions: &[SessionRecord],
-) {
+) -> io::Result<()> {
     let mut order: Vec<usize> = (0..sessions.len()).collect();
     let gravity = |index: &usize| sessions.get(*index).map(|record| words::rank(words::gravest(record)));
     order.sort_by_key(gravity);
@@ -147,7 +150,7 @@ fn listed(
     html.raw(
         "<section id=\"details\" aria-labelledby=\"details-h\"><h2 id=\"details-h\">Session by session</h2>",
     );
-    let mut pool = Pool::default();
+    let mut pools = Pools::default();
     let mut entries: Vec<Entry> = Vec::with_capacity(records.len());
     for (place, index) in order.iter().enumerate() {
         let (Some(record), Some((session, _))) = (sessions.get(*index), analysis.sessions.get(*index)) else {
@@ -172,9 +175,9 @@ fn listed(
             html.raw("</details>");
             None
         } else {
-            Some(pool.add(&detail))
+            Some(pools.bodies.add(&detail))
         };
-        entries.push(entry(&mut pool, record, body));
+        entries.push(pools.entry(record, body));
     }
     if records.len() > WHOLE {
         html.raw("<p class=\"note\">").say(format_args!(
@@ -183,51 +186,72 @@ fn listed(
         html.raw("</p>");
     }
     html.raw("</section>");
-    data(html, pool, &records, &entries);
+    data(html, pools, &records, &entries)
+}
+
+/// Pieces of the list, which is read at once, and of the details, which are read when they are asked for.
+#[derive(Default)]
+struct Pools {
+    list: Pool,
+    bodies: Pool,
+}
+
+impl Pools {
+    fn entry(&mut self, record: &SessionRecord, body: Option<Pieces>) -> Entry {
+        let (mut row, mut searched) = (Html::default(), Html::default());
+        list::row(&mut row, record);
+        list::searched(&mut searched, record);
+        Entry { row: self.list.add(&row), searched: self.list.add(&searched), body }
+    }
 }
 
 /// A session in the data of the script.
 struct Entry {
     row: Pieces,
     searched: Pieces,
+    /// None where it stands in the page.
     body: Option<Pieces>,
 }
 
-fn entry(pool: &mut Pool, record: &SessionRecord, body: Option<Pieces>) -> Entry {
-    let (mut row, mut searched) = (Html::default(), Html::default());
-    list::row(&mut row, record);
-    list::searched(&mut searched, record);
-    Entry { row: pool.add(&row), searched: pool.add(&searched), body }
-}
-
-fn data(html: &mut Html, pool: Pool, records: &[&SessionRecord], entries: &[Entry]) {
+/// What the script works with: the list as it is, and the details packed.
+fn data(html: &mut Html, pools: Pools, records: &[&SessionRecord], entries: &[Entry]) -> io::Result<()> {
     if records.is_empty() {
-        return;
+        return Ok(());
     }
-    let pool = pool.close();
+    let (list, bodies) = (pools.list.close(), pools.bodies.close());
     html.raw("<script type=\"application/json\" id=\"data\">{\"parts\":");
-    html.json(&pool.table().to_string());
+    html.json(&list.table().to_string());
     html.raw(",\"sessions\":[");
+    let mut packed: Vec<Value> = Vec::new();
     for (place, (record, entry)) in records.iter().zip(entries).enumerate() {
         html.raw(if place == 0 { "\n" } else { ",\n" });
         let mut keys = list::keys(record);
         if let Value::Object(fields) = &mut keys {
-            fields.insert("row".to_owned(), pool.body(&entry.row));
-            fields.insert("q".to_owned(), pool.body(&entry.searched));
+            fields.insert("row".to_owned(), list.body(&entry.row));
+            fields.insert("q".to_owned(), list.body(&entry.searched));
+            if let Some(body) = &entry.body {
+                // The number in the packed row; PACKED of them make a block.
+                fields.insert("n".to_owned(), packed.len().into());
+                packed.push(bodies.body(body));
+            }
         }
         html.json(&keys.to_string());
     }
-    html.raw("\n]}</script>");
-    // Bodies are read one by one, when a session is opened.
-    for (record, body) in
-        records.iter().zip(entries).filter_map(|(record, entry)| Some((record, entry.body.as_ref()?)))
-    {
-        html.raw("<script type=\"application/json\"")
-            .attr("id", &format!("d-{}", record.session_id))
-            .raw(">");
-        html.json(&pool.body(body).to_string());
-        html.raw("</script>\n");
+    html.raw("\n],\"block\":").json(&PACKED.to_string());
+    html.raw("}</script>");
+    if !packed.is_empty() {
+        block(html, "b-parts", &bodies.table())?;
     }
+    for (number, bodies) in packed.chunks(PACKED).enumerate() {
+        block(html, &format!("b-{number}"), &Value::from(bodies.to_vec()))?;
+    }
+    Ok(())
+}
+
+fn block(html: &mut Html, id: &str, value: &Value) -> io::Result<()> {
+    html.raw("<script type=\"text/plain\"").attr("id", id).raw(">");
+    html.text(&packed::pack(&value.to_string())?).raw("</script>\n");
+    Ok(())
 }
 
 /// Records of a session's flows, as far as they are wanted, and how many more there are.

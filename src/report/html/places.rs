@@ -94,7 +94,7 @@ pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
     if reached.is_empty() {
         return;
     }
-    html.raw("<h4>Jurisdictions that reach its servers</h4>");
+    html.raw("<h3>Jurisdictions that reach its servers</h3>");
     html.table(
         "Jurisdictions with their reasons",
         &["Jurisdiction", "Reason", "Servers", "Source and date"],

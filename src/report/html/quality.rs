@@ -195,7 +195,7 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord, charts: &[Charts], 
     if ways.iter().all(|(_, way)| way.packets == 0) {
         return estimate(html, record);
     }
-    html.raw("<h4>Media at the capture point</h4>");
+    html.raw("<h3>Media at the capture point</h3>");
     html.table("Media by way", &HEADS, |html| {
         for (name, way) in ways {
             row(html, name, way);
@@ -295,7 +295,7 @@ fn notes(html: &mut Html, record: &SessionRecord) {
 /// Media whose headers are hidden: what can be said, and that it is an estimate.
 fn estimate(html: &mut Html, record: &SessionRecord) {
     let Some(estimate) = &record.media.estimate else { return };
-    html.raw("<h4>Media at the capture point: estimated, no RTP header is visible</h4>");
+    html.raw("<h3>Media at the capture point: estimated, no RTP header is visible</h3>");
     html.table("Media by way, estimated", &["Way", "#Payloads", "#Bit rate", "#Frames/s"], |html| {
         for (name, way) in [("sent", &estimate.sent), ("received", &estimate.received)] {
             let Some(way) = way else { continue };

@@ -34,7 +34,7 @@ pub(super) fn body(html: &mut Html, view: &View<'_>) {
     places::jurisdictions(html, record);
     cipher::write(html, record);
     quality::write(html, record, &view.charts, view.full);
-    html.raw("<h4>What this rests on</h4>");
+    html.raw("<h3>What this rests on</h3>");
     evidence(html, &record.evidence);
     places::servers(html, record);
     cipher::connections(html, record);

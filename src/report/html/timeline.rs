@@ -91,7 +91,7 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord, flows: &[FlowRecord
     let left_out = order.len().saturating_sub(LANES);
     order.truncate(LANES);
     order.sort_by_key(|ip| (first(ip), *ip));
-    html.raw("<h4>Timeline: who was contacted when</h4>");
+    html.raw("<h3>Timeline: who was contacted when</h3>");
     key(html, &axis);
     html.raw("<div class=\"lanes\" role=\"table\" aria-label=\"Timeline of first contacts\">");
     head(html, &axis);

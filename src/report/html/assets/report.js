@@ -93,26 +93,38 @@
   if (!holder) return;
   const data = JSON.parse(holder.textContent);
   holder.remove();
-  const join = (pieces) => pieces.map((piece) => (typeof piece === 'number' ? data.parts[piece] : piece)).join('');
+  const join = (pieces, parts = data.parts) => pieces.map((piece) => (typeof piece === 'number' ? parts[piece] : piece)).join('');
   const sessions = data.sessions;
   const known = new Map(sessions.map((session) => [session.id, session]));
 
-  // Details: those that are not in the page are put together when they are asked for.
+  // Details: those that are not in the page are unpacked when they are asked for.
   const details = byId('details');
-  const card = (id) => {
-    let element = byId(id);
-    const stored = byId('d-' + id);
-    if (!element && stored && known.has(id)) {
-      element = make('details', undefined, 'card session');
-      element.id = id;
-      element.innerHTML = join(JSON.parse(stored.textContent));
-      details.append(element);
+  const blocks = new Map();
+  const unpack = (name) => {
+    if (!blocks.has(name)) {
+      const bytes = Uint8Array.from(atob(byId('b-' + name).textContent), (letter) => letter.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+      blocks.set(name, new Response(stream).text().then(JSON.parse));
     }
+    return blocks.get(name);
+  };
+  const card = async (id) => {
+    const session = known.get(id);
+    if (byId(id) || !session || session.n === undefined) return byId(id);
+    const element = make('details', undefined, 'card session');
+    element.id = id;
+    details.append(element);
+    if (!window.DecompressionStream) {
+      element.append(make('summary', id), make('p', 'This browser cannot unpack it; the records and a newer browser can.', 'inner'));
+      return element;
+    }
+    const [parts, block] = await Promise.all([unpack('parts'), unpack(Math.floor(session.n / data.block))]);
+    element.innerHTML = join(block[session.n % data.block], parts);
     return element;
   };
-  const open = () => {
+  const open = async () => {
     const id = decodeURIComponent(location.hash.slice(1));
-    const element = id && card(id);
+    const element = id && await card(id);
     if (!element) return;
     if (element.tagName === 'DETAILS') element.open = true;
     element.scrollIntoView();
