@@ -134,12 +134,21 @@ fn page_shows_them_as_words() {
     assert_harmless("html", &page, "");
     assert_arrived("html", &page);
     // What is no markup of the page's own is text, also in its title and in the data of its script.
-    let of_its_own = ["<script>", "<script type=\"application/json\" id=\"data\">", "<script type=\"text/plain\" id=\"b-"];
+    let of_its_own =
+        ["<script>", "<script type=\"application/json\" id=\"data\">", "<script type=\"text/plain\" id=\"b-"];
     let scripts = page.matches("<script").count();
     assert_eq!(scripts, of_its_own.iter().map(|tag| page.matches(tag).count()).sum::<usize>());
     assert_eq!(page.matches("<script>").count(), 1);
     let lower = page.to_lowercase();
-    for banned in ["<img", "<iframe", "<b onmouseover", "<svg onload", "<svg/onload", "<a href=\"javascript", "<meta http-equiv=\"refresh"] {
+    for banned in [
+        "<img",
+        "<iframe",
+        "<b onmouseover",
+        "<svg onload",
+        "<svg/onload",
+        "<a href=\"javascript",
+        "<meta http-equiv=\"refresh",
+    ] {
         assert!(!lower.contains(banned), "{banned}");
     }
     assert!(page.contains("&lt;script&gt;"), "the name of the file is shown");

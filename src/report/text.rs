@@ -6,7 +6,7 @@ pub(super) mod holders;
 mod meeting;
 mod overview;
 mod page;
-mod policy;
+pub(super) mod policy;
 mod servers;
 pub(super) mod session;
 mod signalling;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::super::Run;
-use super::super::record::{Finding, SessionRecord, Severity};
+use super::super::record::{AlertRecord, Finding, SessionRecord, Severity};
 use super::super::text::{Tone, summary};
 use super::markup::Html;
-use super::words;
+use super::{alerts, words};
 use crate::geo::Country;
 use crate::keys::CouldHold;
 
@@ -17,10 +17,18 @@ const KINDS: usize = 12;
 const SESSIONS: usize = 6;
 
 /// The section.
-pub(super) fn write(html: &mut Html, run: &Run<'_>, sessions: &[SessionRecord]) {
+pub(super) fn write(
+    html: &mut Html,
+    run: &Run<'_>,
+    sessions: &[SessionRecord],
+    policy: Option<(usize, &[AlertRecord])>,
+) {
     let (grave, headline) = summary::headline(run, sessions);
     let worst = sessions.iter().filter_map(words::gravest).min();
     html.raw("<section id=\"answer\" aria-labelledby=\"answer-h\"><h2 id=\"answer-h\" class=\"vh\">The answer</h2>");
+    if let Some((rules, fired)) = policy {
+        alerts::top(html, rules, sessions.len(), fired);
+    }
     html.raw(match (grave, worst) {
         (Tone::Alarm, _) => "<div class=\"verdict high\"><p class=\"mark\">\u{25b2} Gravest finding</p>",
         (Tone::Warn, Some(_)) => {

@@ -5,6 +5,7 @@
 //! came through the escaping of [`markup`]. Details of the first sessions stand in the page; those of all others are kept in a
 //! [`pool`] and put together when they are asked for, so that thousands of sessions stay usable.
 
+mod alerts;
 mod answer;
 mod chart;
 mod cipher;
@@ -26,6 +27,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use base64::Engine as _;
@@ -34,7 +36,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::build::session_id;
-use super::record::{FlowRecord, Kind, SessionRecord};
+use super::record::{AlertRecord, FlowRecord, Kind, SessionRecord};
 use super::{Context, Run, Style, flow_record, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
 use crate::session::Session;
@@ -73,10 +75,12 @@ pub(super) fn write(
     } else {
         Vec::new()
     };
+    let alerts = if style.wants(Kind::Alert) { context.alerts(analysis) } else { Vec::new() };
     let mut html = Html::default();
     head(&mut html, run);
     if style.wants(Kind::Session) {
-        answer::write(&mut html, run, &sessions);
+        let rules = context.rules_of_policy().filter(|_| style.wants(Kind::Alert));
+        answer::write(&mut html, run, &sessions, rules.map(|rules| (rules, alerts.as_slice())));
         map::write(&mut html, &sessions);
     }
     if style.wants(Kind::Meeting) {
@@ -85,7 +89,7 @@ pub(super) fn write(
         meetings::write(&mut html, &meetings);
     }
     if style.wants(Kind::Session) {
-        listed(&mut html, context, analysis, style, &sessions)?;
+        listed(&mut html, context, analysis, style, (&sessions, &alerts))?;
     }
     html.raw("</main>");
     if style.wants(Kind::Stats) {
@@ -137,7 +141,7 @@ fn listed(
     context: &mut Context<'_>,
     analysis: &Analysis,
     style: &Style,
-    sessions: &[SessionRecord],
+    (sessions, alerts): (&[SessionRecord], &[AlertRecord]),
 ) -> io::Result<()> {
     let mut order: Vec<usize> = (0..sessions.len()).collect();
     let gravity = |index: &usize| sessions.get(*index).map(|record| words::rank(words::gravest(record)));
@@ -150,6 +154,10 @@ fn listed(
     html.raw(
         "<section id=\"details\" aria-labelledby=\"details-h\"><h2 id=\"details-h\">Session by session</h2>",
     );
+    let mut of_session: BTreeMap<&str, Vec<&AlertRecord>> = BTreeMap::new();
+    for alert in alerts {
+        of_session.entry(&alert.session_id).or_default().push(alert);
+    }
     let mut pools = Pools::default();
     let mut entries: Vec<Entry> = Vec::with_capacity(records.len());
     for (place, index) in order.iter().enumerate() {
@@ -158,7 +166,8 @@ fn listed(
         };
         let (flows, flows_left_out) = flows(context, analysis, style, session);
         let charts = quality::charts(record, &flows, steps);
-        let view = View { record, flows: &flows, flows_left_out, charts, full: place < WHOLE };
+        let alerts = of_session.get(record.session_id.as_str()).cloned().unwrap_or_default();
+        let view = View { record, alerts, flows: &flows, flows_left_out, charts, full: place < WHOLE };
         let mut detail = Html::default();
         detail.raw("<summary>");
         session::title(&mut detail, record);

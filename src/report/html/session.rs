@@ -1,12 +1,12 @@
 //! One session: what stands out first, then who could hold the key, when whom, whose law, the cipher, the quality, and why it is
 //! believed. In: its record and those of its flows. Out: markup, closed until it is asked for.
 
-use super::super::record::{EvidenceRecord, Finding, FlowRecord, SessionRecord, Severity};
+use super::super::record::{AlertRecord, EvidenceRecord, Finding, FlowRecord, SessionRecord, Severity};
 use super::super::text::session::{bytes, percent};
 use super::super::text::summary::app_word;
 use super::markup::Html;
 use super::quality::{self, Charts};
-use super::{cipher, holders, places, timeline, words};
+use super::{alerts, cipher, holders, places, timeline, words};
 
 /// Findings of one session shown.
 const FINDINGS: usize = 24;
@@ -19,6 +19,8 @@ pub(super) struct View<'r> {
     pub(super) flows: &'r [FlowRecord],
     /// Flows that are not in `flows`.
     pub(super) flows_left_out: usize,
+    /// What rules of a policy came to.
+    pub(super) alerts: Vec<&'r AlertRecord>,
     pub(super) charts: Vec<Charts>,
     /// Values of the charts as tables, too.
     pub(super) full: bool,
@@ -29,6 +31,7 @@ pub(super) fn body(html: &mut Html, view: &View<'_>) {
     let record = view.record;
     facts(html, record);
     findings(html, &record.findings);
+    alerts::beside(html, &view.alerts);
     holders::write(html, record);
     timeline::write(html, record, view.flows);
     places::jurisdictions(html, record);

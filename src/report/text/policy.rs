@@ -40,7 +40,7 @@ pub(super) fn top(
 }
 
 /// `Policy: 2 of 3 rules fired, in 1 of 4 sessions; ..`.
-fn answer(rules: usize, sessions: usize, alerts: &[AlertRecord]) -> (Tone, String) {
+pub(in super::super) fn answer(rules: usize, sessions: usize, alerts: &[AlertRecord]) -> (Tone, String) {
     let distinct = |wanted: Wanted<'_>, of: fn(&AlertRecord) -> &str| {
         let found = alerts.iter().filter(|alert| wanted(alert)).map(of);
         found.collect::<std::collections::BTreeSet<_>>().len()
