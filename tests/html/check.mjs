@@ -240,6 +240,7 @@ const harmless = async () => {
   check(strange === 0, `hostile: ${strange} elements that nobody wrote`);
   check(asked === 0, 'hostile: nothing asks');
   check((await page.evaluate(() => /[\u0000-\u0008\u200b-\u200f\u202a-\u202e\u2066-\u2069]/.test(document.body.innerText))) === false, 'hostile: no character that misleads');
+  await page.evaluate(() => scrollTo({ top: 0, behavior: 'instant' }));
   await picture(page, 'hostile');
   await done('hostile', at);
 };

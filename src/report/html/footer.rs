@@ -15,7 +15,7 @@ pub(super) fn write(html: &mut Html, stats: &StatsRecord) {
         html.text(&stats.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
         html.raw("</code></dd></div>");
     }
-    html.pair("#Packets", &packets(stats));
+    html.pair("Packets", &packets(stats));
     let odd = oddities(stats);
     if !odd.is_empty() {
         html.pair("Not seen", &odd.join("; "));
@@ -92,7 +92,7 @@ fn databases(html: &mut Html, stats: &StatsRecord) {
         for database in &stats.databases {
             html.raw("<tr>");
             html.word("th", "", &database.name);
-            html.word("td", "", &database.build_date);
+            html.word("td", "nb", &database.build_date);
             html.word("td", "wrap", &database.source);
             html.word("td", "", &format!("{}: {}", database.licence, database.attribution));
             html.raw("<td><code class=\"wrap\">").text(&database.sha256).raw("</code></td></tr>");

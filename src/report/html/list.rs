@@ -22,10 +22,10 @@ const COLUMNS: [(&str, &str, &str); 9] = [
     ("Severity", "sev", ""),
     ("Session", "id", ""),
     ("App", "app", ""),
-    ("Endpoint", "ip", "wide"),
-    ("Begin, UTC", "at", ""),
-    ("Length", "dur", "wide n"),
     ("Could hold the key", "cc", ""),
+    ("Endpoint", "ip", "wide"),
+    ("Begin, UTC", "at", "wide"),
+    ("Length", "dur", "wide n"),
     ("Cipher of media", "cipher", "wide"),
     ("Loss", "loss", "wide n"),
 ];
@@ -86,15 +86,17 @@ pub(super) fn row(html: &mut Html, record: &SessionRecord) {
     html.raw("</td><th scope=\"row\"><a").attr("href", &format!("#{}", record.session_id)).raw(">");
     html.text(&record.session_id).raw("</a></th>");
     html.word("td", "", &app_word(record.app.as_deref()));
+    html.raw("<td>").cut();
+    holders(html, record);
+    html.raw("</td>").cut();
     html.raw("<td class=\"wide\">").text(&record.endpoint.ip);
     if let Some(country) = record.endpoint.located_in.country {
         html.raw(" <small>").text(country.code()).raw("</small>");
     }
-    html.raw("</td><td>").text(&words::day_and_clock(&record.start)).raw("</td>");
+    html.raw("</td>");
+    html.word("td", "wide nb", &words::day_and_clock(&record.start));
     html.word("td", "wide n", &words::length(record.duration_s));
-    html.raw("<td>").cut();
-    holders(html, record);
-    html.raw("</td>").cut().raw("<td class=\"wide\">");
+    html.raw("<td class=\"wide\">");
     match &record.cipher {
         Some(found) => cipher::chip(html, found.evidence.verdict),
         None => {
