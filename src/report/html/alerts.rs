@@ -19,7 +19,9 @@ pub(super) fn top(html: &mut Html, rules: usize, sessions: usize, alerts: &[Aler
     html.raw(match tone {
         Tone::Alarm => "<div class=\"verdict high\"><p class=\"mark\">\u{25b2} Policy</p>",
         Tone::Warn => "<div class=\"verdict notice\"><p class=\"mark\">\u{25cf} Policy</p>",
-        _ => "<div class=\"verdict good\"><p class=\"mark\">\u{2713} Policy</p>",
+        Tone::Plain | Tone::Title | Tone::Dim | Tone::Good => {
+            "<div class=\"verdict good\"><p class=\"mark\">\u{2713} Policy</p>"
+        }
     });
     html.raw("<p class=\"headline\">").text(&sentence).raw("</p></div>");
     let mut fired: Vec<&AlertRecord> = alerts.iter().filter(|alert| alert.fired).collect();

@@ -47,8 +47,10 @@ use session::View;
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/report.js");
 
-/// Sessions whose details stand in the page itself.
-const WHOLE: usize = 16;
+/// Sessions whose details stand in the page itself, and how many where there are more than [`FEW`].
+const WHOLE: (usize, usize) = (16, 6);
+/// Sessions that are few: a browser lays all of them out at once.
+const FEW: usize = 200;
 /// Sessions in the file; a browser should not have to hold more.
 const SESSIONS: usize = 20_000;
 /// Sessions packed together: more would be smaller, and slower to open.
@@ -158,6 +160,7 @@ fn listed(
     for alert in alerts {
         of_session.entry(&alert.session_id).or_default().push(alert);
     }
+    let whole = if records.len() > FEW { WHOLE.1 } else { WHOLE.0 };
     let mut pools = Pools::default();
     let mut entries: Vec<Entry> = Vec::with_capacity(records.len());
     for (place, index) in order.iter().enumerate() {
@@ -167,14 +170,14 @@ fn listed(
         let (flows, flows_left_out) = flows(context, analysis, style, session);
         let charts = quality::charts(record, &flows, steps);
         let alerts = of_session.get(record.session_id.as_str()).cloned().unwrap_or_default();
-        let view = View { record, alerts, flows: &flows, flows_left_out, charts, full: place < WHOLE };
+        let view = View { record, alerts, flows: &flows, flows_left_out, charts, full: place < whole };
         let mut detail = Html::default();
         detail.raw("<summary>");
         session::title(&mut detail, record);
         detail.raw("</summary><div class=\"inner\">").cut();
         session::body(&mut detail, &view);
         detail.raw("</div>");
-        let body = if place < WHOLE {
+        let body = if place < whole {
             html.raw(if place == 0 {
                 "<details class=\"card session\" open"
             } else {
@@ -188,9 +191,9 @@ fn listed(
         };
         entries.push(pools.entry(record, body));
     }
-    if records.len() > WHOLE {
+    if records.len() > whole {
         html.raw("<p class=\"note\">").say(format_args!(
-            "The first {WHOLE} stand here; a script opens the others from the list, and prints those that are open."
+            "The first {whole} stand here; a script opens the others from the list, and prints those that are open."
         ));
         html.raw("</p>");
     }

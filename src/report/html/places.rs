@@ -13,6 +13,8 @@ use crate::geo::Exposure;
 
 /// Servers shown of a session; its record has all of them.
 const SERVERS: usize = 40;
+/// Hints shown of one server.
+const HINTS: usize = 4;
 /// Servers named behind one reason.
 const NAMED: usize = 4;
 
@@ -32,6 +34,15 @@ pub(super) fn brief(html: &mut Html, place: &PlaceRecord) {
                 words::country(&operator.home_jurisdiction)
             ),
         );
+    }
+    for hint in place.hints.iter().take(HINTS) {
+        html.raw("<br>").word("small", "", &hint.sentence());
+        html.raw(" ");
+        html.packets(hint.packet.as_slice());
+    }
+    let more = place.hints.len().saturating_sub(HINTS);
+    if more > 0 {
+        html.raw("<br>").word("small", "", &format!("and {more} more hints, in the session record"));
     }
     if let Some(found) = &place.distance {
         distance(html, found);

@@ -183,11 +183,13 @@
     const rows = document.createDocumentFragment();
     for (const session of shown.slice(page * PAGE, (page + 1) * PAGE)) {
       const row = make('tr');
-      row.dataset.id = session.id;
       row.innerHTML = join(session.row);
       rows.append(row);
     }
     body.replaceChildren(rows);
+    tellPages();
+  };
+  const tellPages = () => {
     const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
     pages.hidden = last === 0;
     back.disabled = page === 0;
@@ -251,11 +253,12 @@
     fields.cc.focus({ preventScroll: true });
   });
   body.addEventListener('click', (event) => {
-    const row = event.target.closest('tr[data-id]');
-    if (!row || event.target.closest('a') || String(getSelection())) return;
-    if (location.hash === '#' + row.dataset.id) open();
-    else location.hash = row.dataset.id;
+    const link = event.target.closest('tr')?.querySelector('a');
+    if (!link || event.target.closest('a') || String(getSelection())) return;
+    if (location.hash === link.hash) open();
+    else location.hash = link.hash;
   });
-  draw();
+  // The first rows stand in the page.
+  tellPages();
   if (location.hash) open();
 })();
