@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use meetscope::geo::Date;
 
 /// Tells which meeting app a network carries, over which servers, how well and how encrypted, and in whose
 /// jurisdiction the servers sit that could hold the keys. Listens only: it never sends a packet.
@@ -325,7 +326,15 @@ pub(super) struct GeoFiles {
     /// A location database (.mmdb), asked before the built-in data; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(super) geoip: Vec<PathBuf>,
+    /// Ask none of the databases that `geo update` keeps, so that what is said depends on the command alone
+    #[arg(long)]
+    pub(super) no_geoip_store: bool,
 }
+
+const UPDATE_HELP: &str = "Databases are kept in the directory that MEETSCOPE_GEOIP_DIR names, else in /var/lib/meetscope/geoip for \
+    root and in $XDG_DATA_HOME/meetscope/geoip (~/.local/share/meetscope/geoip) for others, who ask root's where they keep none of \
+    their own. An empty MEETSCOPE_GEOIP_DIR stands for none. Of each lineage the database nearest the capture's date is asked; older \
+    ones stay beside newer ones.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Geo {
@@ -340,19 +349,36 @@ pub(super) enum GeoCommand {
         /// IPv4 or IPv6 addresses
         #[arg(required = true, value_name = "IP")]
         addresses: Vec<IpAddr>,
+        /// Answer as for a capture of this day, YYYY-MM-DD: the databases nearest to it, the laws in force then [default: the newest
+        /// databases, the laws of today]
+        #[arg(long, value_name = "DAY")]
+        date: Option<Date>,
         #[command(flatten)]
         geoip: GeoFiles,
         /// Format of the answer
         #[arg(short, long, value_enum, default_value_t = LookupFormat::Text)]
         format: LookupFormat,
     },
-    /// Which databases are asked, of which date and under which licence
+    /// Which databases are asked, of which date and under which licence; those that are kept are checked against their hashes
     Info {
         #[command(flatten)]
         geoip: GeoFiles,
         /// Format of the answer
         #[arg(short, long, value_enum, default_value_t = LookupFormat::Text)]
         format: LookupFormat,
+    },
+    /// Check a location database and keep a copy of it for later runs; nothing is fetched
+    #[command(after_help = UPDATE_HELP)]
+    Update {
+        /// The database (.mmdb)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Keep it in this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Keep it also where a newer one of the same lineage is kept, for captures of its time
+        #[arg(long)]
+        keep_older: bool,
     },
 }
 

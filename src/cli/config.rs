@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::args::{self, Colour};
 use super::policy::Policies;
 use super::state::State;
-use super::{UsageError, output};
+use super::{UsageError, output, store};
 
 /// Standard input as a file name.
 pub(super) const STDIN: &str = "-";
@@ -267,7 +267,7 @@ impl Servers {
         }
         let report = Report {
             rules: build_rules()?,
-            databases: databases(&geoip)?,
+            databases: store::databases(&geoip)?,
             capture_point: None,
             style: Style {
                 format: format(typed_format),
@@ -308,7 +308,7 @@ impl Report {
         Ok(Self {
             rules,
             policy,
-            databases: databases(&typed.geoip)?,
+            databases: store::databases(&typed.geoip)?,
             capture_point: typed.site.as_deref().map(country).transpose()?,
             style: Style { format, kinds, colour, width },
             output: typed.output,
@@ -393,15 +393,6 @@ fn check_inputs(files: &[PathBuf], output: Option<&Path>, state: Option<&Path>) 
 /// The provider files inside the program.
 pub(super) fn build_rules() -> anyhow::Result<Rules> {
     classify::embedded().context("built-in provider files")
-}
-
-/// The user's databases in the order given, then the built-in ones.
-pub(super) fn databases(typed: &args::GeoFiles) -> anyhow::Result<Databases> {
-    let mut databases = Databases::embedded()?;
-    for file in &typed.geoip {
-        databases.add_file(file)?;
-    }
-    Ok(databases)
 }
 
 fn pipeline_config(threads: usize, filter: Option<String>, keep_duplicates: bool) -> pipeline::Config {

@@ -18,6 +18,7 @@ mod providers;
 mod replay;
 mod servers;
 mod state;
+mod store;
 mod verify;
 mod watch;
 

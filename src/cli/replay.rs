@@ -20,7 +20,7 @@ use super::messages::say;
 use super::progress::Progress;
 use super::provenance::{Sums, command_line};
 use super::state::State;
-use super::{Status, config, export, input, output, policy, servers};
+use super::{Status, config, export, input, output, policy, servers, store};
 
 /// What became of all files.
 pub(super) struct Gathered {
@@ -80,7 +80,8 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     }
     // The process ends here; taking a million small allocations apart first would only cost time.
     std::mem::forget(analysis);
-    Ok(policy::status(complete && is_kept && is_exported, &context))
+    let is_whole = complete && is_kept && is_exported && store::were_sound(&report.databases);
+    Ok(policy::status(is_whole, &context))
 }
 
 /// Where the report goes: one file or standard output, or a log each.

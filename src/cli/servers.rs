@@ -7,7 +7,7 @@ use meetscope::report::{self, Context};
 use meetscope::servers::Inventory;
 
 use super::replay::{self, Gathered};
-use super::{Status, config, output};
+use super::{Status, config, output, store};
 
 /// Reads all files, adds what they show to the state, and writes the inventory.
 pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
@@ -42,7 +42,8 @@ pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
     report::write_inventory(&mut out, records, all, &report.style)
         .and_then(|()| out.flush())
         .with_context(|| output::name(report.output.as_deref()))?;
-    Ok(if complete { Status::Done } else { Status::Failed })
+    let is_sound = store::were_sound(&report.databases);
+    Ok(if complete && is_sound { Status::Done } else { Status::Failed })
 }
 
 /// What the files show of servers.

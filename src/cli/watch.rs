@@ -21,7 +21,7 @@ use super::config::Report;
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::state::State;
-use super::{Status, config, input, output, policy};
+use super::{Status, config, input, output, policy, store};
 
 /// Packet time between two looks for what has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,6 +38,7 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let stop = stop_flag().context("signals")?;
     let mut live = Live::open(&config.interface, &config.live)?;
     let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
+    store::warn_of_age(&config.report.databases);
     say(format_args!("watching {} ({}{mode}); Ctrl-C stops", live.name(), live.link_type()));
     let mut pipeline = Pipeline::new(&config.pipeline, &config.report.rules);
     let key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
@@ -283,7 +284,8 @@ impl<'a> Watching<'a> {
         };
         report::write_rest(out, &mut self.context, &run, &self.report.style)?;
         out.flush()?;
-        Ok(policy::status(error.is_none() && !self.servers.failed, &self.context))
+        let is_whole = error.is_none() && !self.servers.failed && store::were_sound(&self.report.databases);
+        Ok(policy::status(is_whole, &self.context))
     }
 }
 

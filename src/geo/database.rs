@@ -2,20 +2,22 @@
 //!
 //! In: a path or bytes. Out: its identity ([`DatabaseInfo`]) and the record for an address. Files are read
 //! whole, never mapped: a file that shrinks under a map ends the process. Embedded AS data is packed and
-//! unpacked at first use.
+//! unpacked at first use; a file of the store is read at first use, and its hash compared with the manifest's.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::geo::error::GeoError;
+use crate::geo::info::{DatabaseInfo, DatabaseKind, iso_date};
 use crate::geo::record::{Fields, clean};
+use crate::geo::store::Kept;
 
 /// Largest database file that is read: 2 GiB. The largest commercial city file is about a third of it.
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
@@ -51,68 +53,34 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-/// What a database's records are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum DatabaseKind {
-    /// Countries.
-    Country,
-    /// Countries with cities or subdivisions.
-    City,
-    /// AS numbers.
-    Asn,
-    /// Both countries and AS numbers.
-    CountryAsn,
-}
-
-/// Which data answered: for the footer of a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub struct DatabaseInfo {
-    /// The name under which answers cite it: its `database_type`, or the file name where that is empty.
-    pub name: String,
-    /// Path of the file, or `embedded`.
-    pub source: String,
-    /// `database_type` as in its metadata.
-    pub database_type: String,
-    /// `description` (English) as in its metadata, empty if none.
-    pub description: String,
-    /// Build time, seconds since 1970-01-01T00:00:00Z; for embedded data the date of the data.
-    pub build_time: u64,
-    /// The same as an ISO 8601 date in UTC, or `unknown` beyond the year 9999.
-    pub build_date: String,
-    /// SHA-256 of the MaxMind DB file (unpacked), in hex.
-    pub sha256: String,
-    /// The licence, as far as it is known here.
-    pub licence: String,
-    /// The line that the licence asks to show, or a plain one.
-    pub attribution: String,
-    /// 4, or 6 for both.
-    pub ip_version: u16,
-    /// What it is about.
-    pub kind: DatabaseKind,
-    /// Nodes in its search tree.
-    pub nodes: u32,
-}
-
 /// An opened database.
 pub(super) struct Database {
     origin: Origin,
     backing: Backing,
     sha256: OnceLock<String>,
+    /// An answer was asked of it.
+    asked: AtomicBool,
 }
 
 enum Origin {
     File(PathBuf),
+    Stored(PathBuf, Box<Kept>),
     Embedded(&'static Embedded),
 }
 
 enum Backing {
     Ready(Box<Opened>),
     Packed(&'static Embedded, OnceLock<Option<Box<Opened>>>),
+    /// Read when it is asked for the first time.
+    Stored(OnceLock<Result<Box<Opened>, GeoError>>),
+}
+
+/// What a database is chosen by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity<'a> {
+    pub(super) lineage: &'a str,
+    pub(super) kind: DatabaseKind,
+    pub(super) build_time: u64,
 }
 
 /// A reader and what is said about it often.
@@ -154,7 +122,19 @@ impl Database {
             origin: Origin::File(path.into()),
             backing: Backing::Ready(Box::new(opened)),
             sha256: OnceLock::new(),
+            asked: AtomicBool::new(false),
         })
+    }
+
+    /// A file of the store, read at first use.
+    pub(super) fn stored(path: PathBuf, kept: Kept) -> Self {
+        let sha256 = OnceLock::from(kept.sha256.clone());
+        Self {
+            origin: Origin::Stored(path, Box::new(kept)),
+            backing: Backing::Stored(OnceLock::new()),
+            sha256,
+            asked: AtomicBool::new(false),
+        }
     }
 
     /// Data inside the program; packed data is opened at first use.
@@ -167,7 +147,8 @@ impl Database {
                 Reader::from_source(bytes.clone()).map_err(|_| GeoError::Embedded { name: data.name })?;
             Backing::Ready(Box::new(Opened::new(reader, bytes, data.kind, data.name)))
         };
-        Ok(Self { origin: Origin::Embedded(data), backing, sha256: OnceLock::from(data.sha256.to_owned()) })
+        let sha256 = OnceLock::from(data.sha256.to_owned());
+        Ok(Self { origin: Origin::Embedded(data), backing, sha256, asked: AtomicBool::new(false) })
     }
 
     /// True for data inside the program.
@@ -175,10 +156,59 @@ impl Database {
         matches!(self.origin, Origin::Embedded(_))
     }
 
-    /// The reader, unpacked if need be; none if packed data is broken, which a test rules out.
+    /// True for a file of the store.
+    pub(super) const fn is_stored(&self) -> bool {
+        matches!(self.origin, Origin::Stored(..))
+    }
+
+    /// True once an answer was asked of it.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`opened`](Self::opened), for an answer.
+    pub(super) fn ask(&self) -> Option<&Opened> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.opened()
+    }
+
+    /// Under which name it is cited.
+    pub(super) fn cited_as(&self) -> String {
+        match &self.origin {
+            Origin::File(path) => clean(&path.to_string_lossy()),
+            Origin::Stored(_, kept) => kept.name.clone(),
+            Origin::Embedded(data) => data.name.to_owned(),
+        }
+    }
+
+    /// What it is chosen by; a file of the store is not read for it.
+    pub(super) fn identity(&self) -> Option<Identity<'_>> {
+        if let Origin::Stored(_, kept) = &self.origin {
+            let (lineage, kind) = (kept.lineage.as_str(), kept.kind);
+            return Some(Identity { lineage, kind, build_time: kept.build_time });
+        }
+        let opened = self.opened()?;
+        let lineage = opened.lineage.as_str();
+        Some(Identity { lineage, kind: opened.kind, build_time: opened.build_time })
+    }
+
+    /// Why a file of the store could not be used, once it was tried.
+    pub(super) fn fault(&self) -> Option<&GeoError> {
+        match &self.backing {
+            Backing::Stored(cell) => cell.get()?.as_ref().err(),
+            Backing::Ready(_) | Backing::Packed(..) => None,
+        }
+    }
+
+    /// The reader, read or unpacked if need be; none if packed data is broken, which a test rules out, or a file of the store is not
+    /// what the manifest says.
     pub(super) fn opened(&self) -> Option<&Opened> {
         match &self.backing {
             Backing::Ready(opened) => Some(opened),
+            Backing::Stored(cell) => {
+                let Origin::Stored(path, kept) = &self.origin else { return None };
+                cell.get_or_init(|| open_kept(path, kept)).as_deref().ok()
+            }
             Backing::Packed(data, cell) => cell
                 .get_or_init(|| {
                     let unpacked = zstd::bulk::decompress(data.bytes, MAX_UNPACKED).ok()?;
@@ -195,7 +225,7 @@ impl Database {
         let opened = self.opened()?;
         let metadata = opened.reader.metadata();
         let (source, licence, attribution) = match &self.origin {
-            Origin::File(path) => {
+            Origin::File(path) | Origin::Stored(path, _) => {
                 let (licence, attribution) = terms_of(&opened.lineage);
                 (clean(&path.to_string_lossy()), licence, attribution)
             }
@@ -219,6 +249,9 @@ impl Database {
             ip_version: metadata.ip_version,
             kind: opened.kind,
             nodes: metadata.node_count,
+            lineage: opened.lineage.clone(),
+            stored: self.is_stored(),
+            days_from_capture: None,
         })
     }
 
@@ -232,7 +265,26 @@ impl Database {
     }
 }
 
+/// A file of the store, whose bytes must be those that were put there.
+fn open_kept(path: &Path, kept: &Kept) -> Result<Box<Opened>, GeoError> {
+    let bytes = read_capped(path)?;
+    let found = hex(&Sha256::digest(&bytes));
+    if found != kept.sha256 {
+        return Err(GeoError::Changed { path: path.into(), expected: kept.sha256.clone(), found });
+    }
+    let bytes = Bytes::Owned(Arc::new(bytes));
+    let reader = Reader::from_source(bytes.clone()).map_err(|error| refused(path, bytes.as_ref(), &error))?;
+    let mut opened = Opened::new(reader, bytes, kept.kind, &kept.name);
+    opened.lineage.clone_from(&kept.lineage);
+    Ok(Box::new(opened))
+}
+
 impl Opened {
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+
     fn new(reader: Reader<Bytes>, bytes: Bytes, kind: DatabaseKind, fallback_name: &str) -> Self {
         let metadata = reader.metadata();
         let database_type = clean(&metadata.database_type);
@@ -255,15 +307,7 @@ impl Opened {
     }
 }
 
-/// `secs` since the epoch as `YYYY-MM-DD` in UTC.
-fn iso_date(secs: u64) -> String {
-    i64::try_from(secs)
-        .ok()
-        .and_then(|secs| jiff::Timestamp::from_second(secs).ok())
-        .map_or_else(|| "unknown".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
-}
-
-fn hex(digest: &[u8]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
     digest.iter().fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");

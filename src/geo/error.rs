@@ -70,6 +70,20 @@ pub enum GeoError {
         /// What the file calls itself.
         database_type: String,
     },
+    /// A file of the store is not the one that was put there.
+    #[error(
+        "{path} is not what the store's manifest says: expected SHA-256 {expected}, found {found}; remove its entry from the \
+         manifest, and put the database there again with `geo update`",
+        path = path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The hash in the manifest.
+        expected: String,
+        /// The hash of the file.
+        found: String,
+    },
     /// The data inside the program does not open; a build fault.
     #[error("embedded geolocation data {name} does not open")]
     Embedded {

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::geo::country::Country;
+use crate::geo::networks::KnownNetwork;
 use crate::geo::special::Special;
 
 /// All that is known about an address.
@@ -20,6 +21,9 @@ pub struct Place {
     /// Who announces its network; none where no database says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operated_by: Option<OperatedBy>,
+    /// What is known of the network that it is in: a front end, a public resolver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<KnownNetwork>,
     /// The special-purpose block that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub special: Option<Special>,
@@ -41,7 +45,7 @@ pub struct LocatedIn {
     pub answers: Vec<Answer>,
     /// True if two answers name different countries.
     pub disagreement: bool,
-    /// True if a database marks the address as anycast: it is in many places at once.
+    /// True if a database, or the table of networks, marks the address as anycast: it is in many places at once.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub anycast: bool,
     /// What `confidence` was made of.
@@ -139,6 +143,9 @@ impl LocatedIn {
                 out.push_str("; ");
             }
             let _ = write!(out, "database {} of {} ", answer.database, answer.date);
+            if let Some(days) = answer.days_from_capture.filter(|days| *days > OLD_AFTER_DAYS) {
+                let _ = write!(out, "(as of that day, {days} days from the capture) ");
+            }
             let Some(country) = answer.country else {
                 out.push_str("names no country for it");
                 continue;

@@ -6,6 +6,7 @@ mod distance;
 mod finding;
 mod flow;
 mod hint;
+mod jurisdiction;
 mod media;
 mod meeting;
 mod protocol;
@@ -23,6 +24,7 @@ use hashbrown::HashMap;
 pub(super) use finding::country;
 pub use flow::flow_record;
 pub(super) use flow::protocol_name;
+pub use jurisdiction::jurisdiction_record;
 pub(super) use meeting::meeting_id;
 use meeting::meeting_of;
 pub use meeting::meeting_record;
@@ -189,7 +191,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         }),
         key_logs: run.key_logs.clone(),
         policies: run.policies.clone(),
-        databases: run.databases.info(),
+        databases: run.databases.info().into_iter().map(|info| info.seen_from(counts.latest)).collect(),
         complete: run.complete,
     }
 }

@@ -23,11 +23,13 @@ mod tests;
 use std::io;
 
 pub use build::{
-    Context, InventoryRecords, flow_record, inventory_records, meeting_record, session_record, stats_record,
+    Context, InventoryRecords, flow_record, inventory_records, jurisdiction_record, meeting_record,
+    session_record, stats_record,
 };
 pub use hidden::escape as visible;
 pub use json::{write_json, write_json_pretty};
 pub use record::{Kind, Record};
+pub use text::jurisdiction_words;
 pub use zeek::ZeekLog;
 
 use crate::classify::Rules;

@@ -3,6 +3,7 @@
 
 pub(super) mod footer;
 pub(super) mod holders;
+mod jurisdictions;
 mod meeting;
 mod overview;
 mod page;
@@ -18,6 +19,7 @@ use super::build::session_id;
 use super::record::{AlertRecord, Kind, SessionRecord};
 use super::{Context, InventoryRecords, Run, Style, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
+pub use jurisdictions::jurisdiction_words;
 use page::Page;
 pub(super) use page::Tone;
 
@@ -55,6 +57,7 @@ pub(super) fn write(
         for ((session, _), record) in run.analysis.sessions.iter().zip(&sessions) {
             session::write(&mut page, session, record, &of(&alerts, record))?;
         }
+        jurisdictions::write(&mut page, &sessions)?;
     }
     if style.wants(Kind::Stats) {
         footer::write(&mut page, &stats_record(run))?;

@@ -182,7 +182,7 @@ fn subject<'a>(session: &'a Session, record: &'a SessionRecord, seats: &'a [Seat
         .collect();
     let judged = |shown: &'a HolderRecord| {
         let server = servers.iter().find(|server| server.address.to_string() == shown.ip)?;
-        let server = Server { front_end: shown.front_end, ..server.clone() };
+        let server = Server { front_end: shown.front_end.as_deref(), ..server.clone() };
         let could_hold = match shown.could_hold {
             CouldHold::Yes => Answer::Yes,
             CouldHold::Unknown => Answer::Unknown,

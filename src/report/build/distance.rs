@@ -16,7 +16,7 @@ use super::super::record::{
     AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PacketNumber, PlaceClaim, PlaceRecord,
     ServerRecord,
 };
-use super::session::{flows, front_end};
+use super::session::flows;
 use super::{Context, milli};
 use crate::classify::Role;
 use crate::geo::{self, Confidence, Country, LocatedIn};
@@ -233,8 +233,8 @@ fn witnesses(
     for (address, quickest) in answered {
         let (Some(nanos), Some(first)) = (bounding_ns(&quickest), quickest.first) else { continue };
         let place = context.place(address, session.start);
-        // Behind a front end there are many places.
-        if place.operated_by.as_ref().is_some_and(|network| front_end(network.asn).is_some()) {
+        // Behind a front end there are many places, and an anycast address has as many.
+        if place.network.is_some() {
             continue;
         }
         let packet = Some(context.packet(first.answered));

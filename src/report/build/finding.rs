@@ -149,7 +149,7 @@ fn abroad_finding(
         }
         None => {}
     }
-    if let Some(network) = first.front_end {
+    if let Some(network) = &first.front_end {
         let _ = write!(text, "; an entry of {network}'s network, behind which the key would lie elsewhere");
     }
     if distance::is_contradicted(&first.place) {

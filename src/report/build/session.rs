@@ -11,12 +11,12 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, hint, media, meeting_id, meeting_of, milli, round3,
-    session_id, signalling, witness,
+    Context, centi, cipher, distance, finding, hint, jurisdiction, media, meeting_id, meeting_of, milli,
+    round3, session_id, signalling, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
-use crate::geo::{self, OperatorClaim, Place};
+use crate::geo::{self, NetworkKind, OperatorClaim, Place};
 use crate::keys::{self, Analysis, Basis, Contact, FlowKeying, Holder, Keys};
 use crate::proto::tls::{ProtocolVersion, SrtpProfile};
 use crate::session::{Change, Judged, Server, Session, Way};
@@ -40,8 +40,9 @@ pub fn session_record(
     let mut servers: Vec<ServerRecord> =
         session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
     distance::judge(context, analysis, session, public, &endpoint_place.located_in, &mut servers);
-    let holders =
+    let holders: Vec<HolderRecord> =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
+    let jurisdictions = jurisdiction::jurisdictions(context, session.start, &servers, &holders);
     let sealed = keys::cipher::session(&analysis.flows, session, keys);
     let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
     let mut record = SessionRecord {
@@ -70,6 +71,7 @@ pub fn session_record(
         cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
         signalling,
         signalling_left_out,
+        jurisdictions,
         findings: Vec::new(),
         evidence: evidence(context, analysis, session),
     };
@@ -188,6 +190,7 @@ fn place_record(
     PlaceRecord {
         located_in,
         operated_by: place.operated_by,
+        network: place.network,
         service_operator: provider.map(|provider| ServiceOperator {
             name: provider.operator.clone(),
             home_jurisdiction: provider.country.clone(),
@@ -274,20 +277,6 @@ fn seconds(nanos: i64) -> f64 {
     milli(nanos as f64 / 1e9)
 }
 
-/// Networks whose addresses are announced in many places at once, or stand in front of others' machines, by their numbers in the
-/// registries of autonomous systems.
-pub(super) const fn front_end(asn: u32) -> Option<&'static str> {
-    match asn {
-        13335 => Some("Cloudflare"),
-        54113 => Some("Fastly"),
-        16625 | 20940 => Some("Akamai"),
-        15133 => Some("Edgio"),
-        19551 => Some("Imperva"),
-        60068 => Some("CDN77"),
-        _ => None,
-    }
-}
-
 /// The documents behind an answer with their dates, or the standard, or that the capture is all there is.
 fn source(context: &Context<'_>, basis: &Basis) -> String {
     match basis {
@@ -300,6 +289,12 @@ fn source(context: &Context<'_>, basis: &Basis) -> String {
             titles.map(|source| format!("{} ({})", source.title, source.date)).collect::<Vec<_>>().join("; ")
         }
     }
+}
+
+/// The network whose entry the address is, if it is one.
+fn front_end(place: &PlaceRecord) -> Option<String> {
+    let network = place.network.as_ref().filter(|network| network.kind == NetworkKind::FrontEnd)?;
+    Some(network.name.clone())
 }
 
 fn holder_record(
@@ -318,7 +313,7 @@ fn holder_record(
         why: holder.why.clone(),
         confidence: round3(holder.confidence),
         source: source(context, &holder.basis),
-        front_end: record.place.operated_by.as_ref().and_then(|network| front_end(network.asn)),
+        front_end: front_end(&record.place),
         packets: context.packets(&holder.packets),
         before_media_s: holder.before_media.map(|before| milli(before.as_secs_f64())),
         software: session

@@ -6,6 +6,7 @@
 mod alert;
 mod cipher;
 mod flow;
+mod jurisdiction;
 mod media;
 mod meeting;
 mod place;
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use alert::{AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert};
 pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
+pub use jurisdiction::{GroupRecord, JurisdictionRecord, LawRecord, ReachPart, ReachRecord};
 pub use media::{
     AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    DistanceRecord, EstimateRecord, EvidenceRecord, MosRecord, PacketNumber, PlaceHint, SessionCipherRecord,
-    SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
+    DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord, PacketNumber, PlaceHint,
+    SessionCipherRecord, SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
-use crate::geo::{Exposure, LocatedIn, OperatedBy};
+use crate::geo::{Exposure, KnownNetwork, LocatedIn, OperatedBy};
 use crate::keys::{ContactKind, CouldHold, Method, Mode};
 use crate::session::speech::RttSource;
 use crate::session::{NameSource, Why};
@@ -68,6 +68,8 @@ pub struct SessionRecord {
     /// Groups that are not in `signalling`.
     #[serde(skip_serializing_if = "is_zero")]
     pub signalling_left_out: u32,
+    /// Jurisdictions that reach a server which could hold the key, or which media or signalling goes to, by code.
+    pub jurisdictions: Vec<JurisdictionRecord>,
     /// What stands out, the gravest first.
     pub findings: Vec<Finding>,
     /// The strongest reasons for the app, over all flows; each flow record has all of its own.
@@ -157,6 +159,9 @@ pub struct PlaceRecord {
     /// Who announces the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operated_by: Option<OperatedBy>,
+    /// What is known of the network: a front end that stands before others' machines, a public resolver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<KnownNetwork>,
     /// Who runs the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_operator: Option<ServiceOperator>,
@@ -390,7 +395,7 @@ pub struct HolderRecord {
     /// A network of front ends announces the address: the machine placed there is an entry, and where keys lie behind it is not
     /// visible.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub front_end: Option<&'static str>,
+    pub front_end: Option<String>,
     /// The packets that show it.
     pub packets: Vec<PacketNumber>,
     /// Seconds from its first contact to the first media packet.

@@ -51,8 +51,14 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
         label(page, "policy", text)?;
     }
     for database in &stats.databases {
+        let age = match database.days_from_capture {
+            None => String::new(),
+            Some(0) => ", of the capture's day".to_owned(),
+            Some(1) => ", 1 day from the capture".to_owned(),
+            Some(days) => format!(", {days} days from the capture"),
+        };
         let text = format!(
-            "{} of {} ({}, {}): {}",
+            "{} of {}{age} ({}, {}): {}",
             database.name, database.build_date, database.source, database.licence, database.attribution
         );
         label(page, "database", text)?;

@@ -283,7 +283,7 @@ fn one(
     let mut detail = vec![common.place(&holder.place)];
     detail.extend(holder.place.hints.iter().take(HINTS).map(PlaceHint::sentence));
     detail.extend(holder.place.distance.as_deref().map(nearness));
-    detail.extend(holder.front_end.map(|network| {
+    detail.extend(holder.front_end.as_ref().map(|network| {
         format!("an entry of {network}'s network: where the key would lie behind it is not visible")
     }));
     let group = |holder: &HolderRecord| holder.software.as_ref().map(|software| software.group.clone());

@@ -1,0 +1,170 @@
+//! The jurisdictions that reach the servers of all sessions, once for a report: groups and laws of the capture's day.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+
+use super::super::record::{GroupRecord, JurisdictionRecord, LawRecord, ReachPart, SessionRecord};
+use super::page::{Page, Tone, dim, plain};
+use crate::geo::{Date, GroupBasis, LawKind};
+
+/// Width of the labels at the left.
+const LABEL: usize = 13;
+/// Laws shown of a jurisdiction; the session record has all.
+const LAWS: usize = 8;
+/// Behind what nobody has checked.
+const UNCHECKED: char = '*';
+
+/// What is shown of a jurisdiction: once for all days on which the same held.
+#[derive(Default)]
+struct Shown<'r> {
+    parts: BTreeMap<ReachPart, usize>,
+    days: Vec<Option<Date>>,
+    record: Option<&'r JurisdictionRecord>,
+}
+
+pub(super) fn write(page: &mut Page<'_>, sessions: &[SessionRecord]) -> io::Result<()> {
+    let mut all: Vec<Shown<'_>> = Vec::new();
+    for record in sessions.iter().flat_map(|session| &session.jurisdictions) {
+        let same = |shown: &Shown<'_>| shown.record.is_some_and(|known| is_same(known, record));
+        let place = all.iter().position(same).unwrap_or_else(|| {
+            all.push(Shown { record: Some(record), ..Shown::default() });
+            all.len().saturating_sub(1)
+        });
+        let Some(place) = all.get_mut(place) else { continue };
+        if !place.days.contains(&record.as_of) {
+            place.days.push(record.as_of);
+        }
+        for part in record.reaches.iter().flat_map(|reach| &reach.part) {
+            let count = place.parts.entry(*part).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    // Those that reach key holders first.
+    all.sort_by_key(|shown| {
+        let code = shown.record.map(|record| record.code.clone()).unwrap_or_default();
+        (!shown.parts.contains_key(&ReachPart::KeyHolder), code, shown.days.first().copied().flatten())
+    });
+    page.blank()?;
+    page.line(0, &[(Tone::Title, "Jurisdictions".to_owned())])?;
+    page.rule()?;
+    for shown in &all {
+        one(page, shown)?;
+    }
+    let starred = all.iter().filter_map(|shown| shown.record).any(has_unchecked);
+    let mut note =
+        "informational, not legal advice; a law that is there need not be used, and no list is complete"
+            .to_owned();
+    if starred {
+        let _ = write!(note, "; {UNCHECKED} not checked against a text of the authority itself");
+    }
+    page.paragraph(2, &dim(note))
+}
+
+/// All but the servers and the day.
+fn is_same(one: &JurisdictionRecord, other: &JurisdictionRecord) -> bool {
+    one.code == other.code
+        && one.groups == other.groups
+        && one.laws == other.laws
+        && one.as_of.is_some() == other.as_of.is_some()
+}
+
+fn has_unchecked(record: &JurisdictionRecord) -> bool {
+    record.groups.iter().any(|group| group.unchecked)
+        || record.laws.iter().take(LAWS).any(|law| law.unchecked)
+}
+
+fn one(page: &mut Page<'_>, shown: &Shown<'_>) -> io::Result<()> {
+    let Some(record) = shown.record else { return Ok(()) };
+    let name = record.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    let reached: Vec<&str> = shown.parts.keys().map(|part| part_words(*part)).collect();
+    let head = format!("{}{name}", record.code);
+    page.line(2, &[(Tone::Title, head), plain(format!("reaches {}", reached.join(", ")))])?;
+    for (label, text) in details(record, &shown.days) {
+        page.labelled(4, &dim(label), LABEL, &plain(text))?;
+    }
+    Ok(())
+}
+
+/// Groups and laws of a jurisdiction as labels and texts; what is unchecked has a `*` behind it.
+pub fn jurisdiction_words(record: &JurisdictionRecord) -> Vec<(&'static str, String)> {
+    details(record, &[record.as_of])
+}
+
+fn details(record: &JurisdictionRecord, days: &[Option<Date>]) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if !record.groups.is_empty() {
+        lines.push(("groups", groups_words(&record.groups)));
+    }
+    let when = period(days);
+    let mut laws: Vec<String> = record.laws.iter().take(LAWS).map(law_words).collect();
+    let more = record.laws.len().saturating_sub(LAWS);
+    if more > 0 {
+        laws.push(format!("{more} more in the session record"));
+    }
+    let none = match (&when, record.not_in_table) {
+        (None, _) => "not told: the capture has no date",
+        (Some(_), true) => "the table has no row of this jurisdiction",
+        (Some(_), false) => "none in the table",
+    };
+    let laws = if laws.is_empty() { none.to_owned() } else { laws.join("; ") };
+    lines.push(("laws", when.map_or_else(|| laws.clone(), |when| format!("{when}: {laws}"))));
+    lines
+}
+
+/// `in force on 2020-03-27`, or from one day to another.
+fn period(days: &[Option<Date>]) -> Option<String> {
+    let first = days.iter().flatten().min()?;
+    let last = days.iter().flatten().max()?;
+    Some(if first == last { format!("on {first}") } else { format!("on days from {first} to {last}") })
+}
+
+const fn part_words(part: ReachPart) -> &'static str {
+    match part {
+        ReachPart::KeyHolder => "servers that could hold the key",
+        ReachPart::Media => "media servers",
+        ReachPart::Signalling => "signalling servers",
+    }
+}
+
+fn star(unchecked: bool) -> String {
+    if unchecked { UNCHECKED.to_string() } else { String::new() }
+}
+
+/// Treaties and decisions one by one, then the labels of the press together.
+fn groups_words(groups: &[GroupRecord]) -> String {
+    let named = |group: &GroupRecord| format!("{}{}", group.name, star(group.unchecked));
+    let (labels, others): (Vec<_>, Vec<_>) =
+        groups.iter().partition(|group| group.basis == GroupBasis::PressLabel);
+    let mut words: Vec<String> = others
+        .into_iter()
+        .map(|group| match &group.scope {
+            Some(scope) => format!("{} ({scope})", named(group)),
+            None => named(group),
+        })
+        .collect();
+    if !labels.is_empty() {
+        let labels: Vec<String> = labels.into_iter().map(named).collect();
+        words.push(format!("by labels of the press {}", labels.join(", ")));
+    }
+    words.join("; ")
+}
+
+fn law_words(law: &LawRecord) -> String {
+    let kind = match law.kind {
+        LawKind::Access => "access",
+        LawKind::Interception => "interception",
+        LawKind::Localisation => "localisation",
+        LawKind::DataProtection => "data protection",
+    };
+    let mut out = format!("{}{}", law.instrument, star(law.unchecked));
+    let since = law.valid_from.map_or_else(|| law.year.to_string(), |from| format!("since {from}"));
+    let _ = write!(out, " ({kind}, {since})");
+    if let Some(verify) = &law.verify {
+        let _ = write!(out, ", to be verified: {verify}");
+    }
+    out
+}
