@@ -106,7 +106,8 @@ fn tshark_finds_no_fault() {
     let checks = ["ip", "udp", "tcp"].map(|layer| format!("{layer}.check_checksum:TRUE"));
     let faults = "_ws.malformed || ip.checksum.status == 0 || udp.checksum.status == 0 \
                   || tcp.checksum.status == 0 || tcp.analysis.flags";
-    for case in cases::ALL {
+    // Hostile names are malformed on purpose.
+    for case in cases::ALL.iter().filter(|case| case.name != "hostile-names") {
         // Inside ChannelData nothing tells tshark that RTCP is encrypted.
         let faults = if case.name == "e2e-call" { format!("({faults}) && !rtcp") } else { faults.to_owned() };
         let arguments = ["-o", &checks[0], "-o", &checks[1], "-o", &checks[2], "-Y", &faults];
