@@ -14,6 +14,28 @@ def skip(why):
     sys.exit(SKIPPED)
 
 
+def with_package(name, wanted):
+    """makes `import name` work, where needed by running the script again from target/test-venv, into which pip installs `wanted`"""
+    try:
+        __import__(name)
+        return
+    except ImportError:
+        pass
+    venv = os.path.join(ROOT, "target", "test-venv")
+    python = os.path.join(venv, "bin", "python")
+    missing = f"the Python package {name} is not there and could not be installed"
+    if os.environ.get("MEETSCOPE_TEST_VENV"):
+        skip(missing)
+    try:
+        if not os.path.exists(python):
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True, capture_output=True)
+        if subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", wanted], check=True, capture_output=True, timeout=600)
+    except (OSError, subprocess.SubprocessError):
+        skip(missing)
+    os.execve(python, [python, *sys.argv], {**os.environ, "MEETSCOPE_TEST_VENV": "1"})
+
+
 def captures():
     """paths of the corpus, each below CORPUS"""
     if not os.path.isdir(CORPUS):
