@@ -146,7 +146,7 @@ pub(super) struct Replay {
     pub(super) format: ReplayFormat,
     #[command(flatten)]
     pub(super) common: Common,
-    /// Add the SHA-256 of each input and the command line to the stats record; `html` always has them
+    /// Add the SHA-256 of each input and the command line to the stats record; `html` and `--export-pcap` always do
     #[arg(long)]
     pub(super) hash: bool,
     /// Worker threads; the report is the same for any number [default: one per core]

@@ -108,7 +108,7 @@ impl Replay {
         let pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
         let export = typed.export_pcap.as_deref().map(|typed| Export::new(typed, &inputs)).transpose()?;
-        let provenance = typed.hash || format == report::Format::Html;
+        let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, format, colour)?;
         Ok(Self { files: typed.files, order, pipeline, key_logs, export, provenance, report })
     }

@@ -73,10 +73,8 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let mut is_exported = true;
     if let (Some(wanted), Some(session)) = (&wanted, exported) {
         let inputs = export::Inputs { files: &inputs, order, pipeline: &pipeline };
-        let command: Vec<String> =
-            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        is_exported =
-            export::write(wanted, &inputs, &mut context, &analysis, session, (&run.files, &command))?;
+        let made_of = (run.files.as_slice(), run.command.as_slice());
+        is_exported = export::write(wanted, &inputs, &mut context, &analysis, session, made_of)?;
     }
     // The process ends here; taking a million small allocations apart first would only cost time.
     std::mem::forget(analysis);

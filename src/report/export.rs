@@ -74,6 +74,15 @@ impl About<'_> {
         for file in self.files {
             text.push_str("\nInput: ");
             text.push_str(&escape(&file.name));
+            let sum = match (&file.sha256, &file.not_hashed) {
+                (Some(sum), _) => format!(", SHA-256 {sum}"),
+                (None, Some(why)) => format!(", without a SHA-256: {}", escape(why)),
+                (None, None) => String::new(),
+            };
+            text.push_str(&sum);
+            if file.changed_while_read {
+                text.push_str(", which changed while it was read");
+            }
         }
         if !self.command.is_empty() {
             text.push_str("\nCommand: ");

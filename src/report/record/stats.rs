@@ -27,7 +27,7 @@ pub struct StatsRecord {
     pub sessions: u64,
     /// The inputs.
     pub files: Vec<FileRecord>,
-    /// The command line, word by word; with `--hash`, and in HTML.
+    /// The command line, word by word; with `--hash` or `--export-pcap`, and in HTML.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// What is known of providers.
@@ -98,10 +98,10 @@ pub struct FileRecord {
     pub name: String,
     /// Packets read.
     pub packets: u64,
-    /// Bytes of the file as it is stored; with `--hash`, and in HTML.
+    /// Bytes of the file as it is stored; with `--hash` or `--export-pcap`, and in HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// SHA-256 of these bytes, hex; with `--hash`, and in HTML.
+    /// SHA-256 of these bytes, hex; with `--hash` or `--export-pcap`, and in HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// Why there is no `sha256` although one was asked for.
