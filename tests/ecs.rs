@@ -2,7 +2,13 @@
 //! documentation; fields and types are those of the Elastic Common Schema as published (`tests/vectors/ecs/fields.tsv`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-#![expect(clippy::indexing_slicing, reason = "a field that is not there has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a field that is not there has failed, and so has what the interpreter does not know"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -324,6 +330,7 @@ fn open_objects(root: &Value, schema: &Value, path: &str, out: &mut BTreeSet<Str
     }
 }
 
+const GEOFENCE: &str = "policies/geofence.toml";
 const KINDS: [&str; 8] = ["flow", "session", "meeting", "alert", "stats", "software", "server", "inventory"];
 
 #[test]
@@ -418,6 +425,7 @@ fn documents_of_real_records_fit_the_template_and_the_values_of_ecs() {
         let inputs = [
             meetscope(&["replay", name, "--format", "ndjson"]),
             meetscope(&["servers", name, "--format", "ndjson"]),
+            meetscope(&["replay", name, "--format", "ndjson", "--records", "alert", "--policy", GEOFENCE]),
         ];
         for record in inputs.concat() {
             let document = ingested(&record);
@@ -437,9 +445,33 @@ fn documents_of_real_records_fit_the_template_and_the_values_of_ecs() {
             seen.insert(get(&document, "event.dataset").unwrap().to_string());
         }
     }
-    assert!(seen.len() >= 7, "{seen:?}");
+    assert_eq!(seen.len(), KINDS.len(), "{seen:?}");
     let fields = dynamic.len();
     assert!(fields < 1000, "{fields} fields; the template allows 2000, objects among them");
+}
+
+#[test]
+fn an_alert_that_fired_is_one_in_ecs() {
+    let alerts = meetscope(&[
+        "replay",
+        "captures/zoom-beijing-2020.pcapng",
+        "--format",
+        "ndjson",
+        "--records",
+        "alert",
+        "--policy",
+        GEOFENCE,
+    ]);
+    let fired = alerts.iter().find(|alert| alert["fired"] == true).unwrap();
+    let document = ingested(fired);
+    assert_eq!(document["event"]["kind"], "alert");
+    assert_eq!(document["event"]["category"], json!(["network", "intrusion_detection"]));
+    assert_eq!(document["rule"]["name"], fired["rule"]);
+    assert_eq!(document["rule"]["ruleset"], GEOFENCE);
+    assert_eq!((&document["message"], &document["source"]["ip"]), (&fired["text"], &fired["src_ip"]));
+    for alert in alerts.iter().filter(|alert| alert["fired"] == false) {
+        assert_eq!(ingested(alert)["event"]["kind"], "event");
+    }
 }
 
 #[test]

@@ -282,3 +282,34 @@ fn the_table_has_a_row_for_each_session() {
         }
     }
 }
+
+#[test]
+fn rules_that_fired_stand_beside_the_session() {
+    let input = ["captures/zoom-beijing-2020.pcapng", "--policy", "policies/no-cn-keys.toml"];
+    let run = |more: &[&str]| replay(&[&input[..], more].concat());
+    let records: Vec<Value> = std::str::from_utf8(&run(&["--format", "ndjson"]).stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&["--format", "zeek", "-o", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3), "a rule fired");
+    let log = Log::read(&folder.path().join("meetscope.log"));
+    log.check_types();
+    let rows = table(std::str::from_utf8(&run(&["--format", "csv"]).stdout).unwrap());
+    let column = rows[0].iter().position(|field| field == "alerts").unwrap();
+    let mut fired = 0;
+    for (place, session) in of(&records, "session").enumerate() {
+        let alerts = of(&records, "alert").filter(|alert| alert["session_id"] == session["session_id"]);
+        let rules: Vec<&str> = alerts
+            .filter(|alert| alert["fired"] == true)
+            .map(|alert| alert["rule"].as_str().unwrap())
+            .collect();
+        fired += rules.len();
+        let shown = log.cut("alerts")[place];
+        assert_eq!(if shown == "(empty)" { "" } else { shown }, rules.join(","));
+        assert_eq!(rows[place + 1][column], rules.join("; "));
+    }
+    assert!(fired > 0);
+}

@@ -76,7 +76,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The names of the columns, in the order of [`cells`].
-const COLUMNS: [&str; 39] = [
+const COLUMNS: [&str; 40] = [
     "session",
     "meeting",
     "start_utc",
@@ -92,6 +92,7 @@ const COLUMNS: [&str; 39] = [
     "high_findings",
     "findings",
     "finding_texts",
+    "alerts",
     "key_method",
     "could_hold_key",
     "could_hold_key_names",
@@ -131,13 +132,15 @@ pub(super) fn write(
     }
     for (session, keys) in &run.analysis.sessions {
         let record = session_record(context, run.analysis, session, keys);
-        let row: Vec<String> = cells(session, &record).iter().map(Cell::written).collect();
+        let fired = words::fired(&context.alerts_of(session));
+        let row: Vec<String> = cells(session, &record, fired).iter().map(Cell::written).collect();
         write!(out, "{}\r\n", row.join(","))?;
     }
     Ok(())
 }
 
-fn cells(session: &Session, record: &SessionRecord) -> Vec<Cell> {
+/// `fired` are the rules of a policy that fired.
+fn cells(session: &Session, record: &SessionRecord, fired: Vec<String>) -> Vec<Cell> {
     let mut cells = vec![
         Cell::Text(record.session_id.clone()),
         Cell::text(record.meeting_id.as_deref()),
@@ -153,6 +156,7 @@ fn cells(session: &Session, record: &SessionRecord) -> Vec<Cell> {
         Cell::text(record.endpoint.located_in.country.map(|country| words::word(&country)).as_deref()),
     ];
     cells.extend(findings(record));
+    cells.push(Cell::List(fired));
     cells.extend(keys(record));
     cells.extend([
         Cell::list(record.servers.iter().map(|server| server.ip.clone())),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::record::PlaceRecord;
+use super::record::{AlertRecord, PlaceRecord};
 
 /// The word that records use for a value that is one.
 pub(super) fn word(value: &impl Serialize) -> String {
@@ -23,4 +23,9 @@ pub(super) fn countries<'a>(places: impl Iterator<Item = &'a PlaceRecord>) -> BT
 /// Jurisdictions that reach them, for whatever reason, sorted, each once.
 pub(super) fn exposure<'a>(places: impl Iterator<Item = &'a PlaceRecord>) -> BTreeSet<String> {
     places.flat_map(|place| &place.exposure).map(|exposure| exposure.jurisdiction.clone()).collect()
+}
+
+/// The rules that fired, in their order.
+pub(super) fn fired(alerts: &[AlertRecord]) -> Vec<String> {
+    alerts.iter().filter(|alert| alert.fired).map(|alert| alert.rule.clone()).collect()
 }

@@ -15,7 +15,7 @@ use jiff::tz::Offset;
 
 use super::build::{session_id, sessions_of_flows};
 use super::record::Kind;
-use super::{Context, Run, Style, flow_record, session_record};
+use super::{Context, Run, Style, flow_record, session_record, words};
 use crate::time::Timestamp;
 use row::Type;
 
@@ -143,7 +143,8 @@ fn sessions(out: &mut dyn io::Write, context: &mut Context<'_>, run: &Run<'_>) -
     for (session, keys) in &run.analysis.sessions {
         let record = session_record(context, run.analysis, session, keys);
         let flows = record.flows.values().flatten().filter_map(|id| names.get(id).cloned());
-        row::write(out, &session::meetscope(session.start, flows.collect(), &record))?;
+        let fired = words::fired(&context.alerts_of(session));
+        row::write(out, &session::meetscope(session.start, flows.collect(), fired, &record))?;
     }
     Ok(())
 }

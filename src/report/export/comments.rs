@@ -61,6 +61,13 @@ pub fn comments(
             comments.add(*packet, format!("finding {} ({severity}): {}", finding.id, finding.text));
         }
     }
+    for alert in context.alerts_of(session).iter().filter(|alert| alert.fired) {
+        for reason in &alert.reasons {
+            for packet in &reason.packets {
+                comments.add(*packet, format!("alert {}: {}", alert.rule, reason.text));
+            }
+        }
+    }
     keys_of(&mut comments, &record.keys);
     if let Some(cipher) = &record.cipher {
         for packet in &cipher.evidence.packets {

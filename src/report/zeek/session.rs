@@ -34,6 +34,7 @@ pub(super) const MEETSCOPE: &[Column] = &[
     ("findings", TextVector),
     ("finding_severities", TextVector),
     ("finding_texts", TextVector),
+    ("alerts", TextVector),
     ("sent_pkts", Count),
     ("sent_loss_percent", Double),
     ("sent_jitter_ms", Double),
@@ -45,8 +46,13 @@ pub(super) const MEETSCOPE: &[Column] = &[
     ("rtt_ms", Double),
 ];
 
-/// `uids` are the names of its flows in `conn`.
-pub(super) fn meetscope(start: Timestamp, uids: Vec<String>, record: &SessionRecord) -> Vec<Value> {
+/// `uids` are the names of its flows in `conn`, `fired` the rules of a policy that fired.
+pub(super) fn meetscope(
+    start: Timestamp,
+    uids: Vec<String>,
+    fired: Vec<String>,
+    record: &SessionRecord,
+) -> Vec<Value> {
     let who =
         |answer: CouldHold| record.keys.holders.iter().filter(move |holder| holder.could_hold == answer);
     let addresses = |holders: &mut dyn Iterator<Item = &HolderRecord>| {
@@ -80,6 +86,7 @@ pub(super) fn meetscope(start: Timestamp, uids: Vec<String>, record: &SessionRec
         Value::List(record.findings.iter().map(|finding| finding.id.to_owned()).collect()),
         Value::List(record.findings.iter().map(|finding| words::word(&finding.severity)).collect()),
         Value::List(record.findings.iter().map(|finding| finding.text.clone()).collect()),
+        Value::List(fired),
     ];
     row.extend(way(&record.media.sent));
     row.extend(way(&record.media.received));
