@@ -20,6 +20,7 @@ use meetscope::report::{self, Style};
 use zeroize::Zeroizing;
 
 use super::args::{self, Colour};
+use super::export::Wanted;
 use super::policy::Policies;
 use super::state::State;
 use super::{UsageError, output, store};
@@ -39,17 +40,10 @@ pub(super) struct Replay {
     pub(super) order: capture::Order,
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
-    pub(super) export: Option<Export>,
+    pub(super) export: Option<Wanted>,
     /// Add the sums of the inputs and the command line.
     pub(super) provenance: bool,
     pub(super) report: Report,
-}
-
-/// Packets of one session into a file of their own.
-pub(super) struct Export {
-    /// The session's name.
-    pub(super) session: String,
-    pub(super) file: PathBuf,
 }
 
 /// A run on an interface.
@@ -107,40 +101,10 @@ impl Replay {
         };
         let pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
-        let export = typed.export_pcap.as_deref().map(|typed| Export::new(typed, &inputs)).transpose()?;
+        let export = typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, format, colour)?;
         Ok(Self { files: typed.files, order, pipeline, key_logs, export, provenance, report })
-    }
-}
-
-impl Export {
-    /// Fails before a packet is read where the file could not be written afterwards.
-    fn new(typed: &str, inputs: &[PathBuf]) -> Result<Self, UsageError> {
-        let (session, file) = match typed.split_once('=') {
-            Some((session, file)) => (session, PathBuf::from(file)),
-            None => (typed, PathBuf::from(format!("{typed}.pcapng"))),
-        };
-        let digits = session.strip_prefix('s').map(|rest| rest.strip_suffix('p').unwrap_or(rest));
-        if !digits
-            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()))
-        {
-            return Err(UsageError(format!(
-                "--export-pcap: expected the name of a session as reports give it, such as s12, found {session:?}"
-            )));
-        }
-        if inputs.iter().any(|input| is_stdin(input)) {
-            return Err(UsageError(
-                "--export-pcap reads the captures once more, which standard input does not allow".to_owned(),
-            ));
-        }
-        if file.exists() {
-            return Err(UsageError(format!(
-                "{}: exists already; --export-pcap writes new files only (SESSION=FILE names another)",
-                file.display()
-            )));
-        }
-        Ok(Self { session: session.to_owned(), file })
     }
 }
 

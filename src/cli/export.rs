@@ -20,13 +20,51 @@ use meetscope::report::export::{
 use meetscope::report::record::{FileRecord, SessionRecord};
 use meetscope::session::Session;
 
+use super::UsageError;
+use super::config::is_stdin;
 use super::messages::say;
-use super::{UsageError, config};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
 /// Names of sessions shown to somebody who has named none of them.
 const SHOWN: usize = 12;
+
+/// Packets of one session into a file of their own.
+pub(super) struct Wanted {
+    /// The session's name.
+    pub(super) session: String,
+    pub(super) file: PathBuf,
+}
+
+impl Wanted {
+    /// Fails before a packet is read where the file could not be written afterwards.
+    pub(super) fn new(typed: &str, inputs: &[PathBuf]) -> Result<Self, UsageError> {
+        let (session, file) = match typed.split_once('=') {
+            Some((session, file)) => (session, PathBuf::from(file)),
+            None => (typed, PathBuf::from(format!("{typed}.pcapng"))),
+        };
+        let digits = session.strip_prefix('s').map(|rest| rest.strip_suffix('p').unwrap_or(rest));
+        if !digits
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()))
+        {
+            return Err(UsageError(format!(
+                "--export-pcap: expected the name of a session as reports give it, such as s12, found {session:?}"
+            )));
+        }
+        if inputs.iter().any(|input| is_stdin(input)) {
+            return Err(UsageError(
+                "--export-pcap reads the captures once more, which standard input does not allow".to_owned(),
+            ));
+        }
+        if file.exists() {
+            return Err(UsageError(format!(
+                "{}: exists already; --export-pcap writes new files only (SESSION=FILE names another)",
+                file.display()
+            )));
+        }
+        Ok(Self { session: session.to_owned(), file })
+    }
+}
 
 /// How the inputs were read the first time.
 pub(super) struct Inputs<'a> {
@@ -39,10 +77,7 @@ pub(super) struct Inputs<'a> {
 ///
 /// # Errors
 /// When there is none of this name; the message names those that there are.
-pub(super) fn find<'a>(
-    analysis: &'a Analysis,
-    wanted: &config::Export,
-) -> anyhow::Result<&'a (Session, Keys)> {
+pub(super) fn find<'a>(analysis: &'a Analysis, wanted: &Wanted) -> anyhow::Result<&'a (Session, Keys)> {
     if let Some(found) = find_session(analysis, &wanted.session) {
         return Ok(found);
     }
@@ -62,7 +97,7 @@ pub(super) fn find<'a>(
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn write(
-    wanted: &config::Export,
+    wanted: &Wanted,
     inputs: &Inputs<'_>,
     context: &mut Context<'_>,
     analysis: &Analysis,
