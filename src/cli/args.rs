@@ -334,7 +334,8 @@ pub(super) struct GeoFiles {
 const UPDATE_HELP: &str = "Databases are kept in the directory that MEETSCOPE_GEOIP_DIR names, else in /var/lib/meetscope/geoip for \
     root and in $XDG_DATA_HOME/meetscope/geoip (~/.local/share/meetscope/geoip) for others, who ask root's where they keep none of \
     their own. An empty MEETSCOPE_GEOIP_DIR stands for none. Of each lineage the database nearest the capture's date is asked; older \
-    ones stay beside newer ones.";
+    ones stay beside newer ones; to let one go, remove its entry from manifest.toml and its file. Some licences, that of GeoLite2 \
+    among them, ask that old copies be destroyed.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Geo {

@@ -161,7 +161,9 @@ fn law_words(law: &LawRecord) -> String {
         LawKind::DataProtection => "data protection",
     };
     let mut out = format!("{}{}", law.instrument, star(law.unchecked));
-    let since = law.valid_from.map_or_else(|| law.year.to_string(), |from| format!("since {from}"));
+    // Where it is open whether it is in force, the row's first day is not that of the law.
+    let settled = law.valid_from.filter(|_| law.verify.is_none());
+    let since = settled.map_or_else(|| law.year.to_string(), |from| format!("since {from}"));
     let _ = write!(out, " ({kind}, {since})");
     if let Some(verify) = &law.verify {
         let _ = write!(out, ", to be verified: {verify}");
