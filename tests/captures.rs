@@ -367,6 +367,28 @@ fn a_place_that_is_too_far_for_its_answer_is_contradicted() {
 
 /// The generator lets a resolver give the proxy's address a name of Amazon's in Frankfurt; the key server of 2020 is in a range that
 /// Amazon publishes for Beijing.
+/// A policy says where the phone's network is: that is as far from the capture point as the phone's own answers allow.
+#[test]
+fn a_policy_tells_where_the_capture_point_is() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let policy = directory.path().join("sites.toml");
+    let site =
+        "schema_version = 1\n[[site]]\nname = \"Berlin\"\ncountry = \"DE\"\nsubnets = [\"141.20.0.0/16\"]\n";
+    fs::write(&policy, site).unwrap();
+    let (findings, servers) =
+        places("false-place", &["--policy", policy.to_str().unwrap(), "--bpf", "not port 3478"]);
+    assert_eq!((findings.len(), &findings[0]["id"]), (1, &"place_contradicted".into()), "{findings:?}");
+    let distance = &servers.iter().find(|server| server["ip"] == "139.130.4.25").unwrap()["distance"];
+    assert_eq!(
+        (&distance["site"], &distance["contradicts"][0]["by"][0]["source"]),
+        (&"DE".into(), &"the policy's site".into())
+    );
+    assert!(
+        distance["contradicts"][0]["km_at_most"].as_u64() > distance["km_at_most"].as_u64(),
+        "{distance}"
+    );
+}
+
 #[test]
 fn names_and_ranges_say_where_their_owners_place_them() {
     let (_, servers) = places("false-place", &[]);

@@ -62,3 +62,53 @@ fn learn(known: &mut Dns, name: &str, address: std::net::IpAddr, packet: PacketR
         known.addresses.push((name.to_owned(), address, packet));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Labels of a name, with the root.
+    fn name(text: &str) -> Vec<u8> {
+        let mut out: Vec<u8> = text
+            .split('.')
+            .flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat())
+            .collect();
+        out.push(0);
+        out
+    }
+
+    /// An answer (RFC 1035 section 4.1) to one question with these records: owner, type, data.
+    fn answer(asked: &str, kind: u8, records: &[(&str, u8, Vec<u8>)]) -> Vec<u8> {
+        let count = u8::try_from(records.len()).unwrap();
+        let mut out = vec![0, 7, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+        out.extend(name(asked));
+        out.extend([0, kind, 0, 1]);
+        for (owner, kind, data) in records {
+            out.extend(name(owner));
+            out.extend([0, *kind, 0, 1, 0, 0, 0, 60, 0, u8::try_from(data.len()).unwrap()]);
+            out.extend(data);
+        }
+        out
+    }
+
+    #[test]
+    fn names_that_nobody_asked_for_are_kept_apart() {
+        let (packet, mut facts) = (PacketRef::new(0, 4), Facts::default());
+        let host = "lb-1.eu-central-1.elb.amazonaws.com";
+        let records = [("meet.example.org", 5, name(host)), (host, 1, vec![198, 51, 100, 7])];
+        assert!(message(&mut facts, &answer("meet.example.org", 1, &records), packet));
+        let pointer = "7.100.51.198.in-addr.arpa";
+        assert!(message(
+            &mut facts,
+            &answer(pointer, 12, &[(pointer, 12, name("edge7.example.net"))]),
+            packet
+        ));
+        let other = "example.com";
+        assert!(message(&mut facts, &answer(other, 12, &[(other, 12, name("nowhere.example.net"))]), packet));
+        let dns = facts.dns.unwrap();
+        let address = "198.51.100.7".parse().unwrap();
+        assert_eq!(dns.addresses, [("meet.example.org".to_owned(), address, packet)]);
+        let told = |name: &str, reverse| OtherName { name: name.to_owned(), address, reverse, packet };
+        assert_eq!(dns.other_names, [told(host, false), told("edge7.example.net", true)]);
+    }
+}

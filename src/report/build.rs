@@ -36,7 +36,7 @@ use super::Run;
 use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, ProviderData, StatsRecord};
 use super::time;
 use crate::classify::{Evidence, Rules};
-use crate::geo::{Country, Databases, Place, Sites};
+use crate::geo::{Country, Databases, Place};
 use crate::keys::Analysis;
 use crate::observe::PacketRef;
 use crate::session::{Session, order};
@@ -55,8 +55,6 @@ pub struct Context<'a> {
     capture_point: Option<Country>,
     /// Who answered whom how soon.
     nearby: distance::Nearby,
-    /// Where the network's own subnets are, where the user says so.
-    sites: Sites,
     places: HashMap<(IpAddr, i64), Place>,
     /// What was said of the servers of sessions, for their meetings.
     told: BTreeMap<u64, meeting::Told>,
@@ -78,7 +76,6 @@ impl<'a> Context<'a> {
             many_files,
             capture_point: None,
             nearby: distance::Nearby::default(),
-            sites: Sites::new(),
             places: HashMap::new(),
             told: BTreeMap::new(),
             spreads: software::Spreads::default(),
@@ -90,13 +87,6 @@ impl<'a> Context<'a> {
     #[must_use]
     pub const fn captured_in(mut self, country: Option<Country>) -> Self {
         self.capture_point = country;
-        self
-    }
-
-    /// Says where the network's own subnets are.
-    #[must_use]
-    pub fn with_sites(mut self, sites: Sites) -> Self {
-        self.sites = sites;
         self
     }
 

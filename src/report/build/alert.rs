@@ -25,7 +25,7 @@ const NOTE: &str = "participants whose packets do not pass this point of capture
 /// The policy of a run, and what came of it.
 #[derive(Debug)]
 pub(super) struct Judging<'a> {
-    policy: &'a Policy,
+    pub(super) policy: &'a Policy,
     groups: &'a dyn Groups,
     /// Alerts of sessions that are being written, by the session's number.
     alerts: BTreeMap<u64, Vec<AlertRecord>>,

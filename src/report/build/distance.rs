@@ -255,7 +255,11 @@ fn site(context: &Context<'_>, session: &Session, timing: &Timing) -> Option<Sit
         return Some(Site { country, source: "--site", km_off: 0 });
     }
     // A policy says where an endpoint is; the capture point is as far from there as the endpoint's own answers allow.
-    let country = context.sites.country_of(session.endpoint)?;
+    let sites = context.judging.as_ref()?.policy.sites();
+    let country = sites.country_of(session.endpoint)?;
+    if session.addresses.iter().any(|used| sites.country_of(used.ip).is_some_and(|other| other != country)) {
+        return None;
+    }
     let km_off = geo::km_at_most(bounding_ns(&timing.endpoint)?);
     Some(Site { country, source: "the policy's site", km_off })
 }
