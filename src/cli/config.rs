@@ -273,20 +273,12 @@ impl Report {
             rules,
             policy,
             databases: store::databases(&typed.geoip)?,
-            capture_point: typed.site.as_deref().map(country).transpose()?,
+            capture_point: typed.site.as_deref().map(super::country).transpose()?,
             style: Style { format, kinds, colour, width },
             output: typed.output,
             state: typed.state.state.as_deref().map(State::new),
         })
     }
-}
-
-/// A country's code as typed.
-fn country(typed: &str) -> Result<Country, UsageError> {
-    let known = Country::parse(typed).filter(|country| country.name().is_some());
-    known.ok_or_else(|| {
-        UsageError(format!("--site: expected a country's code of ISO 3166-1, as `DE`, found {typed:?}"))
-    })
 }
 
 const fn format(typed: args::Format) -> report::Format {

@@ -26,6 +26,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use meetscope::geo::Country;
 
 use args::{Args, Command};
 
@@ -84,4 +85,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A country's code as typed.
+fn country(typed: &str) -> Result<Country, UsageError> {
+    let known = Country::parse(typed).filter(|country| country.name().is_some());
+    known.ok_or_else(|| {
+        UsageError(format!("--site: expected a country's code of ISO 3166-1, as `DE`, found {typed:?}"))
+    })
 }
