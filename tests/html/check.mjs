@@ -6,7 +6,7 @@
 // map, timeline, charts, evidence and filters work with a pointer and with keys, wide and narrow, light and dark, and that
 // axe-core finds no serious fault. MEETSCOPE_SHOTS names a folder for pictures.
 import { createRequire } from 'node:module';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
 
@@ -16,6 +16,11 @@ const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const shots = process.env.MEETSCOPE_SHOTS;
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
+// Pictures that docs/ shows.
+const DOCS = {
+  '1280-light-top': 'report-answer', '1280-light-map': 'report-map', '1280-dark-timeline': 'report-timeline',
+  '1280-light-charts': 'report-charts', '390-light-top': 'report-narrow',
+};
 // What the list of many sessions may take.
 const MOST_MS = 2000;
 const MOST_BYTES = 15e6;
@@ -80,8 +85,13 @@ const accessible = async (name, page) => {
   }
   check(true, name);
 };
-const picture = async (page, name, options = {}) => {
-  if (shots) await page.screenshot({ path: path.join(shots, name + '.png'), ...options });
+const picture = async (page, name) => {
+  if (!shots) return;
+  await page.screenshot({ path: path.join(shots, name + '.png') });
+  if (!DOCS[name]) return;
+  const session = await page.context().newCDPSession(page);
+  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: 72 });
+  writeFileSync(path.join(shots, DOCS[name] + '.webp'), Buffer.from(data, 'base64'));
 };
 
 // As a reader goes through it.
@@ -96,7 +106,7 @@ const walk = async (name, view) => {
   await picture(page, `${name}-top`);
   // Map.
   const marker = page.locator('.mk[data-cc=CN]');
-  await marker.scrollIntoViewIfNeeded();
+  await page.evaluate(() => document.getElementById('map').scrollIntoView({ behavior: 'instant' }));
   check(/^CN \(China\): 1 could hold/.test(await marker.getAttribute('aria-label')), `${name}: the marker says what it stands for`);
   await marker.hover();
   check((await page.locator('#map-tip').textContent()).startsWith('CN (China)'), `${name}: the map tells on hover`);
@@ -217,7 +227,7 @@ const paper = async () => {
   check(pdf.length > 20000, 'print: pages come out');
   const shown = await page.evaluate(() => [...document.querySelectorAll('details.session')].length);
   check(shown === 4, 'print: every session');
-  if (shots) { const { writeFileSync } = await import('node:fs'); writeFileSync(path.join(shots, 'print.pdf'), pdf); }
+  if (shots) { writeFileSync(path.join(shots, 'print.pdf'), pdf); }
   await done('print', at);
 };
 

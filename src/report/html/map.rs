@@ -81,9 +81,10 @@ pub(super) fn write(html: &mut Html, sessions: &[SessionRecord]) {
     }
     html.raw(
         "<p class=\"note\">A marker stands for a country, not for a point: databases name countries. A dashed marker is of low \
-         confidence, disputed between databases, anycast, or old against the capture. Countries whose operator\u{2019}s law reaches \
-         a server are hatched. Borders follow Natural Earth and say nothing of who is right about them. An address database is an \
-         opinion with a date; where a server is placed does not show that it holds a key.</p>",
+         confidence, disputed between databases, anycast, or old against the capture. A country is hatched where no \
+         server is placed and only the law of an operator\u{2019}s home reaches from. Borders follow Natural Earth and say nothing of \
+         who is right about them. An address database is an opinion with a date; where a server is placed does not show that it \
+         holds a key.</p>",
     );
     table(html, &lands);
     homeless(html, &nowhere, &lands);

@@ -11,6 +11,7 @@ mod chart;
 mod cipher;
 mod footer;
 mod holders;
+mod law;
 mod list;
 mod map;
 mod markup;

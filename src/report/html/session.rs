@@ -6,7 +6,7 @@ use super::super::text::session::{bytes, percent};
 use super::super::text::summary::app_word;
 use super::markup::Html;
 use super::quality::{self, Charts};
-use super::{alerts, cipher, holders, places, timeline, words};
+use super::{alerts, cipher, holders, law, places, timeline, words};
 
 /// Findings of one session shown.
 const FINDINGS: usize = 24;
@@ -35,6 +35,7 @@ pub(super) fn body(html: &mut Html, view: &View<'_>) {
     holders::write(html, record);
     timeline::write(html, record, view.flows);
     places::jurisdictions(html, record);
+    law::write(html, record);
     cipher::write(html, record);
     quality::write(html, record, &view.charts, view.full);
     html.raw("<h3>What this rests on</h3>");
