@@ -167,6 +167,11 @@ def signalling(out):
 def main():
     out = sys.argv[1]
     signalling(out)
+    for path in sorted(glob.glob(os.path.join(ROOT, "policies", "*.toml"))):
+        with open(path, "rb") as f:
+            rules = f.read()
+        for step in (1, 7, 31):  # with facts behind it
+            put(out, "policy", rules + b"\0" + bytes(i * step % 256 for i in range(64)))
     captures = glob.glob(os.path.join(ROOT, "captures", "*.pcap*"))
     captures += glob.glob(os.path.join(SHARED, "corpus", "*", "*.pcap*"))
     for path in sorted(captures, key=os.path.getsize):

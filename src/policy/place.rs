@@ -161,7 +161,7 @@ impl<'a> Ground<'a> {
         } else if judged.contains(&Tri::Maybe) {
             Verdict::Unknown(format!("{}; {}", why(Tri::Maybe), self.unseated()))
         } else {
-            Verdict::Unknown(format!("{}; other databases place it elsewhere", why(Tri::Yes)))
+            Verdict::Unknown(format!("{}; other sources place it elsewhere", why(Tri::Yes)))
         };
         match server.front_end {
             Some(network) if fact != Fact::ServiceOperator => Verdict::Unknown(match verdict {
@@ -219,7 +219,10 @@ impl<'a> Ground<'a> {
     fn sentence(&self, places: &Places, claim: &Exposure, country: Country) -> String {
         let mut out = claim.reason.clone();
         if let Some(term) = places.deny.iter().find(|term| self.matches(term, country) == Tri::Yes) {
-            let _ = write!(out, ", which the rule denies ({})", self.described(term));
+            let unchecked = matches!(term, Term::Group(name)
+                if self.groups.is_unchecked(name, country, self.subject.begin));
+            let mark = if unchecked { "; nobody checked that row of the table of groups" } else { "" };
+            let _ = write!(out, ", which the rule denies ({}{mark})", self.described(term));
         } else {
             let allowed: Vec<String> = places.allow.iter().map(|term| self.described(term)).collect();
             let _ = write!(out, ", outside of what the rule allows ({})", allowed.join(", "));

@@ -19,11 +19,19 @@ pub struct Known<'a> {
 pub trait Groups: std::fmt::Debug {
     /// Whether `country` was in `group` at that time; none where there is no such group.
     fn contains(&self, group: &str, country: Country, at: Timestamp) -> Option<bool>;
+
+    /// Whether nobody checked the row that says so against a primary text.
+    fn is_unchecked(&self, group: &str, country: Country, at: Timestamp) -> bool;
 }
 
 impl Groups for Jurisdictions {
     fn contains(&self, group: &str, country: Country, at: Timestamp) -> Option<bool> {
         self.in_group(group, country, Some(at))
+    }
+
+    fn is_unchecked(&self, group: &str, country: Country, at: Timestamp) -> bool {
+        let rows = self.memberships(country, Some(at));
+        rows.iter().any(|(known, member)| known.id == group && member.unchecked)
     }
 }
 

@@ -305,6 +305,50 @@ fn records_written_bit_by_bit_are_those_written_at_once() {
     assert_eq!(String::from_utf8(out).unwrap(), made.written(&style));
 }
 
+/// The session of Toronto is judged with New York in the same meeting; with New York's session written before, as in a live run, too.
+#[test]
+fn a_session_is_judged_with_the_participants_of_its_meeting_also_those_written_before() {
+    let rule = "[[rule]]\nid = \"fence\"\nkey_holders = { allow = [\"participants\"] }";
+    let policy = crate::policy::parse(&[("p.toml", rule)], &crate::policy::Known::default()).unwrap();
+    let groups = geo::Jurisdictions::embedded().unwrap();
+    let made = beijing();
+    let style = Style { format: Format::Ndjson, kinds: Some(vec![Kind::Alert]), ..Style::default() };
+    let alerts = |out: &[u8]| -> Vec<Value> {
+        let text = std::str::from_utf8(out).unwrap();
+        let all = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        all.filter(|alert| alert["fired"] == true).collect()
+    };
+    let seats = |alert: &Value| -> BTreeSet<String> {
+        let list = alert["participants"].as_array().unwrap().iter();
+        list.map(|seat| seat["countries"][0].as_str().unwrap().to_owned()).collect()
+    };
+    let both = BTreeSet::from(["CA".to_owned(), "US".to_owned()]);
+
+    let mut context = Context::new(&made.rules, &made.databases, false);
+    context.judge_by(&policy, &groups);
+    let mut out = Vec::new();
+    write_records(&mut out, &mut context, &made.analysis, &style).unwrap();
+    let whole = alerts(&out);
+    assert!(context.fired());
+    assert_eq!(whole.iter().map(|alert| &alert["session_id"]).collect::<Vec<_>>(), ["s20"]);
+    assert_eq!(seats(&whole[0]), both);
+
+    // New York first, then Toronto with the meeting.
+    let mut context = Context::new(&made.rules, &made.databases, false);
+    context.judge_by(&policy, &groups);
+    let (mut first, mut second) = (beijing().analysis, beijing().analysis);
+    first.sessions.retain(|(session, _)| session.id == 21);
+    first.meetings.clear();
+    second.sessions.retain(|(session, _)| session.id == 20);
+    write_records(&mut Vec::new(), &mut context, &first, &style).unwrap();
+    assert!(!context.fired(), "New York alone breaks nothing");
+    let mut out = Vec::new();
+    write_records(&mut out, &mut context, &second, &style).unwrap();
+    let later = alerts(&out);
+    assert!(context.fired());
+    assert_eq!((later.len(), seats(&later[0])), (1, both));
+}
+
 #[test]
 fn empty_run_says_so() {
     let text = Made::of(Vec::new()).as_format(Format::Text);

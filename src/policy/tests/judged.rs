@@ -323,6 +323,23 @@ fn an_exception_ends_by_the_time_of_the_packets() {
     }
 }
 
+/// The Five Eyes are a label of the press: the table marks its rows, and so does the sentence.
+#[test]
+fn a_row_that_nobody_checked_is_marked() {
+    let policy = |place: &str| {
+        read(&[("p.toml", &format!("[[rule]]\nid = \"a\"\nmedia = {{ deny = [\"{place}\"] }}"))]).unwrap()
+    };
+    let facts = Facts { exposure: reached(&["NZ"]), ..Facts::default() };
+    let found = judged(&policy("five_eyes"), &facts);
+    assert!(
+        found[0].3.contains("(five_eyes; nobody checked that row of the table of groups)"),
+        "{}",
+        found[0].3
+    );
+    let found = judged(&policy("NZ"), &facts);
+    assert!(found[0].3.ends_with("which the rule denies (NZ)"), "{}", found[0].3);
+}
+
 #[test]
 fn sentences_say_who_says_what_and_never_that_a_server_is_somewhere() {
     let text = "[[rule]]\nid = \"a\"\nkey_holders = { allow = [\"participants\", \"operator_home\"] }";
