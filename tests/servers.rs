@@ -115,7 +115,7 @@ fn holders_tell_how_far_their_software_is_spread() {
     assert_eq!(holder["software"]["servers"], 75);
     let text = String::from_utf8(meetscope(&["replay", BEIJING, "--state", state]).stdout).unwrap();
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(flat.contains("runs what 74 other servers seen run"), "{text}");
+    assert!(flat.contains("answers TLS as 74 other servers do"), "{text}");
     assert!(flat.contains("5 placed in CN, 70 in US"), "{text}");
 }
 

@@ -5,9 +5,9 @@
 //! (`geoip/`, under its own licence). Of one lineage in the store and the program, the database nearest the capture's date is asked.
 //! The only module that names `maxminddb`.
 //!
-//! Nothing here says that a server *is* anywhere: each answer carries its database and date. Cloud regions
-//! and provider prefixes belong to `classify`, laws to `geoip/jurisdictions.toml`. Lookups are not cached:
-//! a caller asks once per address.
+//! Nothing here says that a server *is* anywhere: each answer carries its database and date. Codes in names and published ranges
+//! of clouds are read by `geoip/regions.toml`, laws by `geoip/jurisdictions.toml`, and how soon a server answers bounds how far away it
+//! can be. Lookups are not cached: a caller asks once per address.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -45,18 +45,18 @@ impl PlaceHint {
             Some(city) => format!("{} ({city})", self.country),
             None => self.country.to_string(),
         };
-        let unchecked = if self.unchecked { " (unchecked: a guess from names)" } else { "" };
+        let unchecked = if self.unchecked { "; unchecked" } else { "" };
         match self.kind {
             PlaceClaim::PublishedRange => format!(
-                "{} is published as region {} of {}, of {}, which its owner gives to {place}{unchecked}",
+                "{} is published as region {} of {} ({}{unchecked}), which its owner places in {place}",
                 self.value, self.region, self.owner, self.date
             ),
             PlaceClaim::ReverseName => format!(
-                "its name by reverse look-up {} has the code {}, which {} of {} gives to {place}{unchecked}",
+                "its name by reverse look-up {} has the code {}, which stands for {place} (source: {}, {}{unchecked})",
                 self.value, self.region, self.source, self.date
             ),
             PlaceClaim::HostName | PlaceClaim::Database => format!(
-                "its name {} has the code {}, which {} of {} gives to {place}{unchecked}",
+                "its name {} has the code {}, which stands for {place} (source: {}, {}{unchecked})",
                 self.value, self.region, self.source, self.date
             ),
         }

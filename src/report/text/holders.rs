@@ -22,6 +22,8 @@ const HINTS: usize = 2;
 const NAMED: usize = 8;
 /// First contacts shown.
 const CONTACTS: usize = 16;
+/// Kilometres to the far side of the earth: a bound beyond that says nothing.
+const ANTIPODES: u32 = 20_000;
 /// Width of the answer's words.
 const LABEL: usize = 18;
 
@@ -237,7 +239,10 @@ fn the_only<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
 }
 
 /// `answered in 2.2 ms (packet 4): at most 334 km from the capture point, at the speed of light`.
-fn nearness(distance: &DistanceRecord) -> String {
+fn nearness(distance: &DistanceRecord) -> Option<String> {
+    if distance.km_at_most >= ANTIPODES && distance.contradicts.is_empty() {
+        return None;
+    }
     let contradicted: Vec<&str> = distance.contradicts.iter().map(|claim| claim.country.code()).collect();
     let mut text = format!(
         "answered in {} ms ({}): at most {} km from the capture point, at the speed of light",
@@ -248,7 +253,7 @@ fn nearness(distance: &DistanceRecord) -> String {
     if !contradicted.is_empty() {
         let _ = write!(text, ", which contradicts {}", contradicted.join(", "));
     }
-    text
+    Some(text)
 }
 
 /// A server that could hold the key; what was said of the one above it is not said again.
@@ -282,7 +287,7 @@ fn one(
     page.labelled(4, &plain(""), LABEL, &plain(format!("{why}; {seen}")))?;
     let mut detail = vec![common.place(&holder.place)];
     detail.extend(holder.place.hints.iter().take(HINTS).map(PlaceHint::sentence));
-    detail.extend(holder.place.distance.as_deref().map(nearness));
+    detail.extend(holder.place.distance.as_deref().and_then(nearness));
     detail.extend(holder.front_end.as_ref().map(|network| {
         format!("an entry of {network}'s network: where the key would lie behind it is not visible")
     }));
