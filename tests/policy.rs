@@ -380,6 +380,140 @@ fn an_address_of_private_use_sits_where_the_site_says() {
     assert_eq!((alerts.len(), code), (0, Some(0)));
 }
 
+/// With the key log it is shown that 52.81.151.250 (CN) sent the key to one participant, and that this key opens the streams of the other
+/// one, who never contacted that server (`captures/README.md`): the rules fire for both.
+#[test]
+fn a_key_that_came_to_another_participant_counts() {
+    let log = "captures/zoom-beijing-2020.keylog";
+    let run = ["replay", "captures/zoom-beijing-2020.pcapng", "--keylog", log, "--policy"];
+    for rule in ["geofence", "no-cn-keys"] {
+        let file = format!("policies/{rule}.toml");
+        let output =
+            meetscope(&[&run[..], &[file.as_str(), "--format", "ndjson", "--records", "alert"]].concat());
+        assert_eq!(output.status.code(), Some(3));
+        let alerts = records(&output);
+        let broken = named(&alerts, |alert| alert["state"] == "broken" && alert["fired"] == true);
+        assert_eq!(broken, [format!("{NEW_YORK} {rule}"), format!("{TORONTO} {rule}")].into(), "{alerts:#?}");
+        let alert = alerts.iter().find(|alert| alert["src_ip"] == NEW_YORK).unwrap();
+        let reason = &alert["reasons"][0];
+        assert_eq!((&reason["ip"], &reason["could_hold"]), (&"52.81.151.250".into(), &"yes".into()));
+        assert!(reason["confidence"].as_f64().unwrap() > 0.9, "{reason}");
+        let countries: BTreeSet<&str> = reason["exposure"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["jurisdiction"].as_str().unwrap())
+            .collect();
+        assert!(countries.contains("CN"), "{reason}");
+        assert!(reason["packets"][0]["frame"].as_u64().is_some());
+        let text = reason["text"].as_str().unwrap();
+        assert!(text.contains("delivered the key that opens the media"), "{text}");
+        assert!(text.contains(&format!("between it and {TORONTO}, another of the meeting")), "{text}");
+    }
+    let output = meetscope(&[&run[..], &["policies/no-cn-keys.toml"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("Policy: 1 of 1 rule fired, in 2 of 4 sessions."), "{text}");
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(flat.matches("fired in 2 sessions (").count(), 1, "one row a rule: {text}");
+}
+
+/// In `sip-sdes-clear` the media is encrypted under a key that stood in SIP without TLS; in `sip-sdes` SIP is inside of TLS.
+#[test]
+fn a_key_in_the_clear_is_not_plain_media_and_can_be_denied() {
+    let directory = TempDir::new().unwrap();
+    let rule = |words: &str| format!("[[rule]]\nid = \"open\"\ncipher = {{ deny = [{words}] }}\n");
+    for (words, capture, state, status) in [
+        ("\"key_in_clear\"", "sip-sdes-clear", "broken", 3),
+        ("\"plain\"", "sip-sdes-clear", "", 0),
+        ("\"plain\", \"key_in_clear\"", "plain-rtp", "broken", 3),
+        ("\"key_in_clear\"", "plain-rtp", "", 0),
+        ("\"key_in_clear\"", "sip-sdes", "", 0),
+        ("\"key_in_clear\"", "zoom-gcm", "", 0),
+    ] {
+        let file = written(&directory, "open.toml", &rule(words));
+        let (alerts, code) = alerts(&[file.to_str().unwrap()], capture);
+        let found = alerts.first().map_or("", |alert| alert["state"].as_str().unwrap());
+        assert_eq!((found, code), (state, Some(status)), "{words} {capture}");
+        if words == "\"key_in_clear\"" && state == "broken" {
+            // tshark -Y 'sdp.media_attr contains "crypto"' shows packets 5 and 8, the offer and the answer.
+            assert_eq!(alerts[0]["reasons"][0]["packets"], serde_json::json!([{ "frame": 5 }]));
+        }
+    }
+}
+
+#[test]
+fn what_is_excepted_or_open_is_listed_with_its_reason() {
+    let directory = TempDir::new().unwrap();
+    let exception = "[[exception]]\nrules = [\"geofence\"]\nuntil = 2020-04-02\nreason = \"ticket 1\"\n";
+    let file = written(&directory, "except.toml", exception);
+    let text = |capture: &str, more: &[&str]| {
+        let run = ["replay", capture, "--policy", "policies/geofence.toml"];
+        String::from_utf8(meetscope(&[&run[..], more].concat()).stdout).unwrap()
+    };
+    let whole = text("captures/zoom-beijing-2020.pcapng", &["--policy", file.to_str().unwrap()]);
+    let top = whole.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(top.contains("geofence (policies/geofence.toml) is excepted in 1 session (s"), "{whole}");
+    assert!(top.contains("excepted until 2020-04-02 (ticket 1)"), "{whole}");
+    let whole = text("captures/dtls-srtp.pcapng", &[]);
+    let top = whole.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        top.contains("geofence (policies/geofence.toml) is not determinable in 2 sessions (s"),
+        "{whole}"
+    );
+}
+
+#[test]
+fn a_policy_without_a_rule_is_refused_and_no_session_is_nothing_to_judge() {
+    let directory = TempDir::new().unwrap();
+    let site = "[[site]]\nname = \"x\"\ncountry = \"CA\"\nsubnets = [\"10.20.0.0/16\"]\n";
+    for (text, checked) in [("", 2), ("schema_version = 1\n", 2), (site, 0)] {
+        let file = written(&directory, "none.toml", text);
+        let path = file.to_str().unwrap();
+        let check = meetscope(&["policy", "check", path]);
+        assert_eq!(check.status.code(), Some(checked), "{text}");
+        let told = [check.stdout, check.stderr].concat();
+        assert!(String::from_utf8(told).unwrap().contains("no [[rule]]"), "{text}");
+        let replay = meetscope(&["replay", "captures/zoom-gcm.pcapng", "--policy", path]);
+        assert_eq!(replay.status.code(), Some(2), "{text}");
+        assert!(String::from_utf8(replay.stderr).unwrap().contains("no [[rule]]"), "{text}");
+        let both = ["--policy", path, "--policy", "policies/geofence.toml"];
+        let replay = meetscope(&[&["replay", "captures/zoom-gcm.pcapng"], &both[..]].concat());
+        assert_eq!(replay.status.code(), Some(0), "together with a file of rules: {text}");
+    }
+    // No packet passes the filter.
+    let run = ["replay", "captures/zoom-gcm.pcapng", "--policy", "policies/geofence.toml", "--bpf", "port 9"];
+    let output = meetscope(&run);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("Policy: nothing to judge: no session was seen (1 rule)."), "{text}");
+}
+
+/// Whom a rule does not ask for is not spoken of; and where media is not encrypted no cell of the table speaks of a key.
+#[test]
+fn sentences_are_about_what_was_asked() {
+    let directory = TempDir::new().unwrap();
+    let rule = "[[rule]]\nid = \"k\"\nkeying = { allow = [\"dtls_srtp\"] }\napp = { allow = [\"teams\"] }\n";
+    let file = written(&directory, "k.toml", rule);
+    let run = ["replay", "captures/plain-rtp.pcapng", "--policy"];
+    let text = String::from_utf8(meetscope(&[&run[..], &[file.to_str().unwrap()]].concat()).stdout).unwrap();
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("media is not encrypted; the rule asks for DTLS-SRTP"), "{text}");
+    assert!(flat.contains("the rule allows only teams"), "{text}");
+    assert!(!flat.contains("participants whose packets"), "{text}");
+    let text =
+        String::from_utf8(meetscope(&[&run[..], &["policies/geofence.toml"]].concat()).stdout).unwrap();
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(flat.matches("participants whose packets").count(), 1, "{text}");
+
+    // Between the way in which keys arose and the verdict on the ciphertext stand six cells of holders and witnesses.
+    let output = meetscope(&["replay", "captures/plain-rtp.pcapng", "--format", "csv"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains(
+        "key_method,could_hold_key,could_hold_key_names,could_hold_key_countries,could_hold_key_exposure,\
+         key_not_determinable,key_witness,cipher_verdict"
+    ));
+    assert!(table.contains(",none,,,,,,,"), "{table}");
+}
+
 #[test]
 fn an_alert_has_its_evidence() {
     let (alerts, _) = alerts(&["policies/geofence.toml"], "zoom-beijing-2020");

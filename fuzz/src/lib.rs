@@ -500,16 +500,20 @@ fn arbitrary_subject<'a>(reached: &'a [Vec<Exposure>], draw: &mut impl FnMut() -
         server: server.clone(),
         could_hold: [Answer::Yes, Answer::Unknown, Answer::No][usize::from(draw()) % 3],
         confidence: f32::from(draw()) / 200.0 - 0.1,
+        why: None,
     });
     Subject {
         holders: holders.collect(),
         app: [None, Some("zoom"), Some("webex")][usize::from(draw()) % 3],
+        app_name: Some("an app"),
         endpoint: vec![[10, draw(), 3, 4].into()],
         participants,
         operator_home: country(draw()).filter(|_| draw() % 2 == 0),
         begin: Timestamp::from_nanos(i64::from(draw()) << 55),
         keying: KEYINGS[usize::from(draw()) % KEYINGS.len()],
         end_to_end_possible: draw() % 2 == 1,
+        key_in_clear: [None, Some((Answer::Yes, "clear")), Some((Answer::Unknown, "clear"))]
+            [usize::from(draw()) % 3],
         cipher: (draw() % 4 > 0).then(|| (CIPHERS[usize::from(draw()) % CIPHERS.len()], "words")),
         servers,
     }

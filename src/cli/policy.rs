@@ -26,6 +26,9 @@ pub(super) struct Policies {
     records: Vec<PolicyRecord>,
 }
 
+/// Where nothing can fire.
+const NO_RULE: &str = "no [[rule]], so that there is nothing to judge by";
+
 /// What is wrong, or why it could not be found out.
 enum Fault {
     Unsound(PolicyErrors),
@@ -35,10 +38,15 @@ enum Fault {
 impl Policies {
     /// Reads the files of a policy.
     pub(super) fn read(files: &[PathBuf], rules: &Rules) -> anyhow::Result<Self> {
-        Self::try_read(files, rules).map_err(|fault| match fault {
+        let read = Self::try_read(files, rules).map_err(|fault| match fault {
             Fault::Unsound(errors) => UsageError(errors.to_string()).into(),
             Fault::Other(error) => error,
-        })
+        })?;
+        if read.policy.rules().is_empty() {
+            let names: Vec<&str> = read.records.iter().map(|record| record.name.as_str()).collect();
+            return Err(UsageError(format!("{}: {NO_RULE}", names.join(", "))).into());
+        }
+        Ok(read)
     }
 
     fn try_read(files: &[PathBuf], rules: &Rules) -> Result<Self, Fault> {
@@ -121,6 +129,12 @@ pub(super) fn run(command: &PolicyCommand) -> anyhow::Result<Status> {
         }
         Err(Fault::Other(error)) => return Err(error),
     };
+    let has_rules = !policies.policy.rules().is_empty();
+    if !has_rules && !policies.policy.has_grounds() {
+        let names: Vec<&str> = policies.records.iter().map(|record| record.name.as_str()).collect();
+        say(format_args!("{}: {NO_RULE}", names.join(", ")));
+        return Ok(Status::Unsound);
+    }
     let mut out = io::stdout().lock();
     for record in &policies.records {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
@@ -132,6 +146,9 @@ pub(super) fn run(command: &PolicyCommand) -> anyhow::Result<Status> {
             plural(rules),
             plural(exceptions)
         )?;
+    }
+    if !has_rules {
+        writeln!(out, "note: {NO_RULE}: give these sites and groups together with a file of rules")?;
     }
     out.flush()?;
     Ok(Status::Done)

@@ -384,26 +384,20 @@ fn is_own(session: &Session, witness: &Witness) -> bool {
     session.addresses.iter().any(|used| used.ip == witness.endpoint.ip())
 }
 
+/// How sure it is that the server could hold the key, 0 to 1: a little less where the key came to another than the session's own endpoint.
+pub fn confidence(session: &Session, witness: &Witness) -> f32 {
+    if is_own(session, witness) { SURE } else { SURE_OF_ANOTHER }
+}
+
 /// What was seen outweighs what was inferred.
 fn judge(session: &Session, keys: &mut Keys, found: &Witnesses) {
     for holder in &mut keys.holders {
         let Some(witness) = found.found.iter().find(|witness| witness.server.ip() == holder.address) else {
             continue;
         };
-        let what = match witness.delivery {
-            Delivery::Delivered => "it delivered the key that opens the media",
-            Delivery::Sent => "the key that opens the media was sent to it",
-            Delivery::Clear => "the key that opens the media passed it in the clear",
-            Delivery::Agreed => "the keys that open the media come from the DTLS handshake that ended here",
-        };
         holder.could_hold = CouldHold::Yes;
-        let (confidence, whom) = if is_own(session, witness) {
-            (SURE, String::new())
-        } else {
-            (SURE_OF_ANOTHER, format!(" between it and {}, another of the meeting,", witness.endpoint.ip()))
-        };
-        holder.confidence = confidence;
-        holder.why = format!("{what}{whom} ({}), in packet {}", witness.place, witness.packet.frame());
+        holder.confidence = confidence(session, witness);
+        holder.why = why(session, witness);
         holder.basis = match witness.delivery {
             Delivery::Clear => Basis::Capture,
             Delivery::Delivered | Delivery::Sent | Delivery::Agreed => Basis::KeyLog,
@@ -413,6 +407,22 @@ fn judge(session: &Session, keys: &mut Keys, found: &Witnesses) {
         }
     }
     keys.holders.sort_by(super::likelier);
+}
+
+/// Why the server of a witness could hold the key, in words.
+pub fn why(session: &Session, witness: &Witness) -> String {
+    let what = match witness.delivery {
+        Delivery::Delivered => "it delivered the key that opens the media",
+        Delivery::Sent => "the key that opens the media was sent to it",
+        Delivery::Clear => "the key that opens the media passed it in the clear",
+        Delivery::Agreed => "the keys that open the media come from the DTLS handshake that ended here",
+    };
+    let whom = if is_own(session, witness) {
+        String::new()
+    } else {
+        format!(" between it and {}, another of the meeting,", witness.endpoint.ip())
+    };
+    format!("{what}{whom} ({}), in packet {}", witness.place, witness.packet.frame())
 }
 
 fn count(count: usize) -> u32 {

@@ -1,6 +1,6 @@
 //! What a rule demands of a session. A rule is broken where one of its demands is.
 
-use super::place::Places;
+use super::place::{Places, Term};
 use super::words::CipherWord;
 
 /// A demand.
@@ -74,6 +74,16 @@ impl ServerKind {
 }
 
 impl Demand {
+    /// True where it asks where participants sit.
+    pub(super) fn asks_for_participants(&self) -> bool {
+        match self {
+            Self::Holders(HolderDemand { places, .. }) | Self::Servers(_, places) => {
+                places.allow.iter().chain(&places.deny).any(|term| *term == Term::Participants)
+            }
+            Self::Keying { .. } | Self::Cipher(_) | Self::EndToEnd | Self::App { .. } => false,
+        }
+    }
+
     /// The key of the language.
     pub(super) const fn key(&self) -> &'static str {
         match self {

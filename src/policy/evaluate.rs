@@ -7,7 +7,7 @@ use super::demand::{Demand, HolderDemand, ServerKind};
 use super::exception::{Applied, Exception};
 use super::place::{Ground, Places, Verdict};
 use super::subject::{Answer, Groups, Holder, Server, Subject};
-use super::words::{CipherWord, Severity, Unknown};
+use super::words::{CipherWord, Severity, Unknown, keying_name, keying_words};
 use super::{Policy, Rule};
 
 /// Reasons kept of one outcome, the gravest first; the others are counted.
@@ -180,7 +180,10 @@ fn holders(wanted: &HolderDemand, subject: &Subject<'_>, ground: &Ground<'_>, re
         };
         let who = called(&holder.server);
         let could = match holder.could_hold {
-            Answer::Yes => format!("{who} could hold the key ({} sure)", percent(holder.confidence)),
+            Answer::Yes => {
+                let why = holder.why.map(|why| format!(": {why}")).unwrap_or_default();
+                format!("{who} could hold the key ({} sure{why})", percent(holder.confidence))
+            }
             Answer::Unknown | Answer::No => format!("whether {who} could hold the key is not determinable"),
         };
         let verdict = match ground.judge(&wanted.places, &holder.server) {
@@ -246,7 +249,7 @@ fn is_hidden(keying: &str) -> bool {
 
 fn keying(allow: &[String], deny: &[String], subject: &Subject<'_>) -> Verdict {
     let listed = |list: &[String]| list.iter().any(|word| word == subject.keying);
-    let is = format!("keying is {}", subject.keying);
+    let is = keying_words(subject.keying);
     if listed(deny) {
         return Verdict::Broken(format!("{is}, which the rule denies"));
     }
@@ -254,9 +257,13 @@ fn keying(allow: &[String], deny: &[String], subject: &Subject<'_>) -> Verdict {
         return Verdict::Kept;
     }
     if is_hidden(subject.keying) {
-        return Verdict::Unknown(format!("{is}: how the media keys arose cannot be seen"));
+        return Verdict::Unknown(if subject.keying == "inside_tls" {
+            format!("{is}: how they arise cannot be seen")
+        } else {
+            is.to_owned()
+        });
     }
-    let wanted = allow.join(", ");
+    let wanted = allow.iter().map(|word| keying_name(word)).collect::<Vec<_>>().join(" or ");
     if subject.end_to_end_possible && allow.iter().any(|word| word == "end_to_end") {
         return Verdict::Unknown(format!(
             "{is}, and the service has an end-to-end mode that the wire does not show; the rule asks for {wanted}"
@@ -281,6 +288,15 @@ fn cipher(word: CipherWord, subject: &Subject<'_>) -> Verdict {
             ("begins_in_clear", _) => Verdict::Unknown(words.to_owned()),
             (_, "not_determinable") => Verdict::Unknown(
                 "whether media is encrypted cannot be told: how its keys arose is not determinable"
+                    .to_owned(),
+            ),
+            _ => Verdict::Kept,
+        },
+        CipherWord::KeyInClear => match (subject.key_in_clear, subject.keying) {
+            (Some((Answer::Yes, why)), _) => Verdict::Broken(why.to_owned()),
+            (Some((Answer::Unknown, why)), _) => Verdict::Unknown(why.to_owned()),
+            (_, "not_determinable") => Verdict::Unknown(
+                "whether the media key went in the clear cannot be told: how media keys arise is not determinable"
                     .to_owned(),
             ),
             _ => Verdict::Kept,
@@ -332,11 +348,13 @@ fn app(allow: &[String], deny: &[String], deny_unknown: bool, subject: &Subject<
         };
     };
     let listed = |list: &[String]| list.iter().any(|known| known == app);
+    let name = subject.app_name.filter(|name| !name.eq_ignore_ascii_case(app));
+    let app = name.map_or_else(|| app.to_owned(), |name| format!("{name} ({app})"));
     if listed(deny) {
-        return Verdict::Broken(format!("the app is {app}, which the rule denies"));
+        return Verdict::Broken(format!("media is of {app}, which the rule denies"));
     }
     if allow.is_empty() || listed(allow) {
         return Verdict::Kept;
     }
-    Verdict::Broken(format!("the app is {app}; the rule allows {}", allow.join(", ")))
+    Verdict::Broken(format!("media is of {app}; the rule allows only {}", allow.join(", ")))
 }

@@ -16,7 +16,9 @@ use super::place::{Places, Term};
 use super::read::{Context, Table, Text};
 use super::subject::Known;
 use super::value::{code_of, country, end_of, has_one, keyings, nets, server, suffix};
-use super::words::{CIPHER_WORDS, FACTS, Fact, OPERATOR_HOME, PARTICIPANTS, SEVERITIES, UNKNOWNS};
+use super::words::{
+    CIPHER_WORDS, CipherWord, FACTS, Fact, OPERATOR_HOME, PARTICIPANTS, SEVERITIES, UNKNOWNS,
+};
 use super::{Policy, Rule, When};
 use crate::geo::Country;
 
@@ -27,6 +29,9 @@ pub const MAX_ENTRIES: usize = 4096;
 
 /// How sure it has to be that a server could hold the key, where the rule does not say.
 const AT_LEAST: f32 = 0.5;
+/// The keys of a rule that demand something.
+const DEMANDS: [&str; 9] =
+    ["key_holders", "media", "signalling", "relays", "servers", "keying", "cipher", "end_to_end", "app"];
 /// What counts as a place, where the rule does not say.
 const DEFAULT_FACTS: [Fact; 1] = [Fact::LocatedIn];
 
@@ -125,7 +130,8 @@ impl Reading<'_> {
             .filter_map(|code| country(context, code))
             .collect();
         let Some(name) = name else { return };
-        let word = name.text;
+        let lower = name.text.to_ascii_lowercase();
+        let word = lower.as_str();
         let taken = if self.known.groups.contains(&word) {
             "is built in"
         } else if [PARTICIPANTS, OPERATOR_HOME].contains(&word) {
@@ -138,7 +144,7 @@ impl Reading<'_> {
             self.policy.groups.insert(word.to_owned(), countries);
             return;
         };
-        context.fault(&name.at, format!("[[group]]: {} {taken}", quoted(word)));
+        context.fault(&name.at, format!("[[group]]: {} {taken}", quoted(name.text)));
     }
 
     fn rules(&mut self, context: &Context<'_>, top: &mut Table<'_>) {
@@ -166,8 +172,9 @@ impl Reading<'_> {
             None => When::default(),
         };
         let demands = self.demands(context, table);
-        if demands.is_none() {
-            let keys = "key_holders, media, signalling, relays, servers, keying, cipher, end_to_end, app";
+        // A demand that is misspelt is told as that alone.
+        if demands.is_none() && !table.misspells(&DEMANDS) {
+            let keys = DEMANDS.join(", ");
             context.fault(&table.at, format!("[[rule]]: the rule demands nothing; expected one of {keys}"));
         }
         let id = id?.text.to_owned();
@@ -277,16 +284,9 @@ impl Reading<'_> {
             table.finish(context);
             demands.push(Demand::Keying { allow, deny });
         }
-        if let Some(mut table) = rule.table(context, "cipher") {
+        if let Some(table) = rule.table(context, "cipher") {
             any = true;
-            let texts = table.needed_texts(context, "deny");
-            let words =
-                texts.iter().filter_map(|text| context.word(text, "cipher that can be denied", CIPHER_WORDS));
-            let mut words: Vec<_> = words.collect();
-            words.sort_unstable();
-            words.dedup();
-            table.finish(context);
-            demands.push(Demand::Cipher(words));
+            demands.extend(denied_ciphers(context, table).map(Demand::Cipher));
         }
         if let Some(demanded) = rule.flag(context, "end_to_end") {
             any = true;
@@ -336,8 +336,10 @@ impl Reading<'_> {
             OPERATOR_HOME => return Some(Term::OperatorHome),
             _ => {}
         }
-        if self.known.groups.contains(&word) || self.policy.groups.contains_key(word) {
-            return Some(Term::Group(word.to_owned()));
+        // Countries are upper case in lists; so may groups be.
+        let group = word.to_ascii_lowercase();
+        if self.known.groups.contains(&group.as_str()) || self.policy.groups.contains_key(&group) {
+            return Some(Term::Group(group));
         }
         if let Some(found) = Country::parse(word).filter(|found| found.name().is_some()) {
             return Some(Term::Country(found));
@@ -402,4 +404,23 @@ impl Reading<'_> {
             servers,
         })
     }
+}
+
+/// What ciphertext may not show. Nothing can be allowed: what is not denied is fine.
+fn denied_ciphers(context: &Context<'_>, mut table: Table<'_>) -> Option<Vec<CipherWord>> {
+    if !table.has("deny") {
+        let words: Vec<&str> = CIPHER_WORDS.iter().map(|(word, _)| *word).collect();
+        let reason = format!("[[rule]] cipher: expected `deny`, a list of {}", words.join(", "));
+        context.fault(&table.at, reason);
+        return None;
+    }
+    let texts = table.texts(context, "deny").unwrap_or_default();
+    let mut words: Vec<CipherWord> = texts
+        .iter()
+        .filter_map(|text| context.word(text, "cipher that can be denied", CIPHER_WORDS))
+        .collect();
+    words.sort_unstable();
+    words.dedup();
+    table.finish(context);
+    Some(words)
 }

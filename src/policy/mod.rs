@@ -55,6 +55,11 @@ impl Policy {
         &self.rules
     }
 
+    /// True where sites or groups are defined: what rules of another file may need.
+    pub fn has_grounds(&self) -> bool {
+        !self.places.is_empty() || !self.groups.is_empty()
+    }
+
     /// The exceptions, in the order of the files.
     pub fn exceptions(&self) -> &[Exception] {
         &self.exceptions
@@ -81,6 +86,13 @@ pub struct Rule {
     pub unknown: Unknown,
     when: When,
     demands: Vec<Demand>,
+}
+
+impl Rule {
+    /// True where the rule asks where participants sit.
+    pub fn asks_for_participants(&self) -> bool {
+        self.demands.iter().any(Demand::asks_for_participants)
+    }
 }
 
 /// Which sessions a rule or an exception is about; what is empty asks for nothing.

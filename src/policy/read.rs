@@ -41,6 +41,23 @@ impl Context<'_> {
         faults.add(self.source, at, reason, meant);
     }
 
+    /// The same for a key of the file itself: all but the version are written in two brackets.
+    fn misspelt_table<'k>(
+        &self,
+        at: &Range<usize>,
+        reason: String,
+        written: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) {
+        let mut faults = self.faults.borrow_mut();
+        let meant = if faults.is_full() { None } else { nearest(written, known) };
+        let meant = meant.map(|word| match word {
+            "schema_version" => word.to_owned(),
+            table => format!("[[{table}]]"),
+        });
+        faults.add(self.source, at, reason, meant.as_deref());
+    }
+
     /// The value of a word.
     pub(super) fn word<T: Copy>(&self, text: &Text<'_>, what: &str, words: &[Word<T>]) -> Option<T> {
         let found = words.iter().find(|(word, _)| *word == text.text);
@@ -245,6 +262,15 @@ impl<'f> Table<'f> {
         out
     }
 
+    /// True where a key that nobody asked for was meant as one of `keys`.
+    pub(super) fn misspells(&self, keys: &[&str]) -> bool {
+        let strange = self.entries.keys().map(|key| key.get_ref().as_ref());
+        let mut meant = strange
+            .filter(|key: &&str| !self.asked.contains(key))
+            .filter_map(|key| nearest(key, self.asked.iter().copied()));
+        meant.any(|known| keys.contains(&known))
+    }
+
     /// Tells of keys that nobody asked for.
     pub(super) fn finish(self, context: &Context<'_>) {
         #[cfg(test)]
@@ -254,7 +280,12 @@ impl<'f> Table<'f> {
             if !self.asked.contains(&name) {
                 let place = if self.what.is_empty() { String::new() } else { format!("{}: ", self.what) };
                 let reason = format!("{place}no such key {}", quoted(name));
-                context.misspelt(&key.span(), reason, name, self.asked.iter().copied());
+                let known = self.asked.iter().copied();
+                if self.what.is_empty() {
+                    context.misspelt_table(&key.span(), reason, name, known);
+                } else {
+                    context.misspelt(&key.span(), reason, name, known);
+                }
             }
         }
     }

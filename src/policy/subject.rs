@@ -75,6 +75,8 @@ pub struct Holder<'a> {
     pub could_hold: Answer,
     /// How sure that is, 0 to 1.
     pub confidence: f32,
+    /// Why, where the session itself does not show the server.
+    pub why: Option<&'a str>,
 }
 
 /// A participant of the meeting that was seen.
@@ -95,6 +97,8 @@ pub struct Participant<'a> {
 pub struct Subject<'a> {
     /// The app, as records name it; none where nobody claims the media.
     pub app: Option<&'a str>,
+    /// Its full name.
+    pub app_name: Option<&'a str>,
     /// Addresses of the endpoint.
     pub endpoint: Vec<IpAddr>,
     /// The participants of its meeting that were seen, the endpoint among them.
@@ -111,6 +115,8 @@ pub struct Subject<'a> {
     pub keying: &'a str,
     /// An end-to-end mode exists that the wire does not show.
     pub end_to_end_possible: bool,
+    /// Whether the media key went in the clear, and why; none where no key was seen to.
+    pub key_in_clear: Option<(Answer, &'a str)>,
     /// What the ciphertext shows, one of [`CIPHERS`](super::CIPHERS), and the same in words; none without RTP.
     pub cipher: Option<(&'a str, &'a str)>,
 }

@@ -56,7 +56,7 @@ allow_names = ["zoom.us"]
 allow = ["end_to_end"]
 deny = ["sdes"]
 [rule.cipher]
-deny = ["ecb", "plain"]
+deny = ["ecb", "plain", "key_in_clear"]
 [rule.app]
 allow = ["zoom"]
 deny = ["webex"]
@@ -145,7 +145,7 @@ fn the_shipped_policies_are_sound_alone_and_together() {
 fn a_fault_names_line_column_and_the_nearest_right_name() {
     let rule = "[[rule]]\nid = \"a\"\n";
     for (text, expected) in [
-        ("[[rul]]\nid = \"a\"", "p.toml:1:3: no such key `rul`; did you mean `rule`?"),
+        ("[[rul]]\nid = \"a\"", "p.toml:1:3: no such key `rul`; did you mean `[[rule]]`?"),
         (
             &format!("{rule}severty = \"high\"\nend_to_end = true"),
             "p.toml:3:1: [[rule]]: no such key `severty`; did you mean `severity`?",
@@ -164,7 +164,7 @@ fn a_fault_names_line_column_and_the_nearest_right_name() {
         ),
         (
             &format!("{rule}cipher = {{ deny = [\"ebc\"] }}"),
-            "p.toml:3:20: `ebc` is no cipher that can be denied; expected ecb, plain; did you mean `ecb`?",
+            "p.toml:3:20: `ebc` is no cipher that can be denied; expected ecb, plain, key_in_clear; did you mean `ecb`?",
         ),
         (
             &format!("{rule}keying = {{ allow = [\"end-to-end\"] }}"),
@@ -195,6 +195,24 @@ fn a_fault_names_line_column_and_the_nearest_right_name() {
             "[[rule]]\nid = \"a\"",
             "p.toml:1:1: [[rule]]: the rule demands nothing; expected one of key_holders, media, signalling, relays, servers, \
              keying, cipher, end_to_end, app",
+        ),
+        (
+            &format!("{rule}key_holder = {{ deny = [\"CN\"] }}"),
+            "p.toml:3:1: [[rule]]: no such key `key_holder`; did you mean `key_holders`?",
+        ),
+        (
+            &format!("{rule}cipher = {{ allow = [\"ecb\"] }}"),
+            "p.toml:3:10: [[rule]] cipher: expected `deny`, a list of ecb, plain, key_in_clear",
+        ),
+        (
+            "[[site]]\nname = \"x\"\ncountry = \"CA\"\nsubnets = [\"10.20.0.0\"]",
+            "p.toml:4:12: `10.20.0.0` has no prefix and ends in 0; one address alone is 10.20.0.0/32; did you mean \
+             `10.20.0.0/16`?",
+        ),
+        (
+            "[[site]]\nname = \"x\"\ncountry = \"CA\"\nsubnets = [\"2001:db8::\"]",
+            "p.toml:4:12: `2001:db8::` has no prefix and ends in 0; one address alone is 2001:db8::/128; did you mean \
+             `2001:db8::/32`?",
         ),
         ("[rule]\nid = \"a\"", "p.toml:1:1: `rule` is written [[rule]], with two brackets"),
         (
@@ -228,6 +246,31 @@ fn all_faults_are_told_at_once_in_the_order_of_the_text() {
         ],
         "{told:#?}"
     );
+}
+
+#[test]
+fn groups_are_taken_in_any_case_and_hosts_without_a_prefix() {
+    let text = "[[group]]\nname = \"Ours\"\ncountries = [\"CA\"]\n[[site]]\nname = \"x\"\ncountry = \"CA\"\n\
+                subnets = [\"10.20.0.7\", \"10.20.0.0/32\", \"2001:db8::7\"]\n\
+                [[rule]]\nid = \"a\"\nmedia = { allow = [\"EU\", \"Five_Eyes\", \"OURS\", \"ours\"] }";
+    assert!(read(&[("p.toml", text)]).is_ok());
+    let twice = text.replace("[[rule]]", "[[group]]\nname = \"oURS\"\ncountries = [\"US\"]\n[[rule]]");
+    assert_eq!(faults(&twice), ["p.toml:9:8: [[group]]: `oURS` was defined before"]);
+}
+
+/// The worked examples of the guide are sound, alone and together.
+#[test]
+fn the_examples_of_the_guide_are_read() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/POLICY.md")).unwrap();
+    let (_, worked) = guide.split_once("## Worked examples").unwrap();
+    let (worked, _) = worked.split_once("\n## ").unwrap();
+    let examples: Vec<&str> =
+        worked.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert_eq!(examples.len(), 3);
+    for example in &examples {
+        assert!(!read(&[("guide", example)]).unwrap().rules().is_empty(), "{example}");
+    }
+    assert!(read(&[("guide", &examples.concat())]).is_ok());
 }
 
 #[test]

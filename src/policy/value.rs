@@ -52,9 +52,17 @@ pub(super) fn nets(context: &Context<'_>, texts: &[Text<'_>]) -> Vec<(IpNet, Ran
     texts.iter().filter_map(|text| Some((net(context, text)?, text.at.clone()))).collect()
 }
 
-/// A subnet, or one address.
+/// A subnet, or one address. An address that ends in 0 asks for its prefix: it was meant as a network.
 pub(super) fn net(context: &Context<'_>, text: &Text<'_>) -> Option<IpNet> {
     if let Ok(address) = text.text.parse::<IpAddr>() {
+        if let Some(prefix) = forgotten_prefix(address) {
+            let host = IpNet::from(address);
+            let reason =
+                format!("{} has no prefix and ends in 0; one address alone is {host}", quoted(text.text));
+            let meant = format!("{address}/{prefix}");
+            context.faults.borrow_mut().add(context.source, &text.at, reason, Some(&meant));
+            return None;
+        }
         return Some(IpNet::from(address));
     }
     let Ok(net) = text.text.parse::<IpNet>() else {
@@ -69,6 +77,18 @@ pub(super) fn net(context: &Context<'_>, text: &Text<'_>) -> Option<IpNet> {
         return None;
     }
     Some(net)
+}
+
+/// The prefix of a network that is written like an address: its last part is zero.
+fn forgotten_prefix(address: IpAddr) -> Option<usize> {
+    let bits = |parts: &[u16], width: usize| {
+        let kept = parts.iter().rposition(|part| *part != 0).map_or(0, |last| last.saturating_add(1));
+        (kept < parts.len()).then(|| kept.saturating_mul(width))
+    };
+    match address {
+        IpAddr::V4(address) => bits(&address.octets().map(u16::from), 8),
+        IpAddr::V6(address) => bits(&address.segments(), 16),
+    }
 }
 
 /// The end of a host name, `*.` before it being the same.

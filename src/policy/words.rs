@@ -50,6 +50,8 @@ pub(super) enum CipherWord {
     Ecb,
     /// Media in the clear.
     Plain,
+    /// A key that went in the clear.
+    KeyInClear,
 }
 
 /// A word and its value.
@@ -66,7 +68,7 @@ pub(super) const FACTS: &[Word<Fact>] = &[
     ("any", Fact::Any),
 ];
 pub(super) const CIPHER_WORDS: &[Word<CipherWord>] =
-    &[("ecb", CipherWord::Ecb), ("plain", CipherWord::Plain)];
+    &[("ecb", CipherWord::Ecb), ("plain", CipherWord::Plain), ("key_in_clear", CipherWord::KeyInClear)];
 
 /// `keys.method` of session records.
 pub const KEYINGS: [&str; 9] = [
@@ -80,6 +82,37 @@ pub const KEYINGS: [&str; 9] = [
     "inside_tls",
     "not_determinable",
 ];
+
+/// The same as what is said of a session.
+pub(super) fn keying_words(keying: &str) -> &'static str {
+    match keying {
+        "dtls_srtp" => "media keys arise by DTLS-SRTP",
+        "zrtp" => "media keys arise by ZRTP",
+        "sdes" => "media keys are sent in SDP (SDES)",
+        "key_service" => "media keys come from a service",
+        "end_to_end" => "media keys arise end-to-end",
+        "proprietary" => "media keys arise in a way of the app's own",
+        "none" => "media is not encrypted",
+        "inside_tls" => "media keys are agreed inside of TLS",
+        _ => "how media keys arise is not determinable",
+    }
+}
+
+/// The same as what is asked for.
+pub(super) fn keying_name(keying: &str) -> &str {
+    match keying {
+        "dtls_srtp" => "DTLS-SRTP",
+        "zrtp" => "ZRTP",
+        "sdes" => "SDES",
+        "key_service" => "keys from a service",
+        "end_to_end" => "end-to-end keys",
+        "proprietary" => "a way of the app's own",
+        "none" => "no encryption",
+        "inside_tls" => "keys agreed inside of TLS",
+        "not_determinable" => "keying that is not determinable",
+        other => other,
+    }
+}
 
 /// `cipher.verdict` of session records.
 pub const CIPHERS: [&str; 9] = [

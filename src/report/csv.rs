@@ -10,7 +10,7 @@ use std::io;
 use super::hidden::escape;
 use super::record::{Kind, SessionRecord, WayRecord};
 use super::{Context, Run, Style, session_record, time, words};
-use crate::keys::CouldHold;
+use crate::keys::{CouldHold, Method};
 use crate::session::Session;
 
 /// Between the entries of a list.
@@ -180,8 +180,11 @@ fn findings(record: &SessionRecord) -> [Cell; 3] {
 }
 
 fn keys(record: &SessionRecord) -> [Cell; 9] {
-    let who =
-        |answer: CouldHold| record.keys.holders.iter().filter(move |holder| holder.could_hold == answer);
+    // Media that is not encrypted has no key.
+    let has_key = record.keys.method != Method::None;
+    let who = |answer: CouldHold| {
+        record.keys.holders.iter().filter(move |holder| has_key && holder.could_hold == answer)
+    };
     let cipher = record.cipher.as_deref().map(|cipher| &cipher.evidence);
     [
         Cell::Text(words::word(&record.keys.method)),

@@ -40,6 +40,7 @@ struct Facts {
     keying: &'static str,
     possible: bool,
     cipher: Option<&'static str>,
+    clear: Option<Answer>,
     begin: Timestamp,
 }
 
@@ -58,6 +59,7 @@ impl Default for Facts {
             keying: "key_service",
             possible: false,
             cipher: Some("aead_framing"),
+            clear: None,
             begin: BEGIN,
         }
     }
@@ -85,6 +87,7 @@ fn judged(policy: &Policy, facts: &Facts) -> Vec<(String, State, bool, String)> 
         .collect();
     let subject = Subject {
         app: facts.app,
+        app_name: None,
         endpoint: participants.first().map(|one| one.addresses.clone()).unwrap_or_default(),
         participants,
         operator_home: facts.home.and_then(Country::parse),
@@ -93,10 +96,12 @@ fn judged(policy: &Policy, facts: &Facts) -> Vec<(String, State, bool, String)> 
             server: server.clone(),
             could_hold: facts.could_hold,
             confidence: facts.confidence,
+            why: None,
         }],
         servers: vec![server],
         keying: facts.keying,
         end_to_end_possible: facts.possible,
+        key_in_clear: facts.clear.map(|answer| (answer, "a key went in the clear")),
         cipher: facts.cipher.map(|word| (word, word)),
     };
     let groups = Jurisdictions::embedded().unwrap();
@@ -252,6 +257,11 @@ fn names_keying_cipher_and_app() {
         ("cipher = { deny = [\"plain\"] }", base(), KEPT),
         ("cipher = { deny = [\"plain\"] }", Facts { keying: "none", cipher: None, ..base() }, BROKEN),
         ("cipher = { deny = [\"plain\"] }", Facts { keying: "not_determinable", ..base() }, OPEN),
+        ("cipher = { deny = [\"key_in_clear\"] }", base(), KEPT),
+        ("cipher = { deny = [\"key_in_clear\"] }", Facts { clear: Some(Answer::Yes), ..base() }, BROKEN),
+        ("cipher = { deny = [\"plain\"] }", Facts { clear: Some(Answer::Yes), ..base() }, KEPT),
+        ("cipher = { deny = [\"key_in_clear\"] }", Facts { clear: Some(Answer::Unknown), ..base() }, OPEN),
+        ("cipher = { deny = [\"key_in_clear\"] }", Facts { keying: "not_determinable", ..base() }, OPEN),
         ("app = { allow = [\"zoom\"] }", base(), KEPT),
         ("app = { allow = [\"teams\"] }", base(), BROKEN),
         ("app = { deny = [\"zoom\"] }", base(), BROKEN),

@@ -1,21 +1,26 @@
 //! Alerts: the rules of a policy over a session. In: a session with its record, and the sessions that share its meeting. Out:
 //! alerts, in the order of the rules, each with the packets behind its reasons.
 
+mod beyond;
+mod clear;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::super::record::{
     AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert, HolderRecord, PacketNumber,
-    ServerRecord, SessionRecord, Severity,
+    PlaceRecord, ServerRecord, SessionRecord, Severity,
 };
 use super::session::public_address;
 use super::{Context, count, meeting_of, met, session_id, session_record};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
-use crate::keys::{Analysis, CouldHold};
+use crate::keys::{Analysis, CouldHold, Keys};
 use crate::policy::{self, Answer, Groups, Holder, Outcome, Participant, Policy, Reason, Server, Subject};
 use crate::session::Session;
+
+use beyond::Beyond;
 
 /// Packets named by one reason.
 const PACKETS: usize = 16;
@@ -85,11 +90,20 @@ impl<'a> Context<'a> {
     }
 
     /// Judges a session and keeps its alerts.
-    pub(super) fn judge(&mut self, analysis: &Analysis, session: &Session, record: &SessionRecord) {
+    pub(super) fn judge(
+        &mut self,
+        analysis: &Analysis,
+        session: &Session,
+        keys: &Keys,
+        record: &SessionRecord,
+    ) {
         let Some(judging) = &self.judging else { return };
         let (policy, groups) = (judging.policy, judging.groups);
         let seats = self.seats(analysis, session);
-        let alerts = alerts(policy, groups, session, record, &seats);
+        let beyond = beyond::servers(self, analysis, session, keys, &seats);
+        let facts =
+            Facts { session, record, seats, beyond, clear: clear::key_in_clear(analysis, session, record) };
+        let alerts = alerts(policy, groups, &facts);
         if let Some(judging) = &mut self.judging {
             judging.alerts.insert(session.id, alerts);
         }
@@ -148,24 +162,30 @@ fn placed(place: &LocatedIn) -> Vec<(Country, String)> {
         .collect()
 }
 
-fn alerts(
-    policy: &Policy,
-    groups: &dyn Groups,
-    session: &Session,
-    record: &SessionRecord,
-    seats: &[Seated],
-) -> Vec<AlertRecord> {
-    let subject = subject(session, record, seats);
+/// All that a session is judged by.
+struct Facts<'a> {
+    session: &'a Session,
+    record: &'a SessionRecord,
+    seats: Vec<Seated>,
+    beyond: Vec<Beyond>,
+    /// Whether its key went in the clear, and why.
+    clear: Option<(Answer, String)>,
+}
+
+fn alerts(policy: &Policy, groups: &dyn Groups, facts: &Facts<'_>) -> Vec<AlertRecord> {
+    let subject = subject(facts);
     let outcomes = policy.evaluate(&subject, groups);
     if outcomes.is_empty() {
         return Vec::new();
     }
-    let participants: Vec<AlertParticipant> = seats.iter().map(|seat| participant(policy, seat)).collect();
-    outcomes.iter().map(|outcome| alert(outcome, record, &participants)).collect()
+    let participants: Vec<AlertParticipant> =
+        facts.seats.iter().map(|seat| participant(policy, seat)).collect();
+    outcomes.iter().map(|outcome| alert(outcome, facts, &participants)).collect()
 }
 
 /// The facts of a session, as a policy asks for them.
-fn subject<'a>(session: &'a Session, record: &'a SessionRecord, seats: &'a [Seated]) -> Subject<'a> {
+fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
+    let (session, record, seats) = (facts.session, facts.record, &facts.seats);
     let servers: Vec<Server<'a>> = session
         .servers
         .iter()
@@ -176,7 +196,7 @@ fn subject<'a>(session: &'a Session, record: &'a SessionRecord, seats: &'a [Seat
             name: shown.name.as_deref(),
             roles: server.roles.iter().map(|role| role.as_str()).collect(),
             exposure: &shown.place.exposure,
-            contradicted: contradicted(shown),
+            contradicted: refuted(&shown.place),
             front_end: None,
         })
         .collect();
@@ -188,11 +208,12 @@ fn subject<'a>(session: &'a Session, record: &'a SessionRecord, seats: &'a [Seat
             CouldHold::Unknown => Answer::Unknown,
             CouldHold::No => Answer::No,
         };
-        Some(Holder { server, could_hold, confidence: shown.confidence })
+        Some(Holder { server, could_hold, confidence: shown.confidence, why: None })
     };
     let home = record.servers.iter().find_map(|server| server.place.service_operator.as_ref());
     Subject {
         app: record.app.as_deref(),
+        app_name: record.app_name.as_deref(),
         endpoint: seats.first().map(|seat| seat.addresses.clone()).unwrap_or_default(),
         participants: seats
             .iter()
@@ -204,21 +225,28 @@ fn subject<'a>(session: &'a Session, record: &'a SessionRecord, seats: &'a [Seat
             .collect(),
         operator_home: home.and_then(|home| Country::parse(&home.home_jurisdiction)),
         begin: session.start,
-        holders: record.keys.holders.iter().filter_map(judged).collect(),
+        holders: record
+            .keys
+            .holders
+            .iter()
+            .filter_map(judged)
+            .chain(facts.beyond.iter().map(Beyond::holder))
+            .collect(),
         keying: method(record.keys.method),
         end_to_end_possible: record.keys.unless_end_to_end,
         cipher: record
             .cipher
             .as_ref()
             .map(|sealed| (verdict(sealed.evidence.verdict), sealed.evidence.text.as_str())),
+        key_in_clear: facts.clear.as_ref().map(|(answer, why)| (*answer, why.as_str())),
         servers,
     }
 }
 
 /// Countries that the time of a server's answers contradicts.
-fn contradicted(server: &ServerRecord) -> Vec<Country> {
-    let distance = server.place.distance.iter();
-    distance.flat_map(|distance| &distance.contradicts).map(|refuted| refuted.country).collect()
+fn refuted(place: &PlaceRecord) -> Vec<Country> {
+    let distance = place.distance.iter();
+    distance.flat_map(|distance| &distance.contradicts).map(|claim| claim.country).collect()
 }
 
 /// The word of records.
@@ -275,8 +303,8 @@ fn participant(policy: &Policy, seat: &Seated) -> AlertParticipant {
     AlertParticipant { session_id, ip, countries, source }
 }
 
-fn alert(outcome: &Outcome<'_>, record: &SessionRecord, participants: &[AlertParticipant]) -> AlertRecord {
-    let rule = outcome.rule;
+fn alert(outcome: &Outcome<'_>, facts: &Facts<'_>, participants: &[AlertParticipant]) -> AlertRecord {
+    let (rule, record) = (outcome.rule, facts.record);
     let severity = match outcome.severity {
         policy::Severity::High => Severity::High,
         policy::Severity::Notice => Severity::Notice,
@@ -304,9 +332,10 @@ fn alert(outcome: &Outcome<'_>, record: &SessionRecord, participants: &[AlertPar
         app: record.app.clone(),
         app_name: record.app_name.clone(),
         src_ip: record.endpoint.ip.clone(),
-        reasons: outcome.reasons.iter().map(|reason| reason_record(reason, record)).collect(),
+        reasons: outcome.reasons.iter().map(|reason| reason_record(reason, facts)).collect(),
         reasons_left_out: count(outcome.left_out),
         participants: participants.to_vec(),
+        asks_for_participants: rule.asks_for_participants(),
         participants_note: NOTE,
         exceptions: outcome.exceptions.iter().map(exception).collect(),
         alert: EveAlert {
@@ -347,11 +376,28 @@ fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-fn reason_record(reason: &Reason, record: &SessionRecord) -> AlertReason {
+fn reason_record(reason: &Reason, facts: &Facts<'_>) -> AlertReason {
+    let record = facts.record;
     let ip = reason.server.map(|address| address.to_string());
     let held = record.keys.holders.iter().find(|held| Some(&held.ip) == ip.as_ref());
     let server = record.servers.iter().find(|server| Some(&server.ip) == ip.as_ref());
     let held = held.filter(|_| reason.demand == "key_holders");
+    let beyond = facts.beyond.iter().find(|one| Some(one.address) == reason.server);
+    if let Some(one) = beyond.filter(|_| held.is_none() && reason.demand == "key_holders") {
+        return AlertReason {
+            demand: reason.demand,
+            state: reason.state,
+            text: reason.text.clone(),
+            name: reason.name.clone(),
+            could_hold: Some(CouldHold::Yes),
+            confidence: Some(one.confidence),
+            exposure: one.exposure.clone(),
+            packets: vec![one.packet],
+            ip,
+        };
+    }
+    // A finding that says the same has its own packets.
+    let found = record.findings.iter().find(|finding| finding.text == reason.text);
     AlertReason {
         demand: reason.demand,
         state: reason.state,
@@ -360,7 +406,9 @@ fn reason_record(reason: &Reason, record: &SessionRecord) -> AlertReason {
         could_hold: held.map(|held| held.could_hold),
         confidence: held.map(|held| held.confidence),
         exposure: server.map(|server| server.place.exposure.clone()).unwrap_or_default(),
-        packets: packets(reason.demand, record, held, server),
+        packets: found
+            .filter(|found| !found.packets.is_empty())
+            .map_or_else(|| packets(reason.demand, record, held, server), |found| found.packets.clone()),
         ip,
     }
 }

@@ -37,9 +37,7 @@ pub fn session_record(
     let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
     let public = public_address(analysis, session);
     let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
-    let mut servers: Vec<ServerRecord> =
-        session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
-    distance::judge(context, analysis, session, public, &endpoint_place.located_in, &mut servers);
+    let servers = server_records(context, analysis, session);
     let holders: Vec<HolderRecord> =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
     let jurisdictions = jurisdiction::jurisdictions(context, session.start, &servers, &holders);
@@ -79,8 +77,23 @@ pub fn session_record(
     record.findings.extend(cipher::findings(context, analysis, session, keys, sealed.as_ref()));
     record.findings.sort_by_key(|finding| finding.severity);
     context.tell(analysis, session, &record);
-    context.judge(analysis, session, &record);
+    context.judge(analysis, session, keys, &record);
     record
+}
+
+/// The servers of a session, in its order.
+pub(super) fn server_records(
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    session: &Session,
+) -> Vec<ServerRecord> {
+    let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
+    let public = public_address(analysis, session);
+    let place = context.place(public.unwrap_or(session.endpoint), session.start);
+    let mut servers: Vec<ServerRecord> =
+        session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
+    distance::judge(context, analysis, session, public, &place.located_in, &mut servers);
+    servers
 }
 
 fn addresses(context: &Context<'_>, session: &Session) -> Vec<AddressRecord> {
@@ -292,7 +305,7 @@ fn source(context: &Context<'_>, basis: &Basis) -> String {
 }
 
 /// The network whose entry the address is, if it is one.
-fn front_end(place: &PlaceRecord) -> Option<String> {
+pub(super) fn front_end(place: &PlaceRecord) -> Option<String> {
     let network = place.network.as_ref().filter(|network| network.kind == NetworkKind::FrontEnd)?;
     Some(network.name.clone())
 }

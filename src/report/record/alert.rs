@@ -51,6 +51,8 @@ pub struct AlertRecord {
     pub reasons_left_out: u64,
     /// The participants of the meeting that were seen, and where each was taken to sit.
     pub participants: Vec<AlertParticipant>,
+    /// True where the rule asks where participants sit.
+    pub asks_for_participants: bool,
     /// What the list of participants cannot tell.
     pub participants_note: &'static str,
     /// Exceptions that are about this, also those that are over.

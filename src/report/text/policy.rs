@@ -1,5 +1,6 @@
 //! What the rules of a policy came to: at the very top, and beside each session.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 
@@ -7,8 +8,10 @@ use super::super::record::{AlertRecord, Severity};
 use super::page::{Page, Tone, dim, plain};
 use crate::policy::State;
 
-/// Alerts named at the top; each session has its own.
-const NAMED: usize = 10;
+/// Rows at the top; each session has its own alerts.
+const NAMED: usize = 20;
+/// Sessions named in one row.
+const SESSIONS: usize = 8;
 /// Reasons shown beside a session; alert records have all of them.
 const REASONS: usize = 4;
 /// Width of the labels at the left.
@@ -17,7 +20,8 @@ const LABEL: usize = 11;
 /// Which alerts.
 type Wanted<'f> = &'f dyn Fn(&AlertRecord) -> bool;
 
-/// The answer in one sentence, then the alerts that fired, the gravest first.
+/// The answer in one sentence, then a row for each rule that fired, the gravest first, and for each that is not determinable or
+/// excepted.
 pub(super) fn top(
     page: &mut Page<'_>,
     rules: usize,
@@ -26,17 +30,56 @@ pub(super) fn top(
 ) -> io::Result<()> {
     let (tone, sentence) = answer(rules, sessions, alerts);
     page.paragraph(0, &(tone, sentence))?;
-    let mut fired: Vec<&AlertRecord> = alerts.iter().filter(|alert| alert.fired).collect();
-    fired.sort_by_key(|alert| alert.severity);
-    for alert in fired.iter().take(NAMED) {
-        let text = format!("{} ({}), {}: {}", alert.rule, alert.policy, alert.session_id, alert.text);
-        page.labelled(2, &label(alert), LABEL, &plain(text))?;
+    let rows = rows(alerts);
+    for row in rows.iter().take(NAMED) {
+        let Some(first) = row.first() else { continue };
+        page.labelled(2, &label(first), LABEL, &plain(row_words(first, row)))?;
     }
-    let more = fired.len().saturating_sub(NAMED);
+    let more = rows.len().saturating_sub(NAMED);
     if more > 0 {
         page.line(2, &[dim(format!("and {more} more, beside their sessions"))])?;
     }
     page.blank()
+}
+
+/// The alerts of one rule that came out alike, a row each: those that fired first, the gravest before the others.
+fn rows(alerts: &[AlertRecord]) -> Vec<Vec<&AlertRecord>> {
+    let kind = |alert: &AlertRecord| (!alert.fired, alert.severity, alert.state);
+    let mut places = BTreeMap::new();
+    let mut rows: Vec<Vec<&AlertRecord>> = Vec::new();
+    for alert in alerts {
+        let place = *places.entry((kind(alert), alert.rule.as_str())).or_insert(rows.len());
+        match rows.get_mut(place) {
+            Some(row) => row.push(alert),
+            None => rows.push(vec![alert]),
+        }
+    }
+    rows.sort_by_key(|row| row.first().map(|first| kind(first)));
+    rows
+}
+
+/// `geofence (geofence.toml) fired in 2 sessions (s1, s391): 52.81.151.250 could hold ..`.
+fn row_words(first: &AlertRecord, row: &[&AlertRecord]) -> String {
+    let came_out = match first.state {
+        State::Broken => "fired",
+        State::NotDeterminable if first.fired => "fired, not determinable",
+        State::NotDeterminable => "is not determinable",
+        State::Excepted => "is excepted",
+    };
+    let mut names: Vec<&str> = row.iter().take(SESSIONS).map(|alert| alert.session_id.as_str()).collect();
+    let more = format!("and {} more", row.len().saturating_sub(SESSIONS));
+    if row.len() > SESSIONS {
+        names.push(&more);
+    }
+    let of_sessions = noun(row.len(), "session");
+    format!(
+        "{} ({}) {came_out} in {} {of_sessions} ({}): {}",
+        first.rule,
+        first.policy,
+        row.len(),
+        names.join(", "),
+        first.text
+    )
 }
 
 /// `Policy: 2 of 3 rules fired, in 1 of 4 sessions; ..`.
@@ -49,6 +92,11 @@ pub(in super::super) fn answer(rules: usize, sessions: usize, alerts: &[AlertRec
     let open = |alert: &AlertRecord| !alert.fired && alert.state == State::NotDeterminable;
     let excepted = |alert: &AlertRecord| alert.state == State::Excepted;
     let count = distinct(&fired, |alert| &alert.rule);
+    if sessions == 0 {
+        let text =
+            format!("Policy: nothing to judge: no session was seen ({rules} {}).", noun(rules, "rule"));
+        return (Tone::Warn, text);
+    }
     let over = format!("{sessions} {}", noun(sessions, "session"));
     let mut text = if count == 0 {
         format!("Policy: no rule fired ({rules} {} over {over})", noun(rules, "rule"))
@@ -68,7 +116,7 @@ pub(in super::super) fn answer(rules: usize, sessions: usize, alerts: &[AlertRec
     text.push('.');
     let tone = if alerts.iter().any(|alert| alert.fired && alert.severity == Severity::High) {
         Tone::Alarm
-    } else if count > 0 || alerts.iter().any(open) {
+    } else if count > 0 || alerts.iter().any(|alert| open(alert) || excepted(alert)) {
         Tone::Warn
     } else {
         Tone::Good
@@ -123,6 +171,8 @@ pub(super) fn beside(page: &mut Page<'_>, alerts: &[&AlertRecord]) -> io::Result
             let text = format!("an exception {ended} {}: {}", exception.until, exception.reason);
             page.labelled(2, &plain(""), LABEL, &dim(text))?;
         }
+    }
+    if let Some(alert) = alerts.iter().find(|alert| alert.asks_for_participants) {
         page.labelled(2, &plain(""), LABEL, &dim(alert.participants_note.to_owned()))?;
     }
     if alerts.is_empty() { Ok(()) } else { page.blank() }
