@@ -1,7 +1,8 @@
-// tests/html/check.mjs FOLDER REPORT HOSTILE MANY: opens reports in Chromium as a reader would.
+// tests/html/check.mjs FOLDER REPORT HOSTILE MANY FALSE PLAIN: opens reports in Chromium as a reader would.
 //
 // FOLDER holds node_modules with playwright-core and axe-core; REPORT is the demo's report, HOSTILE one of
-// strings that would do harm, MANY one of thousands of sessions.
+// strings that would do harm, MANY one of thousands of sessions (or - for none), FALSE one of a place that timing contradicts, PLAIN one of
+// media that is not encrypted.
 // Asks that nothing is fetched, that nothing is written to the console, that the policy stops nothing of the page's own, that
 // map, timeline, charts, evidence and filters work with a pointer and with keys, wide and narrow, light and dark, and that
 // axe-core finds no serious fault. MEETSCOPE_SHOTS names a folder for pictures.
@@ -10,7 +11,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
 
-const [folder, report, hostile, many] = process.argv.slice(2).map((name) => path.resolve(name));
+const [folder, report, hostile, many, refuted, plain] = process.argv.slice(2).map((name) => (name === '-' ? '' : path.resolve(name)));
 const require = createRequire(path.join(folder, 'node_modules/'));
 const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
@@ -127,6 +128,11 @@ const walk = async (name, view) => {
   check(/^1 of 4 sessions/.test(await page.locator('#f-count').textContent()), `${name}: the count is told`);
   await page.locator('.filters button[type=reset]').click();
   await page.waitForFunction(() => document.querySelectorAll('#list tbody tr').length === 4);
+  await page.fill('#f-q', 'no such thing');
+  check(/No session fits/.test(await page.locator('#list tbody').textContent()), `${name}: a list of nothing says so`);
+  await page.locator('#list tbody button', { hasText: 'Clear' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('#list tbody tr').length === 4);
+  check(await page.locator('#list').evaluate((element) => element.scrollWidth <= element.parentNode.clientWidth), `${name}: the list fits`);
   // Sort.
   await page.locator('#list th[data-k=id] button').click();
   check((await page.locator('#list th[data-k=id]').getAttribute('aria-sort')) === 'ascending', `${name}: sorting is told`);
@@ -143,7 +149,12 @@ const walk = async (name, view) => {
   await picture(page, `${name}-session`);
   // Evidence, one click away.
   const evidence = session.locator('.findings details.pk').first();
+  const link = () => evidence.locator('summary').evaluate((element) => element.getBoundingClientRect().top + scrollY);
+  const before0 = await link();
   await evidence.locator('summary').click();
+  check(Math.abs((await link()) - before0) < 1, `${name}: the packet stays where it is when it is clicked`);
+  check(await evidence.evaluate((element) => element.querySelector('code').getBoundingClientRect().top >= element.querySelector('summary').getBoundingClientRect().bottom - 1),
+    `${name}: the filter stands under it`);
   check(/^frame\.number/.test(await evidence.locator('code').textContent()), `${name}: a filter for Wireshark`);
   check(await evidence.locator('code').isVisible(), `${name}: the filter is seen`);
   await session.locator('summary', { hasText: 'Figures behind it' }).click();
@@ -228,6 +239,18 @@ const paper = async () => {
   const shown = await page.evaluate(() => [...document.querySelectorAll('details.session')].length);
   check(shown === 4, 'print: every session');
   if (shots) { writeFileSync(path.join(shots, 'print.pdf'), pdf); }
+  // On the width of paper nothing is cut, whatever is open.
+  await page.setViewportSize({ width: 720, height: 1000 });
+  const values = await page.evaluate(() => {
+    for (const fold of document.querySelectorAll('details:not(.pk):not(.vals)')) fold.open = true;
+    return [...document.querySelectorAll('table.values')].filter((table) => table.getBoundingClientRect().height > 0).length;
+  });
+  check(values === 0, `print: ${values} tables of values that nobody opened`);
+  const cut = await page.evaluate(() => {
+    for (const fold of document.querySelectorAll('details:not(.pk)')) fold.open = true;
+    return [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel);
+  });
+  check(cut.length === 0, `print: wider than the paper: ${cut}`);
   await done('print', at);
 };
 
@@ -253,6 +276,30 @@ const harmless = async () => {
   await page.evaluate(() => scrollTo({ top: 0, behavior: 'instant' }));
   await picture(page, 'hostile');
   await done('hostile', at);
+};
+
+// Timing that contradicts a place: on the map, in its legend, beside the server.
+const contradicted = async () => {
+  const at = await open(refuted, { width: 1280 });
+  const { page } = at;
+  const marker = page.locator('.mk[data-cc=AU]');
+  check(/timing contradicts this place/.test(await marker.getAttribute('aria-label')), 'false place: the marker says it');
+  check((await marker.locator('use[href="#g-not"]').count()) === 1, 'false place: the marker has a sign of its own');
+  check(/timing contradicts/.test(await page.locator('.legend').textContent()), 'false place: the legend has it');
+  check(/timing contradicts this place/.test(await page.locator('#in-AU').textContent()), 'false place: the row says it');
+  await accessible('false place', page);
+  await done('false place', at);
+};
+
+// Media without a key: nobody could hold one.
+const unencrypted = async () => {
+  const at = await open(plain, { width: 1280 });
+  const { page } = at;
+  const said = await page.evaluate(() => [...document.querySelectorAll('details')].map((fold) => { fold.open = true; }) && document.querySelector('#details').textContent);
+  check(/could read/.test(said) && !/could hold|service of any/.test(said), 'plain media: could read, and no key to hold');
+  check(/could read unencrypted media/.test(await page.locator('.mk[data-cc=DE]').getAttribute('aria-label')), 'plain media: the map says read');
+  await accessible('plain media', page);
+  await done('plain media', at);
 };
 
 // Thousands of sessions.
@@ -302,6 +349,8 @@ await keys();
 await bare();
 await paper();
 await harmless();
+if (refuted) await contradicted();
+if (plain) await unencrypted();
 if (many) await thousands();
 await browser.close();
 console.log(`${checks} checks, ${faults.length} faults`);

@@ -1,10 +1,12 @@
 //! The answer: what the report comes to, before anything else. In: the records of a run. Out: markup.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::super::Run;
-use super::super::record::{AlertRecord, Finding, SessionRecord, Severity};
+use super::super::record::{AlertRecord, SessionRecord, Severity};
+use super::super::text::summary::app_word;
 use super::super::text::{Tone, summary};
 use super::markup::Html;
 use super::{alerts, words};
@@ -13,7 +15,9 @@ use crate::keys::CouldHold;
 
 /// Kinds of findings listed.
 const KINDS: usize = 12;
-/// Sessions named beside a kind of finding.
+/// Sentences of a kind.
+const SENTENCES: usize = 4;
+/// Sessions named beside a sentence.
 const SESSIONS: usize = 6;
 
 /// The section.
@@ -60,43 +64,66 @@ fn trouble(html: &mut Html, run: &Run<'_>) {
 }
 
 fn tiles(html: &mut Html, run: &Run<'_>, sessions: &[SessionRecord]) {
-    let able = || {
-        sessions
-            .iter()
-            .flat_map(|session| &session.keys.holders)
-            .filter(|holder| holder.could_hold == CouldHold::Yes)
+    let able = |plain: bool| {
+        let of = sessions.iter().filter(move |session| words::is_plain(session) == plain);
+        of.flat_map(|session| &session.keys.holders).filter(|holder| holder.could_hold == CouldHold::Yes)
     };
-    let holders: BTreeSet<&str> = able().map(|holder| holder.ip.as_str()).collect();
+    let count = |plain| able(plain).map(|holder| holder.ip.as_str()).collect::<BTreeSet<_>>().len();
+    let (holders, readers) = (count(false), count(true));
+    let both = || able(false).chain(able(true));
     let places: BTreeSet<&str> =
-        able().filter_map(|holder| holder.place.located_in.country.as_ref().map(Country::code)).collect();
+        both().filter_map(|holder| holder.place.located_in.country.as_ref().map(Country::code)).collect();
+    let refuted = both().any(|holder| words::contradicted(&holder.place));
     let grave = sessions.iter().filter(|session| words::gravest(session) == Some(Severity::High)).count();
     html.raw("<dl class=\"tiles\">");
     let mut named = places.iter().take(8).copied().collect::<Vec<_>>().join(" ");
     if places.len() > 8 {
         let _ = write!(named, " +{}", places.len().saturating_sub(8));
     }
-    let tiles = [
+    if refuted {
+        named.push_str(" \u{2260}");
+    }
+    let mut tiles = vec![
         ("Sessions", sessions.len().to_string()),
         ("With a grave finding", grave.to_string()),
         ("Meetings", run.analysis.meetings.len().to_string()),
-        ("Servers that could hold a key", holders.len().to_string()),
-        ("Databases place these in", if named.is_empty() { "-".to_owned() } else { named }),
     ];
+    if holders > 0 || readers == 0 {
+        tiles.push(("Servers that could hold a key", holders.to_string()));
+    }
+    if readers > 0 {
+        tiles.push(("Servers that could read unencrypted media", readers.to_string()));
+    }
+    let term = if refuted {
+        "Databases place these in; timing contradicts some"
+    } else {
+        "Databases place these in"
+    };
+    tiles.push((term, if named.is_empty() { "-".to_owned() } else { named }));
     for (term, value) in tiles {
         html.pair(term, &value);
     }
     html.raw("</dl>");
 }
 
-/// Findings by kind, the gravest first, each with the sessions that share it.
+/// A kind of finding: its sessions, and its sentences with the sessions that each was said of.
+#[derive(Default)]
+struct Sort<'r> {
+    sessions: Vec<&'r str>,
+    sentences: BTreeMap<(String, &'r str), Vec<&'r str>>,
+}
+
+/// Findings by kind, the gravest first, each sentence with the sessions that it is true of.
 fn kinds(html: &mut Html, sessions: &[SessionRecord]) {
-    let mut found: BTreeMap<(Severity, &str), (&Finding, Vec<&str>)> = BTreeMap::new();
+    let mut found: BTreeMap<(Severity, &str), Sort<'_>> = BTreeMap::new();
     for session in sessions {
         for finding in &session.findings {
-            let (_, names) =
-                found.entry((finding.severity, finding.id)).or_insert_with(|| (finding, Vec::new()));
-            if names.last() != Some(&session.session_id.as_str()) {
-                names.push(&session.session_id);
+            let sort = found.entry((finding.severity, finding.id)).or_default();
+            let said = sort.sentences.entry((app_word(session.app.as_deref()), &finding.text)).or_default();
+            for names in [&mut sort.sessions, said] {
+                if names.last() != Some(&session.session_id.as_str()) {
+                    names.push(&session.session_id);
+                }
             }
         }
     }
@@ -104,26 +131,38 @@ fn kinds(html: &mut Html, sessions: &[SessionRecord]) {
         return;
     }
     html.raw("<h3>Findings by kind</h3>");
-    html.table(
+    html.stack(
         "Findings by kind",
-        &["Severity", "Finding, as the first session shows it", "Sessions"],
+        &["Severity", "Finding, and the sessions that show it", "#Sessions"],
         |html| {
-            for ((severity, id), (finding, names)) in found.iter().take(KINDS) {
+            for ((severity, id), sort) in found.iter().take(KINDS) {
                 html.raw("<tr><td>");
                 words::severity(html, Some(*severity));
-                html.raw("</td><td>")
-                    .text(&finding.text)
-                    .raw(" <small class=\"dim\">")
-                    .text(id)
-                    .raw("</small></td><td>");
-                html.say(format_args!("{}: ", names.len()));
-                words::links(html, names.iter().copied(), SESSIONS);
-                html.raw("</td></tr>");
+                html.raw("</td><td><small class=\"dim\">").text(id).raw("</small><ul class=\"plain\">");
+                sentences(html, sort);
+                html.raw("</ul></td>");
+                html.word("td", "n", &words::counted(sort.sessions.len(), "session"));
+                html.raw("</tr>");
             }
         },
     );
     let more = found.len().saturating_sub(KINDS);
     if more > 0 {
         html.word("p", "note", &format!("and {more} more kinds, in the sessions"));
+    }
+}
+
+/// The sentences that most sessions share first.
+fn sentences(html: &mut Html, sort: &Sort<'_>) {
+    let mut order: Vec<_> = sort.sentences.iter().collect();
+    order.sort_by_key(|(_, names)| Reverse(names.len()));
+    for ((app, text), names) in order.iter().take(SENTENCES) {
+        html.raw("<li>").text(app).raw(": ").text(text).raw(" <small>");
+        words::links(html, names.iter().copied(), SESSIONS);
+        html.raw("</small></li>");
+    }
+    let more = order.len().saturating_sub(SENTENCES);
+    if more > 0 {
+        html.word("li", "note", &format!("and {more} more sentences of this kind, with their sessions"));
     }
 }

@@ -143,7 +143,8 @@ pub(super) fn values(html: &mut Html, charts: &[&Chart]) {
         "Values, one row for each {}",
         words::counted(usize::try_from(first.step).unwrap_or(1), "second")
     );
-    html.fold(&title, |html| {
+    html.cut().raw("<details class=\"fold vals\"><summary>").text(&title).raw("</summary>");
+    html.el("div", "", |html| {
         html.raw("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Values\"><table class=\"values\"><thead><tr><th \
              scope=\"col\">UTC</th>");
         for chart in charts {
@@ -163,6 +164,7 @@ pub(super) fn values(html: &mut Html, charts: &[&Chart]) {
         }
         html.raw("</tbody></table></div>");
     });
+    html.raw("</details>").cut();
 }
 
 #[cfg(test)]

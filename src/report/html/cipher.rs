@@ -16,15 +16,18 @@ pub(super) fn chip(html: &mut Html, verdict: CipherVerdict) {
         | CipherVerdict::EcbSuspicious
         | CipherVerdict::NotEncrypted => "high",
         CipherVerdict::BeginsInClear => "notice",
-        CipherVerdict::AeadFraming | CipherVerdict::StreamLengths | CipherVerdict::NoEcbEvidence => "good",
-        CipherVerdict::Inconclusive => "plain",
+        // Nothing that lengths and repeats show makes media safe: no verdict has the colour of good news.
+        CipherVerdict::AeadFraming
+        | CipherVerdict::StreamLengths
+        | CipherVerdict::NoEcbEvidence
+        | CipherVerdict::Inconclusive => "plain",
     };
     html.cut().raw("<span class=\"chip ").raw(class).raw("\">");
     html.raw(match class {
         "high" => "\u{25b2} ",
         "notice" => "\u{25cf} ",
-        "good" => "\u{2713} ",
-        _ => "? ",
+        _ if verdict == CipherVerdict::Inconclusive => "? ",
+        _ => "",
     });
     html.text(short(verdict)).raw("</span>").cut();
 }
@@ -33,7 +36,7 @@ pub(super) fn chip(html: &mut Html, verdict: CipherVerdict) {
 pub(super) const fn short(verdict: CipherVerdict) -> &'static str {
     match verdict {
         CipherVerdict::NoEcbEvidence => "ECB not detected",
-        CipherVerdict::StreamLengths => "no padded block cipher",
+        CipherVerdict::StreamLengths => "lengths of no padded block cipher",
         CipherVerdict::AeadFraming => "AEAD framing",
         CipherVerdict::BeginsInClear => "begins in the clear",
         CipherVerdict::EcbConfirmed

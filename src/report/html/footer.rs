@@ -34,6 +34,7 @@ pub(super) fn write(html: &mut Html, stats: &StatsRecord) {
         }
         html.raw("</ul>");
     }
+    policies(html, stats);
     databases(html, stats);
     html.raw(
         "<p class=\"note\">A report of a passive observer: it says what packets show, with the packets that show it. Map data: Natural \
@@ -52,10 +53,10 @@ fn quoted(word: &str) -> String {
 
 fn files(html: &mut Html, files: &[FileRecord]) {
     html.raw("<h3>Inputs</h3>");
-    html.table("Inputs", &["#Number", "Name", "#Packets", "#Size", "SHA-256"], |html| {
+    html.table("Inputs", &["File", "Name", "#Packets", "#Size", "SHA-256"], |html| {
         for (number, file) in files.iter().enumerate() {
             html.raw("<tr>");
-            html.word("td", "n", &number.to_string());
+            html.word("td", "nb", &format!("file {number}"));
             html.raw("<td class=\"wrap\">").text(&file.name);
             if let Some(error) = &file.error {
                 html.raw("<br><b>not read to its end:</b> ").text(error);
@@ -77,6 +78,22 @@ fn files(html: &mut Html, files: &[FileRecord]) {
             );
             let sum = file.sha256.as_deref().or(file.not_hashed.as_deref()).unwrap_or("not computed");
             html.raw("<td><code class=\"wrap\">").text(sum).raw("</code></td></tr>");
+        }
+    });
+}
+
+fn policies(html: &mut Html, stats: &StatsRecord) {
+    if stats.policies.is_empty() {
+        return;
+    }
+    html.raw("<h3>Policy</h3>");
+    html.table("Policy files", &["File", "#Rules", "#Exceptions", "SHA-256"], |html| {
+        for policy in &stats.policies {
+            html.raw("<tr>");
+            html.word("td", "wrap", &policy.name);
+            html.word("td", "n", &policy.rules.to_string());
+            html.word("td", "n", &policy.exceptions.to_string());
+            html.raw("<td><code class=\"wrap\">").text(&policy.sha256).raw("</code></td></tr>");
         }
     });
 }

@@ -5,7 +5,7 @@ use super::super::text::holders::{delivery_words, method_words, opened, spread, 
 use super::super::text::session::percent;
 use super::markup::Html;
 use super::words;
-use crate::keys::{CouldHold, Method};
+use crate::keys::CouldHold;
 
 /// Holders shown of a session; its record has all of them.
 const SHOWN: usize = 24;
@@ -18,7 +18,8 @@ const FLOWS: usize = 12;
 pub(super) fn write(html: &mut Html, record: &SessionRecord) {
     let keys = &record.keys;
     // Media that is not encrypted has no key.
-    html.raw(if keys.method == Method::None {
+    let plain = words::is_plain(record);
+    html.raw(if plain {
         "<h3>Who could read the media</h3>"
     } else {
         "<h3>Who could hold the media key</h3>"
@@ -49,13 +50,13 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord) {
     if keys.holders.is_empty() {
         html.raw("<p class=\"note\">No server was seen.</p>");
     } else {
-        table(html, keys);
+        table(html, keys, plain);
     }
     flows(html, keys);
 }
 
 fn witness(html: &mut Html, found: &WitnessRecord) {
-    html.raw("<p class=\"witness\"><span class=\"chip high\">\u{25c6} key seen</span> ");
+    html.raw("<div class=\"witness\"><span class=\"chip high\">\u{25c6} key seen</span> ");
     let name = found.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     html.say(format_args!(
         "{} {} port {}{name}, {}; {}, opens {}",
@@ -68,12 +69,16 @@ fn witness(html: &mut Html, found: &WitnessRecord) {
     ));
     html.raw(" ");
     html.packets(&[found.packet]);
-    html.raw("</p>");
+    html.raw("</div>");
 }
 
-fn table(html: &mut Html, keys: &KeysRecord) {
-    html.table(
-        "Servers and whether they could hold the key",
+fn table(html: &mut Html, keys: &KeysRecord, plain: bool) {
+    html.stack(
+        if plain {
+            "Servers and whether they could read the media"
+        } else {
+            "Servers and whether they could hold the key"
+        },
         &["Answer", "Server", "Why", "Where and under whose law"],
         |html| {
             for (answer, most) in
@@ -81,12 +86,12 @@ fn table(html: &mut Html, keys: &KeysRecord) {
             {
                 let alike = || keys.holders.iter().filter(move |holder| holder.could_hold == answer);
                 for holder in alike().take(most) {
-                    row(html, holder, &keys.source);
+                    row(html, holder, &keys.source, plain);
                 }
                 let more = alike().count().saturating_sub(most);
                 if more > 0 {
                     html.raw("<tr><td>");
-                    words::could_hold(html, answer);
+                    words::could_hold(html, answer, plain);
                     html.raw("</td>");
                     html.word("td", "dim", &format!("and {more} more, in the session record"));
                     html.raw("<td></td><td></td></tr>");
@@ -96,9 +101,9 @@ fn table(html: &mut Html, keys: &KeysRecord) {
     );
 }
 
-fn row(html: &mut Html, holder: &HolderRecord, source: &str) {
+fn row(html: &mut Html, holder: &HolderRecord, source: &str, plain: bool) {
     html.raw("<tr><td>");
-    words::could_hold(html, holder.could_hold);
+    words::could_hold(html, holder.could_hold, plain);
     if holder.could_hold == CouldHold::Yes {
         html.word("small", "sure", &format!("{} sure", percent(holder.confidence)));
     }
@@ -116,7 +121,8 @@ fn row(html: &mut Html, holder: &HolderRecord, source: &str) {
     html.cut();
     if let Some(network) = holder.front_end.as_ref() {
         html.raw("<br>").say(format_args!(
-            "An entry of {network}\u{2019}s network: where the key would lie behind it is not visible."
+            "An entry of {network}\u{2019}s network: {} is not visible.",
+            if plain { "who reads behind it" } else { "where the key would lie behind it" }
         ));
     }
     if let Some(text) = holder.software.as_ref().and_then(spread) {

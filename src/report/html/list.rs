@@ -22,7 +22,7 @@ const COLUMNS: [(&str, &str, &str); 9] = [
     ("Severity", "sev", ""),
     ("Session", "id", ""),
     ("App", "app", ""),
-    ("Could hold the key", "cc", ""),
+    ("Could hold the key, or read", "cc", ""),
     ("Endpoint", "ip", "wide"),
     ("Begin, UTC", "at", "wide"),
     ("Length", "dur", "wide n"),
@@ -43,7 +43,7 @@ pub(super) fn write(html: &mut Html, sessions: &[&SessionRecord], left_out: usiz
          <label>App <select id=\"f-app\"><option value=\"\">all</option></select></label>\
          <label>Severity <select id=\"f-sev\"><option value=\"\">all</option><option value=\"0\">High</option><option \
          value=\"1\">Notice</option><option value=\"2\">Nothing found</option></select></label>\
-         <label>Key could be held in <select id=\"f-cc\"><option value=\"\">all</option></select></label>\
+         <label>Who could hold or read, placed in <select id=\"f-cc\"><option value=\"\">all</option></select></label>\
          <label>Cipher <select id=\"f-cipher\"><option value=\"\">all</option></select></label>\
          <button type=\"reset\">Clear</button></form>\
          <p class=\"note\" id=\"f-count\" role=\"status\" aria-live=\"polite\">",
@@ -118,9 +118,17 @@ fn holders(html: &mut Html, record: &SessionRecord) {
         return;
     }
     let codes: Vec<&str> = countries.iter().copied().take(6).collect();
-    html.say(format_args!("{}", words::counted(able, "server")));
+    if words::is_plain(record) {
+        html.say(format_args!("{}", words::counted(able, "server"))).cut().raw(" could read the media");
+    } else {
+        html.say(format_args!("{}", words::counted(able, "server")));
+    }
     if !codes.is_empty() {
         html.raw(" <small>placed in</small> <b>").text(&codes.join(" ")).raw("</b>");
+    }
+    let able = record.keys.holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes);
+    if able.into_iter().any(|holder| words::contradicted(&holder.place)) {
+        html.raw(" <small>\u{2260} timing contradicts</small>");
     }
 }
 

@@ -40,9 +40,10 @@ const DIRECTIONS: [(f64, f64); 12] = [
 ];
 
 /// Heads of the table.
-const HEADS: [&str; 7] = [
+const HEADS: [&str; 8] = [
     "Country",
     "#Could hold a key",
+    "#Could read plain media",
     "#Signalling",
     "#Media",
     "#Relay",
@@ -78,7 +79,15 @@ pub(super) fn write(html: &mut Html, sessions: &[SessionRecord]) {
         drawing(html, &lands);
         html.raw("<p id=\"map-tip\" class=\"tip\" hidden></p></div>");
         legend(html);
+        caption(html);
     }
+    table(html, &lands);
+    homeless(html, &nowhere, &lands);
+    html.raw("</section>");
+}
+
+/// How the drawing is to be taken.
+fn caption(html: &mut Html) {
     html.raw(
         "<p class=\"note\">A marker stands for a country, not for a point: databases name countries. A dashed marker is of low \
          confidence, disputed between databases, anycast, or old against the capture. A country is hatched where no \
@@ -86,9 +95,6 @@ pub(super) fn write(html: &mut Html, sessions: &[SessionRecord]) {
          who is right about them. An address database is an opinion with a date; where a server is placed does not show that it \
          holds a key.</p>",
     );
-    table(html, &lands);
-    homeless(html, &nowhere, &lands);
-    html.raw("</section>");
 }
 
 /// A marker with its place in the drawing.
@@ -106,7 +112,8 @@ fn markers<'a>(lands: &'a BTreeMap<String, Land<'a>>) -> Vec<Marker<'a>> {
         .iter()
         .filter_map(|(code, land)| {
             let anchor = *points.get(code.as_str()).filter(|_| code != "--")?;
-            let width = CODE + SIGN * words::float(land.counts.len()) + 4.0;
+            let signs = land.counts.len().saturating_add(usize::from(land.contradicted > 0));
+            let width = CODE + SIGN * words::float(signs) + 4.0;
             Some(Marker { code, land, anchor, at: anchor, width })
         })
         .collect();
@@ -143,14 +150,21 @@ fn drawing(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
         "<svg viewBox=\"0 0 1000 436\" role=\"group\" aria-label=\"World map; the table below says the same\">\
          <defs><pattern id=\"hatch\" width=\"10\" height=\"10\" patternUnits=\"userSpaceOnUse\" \
          patternTransform=\"rotate(45)\"><rect width=\"10\" height=\"10\" class=\"hatch-a\"/>\
-         <rect width=\"4\" height=\"10\" class=\"hatch-b\"/></pattern></defs>",
+         <rect width=\"4\" height=\"10\" class=\"hatch-b\"/></pattern><pattern id=\"hatch-not\" width=\"10\" height=\"10\" \
+         patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(-45)\"><rect width=\"10\" height=\"10\" class=\"hatch-a\"/>\
+         <rect width=\"4\" height=\"10\" class=\"hatch-c\"/></pattern></defs>",
     );
     html.raw("<g transform=\"scale(.5)\" aria-hidden=\"true\">");
     for shape in world().filter(|shape| !shape.outline.is_empty()) {
-        let counts = lands.get(shape.code).map(|land| &land.counts);
+        let land = lands.get(shape.code);
+        let counts = land.map(|land| &land.counts);
+        let refuted =
+            land.is_some_and(|land| land.contradicted > 0 && land.contradicted == land.servers.len());
         let has = |part| counts.is_some_and(|counts| counts.contains_key(&part));
         html.raw("<path class=\"land");
-        if has(Part::Key) {
+        if refuted {
+            html.raw(" not");
+        } else if has(Part::Key) || has(Part::Read) {
             html.raw(" key");
         } else if [Part::Signalling, Part::Media, Part::Relay].into_iter().any(has) {
             html.raw(" used");
@@ -183,7 +197,7 @@ fn draw(html: &mut Html, marker: &Marker<'_>) {
     let said = said(marker.code, marker.land);
     html.raw("<a").attr("href", &format!("#in-{}", marker.code)).attr("aria-label", &said);
     html.raw(" class=\"mk");
-    if counts.contains_key(&Part::Key) {
+    if counts.contains_key(&Part::Key) || counts.contains_key(&Part::Read) {
         html.raw(" mk-key");
     }
     if marker.land.doubtful {
@@ -206,6 +220,11 @@ fn draw(html: &mut Html, marker: &Marker<'_>) {
         html.raw("<use").attr("href", part.sign()).raw(" x=\"");
         html.num(left + CODE + SIGN * words::float(place)).raw("\" y=\"-5.5\" width=\"11\" height=\"11\"/>");
     }
+    if marker.land.contradicted > 0 {
+        html.raw("<use href=\"#g-not\" x=\"");
+        html.num(left + CODE + SIGN * words::float(counts.len()))
+            .raw("\" y=\"-5.5\" width=\"11\" height=\"11\"/>");
+    }
     html.raw("</g></g></a>");
 }
 
@@ -214,7 +233,14 @@ fn said(code: &str, land: &Land<'_>) -> String {
     let parts: Vec<String> =
         land.counts.iter().map(|(part, count)| format!("{count} {}", part.words())).collect();
     let doubt = if land.doubtful { "; with low confidence" } else { "" };
-    format!("{}: {}{doubt}", words::country(code), parts.join(", "))
+    let refuted = match (land.contradicted, land.servers.len()) {
+        (0, _) => String::new(),
+        (1, 1) => "; timing contradicts this place".to_owned(),
+        (some, all) => {
+            format!("; timing contradicts this place of {some} of {}", words::counted(all, "server"))
+        }
+    };
+    format!("{}: {}{refuted}{doubt}", words::country(code), parts.join(", "))
 }
 
 /// The signs, which the markers use as well, and what they mean.
@@ -222,6 +248,8 @@ fn legend(html: &mut Html) {
     html.raw(
         "<svg class=\"vh\" aria-hidden=\"true\" width=\"0\" height=\"0\">\
          <symbol id=\"g-key\" viewBox=\"0 0 12 12\"><path class=\"s-key\" d=\"M6 .5 11.5 6 6 11.5.5 6z\"/></symbol>\
+         <symbol id=\"g-read\" viewBox=\"0 0 12 12\"><path class=\"s-read\" d=\"M6 1.2 10.8 6 6 10.8 1.2 6z\"/></symbol>\
+         <symbol id=\"g-not\" viewBox=\"0 0 12 12\"><path class=\"s-not\" d=\"M1.5 4.3h9M1.5 7.7h9M8.6 1 3.4 11\"/></symbol>\
          <symbol id=\"g-signalling\" viewBox=\"0 0 12 12\"><rect class=\"s-sig\" x=\"1.5\" y=\"1.5\" width=\"9\" height=\"9\"/></symbol>\
          <symbol id=\"g-media\" viewBox=\"0 0 12 12\"><circle class=\"s-med\" cx=\"6\" cy=\"6\" r=\"4.8\"/></symbol>\
          <symbol id=\"g-relay\" viewBox=\"0 0 12 12\"><path class=\"s-rel\" d=\"M6 1 11.3 10.5H.7z\"/></symbol>\
@@ -233,6 +261,19 @@ fn legend(html: &mut Html) {
     for part in Part::ALL {
         html.raw("<li><svg width=\"14\" height=\"14\" aria-hidden=\"true\"><use").attr("href", part.sign());
         html.raw("/></svg> ").text(part.words()).raw("</li>");
+    }
+    html.raw(
+        "<li><svg width=\"14\" height=\"14\" aria-hidden=\"true\"><use href=\"#g-not\"/></svg> timing contradicts this place</li>",
+    );
+    let fills: [(&'static str, &'static str); 4] = [
+        ("key", "a server placed there could hold a key, or read unencrypted media"),
+        ("used", "other servers are placed there"),
+        ("law", "only the law of an operator\u{2019}s home reaches from there"),
+        ("not", "timing contradicts every server placed there"),
+    ];
+    for (class, words) in fills {
+        html.raw("<li><svg width=\"20\" height=\"14\" aria-hidden=\"true\"><rect width=\"20\" height=\"14\" class=\"land ");
+        html.raw(class).raw("\"/></svg> ").raw(words).raw("</li>");
     }
     html.raw("</ul>");
 }
@@ -247,6 +288,10 @@ fn table(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
         for (code, land) in sorted {
             html.raw("<tr").attr("id", &format!("in-{code}")).raw(" tabindex=\"-1\"><th scope=\"row\">");
             html.text(&words::country(code));
+            if land.contradicted > 0 {
+                html.raw("<br>");
+                refuted(html);
+            }
             html.raw("<button type=\"button\" class=\"filter js\"")
                 .attr("data-cc", code)
                 .raw(">show its sessions</button></th>");
@@ -262,7 +307,7 @@ fn table(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
             }
             html.raw("</tr>");
             if !land.servers.is_empty() || !land.operators.is_empty() {
-                html.raw("<tr class=\"sub\"><td colspan=\"7\">");
+                html.raw("<tr class=\"sub\"><td colspan=\"8\">");
                 detail(html, land);
                 html.raw("</td></tr>");
             }
@@ -282,6 +327,10 @@ fn detail(html: &mut Html, land: &Land<'_>) {
     }
 }
 
+fn refuted(html: &mut Html) {
+    html.raw("<span class=\"chip notice\">\u{2260} timing contradicts this place</span>");
+}
+
 fn list(html: &mut Html, servers: &[&Seen<'_>]) {
     html.raw("<ul class=\"plain\">");
     for server in servers.iter().take(NAMED) {
@@ -292,7 +341,14 @@ fn list(html: &mut Html, servers: &[&Seen<'_>]) {
         let roles: Vec<&str> = server.roles.iter().map(|role| role.as_str()).collect();
         html.say(format_args!("({}) ", roles.join(", ")));
         if let Some(answer) = server.could_hold {
-            words::could_hold(html, answer);
+            words::could_hold(html, answer, false);
+        }
+        if let Some(answer) = server.could_read {
+            words::could_hold(html, answer, true);
+        }
+        if words::contradicted(server.place) {
+            html.raw(" ");
+            refuted(html);
         }
         html.raw(" <small>").text(&server.place.located_in.sentence());
         if let Some(network) = &server.place.operated_by {

@@ -4,6 +4,7 @@
 //! between the pieces tell the [pool](super::pool) where markup may be cut; they are control characters, which no escaped text holds.
 
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
 
 use super::super::hidden::escape;
 use super::super::record::PacketNumber;
@@ -12,14 +13,22 @@ use super::super::record::PacketNumber;
 pub(super) const MARK: char = '\u{1}';
 /// Packets named in one place; records have all of them.
 const PACKETS: usize = 8;
+/// Letters of a file's name beside a packet.
+const NAME: usize = 48;
 
 /// Markup.
 #[derive(Debug, Default)]
 pub(super) struct Html {
     out: String,
+    files: Rc<[String]>,
 }
 
 impl Html {
+    /// Nothing yet; packets of several files are named with these.
+    pub(super) fn of_files(files: &Rc<[String]>) -> Self {
+        Self { out: String::new(), files: Rc::clone(files) }
+    }
+
     /// Markup of our own.
     pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.out.push_str(markup);
@@ -107,9 +116,32 @@ impl Html {
         heads: &[&'static str],
         rows: impl FnOnce(&mut Self),
     ) {
-        self.raw("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"")
-            .raw(caption)
-            .raw("\"><table>");
+        self.boxed("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"", caption, heads, rows);
+    }
+
+    /// A table of sentences: where the page is narrow, the cells of a row stand one under the other.
+    pub(super) fn stack(
+        &mut self,
+        caption: &'static str,
+        heads: &[&'static str],
+        rows: impl FnOnce(&mut Self),
+    ) {
+        self.boxed(
+            "<div class=\"scroll stack\" tabindex=\"0\" role=\"group\" aria-label=\"",
+            caption,
+            heads,
+            rows,
+        );
+    }
+
+    fn boxed(
+        &mut self,
+        begin: &'static str,
+        caption: &'static str,
+        heads: &[&'static str],
+        rows: impl FnOnce(&mut Self),
+    ) {
+        self.raw(begin).raw(caption).raw("\"><table>");
         self.raw("<caption class=\"vh\">").raw(caption).raw("</caption><thead><tr>");
         for head in heads {
             match head.strip_prefix('#') {
@@ -141,10 +173,55 @@ impl Html {
             self.raw("packet ").cut().text(&number).cut().raw("</summary><code>frame.number == ");
             self.cut().text(&number).cut();
         } else {
-            let (numbers, filter) = (packet_words(packets), wireshark(packets));
-            self.cut().text(&numbers).cut().raw("</summary><code>").cut().text(&filter).cut();
+            let numbers = self.packet_words(packets);
+            self.cut().text(&numbers).cut().raw("</summary>");
+            for (place, (file, filter)) in wireshark(packets).iter().enumerate() {
+                if let Some(file) = file {
+                    self.raw(if place == 0 { "<small>" } else { " <small>" });
+                    let name = self.file_words(*file);
+                    self.cut().text(&name).cut().raw(":</small> ");
+                }
+                self.raw("<code>").cut().text(filter).cut().raw("</code>");
+            }
+            self.raw("</details>").cut();
+            return;
         }
         self.raw("</code></details>").cut();
+    }
+
+    /// `file 1 (office.pcapng)`, numbered as the list of inputs is.
+    fn file_words(&self, file: u64) -> String {
+        let name = usize::try_from(file).ok().and_then(|file| self.files.get(file));
+        let name = name.map(|name| name.rsplit(['/', '\\']).next().unwrap_or(name));
+        match name {
+            Some(name) if name.chars().count() > NAME => {
+                format!("file {file} ({}\u{2026})", name.chars().take(NAME).collect::<String>())
+            }
+            Some(name) => format!("file {file} ({name})"),
+            None => format!("file {file}"),
+        }
+    }
+
+    /// `packets 3, 5 and 2 more`, `packet 7 of file 1 (office.pcapng)`.
+    pub(super) fn packet_words(&self, packets: &[PacketNumber]) -> String {
+        let mut words = String::from(if packets.len() == 1 { "packet " } else { "packets " });
+        let shown = packets.get(..PACKETS).unwrap_or(packets);
+        for (place, packet) in shown.iter().enumerate() {
+            if place > 0 {
+                words.push_str(", ");
+            }
+            let _ = write!(words, "{}", packet.frame);
+            // Packets of one file in a row share its name.
+            let last = shown.get(place.saturating_add(1)).is_none_or(|next| next.file != packet.file);
+            if let Some(file) = packet.file.filter(|_| last) {
+                let _ = write!(words, " of {}", self.file_words(file));
+            }
+        }
+        let more = packets.len().saturating_sub(PACKETS);
+        if more > 0 {
+            let _ = write!(words, " and {more} more");
+        }
+        words
     }
 
     /// What has been written, marks and all.
@@ -176,27 +253,8 @@ impl Html {
     }
 }
 
-/// `packets 3, 5 and 2 more`, `packet 7 of file 1`.
-pub(super) fn packet_words(packets: &[PacketNumber]) -> String {
-    let mut words = String::from(if packets.len() == 1 { "packet " } else { "packets " });
-    for (place, packet) in packets.iter().take(PACKETS).enumerate() {
-        if place > 0 {
-            words.push_str(", ");
-        }
-        let _ = write!(words, "{}", packet.frame);
-        if let Some(file) = packet.file {
-            let _ = write!(words, " of file {file}");
-        }
-    }
-    let more = packets.len().saturating_sub(PACKETS);
-    if more > 0 {
-        let _ = write!(words, " and {more} more");
-    }
-    words
-}
-
 /// A display filter for each file: `frame.number == 3`, `frame.number in {3, 5}`.
-pub(super) fn wireshark(packets: &[PacketNumber]) -> String {
+fn wireshark(packets: &[PacketNumber]) -> Vec<(Option<u64>, String)> {
     let mut files: Vec<Option<u64>> = packets.iter().map(|packet| packet.file).collect();
     files.sort_unstable();
     files.dedup();
@@ -212,9 +270,9 @@ pub(super) fn wireshark(packets: &[PacketNumber]) -> String {
         } else {
             format!("frame.number in {{{listed}}}")
         };
-        filters.push(file.map_or_else(|| filter.clone(), |file| format!("{filter} (file {file})")));
+        filters.push((file, filter));
     }
-    filters.join("; ")
+    filters
 }
 
 #[cfg(test)]
@@ -248,12 +306,17 @@ mod tests {
     #[test]
     fn filters_are_wiresharks() {
         let at = |frame| PacketNumber { file: None, frame };
-        assert_eq!(wireshark(&[at(7)]), "frame.number == 7");
-        assert_eq!(wireshark(&[at(9), at(7), at(9)]), "frame.number in {7, 9}");
+        assert_eq!(wireshark(&[at(7)]), [(None, "frame.number == 7".to_owned())]);
+        assert_eq!(wireshark(&[at(9), at(7), at(9)]), [(None, "frame.number in {7, 9}".to_owned())]);
         let of = |file, frame| PacketNumber { file: Some(file), frame };
         assert_eq!(
             wireshark(&[of(1, 2), of(0, 3)]),
-            "frame.number == 3 (file 0); frame.number == 2 (file 1)"
+            [(Some(0), "frame.number == 3".to_owned()), (Some(1), "frame.number == 2".to_owned())]
+        );
+        let html = Html::of_files(&["in/a.pcap".to_owned(), "in/b.pcap".to_owned()].into());
+        assert_eq!(
+            html.packet_words(&[of(1, 2), of(1, 5), of(0, 3)]),
+            "packets 2, 5 of file 1 (b.pcap), 3 of file 0 (a.pcap)"
         );
     }
 }

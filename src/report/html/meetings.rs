@@ -1,6 +1,8 @@
 //! Meetings: sessions that belong together, what joined them, whose law reaches them. In: meeting records. Out: markup.
 
-use super::super::record::{MeetingJurisdiction, MeetingRecord};
+use std::collections::BTreeSet;
+
+use super::super::record::{MeetingJurisdiction, MeetingRecord, SessionRecord};
 use super::super::text::basis_word;
 use super::super::text::session::percent;
 use super::super::text::summary::app_word;
@@ -16,7 +18,12 @@ const ENDPOINTS: usize = 24;
 const SERVERS: usize = 6;
 
 /// The section.
-pub(super) fn write(html: &mut Html, meetings: &[MeetingRecord]) {
+pub(super) fn write(html: &mut Html, meetings: &[MeetingRecord], sessions: &[SessionRecord]) {
+    let plain: BTreeSet<&str> = sessions
+        .iter()
+        .filter(|session| words::is_plain(session))
+        .map(|session| session.session_id.as_str())
+        .collect();
     if meetings.is_empty() {
         return;
     }
@@ -39,7 +46,7 @@ pub(super) fn write(html: &mut Html, meetings: &[MeetingRecord]) {
             percent(meeting.confidence)
         ));
         html.raw("</span></summary><div class=\"inner\">");
-        one(html, meeting);
+        one(html, meeting, &plain);
         html.raw("</div></details>");
     }
     let more = meetings.len().saturating_sub(SHOWN);
@@ -49,7 +56,7 @@ pub(super) fn write(html: &mut Html, meetings: &[MeetingRecord]) {
     html.raw("</section>");
 }
 
-fn one(html: &mut Html, meeting: &MeetingRecord) {
+fn one(html: &mut Html, meeting: &MeetingRecord, plain: &BTreeSet<&str>) {
     html.raw("<p>Endpoints: ");
     for (place, end) in meeting.endpoints.iter().take(ENDPOINTS).enumerate() {
         html.raw(if place == 0 { "" } else { ", " }).text(&end.ip).raw(" (<a");
@@ -79,14 +86,14 @@ fn one(html: &mut Html, meeting: &MeetingRecord) {
             &["Jurisdiction", "Servers and reasons"],
             |html| {
                 for reached in &meeting.jurisdictions {
-                    jurisdiction(html, reached);
+                    jurisdiction(html, reached, plain);
                 }
             },
         );
     }
 }
 
-fn jurisdiction(html: &mut Html, reached: &MeetingJurisdiction) {
+fn jurisdiction(html: &mut Html, reached: &MeetingJurisdiction, plain: &BTreeSet<&str>) {
     html.raw("<tr><th scope=\"row\">").text(&words::country(&reached.jurisdiction)).raw("</th><td>");
     let mut servers: Vec<_> = reached.added_by.iter().collect();
     servers.sort_by_key(|server| server.could_hold != Some(CouldHold::Yes));
@@ -95,7 +102,8 @@ fn jurisdiction(html: &mut Html, reached: &MeetingJurisdiction) {
         html.raw(if place == 0 { "" } else { "; " });
         html.say(format_args!("{} ({})", server.ip, words.join(", ")));
         if server.could_hold == Some(CouldHold::Yes) {
-            html.raw(" \u{25c6} could hold the key");
+            let no_key = server.sessions.iter().all(|session| plain.contains(session.as_str()));
+            html.raw(if no_key { " \u{25c7} could read the media" } else { " \u{25c6} could hold the key" });
         }
     }
     let more = servers.len().saturating_sub(SERVERS);

@@ -30,6 +30,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -79,20 +80,23 @@ pub(super) fn write(
         Vec::new()
     };
     let alerts = if style.wants(Kind::Alert) { context.alerts(analysis) } else { Vec::new() };
-    let mut html = Html::default();
-    head(&mut html, run);
+    let files: Rc<[String]> = run.files.iter().map(|file| file.name.clone()).collect();
+    let mut html = Html::of_files(&files);
+    head(&mut html, run, &sessions);
     if style.wants(Kind::Session) {
         let rules = context.rules_of_policy().filter(|_| style.wants(Kind::Alert));
         answer::write(&mut html, run, &sessions, rules.map(|rules| (rules, alerts.as_slice())));
+    }
+    if !sessions.is_empty() {
         map::write(&mut html, &sessions);
     }
     if style.wants(Kind::Meeting) {
         let meetings: Vec<_> =
             analysis.meetings.iter().map(|meeting| meeting_record(context, analysis, meeting)).collect();
-        meetings::write(&mut html, &meetings);
+        meetings::write(&mut html, &meetings, &sessions);
     }
     if style.wants(Kind::Session) {
-        listed(&mut html, context, analysis, style, (&sessions, &alerts))?;
+        listed(&mut html, context, analysis, style, (&sessions, &alerts, &files))?;
     }
     html.raw("</main>");
     if style.wants(Kind::Stats) {
@@ -115,7 +119,7 @@ fn policy() -> String {
     )
 }
 
-fn head(html: &mut Html, run: &Run<'_>) {
+fn head(html: &mut Html, run: &Run<'_>, sessions: &[SessionRecord]) {
     html.raw("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\"");
     html.attr("content", &policy());
     html.raw("><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">");
@@ -131,8 +135,12 @@ fn head(html: &mut Html, run: &Run<'_>) {
     html.raw("</title><style>").raw(STYLE).raw("</style></head><body>");
     html.raw(
         "<a class=\"skip\" href=\"#answer\">Skip to the answer</a><header><div><h1>meetscope <span>report</span></h1>\
-         <nav aria-label=\"Parts of the report\"><a href=\"#answer\">Answer</a> <a href=\"#map\">Map</a> \
-         <a href=\"#sessions\">Sessions</a> <a href=\"#about\">About</a></nav>\
+         <nav aria-label=\"Parts of the report\"><a href=\"#answer\">Answer</a> ",
+    );
+    // There is no map of nothing.
+    html.raw(if sessions.is_empty() { "" } else { "<a href=\"#map\">Map</a> " });
+    html.raw(
+        "<a href=\"#sessions\">Sessions</a> <a href=\"#about\">About</a></nav>\
          <p class=\"tools js\"><button type=\"button\" id=\"theme\">Dark</button> <button type=\"button\" id=\"print\">Print</button></p>\
          </div></header><main>",
     );
@@ -144,7 +152,7 @@ fn listed(
     context: &mut Context<'_>,
     analysis: &Analysis,
     style: &Style,
-    (sessions, alerts): (&[SessionRecord], &[AlertRecord]),
+    (sessions, alerts, files): (&[SessionRecord], &[AlertRecord], &Rc<[String]>),
 ) -> io::Result<()> {
     let mut order: Vec<usize> = (0..sessions.len()).collect();
     let gravity = |index: &usize| sessions.get(*index).map(|record| words::rank(words::gravest(record)));
@@ -153,6 +161,9 @@ fn listed(
     order.truncate(SESSIONS);
     let records: Vec<&SessionRecord> = order.iter().filter_map(|index| sessions.get(*index)).collect();
     list::write(html, &records, left_out);
+    if records.is_empty() {
+        return Ok(());
+    }
     let steps = STEPS.iter().find(|(most, _)| records.len() <= *most).map_or(20, |(_, steps)| *steps);
     html.raw(
         "<section id=\"details\" aria-labelledby=\"details-h\"><h2 id=\"details-h\">Session by session</h2>",
@@ -172,7 +183,7 @@ fn listed(
         let charts = quality::charts(record, &flows, steps);
         let alerts = of_session.get(record.session_id.as_str()).cloned().unwrap_or_default();
         let view = View { record, alerts, flows: &flows, flows_left_out, charts, full: place < whole };
-        let mut detail = Html::default();
+        let mut detail = Html::of_files(files);
         detail.raw("<summary>");
         session::title(&mut detail, record);
         detail.raw("</summary><div class=\"inner\">").cut();

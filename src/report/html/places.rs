@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::super::record::{AgainstRecord, DistanceRecord, PlaceRecord, ServerRecord, SessionRecord};
 use super::super::text::basis_word;
 use super::super::text::session::bytes;
-use super::markup::{Html, packet_words};
+use super::markup::Html;
 use super::words;
 use crate::geo::Exposure;
 
@@ -15,6 +15,8 @@ use crate::geo::Exposure;
 const SERVERS: usize = 40;
 /// Hints shown of one server.
 const HINTS: usize = 4;
+/// Kilometres to the far side of the earth: a bound beyond that says nothing.
+const ANTIPODES: u32 = 20_000;
 /// Servers named behind one reason.
 const NAMED: usize = 4;
 
@@ -24,7 +26,9 @@ pub(super) fn brief(html: &mut Html, place: &PlaceRecord) {
     if let Some(network) = &place.operated_by {
         html.raw("<br>").word("small", "", &network.sentence());
     }
-    if let Some(operator) = &place.service_operator {
+    // Who may run it anywhere, as SIP, has no home.
+    let operator = place.service_operator.as_ref();
+    if let Some(operator) = operator.filter(|operator| !operator.home_jurisdiction.is_empty()) {
         html.raw("<br>").word(
             "small",
             "",
@@ -49,14 +53,17 @@ pub(super) fn brief(html: &mut Html, place: &PlaceRecord) {
     }
 }
 
-/// How far away a server can be, and the places that this contradicts.
+/// How far away a server can be, and the places that this contradicts; nothing where it could be anywhere on earth.
 fn distance(html: &mut Html, found: &DistanceRecord) {
+    if found.km_at_most > ANTIPODES && found.contradicts.is_empty() && found.incompatible.is_empty() {
+        return;
+    }
     html.raw("<br><small>").cut().say(format_args!("answered within {} ms", found.rtt_ms)).cut();
     html.raw(": no farther than ").cut().say(format_args!("{} km", found.km_at_most)).cut();
     html.raw(" from the capture point</small> ");
     html.packets(&[found.asked, found.packet]);
     let claims = [
-        (&found.contradicts, "contradicts"),
+        (&found.contradicts, "timing contradicts"),
         (&found.incompatible, "cannot be right together with another place"),
     ];
     for (list, word) in claims {
@@ -67,7 +74,7 @@ fn distance(html: &mut Html, found: &DistanceRecord) {
                 .raw(word)
                 .raw("</span> <small>")
                 .cut();
-            let against: Vec<String> = claim.by.iter().map(against).collect();
+            let against: Vec<String> = claim.by.iter().map(|other| against(html, other)).collect();
             html.say(format_args!(
                 "{} of {}: {}, at least {} km from what it is held against, where the answers allow {} km ({})",
                 claim.source,
@@ -83,10 +90,10 @@ fn distance(html: &mut Html, found: &DistanceRecord) {
 }
 
 /// `203.0.113.7, in DE by database X of D`.
-fn against(other: &AgainstRecord) -> String {
+fn against(html: &Html, other: &AgainstRecord) -> String {
     let who = other.ip.as_deref().unwrap_or("the capture point");
     let packet =
-        other.packet.as_ref().map(|packet| format!(", {}", packet_words(std::slice::from_ref(packet))));
+        other.packet.as_ref().map(|packet| format!(", {}", html.packet_words(std::slice::from_ref(packet))));
     format!("{who}, placed in {} by {}{}", other.country.code(), other.source, packet.unwrap_or_default())
 }
 
@@ -106,7 +113,7 @@ pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
         return;
     }
     html.raw("<h3>Jurisdictions that reach its servers</h3>");
-    html.table(
+    html.stack(
         "Jurisdictions with their reasons",
         &["Jurisdiction", "Reason", "Servers", "Source and date"],
         |html| {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::record::{PlaceRecord, SessionRecord};
+use super::words;
 use crate::classify::Role;
 use crate::geo::{Basis, Confidence};
 use crate::keys::CouldHold;
@@ -15,6 +16,8 @@ const SESSIONS: usize = 6;
 pub(super) enum Part {
     /// It could hold a media key.
     Key,
+    /// Media that is not encrypted goes past it: it could read that.
+    Read,
     /// Call control.
     Signalling,
     /// Sound and pictures.
@@ -29,13 +32,14 @@ pub(super) enum Part {
 
 impl Part {
     /// In the order of the legend.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Key, Self::Signalling, Self::Media, Self::Relay, Self::Law, Self::Endpoint];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Key, Self::Read, Self::Signalling, Self::Media, Self::Relay, Self::Law, Self::Endpoint];
 
     /// The id of its sign.
     pub(super) const fn sign(self) -> &'static str {
         match self {
             Self::Key => "#g-key",
+            Self::Read => "#g-read",
             Self::Signalling => "#g-signalling",
             Self::Media => "#g-media",
             Self::Relay => "#g-relay",
@@ -48,6 +52,7 @@ impl Part {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Key => "could hold a media key",
+            Self::Read => "could read unencrypted media",
             Self::Signalling => "signalling",
             Self::Media => "media",
             Self::Relay => "relay or NAT traversal",
@@ -64,16 +69,24 @@ pub(super) struct Seen<'r> {
     pub(super) name: Option<&'r str>,
     pub(super) roles: BTreeSet<Role>,
     pub(super) could_hold: Option<CouldHold>,
+    /// The same of media that has no key: whether it could read that.
+    pub(super) could_read: Option<CouldHold>,
     pub(super) place: &'r PlaceRecord,
     pub(super) sessions: Vec<&'r str>,
     pub(super) sessions_total: usize,
 }
 
 impl Seen<'_> {
+    /// The graver of both answers.
+    fn answer(&self) -> CouldHold {
+        [self.could_hold, self.could_read].into_iter().flatten().min().unwrap_or(CouldHold::No)
+    }
+
     fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         let has = |roles: &[Role]| roles.iter().any(|role| self.roles.contains(role));
         [
             (Part::Key, self.could_hold == Some(CouldHold::Yes)),
+            (Part::Read, self.could_read == Some(CouldHold::Yes)),
             (Part::Signalling, has(&[Role::Signalling])),
             (Part::Media, has(&[Role::Media, Role::P2p])),
             (Part::Relay, has(&[Role::Relay, Role::Nat])),
@@ -92,6 +105,8 @@ pub(super) struct Land<'r> {
     pub(super) operators: BTreeSet<&'r str>,
     /// Servers that they run, wherever databases place them.
     pub(super) reached: usize,
+    /// Servers of which timing contradicts that they are here.
+    pub(super) contradicted: usize,
     /// A place here is of low confidence.
     pub(super) doubtful: bool,
 }
@@ -108,6 +123,7 @@ pub(super) fn servers(sessions: &[SessionRecord]) -> Vec<Seen<'_>> {
                 name: None,
                 roles: BTreeSet::new(),
                 could_hold: None,
+                could_read: None,
                 place: &server.place,
                 sessions: Vec::new(),
                 sessions_total: 0,
@@ -115,7 +131,8 @@ pub(super) fn servers(sessions: &[SessionRecord]) -> Vec<Seen<'_>> {
             seen.name = seen.name.or(server.name.as_deref());
             seen.roles.extend(&server.roles);
             let answer = holders.get(server.ip.as_str()).copied();
-            seen.could_hold = [seen.could_hold, answer].into_iter().flatten().min();
+            let known = if words::is_plain(session) { &mut seen.could_read } else { &mut seen.could_hold };
+            *known = [*known, answer].into_iter().flatten().min();
             seen.sessions_total = seen.sessions_total.saturating_add(1);
             if seen.sessions.len() < SESSIONS {
                 seen.sessions.push(&session.session_id);
@@ -140,6 +157,9 @@ pub(super) fn lands<'r>(
             }
             let place = &server.place.located_in;
             land.doubtful |= place.disagreement || place.anycast || place.confidence <= Confidence::Low;
+            if words::contradicted(server.place) {
+                land.contradicted = land.contradicted.saturating_add(1);
+            }
             land.servers.push(server);
         } else {
             nowhere.push(server);
@@ -159,9 +179,9 @@ pub(super) fn lands<'r>(
         }
     }
     for land in lands.values_mut() {
-        land.servers.sort_by_key(|server| (server.could_hold.unwrap_or(CouldHold::No), server.ip));
+        land.servers.sort_by_key(|server| (server.answer(), server.ip));
     }
-    nowhere.sort_by_key(|server| (server.could_hold.unwrap_or(CouldHold::No), server.ip));
+    nowhere.sort_by_key(|server| (server.answer(), server.ip));
     (lands, nowhere)
 }
 

@@ -142,3 +142,24 @@ fn data_of_the_script_is_json_and_has_each_session_once() {
     assert_eq!(names, ["s20", "s21"]);
     assert_eq!(data["sessions"][0]["cc"], serde_json::json!(["CN"]));
 }
+
+#[test]
+fn a_finding_of_a_kind_is_linked_to_the_sessions_that_it_is_true_of() {
+    let html = page(&beijing());
+    let table = between(&html, "<caption class=\"vh\">Findings by kind</caption>", "</table>");
+    let sentence = table.split("<li>").find(|row| row.contains("52.81.151.250")).unwrap();
+    let sentence = sentence.split_once("</li>").unwrap().0;
+    assert!(sentence.starts_with("Zoom: "), "{sentence}");
+    assert!(sentence.contains("href=\"#s20\"") && !sentence.contains("href=\"#s21\""), "{sentence}");
+}
+
+#[test]
+fn a_report_of_no_session_explains_nothing_that_is_not_there() {
+    let html = page(&Made::of(Vec::new()));
+    for absent in
+        ["id=\"map\"", "href=\"#map\"", "A marker stands", "Session by session", "No database places"]
+    {
+        assert!(!html.contains(absent), "{absent}");
+    }
+    assert!(html.contains("No meeting was seen."));
+}

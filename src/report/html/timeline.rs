@@ -171,7 +171,11 @@ fn lane(
         html.raw(" <small>(placed in ").text(country.code()).raw(")</small>");
     }
     if is_key {
-        html.raw(" <small class=\"k\">\u{25c6} could hold the key</small>");
+        html.raw(if words::is_plain(record) {
+            " <small class=\"k\">\u{25c7} could read the media</small>"
+        } else {
+            " <small class=\"k\">\u{25c6} could hold the key</small>"
+        });
     }
     html.raw("</div>").cut().raw("<div role=\"cell\" class=\"when\">");
     for contact in contacts {
@@ -270,10 +274,10 @@ fn deliveries(html: &mut Html, record: &SessionRecord) {
     if record.keys.witness.is_empty() {
         return;
     }
-    html.raw("<p class=\"note\">Keys that open the media were seen in packets: ");
+    html.raw("<div class=\"note\">Keys that open the media were seen in packets: ");
     let packets: Vec<PacketNumber> = record.keys.witness.iter().map(|witness| witness.packet).collect();
     html.packets(&packets);
-    html.raw(" (see the holders).</p>");
+    html.raw(" (see the holders).</div>");
 }
 
 const fn kind_word(kind: ContactKind) -> &'static str {

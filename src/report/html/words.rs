@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::record::{SessionRecord, Severity};
+use super::super::record::{PlaceRecord, SessionRecord, Severity};
 use super::super::time;
 use super::markup::Html;
 use crate::geo::{Confidence, Country, LocatedIn};
-use crate::keys::CouldHold;
+use crate::keys::{CouldHold, Method};
 use crate::time::Timestamp;
 
 /// `CN (China)`, of a code that a record holds.
@@ -74,14 +74,27 @@ pub(super) fn severity(html: &mut Html, severity: Option<Severity>) {
     html.cut();
 }
 
-/// The answer to whether a server could hold the key.
-pub(super) fn could_hold(html: &mut Html, answer: CouldHold) {
-    html.cut().raw(match answer {
-        CouldHold::Yes => "<span class=\"chip high\">\u{25c6} could hold</span>",
-        CouldHold::Unknown => "<span class=\"chip plain\">? not determinable</span>",
-        CouldHold::No => "<span class=\"chip good\">\u{2715} cannot hold</span>",
+/// The answer to whether a server could hold the key; `plain` where media has none, and anybody on its way could read it.
+pub(super) fn could_hold(html: &mut Html, answer: CouldHold, plain: bool) {
+    html.cut().raw(match (answer, plain) {
+        (CouldHold::Yes, false) => "<span class=\"chip high\">\u{25c6} could hold</span>",
+        (CouldHold::Yes, true) => "<span class=\"chip high\">\u{25c7} could read</span>",
+        (CouldHold::Unknown, _) => "<span class=\"chip plain\">? not determinable</span>",
+        (CouldHold::No, false) => "<span class=\"chip good\">\u{2715} cannot hold</span>",
+        (CouldHold::No, true) => "<span class=\"chip good\">\u{2715} cannot read</span>",
     });
     html.cut();
+}
+
+/// True where media goes unencrypted: there is no key then.
+pub(super) fn is_plain(session: &SessionRecord) -> bool {
+    session.keys.method == Method::None
+}
+
+/// True where timing contradicts the country in which databases place an address.
+pub(super) fn contradicted(place: &PlaceRecord) -> bool {
+    let claims = place.distance.iter().flat_map(|found| &found.contradicts);
+    place.located_in.country.is_some_and(|country| claims.into_iter().any(|claim| claim.country == country))
 }
 
 /// How far a place is to be trusted.

@@ -23,10 +23,10 @@
   nameTheme();
   byId('print').addEventListener('click', () => print());
 
-  // Paper has no folds, but for filters behind packet numbers.
+  // Paper has no folds, but for filters behind packet numbers and values that the charts beside them show.
   let unfolded = [];
   addEventListener('beforeprint', () => {
-    unfolded = [...document.querySelectorAll('details:not([open]):not(.pk)')];
+    unfolded = [...document.querySelectorAll('details:not([open]):not(.pk):not(.vals)')];
     for (const fold of unfolded) fold.open = true;
   });
   addEventListener('afterprint', () => {
@@ -187,7 +187,20 @@
       rows.append(row);
     }
     body.replaceChildren(rows);
+    if (shown.length === 0) body.append(nothing());
     tellPages();
+  };
+  // A list of nothing says so, and how to have all back.
+  const nothing = () => {
+    const row = make('tr');
+    const cell = make('td', 'No session fits. ');
+    const clear = make('button', 'Clear');
+    cell.colSpan = table.tHead.rows[0].cells.length;
+    clear.type = 'button';
+    clear.addEventListener('click', () => { form.reset(); fields.q.focus(); });
+    cell.append(clear);
+    row.append(cell);
+    return row;
   };
   const tellPages = () => {
     const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
