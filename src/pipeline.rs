@@ -150,7 +150,11 @@ impl Pipeline {
             let timestamp = packet.timestamp;
             let (wire_len, payload_len) = (decoded.wire_len, decoded.transport.declared_len());
             let counted = Packet { tuple, timestamp, number, wire_len, payload_len };
-            self.engine.packet(&counted, PacketRef::new(file, frame), &decoded);
+            self.engine.packet(
+                &counted,
+                PacketRef::new(file, frame).by_interface(packet.interface),
+                &decoded,
+            );
         }
         Ok(())
     }

@@ -29,8 +29,10 @@ const VERIFY_STATUS: &str = "A key on the command line stays in the shell's hist
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Read capture files and report their meetings
+    #[command(after_help = EXIT_STATUS)]
     Replay(Replay),
     /// Listen on a network interface and report meetings as they end
+    #[command(after_help = EXIT_STATUS)]
     Watch(Watch),
     /// Check whether a key opens a meeting's media: a verdict, never the media
     #[command(after_help = VERIFY_STATUS)]
@@ -296,7 +298,7 @@ pub(super) struct Common {
     /// Kinds of records to write [default: all that the format shows]
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     pub(super) records: Vec<Kind>,
-    /// Write to this file instead of standard output; for `--format zeek`, to this directory
+    /// Write to this file instead of standard output; `replay --format zeek` takes a directory
     #[arg(short, long, value_name = "OUT")]
     pub(super) output: Option<PathBuf>,
     /// Look only at packets that this expression in libpcap's language matches

@@ -87,7 +87,8 @@ pub(super) struct Report {
 
 impl Replay {
     pub(super) fn new(typed: args::Replay, colour: Colour) -> anyhow::Result<Self> {
-        let inputs = [typed.files.as_slice(), &typed.common.keylog, &typed.common.policy].concat();
+        let common = &typed.common;
+        let inputs = [typed.files.as_slice(), &common.keylog, &common.policy, &common.geoip.geoip].concat();
         check_inputs(&inputs, typed.common.output.as_deref(), typed.common.state.state.as_deref())?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
@@ -111,7 +112,7 @@ impl Replay {
 impl Watch {
     pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
         check_inputs(
-            &[typed.common.keylog.as_slice(), &typed.common.policy].concat(),
+            &[typed.common.keylog.as_slice(), &typed.common.policy, &typed.common.geoip.geoip].concat(),
             typed.common.output.as_deref(),
             typed.common.state.state.as_deref(),
         )?;
@@ -306,7 +307,9 @@ fn check_parts(format: args::ReplayFormat, common: &args::Common) -> Result<(), 
     let is_left_out = |kind: args::Kind| !common.records.is_empty() && !common.records.contains(&kind);
     let no_sessions = is_left_out(args::Kind::Session);
     let no_flows = is_left_out(args::Kind::Flow);
-    let fault = if format == args::ReplayFormat::Csv && no_sessions {
+    let fault = if format == args::ReplayFormat::Html && !common.records.is_empty() {
+        "--format html is a page of all records; --records is for the other formats"
+    } else if format == args::ReplayFormat::Csv && no_sessions {
         "--format csv is a table of sessions, which --records leaves out"
     } else if format == args::ReplayFormat::Zeek && common.output.is_none() {
         "--format zeek writes several logs: expected -o with the name of a directory for them"
@@ -330,6 +333,10 @@ fn check_inputs(files: &[PathBuf], output: Option<&Path>, state: Option<&Path>) 
         if !pipes.insert(file) {
             return Err(UsageError("standard input can be read only once".to_owned()));
         }
+    }
+    if let Some(read) = output.and_then(|output| files.iter().find(|file| output::is_same_file(file, output)))
+    {
+        return Err(UsageError(format!("{}: the output would overwrite this input", read.display())));
     }
     let Some(state) = state else { return Ok(()) };
     if is_stdin(state) {
@@ -385,12 +392,13 @@ fn coloured(choice: Colour, into_file: bool) -> bool {
     }
 }
 
-/// Columns of the terminal that is written to.
-fn width(into_file: bool) -> Option<usize> {
+/// Columns of the terminal that is written to, or of `COLUMNS` where that is no terminal.
+pub(super) fn width(into_file: bool) -> Option<usize> {
     if into_file {
         return None;
     }
-    terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0))
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0)).or_else(told)
 }
 
 /// True for a terminal that knows no escape sequences.

@@ -7,11 +7,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use meetscope::geo::{self, Country, Databases, Date, Exposure, Place, Store, Updated};
-use meetscope::report::record::JurisdictionRecord;
-use meetscope::report::{jurisdiction_record, jurisdiction_words};
+use meetscope::report::record::{JurisdictionRecord, PlaceHint};
+use meetscope::report::{address_hint, jurisdiction_record, jurisdiction_words, wrapped};
 
 use super::args::{Geo, GeoCommand, LookupFormat};
-use super::{Status, UsageError, store};
+use super::{Status, UsageError, config, store};
 
 /// Looks addresses up, lists the databases, or keeps one.
 pub(super) fn run(typed: Geo) -> anyhow::Result<Status> {
@@ -47,6 +47,9 @@ struct Answer {
     ip: IpAddr,
     #[serde(flatten)]
     place: Place,
+    /// The range that its owner publishes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<PlaceHint>,
     /// Why which jurisdiction reaches it, as far as databases tell; who runs a service there is not known.
     exposure: Vec<Exposure>,
     /// Their groups and laws.
@@ -55,8 +58,10 @@ struct Answer {
 
 impl Answer {
     fn new(databases: &Databases, ip: IpAddr, date: Option<Date>) -> Self {
-        let place = databases.lookup_at(ip, date.map(Date::noon));
-        let exposure = geo::exposures(&place, &[]);
+        let seen = date.map(Date::noon);
+        let mut place = databases.lookup_at(ip, seen);
+        let mut exposure = geo::exposures(&place, &[]);
+        let hint = address_hint(ip, seen, &mut place.located_in, &mut exposure);
         let day = date.or_else(store::today).map(Date::noon);
         let mut countries: Vec<Country> =
             exposure.iter().filter_map(|one| Country::parse(&one.jurisdiction)).collect();
@@ -64,7 +69,7 @@ impl Answer {
         countries.dedup();
         let record = |country| jurisdiction_record(databases.jurisdictions(), country, day);
         let jurisdictions = countries.into_iter().map(record).collect();
-        Self { ip, place, exposure, jurisdictions }
+        Self { ip, place, hint, exposure, jurisdictions }
     }
 }
 
@@ -90,13 +95,16 @@ fn lookup(
 fn write_answer(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let place = &answer.place;
     writeln!(out, "{}", answer.ip)?;
-    writeln!(out, "  located in   {}", place.located_in.sentence())?;
+    line(out, "located in", &place.located_in.sentence())?;
+    if let Some(hint) = &answer.hint {
+        line(out, "published", &hint.sentence())?;
+    }
     if !place.located_in.answers.is_empty() {
-        writeln!(out, "  confidence   {}", word(&place.located_in.confidence))?;
+        line(out, "confidence", &word(&place.located_in.confidence))?;
     }
     match &place.operated_by {
-        Some(operator) => writeln!(out, "  operated by  {}", operator.sentence())?,
-        None => writeln!(out, "  operated by  no database names the announcing network")?,
+        Some(operator) => line(out, "operated by", &operator.sentence())?,
+        None => line(out, "operated by", "no database names the announcing network")?,
     }
     if let Some(network) = &place.network {
         let places = if network.anycast { ", announced in many places at once" } else { "" };
@@ -104,29 +112,39 @@ fn write_answer(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
             Some(day) => format!("{}, checked {day}", network.source_title),
             None => "unchecked".to_owned(),
         };
-        writeln!(
-            out,
-            "  network      {}: {}{places}, by {} ({source})",
-            network.name,
-            word(&network.kind),
-            network.by
-        )?;
+        let kind = word(&network.kind);
+        line(out, "network", &format!("{}: {kind}{places}, by {} ({source})", network.name, network.by))?;
     }
     if let Some(special) = &place.special {
-        writeln!(out, "  special      {} (IANA special-purpose block)", word(special))?;
+        line(out, "special", &format!("{} (IANA special-purpose block)", word(special)))?;
     }
     for database in &place.unreadable {
-        writeln!(out, "  unreadable   the record in database {database}")?;
+        line(out, "unreadable", &format!("the record in database {database}"))?;
     }
     for jurisdiction in &answer.jurisdictions {
         let of_it = answer.exposure.iter().filter(|one| one.jurisdiction == jurisdiction.code);
         let mut why: Vec<String> = of_it.map(|one| word(&one.basis)).collect();
         why.dedup();
         let name = jurisdiction.name.as_deref().unwrap_or_default();
-        writeln!(out, "  jurisdiction {} {name}, by {}", jurisdiction.code, why.join(", "))?;
+        line(out, "jurisdiction", &format!("{} {name}, by {}", jurisdiction.code, why.join(", ")))?;
         for (label, text) in jurisdiction_words(jurisdiction) {
-            writeln!(out, "    {label:<11}{text}")?;
+            line(out, &format!("  {label}"), &text)?;
         }
+    }
+    Ok(())
+}
+
+/// Columns in front of the text of a line.
+const LEFT: usize = 15;
+/// Columns of a line where nothing says how wide the terminal is.
+const WIDTH: usize = 100;
+
+/// A label, and text that is wrapped beside it.
+fn line(out: &mut impl Write, label: &str, text: &str) -> io::Result<()> {
+    let width = config::width(false).unwrap_or(WIDTH).clamp(60, 140);
+    for (number, part) in wrapped(text, width.saturating_sub(LEFT)).iter().enumerate() {
+        let label = if number == 0 { label } else { "" };
+        writeln!(out, "  {label:<12} {part}")?;
     }
     Ok(())
 }
@@ -149,7 +167,12 @@ fn info(out: &mut impl Write, databases: &Databases, format: LookupFormat) -> io
         writeln!(out, "  build date   {}", info.build_date)?;
         writeln!(out, "  sha256       {}", info.sha256)?;
         writeln!(out, "  licence      {}", info.licence)?;
-        writeln!(out, "  attribution  {}", info.attribution)?;
+        line(out, "attribution", &info.attribution)?;
+    }
+    for table in geo::tables() {
+        writeln!(out, "{}", table.name)?;
+        line(out, "about", table.about)?;
+        line(out, "sha256", &table.sha256)?;
     }
     Ok(())
 }

@@ -307,6 +307,11 @@ impl Opened {
     }
 }
 
+/// Lower-case hexadecimal SHA-256.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 pub(super) fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
     digest.iter().fold(String::new(), |mut out, byte| {

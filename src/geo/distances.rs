@@ -7,7 +7,7 @@
 use crate::geo::country::Country;
 
 /// `MSDIST1\n`; the number of codes; the codes, sorted; one step for each pair, row by row. Little-endian.
-static TABLE: &[u8] = include_bytes!("../../geoip/distances.bin");
+pub(super) static TABLE: &[u8] = include_bytes!("../../geoip/distances.bin");
 
 const MAGIC: &[u8] = b"MSDIST1\n";
 /// Bytes before the codes.

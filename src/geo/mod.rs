@@ -56,6 +56,31 @@ use networks::Networks;
 use place::{OLD_AFTER_DAYS, Witnesses};
 use record::Fields;
 
+/// A table inside the program.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct TableInfo {
+    /// Its file.
+    pub name: &'static str,
+    /// What it tells.
+    pub about: &'static str,
+    /// Lower-case hexadecimal SHA-256.
+    pub sha256: String,
+}
+
+/// The tables inside the program that places and jurisdictions rest on, beside the databases.
+pub fn tables() -> Vec<TableInfo> {
+    let table = |name, about, bytes: &[u8]| TableInfo { name, about, sha256: database::sha256_hex(bytes) };
+    vec![
+        table("geoip/jurisdictions.toml", "groups and laws of countries", jurisdictions::EMBEDDED.as_bytes()),
+        table("geoip/networks.toml", "front ends and resolvers", networks::EMBEDDED.as_bytes()),
+        table("geoip/regions.toml", "codes of regions in names", regions::TABLE.as_bytes()),
+        table("geoip/ranges.mmdb", "published ranges of clouds", regions::RANGES),
+        table("geoip/distances.bin", "least distances between countries", distances::TABLE),
+    ]
+}
+
 /// Country by network, 2026-09-23. Read in place.
 static COUNTRY: Embedded = Embedded {
     name: "country.mmdb",

@@ -15,7 +15,7 @@ use crate::geo::error::TableError;
 use crate::geo::table;
 
 /// The table inside the program.
-const EMBEDDED: &str = include_str!("../../geoip/networks.toml");
+pub(super) const EMBEDDED: &str = include_str!("../../geoip/networks.toml");
 /// Name of the file in errors.
 const FILE: &str = "geoip/networks.toml";
 

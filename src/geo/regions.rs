@@ -16,8 +16,8 @@ use crate::geo::special::{looked_up_as, special};
 use crate::geo::table;
 
 const FILE: &str = "geoip/regions.toml";
-static TABLE: &str = include_str!("../../geoip/regions.toml");
-static RANGES: &[u8] = include_bytes!("../../geoip/ranges.mmdb");
+pub(super) static TABLE: &str = include_str!("../../geoip/regions.toml");
+pub(super) static RANGES: &[u8] = include_bytes!("../../geoip/ranges.mmdb");
 
 /// Day of the ranges.
 const RANGES_DATE: &str = "2026-10-26";

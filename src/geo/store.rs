@@ -211,7 +211,7 @@ impl Store {
         let mut store = Self { directory: directory.to_path_buf(), kept: read_manifest(directory)? };
         if let Some(kept) = store.kept.iter().find(|kept| kept.sha256 == info.sha256) {
             let (path, kept) = (store.path_of(kept), kept.clone());
-            if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == kept.bytes) {
+            if fs::read(&path).is_ok_and(|held| held == bytes) {
                 return Ok(Updated::Present(kept));
             }
             write_whole(&path, bytes)?;

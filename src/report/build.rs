@@ -24,6 +24,7 @@ use hashbrown::HashMap;
 pub(super) use finding::country;
 pub use flow::flow_record;
 pub(super) use flow::protocol_name;
+pub use hint::address_hint;
 pub use jurisdiction::jurisdiction_record;
 pub(super) use meeting::meeting_id;
 use meeting::meeting_of;
@@ -182,6 +183,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         key_logs: run.key_logs.clone(),
         policies: run.policies.clone(),
         databases: run.databases.info().into_iter().map(|info| info.seen_from(counts.latest)).collect(),
+        tables: crate::geo::tables(),
         complete: run.complete,
     }
 }

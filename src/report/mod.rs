@@ -23,8 +23,8 @@ mod tests;
 use std::io;
 
 pub use build::{
-    Context, InventoryRecords, flow_record, inventory_records, jurisdiction_record, meeting_record,
-    session_record, stats_record,
+    Context, InventoryRecords, address_hint, flow_record, inventory_records, jurisdiction_record,
+    meeting_record, session_record, stats_record,
 };
 pub use hidden::escape as visible;
 pub use json::{write_json, write_json_pretty};
@@ -230,6 +230,11 @@ pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io:
             writer::line(out, &Record::Stats(Box::new(stats_record(run))))
         }
     }
+}
+
+/// Text in lines of at most `width` columns, broken at spaces, harmless on a terminal. A longer word stands alone.
+pub fn wrapped(words: &str, width: usize) -> Vec<String> {
+    text::wrapped(words, width)
 }
 
 /// Writes an inventory of servers. In text, long lists are cut unless `all` is true.

@@ -98,6 +98,11 @@ fn of<'r>(alerts: &'r [AlertRecord], record: &SessionRecord) -> Vec<&'r AlertRec
     alerts.iter().filter(|alert| alert.session_id == record.session_id).collect()
 }
 
+/// Text in lines of at most `width` columns.
+pub(super) fn wrapped(words: &str, width: usize) -> Vec<String> {
+    page::wrap(&page::escape(words), width).into_iter().map(str::to_owned).collect()
+}
+
 fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis) -> io::Result<()> {
     for meeting in &analysis.meetings {
         meeting::write(page, meeting, &meeting_record(context, analysis, meeting))?;

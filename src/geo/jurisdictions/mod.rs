@@ -18,7 +18,7 @@ use crate::geo::error::TableError;
 use crate::time::Timestamp;
 
 /// The table inside the program.
-const EMBEDDED: &str = include_str!("../../../geoip/jurisdictions.toml");
+pub(super) const EMBEDDED: &str = include_str!("../../../geoip/jurisdictions.toml");
 
 /// What the rows of a group rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub struct Law {
     pub kind: LawKind,
     /// The year by which it is known.
     pub year: i16,
-    /// First day in force. None where only the year is known: then it counts from the year's first day.
+    /// First day in force. None where only the year is known: then it counts from the end of that year.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Date>,
     /// Last day in force; none while it lasts.
@@ -216,7 +216,7 @@ impl Member {
 impl Law {
     /// The first day on which it counts as in force.
     pub fn counts_from(&self) -> Option<Date> {
-        self.valid_from.or_else(|| Date::first_of(self.year))
+        self.valid_from.or_else(|| Date::first_of(self.year.saturating_add(1)))
     }
 
     fn holds(&self, day: Option<Date>) -> bool {

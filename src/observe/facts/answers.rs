@@ -73,7 +73,7 @@ pub struct Answers {
 
 impl Answers {
     /// Takes the answer to a question that went in direction `asked`. A time of zero or less is none: the clock of the capture is
-    /// too coarse, or was set; and two files have two clocks.
+    /// too coarse, or was set; and two files, and two interfaces of one, have two clocks.
     pub(in crate::observe) fn add(
         &mut self,
         asked: Direction,
@@ -82,7 +82,7 @@ impl Answers {
         exchange: Exchange,
     ) {
         let nanos = u64::try_from(answer.1.since(question.1).as_nanos()).unwrap_or(u64::MAX);
-        if nanos == 0 || question.0.file() != answer.0.file() {
+        if nanos == 0 || !question.0.shares_clock(answer.0) {
             return;
         }
         let end = match asked {

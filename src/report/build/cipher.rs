@@ -145,10 +145,11 @@ pub(super) fn findings(
             }
             CipherVerdict::NotEncrypted => {
                 let count = found.streams.iter().find(|(verdict, _)| *verdict == found.verdict);
+                let count = count.map_or(1, |(_, count)| *count);
+                let verb = if count == 1 { "carries" } else { "carry" };
                 let text = format!(
-                    "{} of this session's streams carry media that is not encrypted, for everybody on its way to read: payloads \
-                     are not uniform as ciphertext is",
-                    count.map_or(1, |(_, count)| *count)
+                    "{count} of this session's streams {verb} media that is not encrypted, for everybody on its way to read: \
+                     payloads are not uniform as ciphertext is"
                 );
                 add("media_not_encrypted", Severity::High, text, &first);
             }

@@ -19,7 +19,7 @@ const OLD_DAYS: u32 = 180;
 pub(super) fn hints(context: &Context<'_>, server: &Server, seen: Timestamp) -> Vec<PlaceHint> {
     let Some(regions) = Regions::embedded() else { return Vec::new() };
     let mut found = Vec::new();
-    found.extend(of_range(regions, server.address, seen));
+    found.extend(of_range(regions, server.address, Some(seen)));
     for known in &server.names {
         let kind = if known.reverse { PlaceClaim::ReverseName } else { PlaceClaim::HostName };
         for told in regions.of_name(&known.name) {
@@ -36,11 +36,25 @@ pub(super) fn hints(context: &Context<'_>, server: &Server, seen: Timestamp) -> 
     found
 }
 
+/// What the published range of an address says, as of a day: the hint weighs in the place and adds to what reaches it.
+pub fn address_hint(
+    address: IpAddr,
+    seen: Option<Timestamp>,
+    place: &mut LocatedIn,
+    exposure: &mut Vec<Exposure>,
+) -> Option<PlaceHint> {
+    let hint = of_range(Regions::embedded()?, address, seen)?;
+    expose(exposure, std::slice::from_ref(&hint));
+    weigh(place, std::slice::from_ref(&hint));
+    Some(hint)
+}
+
 /// What the published range of an address says.
-fn of_range(regions: &Regions, address: IpAddr, seen: Timestamp) -> Option<PlaceHint> {
+fn of_range(regions: &Regions, address: IpAddr, seen: Option<Timestamp>) -> Option<PlaceHint> {
     let told = regions.of_address(address)?;
     let network = told.network.clone().unwrap_or_default();
-    let days = told.date.parse::<Date>().ok().map(|date| days_between(date, seen));
+    let date = told.date.parse::<Date>().ok();
+    let days = date.zip(seen).map(|(date, seen)| days_between(date, seen));
     Some(PlaceHint { days_from_capture: days, ..hint(PlaceClaim::PublishedRange, network, told) })
 }
 
@@ -66,10 +80,15 @@ fn hint(kind: PlaceClaim, value: String, told: RegionHint) -> PlaceHint {
     }
 }
 
+/// Whether a hint is a witness of its own: whoever has an address chooses its reverse name, so that such names are only shown.
+fn counts(hint: &PlaceHint) -> bool {
+    !hint.unchecked && hint.kind != PlaceClaim::ReverseName
+}
+
 /// Hints that were checked are witnesses: a range is one, names together are another, since one owner gives them all.
 pub(super) fn weigh(place: &mut LocatedIn, hints: &[PlaceHint]) {
     let mut votes: BTreeSet<(bool, Country, bool)> = BTreeSet::new();
-    for hint in hints.iter().filter(|hint| !hint.unchecked) {
+    for hint in hints.iter().filter(|hint| counts(hint)) {
         let is_range = hint.kind == PlaceClaim::PublishedRange;
         let is_current = hint.days_from_capture.is_none_or(|days| days <= OLD_DAYS);
         votes.insert((is_range, hint.country, is_current));
@@ -82,7 +101,7 @@ pub(super) fn weigh(place: &mut LocatedIn, hints: &[PlaceHint]) {
 /// Adds the places that checked hints name to the jurisdictions that reach the server, behind those of databases.
 pub(super) fn expose(exposure: &mut Vec<Exposure>, hints: &[PlaceHint]) {
     let mut at = exposure.iter().take_while(|held| held.basis == Basis::LocatedIn).count();
-    for hint in hints.iter().filter(|hint| !hint.unchecked) {
+    for hint in hints.iter().filter(|hint| counts(hint)) {
         let reached = Exposure {
             jurisdiction: hint.country.code().to_owned(),
             basis: Basis::LocatedIn,

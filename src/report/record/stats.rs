@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::geo::DatabaseInfo;
+use crate::geo::{DatabaseInfo, TableInfo};
 
 /// What a run counted. `packets.seen = packets.analysed + packets.filtered + packets.dropped`.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +41,8 @@ pub struct StatsRecord {
     pub policies: Vec<PolicyRecord>,
     /// The location databases.
     pub databases: Vec<DatabaseInfo>,
+    /// The tables inside the program that places and jurisdictions rest on.
+    pub tables: Vec<TableInfo>,
     /// False when an input ended before its time.
     pub complete: bool,
 }

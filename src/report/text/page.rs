@@ -252,7 +252,7 @@ fn lines(row: &[Cell], widths: &[usize]) -> Vec<Vec<Cell>> {
 }
 
 /// Breaks at spaces; a longer word stands alone. At least one line.
-fn wrap(text: &str, width: usize) -> Vec<&str> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
     while columns(rest) > width {

@@ -122,7 +122,7 @@ fn sentence(server: &ServerRecord, distance: &DistanceRecord, claim: &Contradict
         }
     }
     text.push_str(if is_decided {
-        ": so either that place is wrong, the address is announced from several places at once (anycast), or something nearer answers for it (a \
+        ": so either that place is wrong, the address is announced from several places at once (anycast), the capture was made elsewhere or its clock is off, or something nearer answers for it (a \
          proxy)"
     } else {
         ": one of the two places is wrong, or one address is announced from several places at once (anycast), or something nearer answers for it \
