@@ -79,8 +79,12 @@ fn the_survey_comes_out_of_the_program() {
         assert_eq!(located["country"], *country, "{address}");
         assert_eq!(located["answers"][0]["database"], "IPFire-Location-Country");
         assert_eq!(located["answers"][0]["date"], "2026-09-23");
-        // One source alone is never high, and weak on IPv6.
-        let confidence = if address.contains(':') { "low" } else { "medium" };
+        // One source alone is never high, and weak on IPv6; a range that its owner publishes is a second one.
+        let confidence = match (answer.get("hint"), address.contains(':')) {
+            (Some(hint), _) if hint["country"] == *country => "high",
+            (_, true) => "low",
+            (_, false) => "medium",
+        };
         assert_eq!(located["confidence"], confidence, "{address}");
         let by = &answer["operated_by"];
         assert_eq!((by["asn"].as_u64(), by["date"].as_str()), (Some(*asn), Some("2022-10-29")), "{address}");
