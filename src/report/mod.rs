@@ -213,6 +213,7 @@ pub fn write_records(
         }
     }?;
     context.settle(analysis);
+    context.forget_alerts();
     Ok(())
 }
 

@@ -51,7 +51,7 @@ impl<'a> Context<'a> {
         self.judging = Some(Judging { policy, groups, alerts: BTreeMap::new(), fired: false });
     }
 
-    /// True where a rule has fired, over all sessions that were written.
+    /// True where a rule has fired, over all sessions that were judged.
     pub fn fired(&self) -> bool {
         self.judging.as_ref().is_some_and(|judging| judging.fired)
     }
@@ -69,24 +69,28 @@ impl<'a> Context<'a> {
 
     /// The alerts of all sessions of `analysis`, in their order.
     pub(in super::super) fn alerts(&mut self, analysis: &Analysis) -> Vec<AlertRecord> {
+        self.settle(analysis);
         let Some(judging) = &self.judging else { return Vec::new() };
+        let of = |session: &Session| judging.alerts.get(&session.id).cloned().unwrap_or_default();
+        analysis.sessions.iter().flat_map(|(session, _)| of(session)).collect()
+    }
+
+    /// Judges the sessions of `analysis` whose records nobody asked for.
+    pub(in super::super) fn settle(&mut self, analysis: &Analysis) {
+        let Some(judging) = &self.judging else { return };
         let missing = |id: &u64| !judging.alerts.contains_key(id);
         let rest: Vec<_> = analysis.sessions.iter().filter(|(session, _)| missing(&session.id)).collect();
         for (session, keys) in rest {
             // Making the record judges it.
             session_record(self, analysis, session, keys);
         }
-        let Some(judging) = &self.judging else { return Vec::new() };
-        let of = |session: &Session| judging.alerts.get(&session.id).cloned().unwrap_or_default();
-        analysis.sessions.iter().flat_map(|(session, _)| of(session)).collect()
     }
 
-    /// Notes whether a rule fired over `analysis`, whether its alerts were written or not, and forgets them.
-    pub(in super::super) fn settle(&mut self, analysis: &Analysis) {
-        let alerts = self.alerts(analysis);
-        let Some(judging) = &mut self.judging else { return };
-        judging.fired |= alerts.iter().any(|alert| alert.fired);
-        judging.alerts.clear();
+    /// Lets alerts go that were written.
+    pub(in super::super) fn forget_alerts(&mut self) {
+        if let Some(judging) = &mut self.judging {
+            judging.alerts.clear();
+        }
     }
 
     /// Judges a session and keeps its alerts.
@@ -105,6 +109,7 @@ impl<'a> Context<'a> {
             Facts { session, record, seats, beyond, clear: clear::key_in_clear(analysis, session, record) };
         let alerts = alerts(policy, groups, &facts);
         if let Some(judging) = &mut self.judging {
+            judging.fired |= alerts.iter().any(|alert| alert.fired);
             judging.alerts.insert(session.id, alerts);
         }
     }
