@@ -80,6 +80,8 @@ pub(super) struct Report {
     /// Where the packets were captured, as the user says.
     pub(super) capture_point: Option<Country>,
     pub(super) style: Style,
+    /// All files that are read, none of which the output may overwrite.
+    pub(super) inputs: Vec<PathBuf>,
     pub(super) output: Option<PathBuf>,
     pub(super) state: Option<State>,
     pub(super) policy: Option<Policies>,
@@ -104,18 +106,16 @@ impl Replay {
         let key_logs = typed.common.keylog.clone();
         let export = typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
-        let report = Report::new(typed.common, format, colour)?;
+        let report = Report::new(typed.common, inputs, format, colour)?;
         Ok(Self { files: typed.files, order, pipeline, key_logs, export, provenance, report })
     }
 }
 
 impl Watch {
     pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
-        check_inputs(
-            &[typed.common.keylog.as_slice(), &typed.common.policy, &typed.common.geoip.geoip].concat(),
-            typed.common.output.as_deref(),
-            typed.common.state.state.as_deref(),
-        )?;
+        let common = &typed.common;
+        let inputs = [common.keylog.as_slice(), &common.policy, &common.geoip.geoip].concat();
+        check_inputs(&inputs, common.output.as_deref(), common.state.state.as_deref())?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
@@ -135,7 +135,7 @@ impl Watch {
         // The kernel filters; and flows that have ended can be taken from a single thread only.
         let pipeline = pipeline_config(1, None, typed.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
-        let report = Report::new(typed.common, format, colour)?;
+        let report = Report::new(typed.common, inputs, format, colour)?;
         Ok(Self { interface: typed.interface, live, pipeline, key_logs, report })
     }
 }
@@ -226,7 +226,8 @@ impl Servers {
             geoip,
             threads: n,
         } = typed;
-        check_inputs(&files, output.as_deref(), state.state.as_deref())?;
+        let inputs = [files.as_slice(), &geoip.geoip].concat();
+        check_inputs(&inputs, output.as_deref(), state.state.as_deref())?;
         if let Some(expression) = &bpf {
             check_filter(expression)?;
         }
@@ -240,6 +241,7 @@ impl Servers {
                 colour: coloured(colour, output.is_some()),
                 width: width(output.is_some()),
             },
+            inputs,
             output,
             state: state.state.as_deref().map(State::new),
             policy: None,
@@ -255,7 +257,12 @@ impl Servers {
 }
 
 impl Report {
-    fn new(typed: args::Common, format: report::Format, colour: Colour) -> anyhow::Result<Self> {
+    fn new(
+        typed: args::Common,
+        inputs: Vec<PathBuf>,
+        format: report::Format,
+        colour: Colour,
+    ) -> anyhow::Result<Self> {
         let kinds = (!typed.records.is_empty()).then(|| {
             let kind = |typed: &args::Kind| match typed {
                 args::Kind::Flow => report::Kind::Flow,
@@ -276,6 +283,7 @@ impl Report {
             databases: store::databases(&typed.geoip)?,
             capture_point: typed.site.as_deref().map(super::country).transpose()?,
             style: Style { format, kinds, colour, width },
+            inputs,
             output: typed.output,
             state: typed.state.state.as_deref().map(State::new),
         })
@@ -333,10 +341,6 @@ fn check_inputs(files: &[PathBuf], output: Option<&Path>, state: Option<&Path>) 
         if !pipes.insert(file) {
             return Err(UsageError("standard input can be read only once".to_owned()));
         }
-    }
-    if let Some(read) = output.and_then(|output| files.iter().find(|file| output::is_same_file(file, output)))
-    {
-        return Err(UsageError(format!("{}: the output would overwrite this input", read.display())));
     }
     let Some(state) = state else { return Ok(()) };
     if is_stdin(state) {

@@ -38,7 +38,7 @@ pub(super) struct Gathered {
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let config::Replay { files, order, pipeline, key_logs, export: wanted, provenance, report } = config;
     let inputs = files.clone();
-    let outputs = Outputs::open(&report, &files)?;
+    let outputs = Outputs::open(&report)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let sums = provenance.then(|| Sums::begin(&files));
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
@@ -87,7 +87,8 @@ struct Outputs(Vec<(Format, Box<dyn Write>)>);
 
 impl Outputs {
     /// Opens them before any work is done.
-    fn open(report: &config::Report, inputs: &[PathBuf]) -> anyhow::Result<Self> {
+    fn open(report: &config::Report) -> anyhow::Result<Self> {
+        let inputs = &report.inputs;
         let target = report.output.as_deref();
         let (Format::Zeek(_), Some(directory)) = (report.style.format, target) else {
             return Ok(Self(vec![(report.style.format, output::open(target, inputs)?)]));

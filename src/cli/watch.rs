@@ -33,7 +33,7 @@ const EMPTY_LOOKS: u32 = 100;
 
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
-    let mut out = output::open(config.report.output.as_deref(), &[])?;
+    let mut out = output::open(config.report.output.as_deref(), &config.report.inputs)?;
     let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let stop = stop_flag().context("signals")?;
     let mut live = Live::open(&config.interface, &config.live)?;
