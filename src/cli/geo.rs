@@ -136,13 +136,10 @@ fn write_answer(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
 
 /// Columns in front of the text of a line.
 const LEFT: usize = 15;
-/// Columns of a line where nothing says how wide the terminal is.
-const WIDTH: usize = 100;
 
 /// A label, and text that is wrapped beside it.
 fn line(out: &mut impl Write, label: &str, text: &str) -> io::Result<()> {
-    let width = config::width(false).unwrap_or(WIDTH).clamp(60, 140);
-    for (number, part) in wrapped(text, width.saturating_sub(LEFT)).iter().enumerate() {
+    for (number, part) in wrapped(text, LEFT, config::width(false)).iter().enumerate() {
         let label = if number == 0 { label } else { "" };
         writeln!(out, "  {label:<12} {part}")?;
     }

@@ -34,7 +34,9 @@ pub use session::session_record;
 pub use software::{InventoryRecords, inventory_records};
 
 use super::Run;
-use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, ProviderData, StatsRecord};
+use super::record::{
+    EvidenceRecord, FlowStats, PacketNumber, PacketStats, ProviderData, SessionRecord, StatsRecord,
+};
 use super::time;
 use crate::classify::{Evidence, Rules};
 use crate::geo::{Country, Databases, Place};
@@ -134,6 +136,12 @@ impl<'a> Context<'a> {
             unchecked: !item.checked,
         }
     }
+}
+
+/// All sessions, in their order.
+pub(super) fn session_records(context: &mut Context<'_>, analysis: &Analysis) -> Vec<SessionRecord> {
+    let sessions = analysis.sessions.iter();
+    sessions.map(|(session, keys)| session_record(context, analysis, session, keys)).collect()
 }
 
 /// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.

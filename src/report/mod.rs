@@ -233,9 +233,10 @@ pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io:
     }
 }
 
-/// Text in lines of at most `width` columns, broken at spaces, harmless on a terminal. A longer word stands alone.
-pub fn wrapped(words: &str, width: usize) -> Vec<String> {
-    text::wrapped(words, width)
+/// Text in lines beside a margin of `left` columns, as wide as reports are on a terminal of `width` columns: broken at spaces,
+/// harmless on a terminal. A longer word stands alone.
+pub fn wrapped(words: &str, left: usize, width: Option<usize>) -> Vec<String> {
+    text::wrapped(words, left, width)
 }
 
 /// Writes an inventory of servers. In text, long lists are cut unless `all` is true.

@@ -15,7 +15,7 @@ pub(super) mod summary;
 
 use std::io;
 
-use super::build::session_id;
+use super::build::{session_id, session_records};
 use super::record::{AlertRecord, Kind, SessionRecord};
 use super::{Context, InventoryRecords, Run, Style, meeting_record, session_record, stats_record};
 use crate::keys::Analysis;
@@ -32,7 +32,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let mut page = Page::new(out, style);
     let sessions = if style.wants(Kind::Session) || style.wants(Kind::Stats) {
-        records(context, run.analysis)
+        session_records(context, run.analysis)
     } else {
         Vec::new()
     };
@@ -98,9 +98,10 @@ fn of<'r>(alerts: &'r [AlertRecord], record: &SessionRecord) -> Vec<&'r AlertRec
     alerts.iter().filter(|alert| alert.session_id == record.session_id).collect()
 }
 
-/// Text in lines of at most `width` columns.
-pub(super) fn wrapped(words: &str, width: usize) -> Vec<String> {
-    page::wrap(&page::escape(words), width).into_iter().map(str::to_owned).collect()
+/// Text in lines beside a margin of `left` columns.
+pub(super) fn wrapped(words: &str, left: usize, width: Option<usize>) -> Vec<String> {
+    let room = page::page_width(width).saturating_sub(left);
+    page::wrap(&page::escape(words), room).into_iter().map(str::to_owned).collect()
 }
 
 fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis) -> io::Result<()> {
@@ -123,11 +124,6 @@ pub(super) fn write_inventory(
 /// The end of a live run.
 pub(super) fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
     footer::write(&mut Page::new(out, style), &stats_record(run))
-}
-
-fn records(context: &mut Context<'_>, analysis: &Analysis) -> Vec<SessionRecord> {
-    let sessions = analysis.sessions.iter();
-    sessions.map(|(session, keys)| session_record(context, analysis, session, keys)).collect()
 }
 
 /// One aligned line a flow; the widths are fixed, so that lines can be written as flows end.

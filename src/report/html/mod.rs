@@ -37,9 +37,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::build::session_id;
+use super::build::{session_id, session_records};
 use super::record::{AlertRecord, FlowRecord, Kind, SessionRecord};
-use super::{Context, Run, Style, flow_record, meeting_record, session_record, stats_record};
+use super::{Context, Run, Style, flow_record, meeting_record, stats_record};
 use crate::keys::Analysis;
 use crate::session::Session;
 use markup::Html;
@@ -70,15 +70,8 @@ pub(super) fn write(
     style: &Style,
 ) -> io::Result<()> {
     let analysis = run.analysis;
-    let sessions: Vec<SessionRecord> = if style.wants(Kind::Session) {
-        analysis
-            .sessions
-            .iter()
-            .map(|(session, keys)| session_record(context, analysis, session, keys))
-            .collect()
-    } else {
-        Vec::new()
-    };
+    let sessions: Vec<SessionRecord> =
+        if style.wants(Kind::Session) { session_records(context, analysis) } else { Vec::new() };
     let alerts = if style.wants(Kind::Alert) { context.alerts(analysis) } else { Vec::new() };
     let files: Rc<[String]> = run.files.iter().map(|file| file.name.clone()).collect();
     let mut html = Html::of_files(&files);

@@ -64,6 +64,11 @@ pub(super) enum Align {
     Wrap,
 }
 
+/// Columns of a page on a terminal of `columns`.
+pub(super) fn page_width(columns: Option<usize>) -> usize {
+    columns.map_or(WIDTH, |columns| columns.clamp(NARROWEST, WIDEST))
+}
+
 /// Where text goes.
 pub(super) struct Page<'o> {
     out: &'o mut dyn io::Write,
@@ -73,8 +78,7 @@ pub(super) struct Page<'o> {
 
 impl<'o> Page<'o> {
     pub(super) fn new(out: &'o mut dyn io::Write, look: &super::Style) -> Self {
-        let width = look.width.map_or(WIDTH, |columns| columns.clamp(NARROWEST, WIDEST));
-        Self { out, colour: look.colour, width }
+        Self { out, colour: look.colour, width: page_width(look.width) }
     }
 
     /// A line across the page.
