@@ -231,7 +231,7 @@ impl Database {
             }
             Origin::Embedded(data) => ("embedded".to_owned(), data.licence, data.attribution),
         };
-        let sha256 = self.sha256.get_or_init(|| hex(&Sha256::digest(opened.bytes.as_ref())));
+        let sha256 = self.sha256.get_or_init(|| sha256_hex(opened.bytes.as_ref()));
         Some(DatabaseInfo {
             name: opened.name.clone(),
             source,
@@ -268,7 +268,7 @@ impl Database {
 /// A file of the store, whose bytes must be those that were put there.
 fn open_kept(path: &Path, kept: &Kept) -> Result<Box<Opened>, GeoError> {
     let bytes = read_capped(path)?;
-    let found = hex(&Sha256::digest(&bytes));
+    let found = sha256_hex(&bytes);
     if found != kept.sha256 {
         return Err(GeoError::Changed { path: path.into(), expected: kept.sha256.clone(), found });
     }

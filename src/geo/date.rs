@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use super::info::whole_days;
 use crate::geo::error::BadDate;
 use crate::time::Timestamp;
 
@@ -29,6 +30,11 @@ impl Date {
     pub fn noon(self) -> Timestamp {
         let days = self.0.since(jiff::civil::date(1970, 1, 1)).map_or(0, |span| i64::from(span.get_days()));
         Timestamp::from_secs_nanos(days.saturating_mul(86_400).saturating_add(43_200), 0)
+    }
+
+    /// Whole days between its noon and `seen`, either way round.
+    pub fn days_from(self, seen: Timestamp) -> u32 {
+        whole_days(u128::from(self.noon().as_nanos().abs_diff(seen.as_nanos())))
     }
 
     /// The first day of a year.

@@ -122,12 +122,7 @@ mod tests {
 
     #[test]
     fn the_readme_names_the_table() {
-        use sha2::Digest as _;
-        use std::fmt::Write as _;
-        let sum = sha2::Sha256::digest(TABLE).iter().fold(String::new(), |mut sum, byte| {
-            write!(sum, "{byte:02x}").unwrap();
-            sum
-        });
+        let sum = crate::geo::database::sha256_hex(TABLE);
         assert!(include_str!("../../geoip/README.md").contains(&sum), "{sum}");
     }
 

@@ -85,8 +85,12 @@ const NANOS_PER_DAY: u128 = 86_400_000_000_000;
 
 /// Whole days between a build time and a capture, either way round.
 pub(super) fn days_between(build_time: u64, seen: Timestamp) -> u32 {
-    let apart = nanos_between(build_time, seen);
-    u32::try_from(apart.checked_div(NANOS_PER_DAY).unwrap_or(0)).unwrap_or(u32::MAX)
+    whole_days(nanos_between(build_time, seen))
+}
+
+/// Whole days in nanoseconds.
+pub(super) fn whole_days(nanos: u128) -> u32 {
+    u32::try_from(nanos.checked_div(NANOS_PER_DAY).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 /// The same in nanoseconds.

@@ -326,12 +326,7 @@ mod tests {
 
     #[test]
     fn the_readme_names_the_ranges_and_their_day() {
-        use sha2::Digest as _;
-        use std::fmt::Write as _;
-        let sum = sha2::Sha256::digest(RANGES).iter().fold(String::new(), |mut sum, byte| {
-            write!(sum, "{byte:02x}").unwrap();
-            sum
-        });
+        let sum = crate::geo::database::sha256_hex(RANGES);
         let readme = include_str!("../../geoip/README.md");
         assert!(readme.contains(&sum) && readme.contains(RANGES_SOURCE), "{sum}");
         let regions = regions();

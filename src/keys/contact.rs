@@ -36,6 +36,21 @@ pub enum ContactKind {
     Other,
 }
 
+impl ContactKind {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Tls => "TLS",
+            Self::Quic => "QUIC",
+            Self::DtlsSrtp => "DTLS-SRTP",
+            Self::Sip => "SIP",
+            Self::Stun => "STUN",
+            Self::Media => "media",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// The first contact of a kind with a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {

@@ -35,8 +35,7 @@ pub enum GroupBasis {
 }
 
 /// A group of countries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Group {
     /// Stable word: `eu`, `eea`, `gdpr_adequate`, `five_eyes`, `nine_eyes`, `fourteen_eyes`.
@@ -52,25 +51,20 @@ pub struct Group {
 }
 
 /// A country's time in a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
     /// The country.
     pub country: Country,
     /// First day; none where the group has no dates.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Date>,
     /// Last day; none while it lasts.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<Date>,
     /// To whom or what it is limited; none where it holds for the whole country.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// Title of the text that the row was taken from.
     pub source_title: String,
     /// The day on which somebody read that text.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub checked_on: Option<Date>,
     /// Nobody has read a text that supports the row.
     pub unchecked: bool,
@@ -93,18 +87,14 @@ pub enum LawKind {
 }
 
 /// A law, in force from a day on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Law {
     /// The country; none for a law of a group, such as the European Union.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub country: Option<Country>,
     /// The group whose law it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Members of the group that it does not bind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Country>,
     /// Its name.
     pub instrument: String,
@@ -113,21 +103,16 @@ pub struct Law {
     /// The year by which it is known.
     pub year: i16,
     /// First day in force. None where only the year is known: then it counts from the end of that year.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Date>,
     /// Last day in force; none while it lasts.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<Date>,
     /// What or whom it is limited to, and which article.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// What is open about it, where whether it is in force is not settled.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub verify: Option<String>,
     /// Title of the text that the row was taken from.
     pub source_title: String,
     /// The day on which somebody read that text.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub checked_on: Option<Date>,
     /// Nobody has read a text that supports the row, or it is open whether it is in force.
     pub unchecked: bool,

@@ -54,14 +54,8 @@ fn of_range(regions: &Regions, address: IpAddr, seen: Option<Timestamp>) -> Opti
     let told = regions.of_address(address)?;
     let network = told.network.clone().unwrap_or_default();
     let date = told.date.parse::<Date>().ok();
-    let days = date.zip(seen).map(|(date, seen)| days_between(date, seen));
+    let days = date.zip(seen).map(|(date, seen)| date.days_from(seen));
     Some(PlaceHint { days_from_capture: days, ..hint(PlaceClaim::PublishedRange, network, told) })
-}
-
-fn days_between(date: Date, seen: Timestamp) -> u32 {
-    const DAY_NS: u64 = 86_400_000_000_000;
-    let apart = date.noon().as_nanos().abs_diff(seen.as_nanos()).checked_div(DAY_NS);
-    u32::try_from(apart.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn hint(kind: PlaceClaim, value: String, told: RegionHint) -> PlaceHint {

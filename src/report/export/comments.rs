@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::build::flows_of;
 use super::super::record::{
-    CertificateRecord, FlowRecord, HolderRecord, KeysRecord, PacketNumber, SessionRecord, SignallingRecord,
-    WitnessRecord,
+    CertificateRecord, EvidenceRecord, FlowRecord, HolderRecord, KeysRecord, PacketNumber, SessionRecord,
+    SignallingRecord, WitnessRecord,
 };
 use super::super::words::word;
 use super::super::{Context, flow_record, session_record};
@@ -74,15 +74,7 @@ pub fn comments(
             comments.add(*packet, format!("a block that came again; {}", cipher.evidence.text));
         }
     }
-    for evidence in &record.evidence {
-        if let Some(packet) = evidence.packet {
-            let app = evidence.app.as_deref().or(record.app.as_deref());
-            comments.add(
-                packet,
-                evidence_words(app, evidence.what, &evidence.value, evidence.weight, evidence.unchecked),
-            );
-        }
-    }
+    evidences(&mut comments, &record.evidence, record.app.as_deref());
     for change in &record.address_changes {
         comments.add(
             change.packet,
@@ -171,16 +163,21 @@ fn signalling(comments: &mut Comments, group: &SignallingRecord) {
     }
 }
 
-fn flow(comments: &mut Comments, record: &FlowRecord) {
-    for evidence in &record.evidence {
+/// The reasons for an app, on the packets that show them.
+fn evidences(comments: &mut Comments, all: &[EvidenceRecord], own: Option<&str>) {
+    for evidence in all {
         if let Some(packet) = evidence.packet {
-            let app = evidence.app.as_deref().or(record.app.as_deref());
+            let app = evidence.app.as_deref().or(own);
             comments.add(
                 packet,
                 evidence_words(app, evidence.what, &evidence.value, evidence.weight, evidence.unchecked),
             );
         }
     }
+}
+
+fn flow(comments: &mut Comments, record: &FlowRecord) {
+    evidences(comments, &record.evidence, record.app.as_deref());
     if let Some(tls) = &record.tls {
         if let Some(packet) = tls.client_hello {
             let name = tls.sni.as_deref().unwrap_or("no name");

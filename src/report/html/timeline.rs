@@ -179,7 +179,7 @@ fn lane(
     }
     html.raw("</div>").cut().raw("<div role=\"cell\" class=\"when\">");
     for contact in contacts {
-        html.raw("<div>").raw(kind_word(contact.kind)).raw(" ").cut().text(contact.clock);
+        html.raw("<div>").raw(contact.kind.words()).raw(" ").cut().text(contact.clock);
         if let Some(before) = contact.before {
             html.say(format_args!(" ({:+.3} s)", 0.0 - before));
         }
@@ -278,16 +278,4 @@ fn deliveries(html: &mut Html, record: &SessionRecord) {
     let packets: Vec<PacketNumber> = record.keys.witness.iter().map(|witness| witness.packet).collect();
     html.packets(&packets);
     html.raw(" (see the holders).</div>");
-}
-
-const fn kind_word(kind: ContactKind) -> &'static str {
-    match kind {
-        ContactKind::Tls => "TLS",
-        ContactKind::Quic => "QUIC",
-        ContactKind::DtlsSrtp => "DTLS-SRTP",
-        ContactKind::Sip => "SIP",
-        ContactKind::Stun => "STUN",
-        ContactKind::Media => "media",
-        ContactKind::Other => "other",
-    }
 }

@@ -100,7 +100,7 @@ pub struct LawRecord {
     pub group: Option<String>,
     /// The year by which it is known.
     pub year: i16,
-    /// First day in force; none where only the year is known, from whose first day it then counts.
+    /// First day in force; none where only the year is known, from whose end it then counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Date>,
     /// Last day in force.

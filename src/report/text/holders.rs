@@ -12,7 +12,7 @@ use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::session::percent;
 use crate::geo::Exposure;
 use crate::keys::witness::Delivery;
-use crate::keys::{ContactKind, CouldHold, Method, Mode};
+use crate::keys::{CouldHold, Method, Mode};
 
 /// Servers that could hold the key, shown one by one.
 const SHOWN: usize = 12;
@@ -141,22 +141,13 @@ fn timeline(page: &mut Page<'_>, contacts: &[ContactRecord], left_out: u32) -> i
 fn contact_row(contact: &ContactRecord) -> Vec<Cell> {
     let when =
         contact.before_media_s.map_or_else(|| dim("-"), |before| plain(format!("{:+.3}", 0.0 - before)));
-    let what = match contact.kind {
-        ContactKind::Tls => "TLS",
-        ContactKind::Quic => "QUIC",
-        ContactKind::DtlsSrtp => "DTLS-SRTP",
-        ContactKind::Sip => "SIP",
-        ContactKind::Stun => "STUN",
-        ContactKind::Media => "media",
-        ContactKind::Other => "other",
-    };
     let address = if contact.ip.contains(':') {
         format!("[{}]:{}", contact.ip, contact.port)
     } else {
         format!("{}:{}", contact.ip, contact.port)
     };
     let packet = contact.packet.map_or_else(String::new, |packet| packets(&[packet]));
-    vec![when, plain(what), plain(address), plain(contact.flows.to_string()), dim(packet)]
+    vec![when, plain(contact.kind.words()), plain(address), plain(contact.flows.to_string()), dim(packet)]
 }
 
 /// The other answer, where an end-to-end mode is not visible on the wire.
