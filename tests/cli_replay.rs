@@ -332,6 +332,22 @@ fn bad_usage_is_told_apart_from_failure() {
 }
 
 #[test]
+fn nothing_that_is_read_is_overwritten() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(1));
+    let mmdb = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/geo/nested-city.mmdb")).unwrap();
+    let rules = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/policies/no-cn-keys.toml")).unwrap();
+    let key_log = format!("CLIENT_RANDOM {} {}\n", "0a".repeat(32), "0b".repeat(48)).into_bytes();
+    for (option, bytes) in [("--geoip", mmdb), ("--policy", rules), ("--keylog", key_log)] {
+        bench.file("read", &bytes);
+        let output = bench.run(&["replay", "a.pcap", option, "read", "-o", "read"]);
+        assert_eq!(output.status.code(), Some(2), "{option}: {}", words(&output));
+        assert!(words(&output).contains("would overwrite"), "{option}: {}", words(&output));
+        assert_eq!(fs::read(bench.path().join("read")).unwrap(), bytes, "{option}");
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let bench = Bench::new();
     bench.file("a.pcap", &plain(2000));
