@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The stages in the order in which data flows. A module imports only from those that stand before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 25] = [
     "bytes",
     "time",
     "crypto",
@@ -33,6 +33,13 @@ const ORDER: [&str; 18] = [
     "policy",
     "report",
     "pipeline",
+    "watch",
+    "sink",
+    "board",
+    "metrics",
+    "web",
+    "tui",
+    "sandbox",
     "cli",
 ];
 
@@ -64,20 +71,31 @@ const ONLY: &[(&str, &[&str], &str)] = &[
 
 /// A module that only these may import.
 const ONLY_BY: &[(&str, &[&str], &str)] = &[
-    ("capture", &["pipeline", "cli"], "nothing but capture/ reads packets; the pipeline takes them over"),
+    (
+        "capture",
+        &["pipeline", "watch", "cli"],
+        "nothing but capture/ reads packets; the pipeline takes them over",
+    ),
     ("crypto", &["proto", "observe", "keys"], "ciphers are used where something is opened or tried"),
     (
         "decode",
-        &["observe", "report", "pipeline", "cli"],
+        &["observe", "report", "pipeline", "watch", "cli"],
         "after the observer nobody sees a packet, only counters",
     ),
     (
         "proto",
-        &["fingerprint", "observe", "report", "pipeline", "cli"],
+        &["fingerprint", "observe", "report", "pipeline", "watch", "cli"],
         "after the observer nobody sees a message, only names; the pipeline hands key logs on",
     ),
-    ("report", &["cli"], "records are written at the edge"),
-    ("pipeline", &["cli"], "the stages do not know where they meet"),
+    (
+        "report",
+        &["watch", "sink", "board", "metrics", "web", "tui", "cli"],
+        "records are written at the edge",
+    ),
+    ("pipeline", &["watch", "cli"], "the stages do not know where they meet"),
+    ("watch", &["cli"], "who takes what is told does not know who tells it"),
+    ("sink", &["cli"], "destinations are chosen at the edge"),
+    ("sandbox", &["cli"], "the process gives up its rights in one place"),
 ];
 
 /// A package, and where it may be named.
@@ -112,13 +130,17 @@ const PACKAGES: &[(&str, &[&str])] = &[
 const BANNED: &[(&str, &[&str], &str)] = &[
     (
         r"\b(Instant|SystemTime|Timestamp|Zoned|Utc|Local)::now\b",
-        &["main.rs", "cli/"],
+        &["main.rs", "watch/", "sink/", "web/", "tui/", "cli/"],
         "packet time is an argument",
     ),
-    (r"\b(TcpStream|TcpListener|UdpSocket|UnixStream)\b", &["cli/"], "nothing is sent"),
+    (
+        r"\b(TcpStream|TcpListener|UdpSocket|UnixStream|UnixDatagram)\b",
+        &["sink/", "web/", "sandbox/", "cli/"],
+        "nothing is sent",
+    ),
     (
         r"\b(File::(open|create|options)|fs::|OpenOptions)",
-        &["capture/", "geo/", "cli/"],
+        &["capture/", "geo/", "watch/", "sink/", "sandbox/", "cli/"],
         "files are opened at the ends",
     ),
     (r"\bCommand::new\b", &["cli/"], "no other program is run"),

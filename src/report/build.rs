@@ -167,6 +167,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         .collect();
     StatsRecord {
         timestamp: counts.latest.map(time::eve),
+        phase: None,
         version: env!("CARGO_PKG_VERSION"),
         packets: PacketStats {
             seen: counts.seen.saturating_add(dropped.total()),
@@ -175,6 +176,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
             dropped: dropped.total(),
             dropped_by_kernel: dropped.kernel,
             dropped_by_interface: dropped.interface,
+            dropped_by_us: dropped.own,
             undecodable: run.decode.undecodable_total(),
             duplicates: run.decode.duplicates,
         },
@@ -183,6 +185,9 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         flows: FlowStats { total: all.flows, named: all.named, evicted: run.table.evicted },
         sessions: all.sessions,
         files: run.files.clone(),
+        interfaces: Vec::new(),
+        sinks: Vec::new(),
+        live: None,
         command: run.command.clone(),
         providers: Some(ProviderData {
             count: count(run.rules.providers().len()),

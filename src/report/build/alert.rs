@@ -324,6 +324,7 @@ fn alert(outcome: &Outcome<'_>, facts: &Facts<'_>, participants: &[AlertParticip
     AlertRecord {
         timestamp: record.timestamp.clone(),
         alert_id: format!("{}/{}", record.session_id, rule.id),
+        phase: None,
         rule: rule.id.clone(),
         policy: rule.file.clone(),
         line: count(rule.line),

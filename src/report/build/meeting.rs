@@ -111,6 +111,7 @@ pub fn meeting_record(context: &mut Context<'_>, analysis: &Analysis, meeting: &
     MeetingRecord {
         timestamp: start.clone(),
         meeting_id: meeting_id(meeting.id),
+        phase: None,
         app: provider.map(|provider| provider.app.clone()),
         app_name: provider.map(|provider| provider.name.clone()),
         start,

@@ -46,6 +46,7 @@ pub fn session_record(
     let mut record = SessionRecord {
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
+        phase: None,
         app: provider.map(|provider| provider.app.clone()),
         app_name: provider.map(|provider| provider.name.clone()),
         confidence: round3(session.confidence),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{PacketNumber, Severity};
+use super::{PacketNumber, Phase, Severity};
 use crate::geo::Exposure;
 use crate::keys::CouldHold;
 use crate::policy::State;
@@ -15,6 +15,9 @@ pub struct AlertRecord {
     pub timestamp: String,
     /// Unique within the run: the session and the rule.
     pub alert_id: String,
+    /// Where the session stood when this was written; left out by `replay`, which writes what is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// The rule's identifier.
     pub rule: String,
     /// The policy file that it stands in, as it was given.

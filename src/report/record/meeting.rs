@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::PacketNumber;
+use super::{PacketNumber, Phase};
 use crate::geo::Basis;
 use crate::keys::CouldHold;
 
@@ -15,6 +15,9 @@ pub struct MeetingRecord {
     pub timestamp: String,
     /// Unique within the run.
     pub meeting_id: String,
+    /// Where it stood when this was written; left out by `replay`, which writes what is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// Provider, or null when media was seen that nobody claims.
     pub app: Option<String>,
     /// Its full name.

@@ -7,8 +7,10 @@ mod alert;
 mod cipher;
 mod flow;
 mod jurisdiction;
+mod live;
 mod media;
 mod meeting;
+mod phase;
 mod place;
 mod protocol;
 mod session;
@@ -23,11 +25,13 @@ pub use alert::{AlertException, AlertParticipant, AlertReason, AlertRecord, EveA
 pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
 pub use jurisdiction::{GroupRecord, JurisdictionRecord, LawRecord, ReachPart, ReachRecord};
+pub use live::{InterfaceRecord, LiveRecord, SinkRecord, WorkerRecord};
 pub use media::{
     AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
     ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
 pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
+pub use phase::Phase;
 pub use place::{AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PlaceClaim, PlaceHint};
 pub use protocol::{
     CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,

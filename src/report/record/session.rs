@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord, PacketNumber, PlaceHint,
-    SessionCipherRecord, SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
+    DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord, PacketNumber, Phase,
+    PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, KnownNetwork, LocatedIn, OperatedBy};
@@ -22,6 +22,9 @@ pub struct SessionRecord {
     pub timestamp: String,
     /// Unique within the run.
     pub session_id: String,
+    /// Where it stood when this was written; left out by `replay`, which writes what is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// Provider, or null when media was seen that nobody claims.
     pub app: Option<String>,
     /// Its full name.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::{InterfaceRecord, LiveRecord, Phase, SinkRecord};
 use crate::geo::{DatabaseInfo, TableInfo};
 
 /// What a run counted. `packets.seen = packets.analysed + packets.filtered + packets.dropped`.
@@ -13,6 +14,9 @@ pub struct StatsRecord {
     /// Time of the latest packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
+    /// Where the run stood when this was written; left out by `replay`, which writes what is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// Version of the program.
     pub version: &'static str,
     /// Packets.
@@ -27,6 +31,15 @@ pub struct StatsRecord {
     pub sessions: u64,
     /// The inputs.
     pub files: Vec<FileRecord>,
+    /// The watched interfaces, with their workers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceRecord>,
+    /// Where records go to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkRecord>,
+    /// What a run on interfaces holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveRecord>,
     /// The command line, word by word; with `--hash` or `--export-pcap`, and in HTML.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -63,6 +76,8 @@ pub struct PacketStats {
     pub dropped_by_kernel: u64,
     /// Of `dropped`: by the interface.
     pub dropped_by_interface: u64,
+    /// Of `dropped`: by this program.
+    pub dropped_by_us: u64,
     /// Of `analysed`: could not be decoded.
     pub undecodable: u64,
     /// Of `analysed`: mirror-port duplicates, counted once.
