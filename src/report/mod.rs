@@ -13,6 +13,7 @@ mod json;
 pub mod record;
 mod text;
 mod time;
+mod told;
 mod words;
 mod writer;
 mod zeek;
@@ -30,6 +31,7 @@ pub use hidden::escape as visible;
 pub use json::{write_json, write_json_pretty};
 pub use record::{Kind, Record};
 pub use text::jurisdiction_words;
+pub use told::Told;
 pub use zeek::ZeekLog;
 
 use crate::classify::Rules;
