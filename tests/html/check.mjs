@@ -212,8 +212,10 @@ const keys = async () => {
   await page.waitForFunction(() => document.activeElement.tagName === 'SUMMARY');
   check(await page.evaluate(() => document.activeElement.parentElement.open), 'keys: a session opens and has the focus');
   await page.keyboard.press('Tab');
+  check((await page.evaluate(() => document.activeElement.hash)) === '#m193', 'keys: in it, its meeting comes first');
   await page.keyboard.press('Enter');
-  check(await page.evaluate(() => document.activeElement.closest('details').open), 'keys: what has the focus opens');
+  await page.waitForFunction(() => document.activeElement.tagName === 'SUMMARY');
+  check((await page.evaluate(() => document.activeElement.closest('details[open]')?.id)) === 'm193', 'keys: the link opens it and hands on the focus');
   await done('keys', at);
 };
 

@@ -126,6 +126,8 @@
     const id = decodeURIComponent(location.hash.slice(1));
     const element = id && await card(id);
     if (!element) return;
+    // In the next frame the browser takes the focus from everything, as the target itself cannot have it: be after that.
+    await new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); });
     if (element.tagName === 'DETAILS') element.open = true;
     element.scrollIntoView();
     const summary = element.querySelector('summary');
