@@ -48,3 +48,5 @@ pub mod policy;
 pub mod report;
 
 pub mod pipeline;
+
+pub mod watch;

@@ -49,6 +49,25 @@ pub struct Config {
     pub decode: decode::Config,
     /// How much of media is kept for keys to be tried on.
     pub sampling: Sampling,
+    /// How packets are numbered.
+    pub numbering: Numbering,
+}
+
+/// Numbers of packets: flows and sessions are named by that of their first. Pipelines that share out the packets of one run
+/// take turns, so that no two give the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an arithmetic row has a first member and a step")]
+pub struct Numbering {
+    /// Number of the first packet.
+    pub first: u64,
+    /// From one packet to the next.
+    pub step: u64,
+}
+
+impl Default for Numbering {
+    fn default() -> Self {
+        Self { first: 1, step: 1 }
+    }
 }
 
 impl Default for Config {
@@ -59,6 +78,7 @@ impl Default for Config {
             max_flows: 1 << 20,
             decode: decode::Config::default(),
             sampling: Sampling::default(),
+            numbering: Numbering::default(),
         }
     }
 }
@@ -71,6 +91,9 @@ pub struct Pipeline {
     filter: Option<String>,
     filters: BTreeMap<u16, Filter>,
     counts: Counts,
+    /// Number of the next packet.
+    next: u64,
+    step: u64,
     key_log: KeyLog,
 }
 
@@ -99,6 +122,8 @@ impl Pipeline {
             filter: config.filter.clone(),
             filters: BTreeMap::new(),
             counts: Counts::default(),
+            next: config.numbering.first,
+            step: config.numbering.step,
             key_log: KeyLog::new(),
         }
     }
@@ -134,7 +159,8 @@ impl Pipeline {
         let captured = u64::try_from(packet.data.len()).unwrap_or(u64::MAX);
         counts.bytes_captured = counts.bytes_captured.wrapping_add(captured);
         counts.latest = counts.latest.max(Some(packet.timestamp));
-        let number = counts.seen;
+        let number = self.next;
+        self.next = number.wrapping_add(self.step);
         if let Some(expression) = &self.filter
             && !passes(&mut self.filters, expression, packet)?
         {
@@ -162,6 +188,21 @@ impl Pipeline {
     /// What became of the packets so far.
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Number of the next packet.
+    pub const fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// What the decoder met so far.
+    pub const fn decode_counters(&self) -> &decode::Counters {
+        self.decoder.counters()
+    }
+
+    /// What the flow tables did so far, and the flows that they hold. Only for a single thread.
+    pub fn table_stats(&self) -> (TableStats, usize) {
+        self.engine.table_stats()
     }
 
     /// Takes the flows that have ended by packet time `now`; flows that are alive stay. Only for a single thread.

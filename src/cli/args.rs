@@ -1,5 +1,7 @@
 //! What can be typed. Nothing here knows what it means.
 
+mod pace;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -241,6 +243,8 @@ pub(super) struct Watch {
     pub(super) format: Option<LiveFormat>,
     #[command(flatten)]
     pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) pace: pace::Pace,
     /// Size of the kernel's packet buffer in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=2047))]
     pub(super) ring_mib: u32,

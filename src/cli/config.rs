@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -50,6 +51,8 @@ pub(super) struct Replay {
 pub(super) struct Watch {
     pub(super) interface: String,
     pub(super) live: capture::live::Options,
+    /// Time between two records of a session that goes on.
+    pub(super) update: Duration,
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
     pub(super) report: Report,
@@ -136,7 +139,8 @@ impl Watch {
         let pipeline = pipeline_config(1, None, typed.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
         let report = Report::new(typed.common, inputs, format, colour)?;
-        Ok(Self { interface: typed.interface, live, pipeline, key_logs, report })
+        let update = Duration::from_secs(typed.pace.update);
+        Ok(Self { interface: typed.interface, live, update, pipeline, key_logs, report })
     }
 }
 

@@ -1,58 +1,142 @@
-//! `meetscope watch`: an interface through the pipeline; records as flows and sessions end, counters at the end.
+//! `meetscope watch`: interfaces through the pipeline; what is told as sessions form, go on and end goes to its destination.
 
-use std::io::Write;
-use std::sync::Arc;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use meetscope::capture::live::{Live, Stats};
-use meetscope::capture::{CaptureError, Packet};
-use meetscope::observe::Summary;
-use meetscope::pipeline::{self, Alive, Analysis, Held, Memory, Pipeline};
-use meetscope::report::record::FileRecord;
-use meetscope::report::{self, Dropped, Run, Written};
+use meetscope::capture::live::Live;
+use meetscope::keys::Analysis;
+use meetscope::pipeline::{self, KeyLog, Numbering, Pipeline};
+use meetscope::report::record::{InterfaceRecord, KeyLogRecord, SinkRecord};
+use meetscope::report::{self, Context, Format, Kind, Run, Told};
 use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
+use meetscope::watch::{Inbox, Interfaces, Judge, Listener, Question, Setup, Worker, queue};
 
 use super::config::Report;
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::state::State;
-use super::{Status, config, input, output, policy, store};
+use super::{Status, config, output, policy, store};
 
-/// Packet time between two looks for what has ended.
-const LOOK: Duration = Duration::from_secs(1);
 /// Packet time between two additions to the state file.
 const SAVE: Duration = Duration::from_secs(60);
-/// Looks (5 ms each) without a packet after which the kernel's buffer is empty whatever its counters say; several
-/// times the delay after which it hands out a block.
-const EMPTY_LOOKS: u32 = 100;
+/// How long to wait for what workers found before looking whether to stop.
+const WAIT: Duration = Duration::from_millis(500);
 
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
-    let mut out = output::open(config.report.output.as_deref(), &config.report.inputs)?;
+    let out = output::open(config.report.output.as_deref(), &config.report.inputs)?;
     let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let stop = stop_flag().context("signals")?;
-    let mut live = Live::open(&config.interface, &config.live)?;
+    let live = Live::open(&config.interface, &config.live)?;
     let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
     store::warn_of_age(&config.report.databases);
     say(format_args!("watching {} ({}{mode}); Ctrl-C stops", live.name(), live.link_type()));
-    let mut pipeline = Pipeline::new(&config.pipeline, &config.report.rules);
+    let interfaces = vec![InterfaceRecord {
+        name: live.name().to_owned(),
+        link_type: live.link_type().to_string(),
+        ..InterfaceRecord::default()
+    }];
+    let question = Question::default();
+    let (outbox, inbox) = queue();
+    let numbering = Numbering::default();
+    let pipeline_config = pipeline::Config { numbering, ..config.pipeline.clone() };
+    let mut pipeline = Pipeline::new(&pipeline_config, &config.report.rules);
     let key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
     if !config.key_logs.is_empty() {
         pipeline.expect_secrets();
     }
-    let mut watching = Watching::new(pipeline, key_logs, &config.report, known);
-    let ended = watching.listen(&mut live, &stop, &mut out)?;
-    watching.losses.update(&mut live);
-    watching.finish(&config.interface, ended.err().as_ref(), &mut out)
+    let key_logs = Arc::new(Mutex::new(key_logs));
+    let read_on = Arc::clone(&key_logs);
+    let refresh = Box::new(move |pipeline: &mut Pipeline| {
+        read_on.lock().unwrap_or_else(PoisonError::into_inner).refresh(pipeline);
+    });
+    let worker = Worker::new(0, Interfaces::new(live), pipeline, refresh, question.clone(), outbox);
+    let worker_stop = Arc::clone(&stop);
+    let thread = std::thread::Builder::new()
+        .name("capture".to_owned())
+        .spawn(move || worker.run(&worker_stop))
+        .context("a thread that captures")?;
+    let judge = Judge::new(Setup {
+        rules: &config.report.rules,
+        databases: &config.report.databases,
+        context: context(&config.report),
+        policies: policy::records(config.report.policy.as_ref()),
+        interfaces,
+        kinds: kinds(&config.report),
+        update: config.update,
+        question,
+    });
+    let telling = Telling { report: &config.report, out, error: None, servers: Servers::new(known) };
+    let status = judge_all(judge, &inbox, telling, &stop, &key_logs);
+    // It has sent its last batch, or nobody listens any more.
+    stop.store(true, Ordering::Relaxed);
+    drop(inbox);
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+    status
+}
+
+/// Judges what comes until the workers have ended.
+fn judge_all(
+    mut judge: Judge<'_>,
+    inbox: &Inbox,
+    mut telling: Telling<'_>,
+    stop: &AtomicBool,
+    key_logs: &Mutex<KeyLogs>,
+) -> anyhow::Result<Status> {
+    while let Ok(batch) = inbox.next(WAIT) {
+        if let Some(batch) = batch {
+            judge.take(batch, &mut telling);
+        }
+        if telling.error.is_some() {
+            stop.store(true, Ordering::Relaxed);
+            break;
+        }
+    }
+    if let Some(error) = telling.error.take() {
+        return Err(error.into());
+    }
+    if let Some(error) = judge.error() {
+        say(format_args!("{error}; the {} packets before it are reported, incomplete", judge.packets()));
+    }
+    let records = |logs: &[&KeyLog]| -> Vec<KeyLogRecord> {
+        let known = key_logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.first().map(|log| known.records(log)).unwrap_or_default()
+    };
+    let ending = judge.finish(records, &mut telling);
+    telling.servers.save(telling.report);
+    let flushed = telling.out.flush();
+    if let Some(error) = telling.error.take() {
+        return Err(error.into());
+    }
+    flushed?;
+    let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
+    Ok(policy::status(is_whole, &ending.context))
+}
+
+fn context(report: &Report) -> Context<'_> {
+    let mut context = Context::new(&report.rules, &report.databases, false).captured_in(report.capture_point);
+    if let Some(policies) = &report.policy {
+        policies.judge(&mut context);
+    }
+    context
+}
+
+/// The kinds of records that are written.
+fn kinds(report: &Report) -> Vec<Kind> {
+    let all = [Kind::Flow, Kind::Session, Kind::Meeting, Kind::Alert, Kind::Stats];
+    all.into_iter().filter(|kind| report.style.wants(*kind)).collect()
 }
 
 /// Set by Ctrl-C and by SIGTERM; a second one ends the process at once.
-fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
+fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
@@ -61,19 +145,60 @@ fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-struct Watching<'a> {
-    pipeline: Pipeline,
-    key_logs: KeyLogs,
+/// Where what is told goes.
+struct Telling<'a> {
     report: &'a Report,
-    memory: Memory,
-    /// Of all that is written: meetings come back to sessions that were written before.
-    context: report::Context<'a>,
-    held: Held,
-    losses: Losses,
-    written: Written,
-    frames: u64,
-    looked: Option<Timestamp>,
+    out: Box<dyn Write>,
+    /// Why nothing can be written any more.
+    error: Option<io::Error>,
     servers: Servers,
+}
+
+impl Telling<'_> {
+    fn is_text(&self) -> bool {
+        self.report.style.format == Format::Text
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.error.get_or_insert(error);
+        }
+    }
+}
+
+impl Listener for Telling<'_> {
+    fn told(&mut self, told: Told) {
+        if told.is_for_sinks && !self.is_text() && self.error.is_none() {
+            let written = report::write_line(&mut self.out, &told.record).and_then(|()| self.out.flush());
+            self.note(written);
+        }
+    }
+
+    fn learn(&mut self, context: &mut Context<'_>, analysis: &Analysis) {
+        self.servers.learn(self.report, context, analysis);
+        if let Some(latest) = analysis.flows.iter().map(|judged| judged.flow.end).max() {
+            self.servers.save_when_due(self.report, latest);
+        }
+    }
+
+    fn ended(&mut self, context: &mut Context<'_>, analysis: &Analysis) {
+        if self.is_text() {
+            let written = report::write_records(&mut self.out, context, analysis, &self.report.style)
+                .and_then(|()| self.out.flush());
+            self.note(written);
+        }
+    }
+
+    fn finished(&mut self, context: &mut Context<'_>, run: &Run<'_>) {
+        if self.is_text() {
+            let written = report::write_rest(&mut self.out, context, run, &self.report.style);
+            self.note(written);
+        }
+    }
+
+    fn sinks(&self) -> Vec<SinkRecord> {
+        Vec::new()
+    }
 }
 
 /// Servers seen, for the records of sessions and for the state file.
@@ -90,8 +215,12 @@ struct Servers {
 }
 
 impl Servers {
+    fn new(known: Inventory) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Puts the servers of what has ended into the inventory. Only records of sessions tell of it.
-    fn learn(&mut self, report: &Report, context: &mut report::Context<'_>, analysis: &Analysis) {
+    fn learn(&mut self, report: &Report, context: &mut Context<'_>, analysis: &Analysis) {
         let sessions = analysis.sessions.iter().map(|(session, _)| session);
         let seen = Inventory::of(&report.rules, &analysis.flows, sessions);
         if seen.is_empty() {
@@ -135,195 +264,3 @@ impl Servers {
         }
     }
 }
-
-impl<'a> Watching<'a> {
-    fn new(pipeline: Pipeline, key_logs: KeyLogs, report: &'a Report, known: Inventory) -> Self {
-        let mut context =
-            report::Context::new(&report.rules, &report.databases, false).captured_in(report.capture_point);
-        if let Some(policies) = &report.policy {
-            policies.judge(&mut context);
-        }
-        Self {
-            pipeline,
-            key_logs,
-            report,
-            memory: Memory::default(),
-            context,
-            held: Held::default(),
-            losses: Losses::default(),
-            written: Written::default(),
-            frames: 0,
-            looked: None,
-            servers: Servers { known, ..Servers::default() },
-        }
-    }
-
-    /// Takes packets until told to stop, and then those that the kernel still holds.
-    ///
-    /// The outer error is the destination's, the inner one the interface's.
-    fn listen(
-        &mut self,
-        live: &mut Live,
-        stop: &AtomicBool,
-        out: &mut dyn Write,
-    ) -> anyhow::Result<Result<(), CaptureError>> {
-        while !stop.load(Ordering::Relaxed) {
-            match live.next() {
-                Ok(None) => {}
-                Ok(Some(packet)) => {
-                    let now = packet.timestamp;
-                    if let Err(error) = self.packet(&packet) {
-                        return Ok(Err(error));
-                    }
-                    if self.is_due(now) {
-                        self.losses.update(live);
-                        self.look(now, out)?;
-                    }
-                }
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        self.losses.update(live);
-        Ok(self.drain(live))
-    }
-
-    /// The kernel hands packets out in blocks, the last one with a delay.
-    fn drain(&mut self, live: &mut Live) -> Result<(), CaptureError> {
-        let mut empty_looks = 0_u32;
-        while self.frames < self.losses.delivered() && empty_looks < EMPTY_LOOKS {
-            match live.next()? {
-                Some(packet) => self.packet(&packet)?,
-                None => empty_looks = empty_looks.saturating_add(1),
-            }
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<(), CaptureError> {
-        self.frames = self.frames.wrapping_add(1);
-        self.pipeline.packet(0, self.frames, packet)
-    }
-
-    /// Also when the clock was set back.
-    fn is_due(&mut self, now: Timestamp) -> bool {
-        let looked = *self.looked.get_or_insert(now);
-        let due = now.since(looked) >= LOOK || looked.since(now) >= LOOK;
-        if due {
-            self.looked = Some(now);
-        }
-        due
-    }
-
-    /// Writes what is over.
-    fn look(&mut self, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-        self.key_logs.refresh(&mut self.pipeline);
-        let ended = self.pipeline.take_ended(now);
-        // A name may be asked for by one endpoint and used by another that is let go first.
-        for flow in &ended {
-            self.memory.names.learn(flow);
-        }
-        self.held.push(ended);
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        let mut alive = Alive::default();
-        self.pipeline.for_each_alive(|tuple| alive.add(tuple));
-        let over = self.held.take_silent(now, &alive);
-        if !over.is_empty() {
-            self.write(over, out)?;
-        }
-        self.servers.save_when_due(self.report, now);
-        Ok(())
-    }
-
-    fn write(&mut self, flows: Vec<Summary>, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Report { rules, style, .. } = self.report;
-        let analysis = pipeline::analyse(rules, &mut self.memory, flows);
-        self.written.add(&analysis);
-        self.servers.learn(self.report, &mut self.context, &analysis);
-        report::write_records(out, &mut self.context, &analysis, style)?;
-        out.flush()?;
-        Ok(())
-    }
-
-    /// Writes what is left, and the counters last.
-    fn finish(
-        mut self,
-        interface: &str,
-        error: Option<&CaptureError>,
-        out: &mut dyn Write,
-    ) -> anyhow::Result<Status> {
-        let flows = self.pipeline.finish();
-        let analysis = pipeline::analyse(&self.report.rules, &mut self.memory, self.held.finish(flows.flows));
-        self.servers.learn(self.report, &mut self.context, &analysis);
-        self.servers.save(self.report);
-        if let Some(error) = error {
-            say(format_args!("{error}; the {} packets before it are reported, incomplete", self.frames));
-        }
-        let record = FileRecord {
-            name: interface.to_owned(),
-            packets: self.frames,
-            error: error.map(input::without_name),
-            ..FileRecord::default()
-        };
-        let run = Run {
-            rules: &self.report.rules,
-            databases: &self.report.databases,
-            analysis: &analysis,
-            earlier: self.written,
-            counts: flows.counts,
-            decode: &flows.decode,
-            table: flows.table,
-            files: vec![record],
-            command: Vec::new(),
-            key_logs: self.key_logs.records(&flows.key_log),
-            policies: policy::records(self.report.policy.as_ref()),
-            dropped: self.losses.dropped(),
-            complete: error.is_none(),
-        };
-        report::write_rest(out, &mut self.context, &run, &self.report.style)?;
-        out.flush()?;
-        let is_whole = error.is_none() && !self.servers.failed && store::were_sound(&self.report.databases);
-        Ok(policy::status(is_whole, &self.context))
-    }
-}
-
-/// The interface's counters, which are 32 bits wide and wrap, added up.
-#[derive(Debug, Default)]
-struct Losses {
-    last: Stats,
-    received: u64,
-    kernel: u64,
-    interface: u64,
-}
-
-impl Losses {
-    /// Has to be called before a counter can have wrapped twice. An interface that has failed has no news.
-    fn update(&mut self, live: &mut Live) {
-        if let Ok(stats) = live.stats() {
-            self.add(stats);
-        }
-    }
-
-    fn add(&mut self, stats: Stats) {
-        let grown = |new: u32, old: u32| u64::from(new.wrapping_sub(old));
-        self.received = self.received.saturating_add(grown(stats.received, self.last.received));
-        self.kernel = self.kernel.saturating_add(grown(stats.dropped, self.last.dropped));
-        self.interface = self.interface.saturating_add(grown(stats.if_dropped, self.last.if_dropped));
-        self.last = stats;
-    }
-
-    /// Packets that the kernel has put into its buffer for us.
-    const fn delivered(&self) -> u64 {
-        if COUNTS_DROPPED_AS_RECEIVED { self.received.saturating_sub(self.kernel) } else { self.received }
-    }
-
-    /// What was lost.
-    const fn dropped(&self) -> Dropped {
-        Dropped { kernel: self.kernel, interface: self.interface, own: 0 }
-    }
-}
-
-/// pcap(3): on Linux the received packets include those that found the buffer full.
-const COUNTS_DROPPED_AS_RECEIVED: bool = cfg!(target_os = "linux");

@@ -97,6 +97,14 @@ macro_rules! counters {
                 let plain = [$((stringify!($field), self.$field),)*];
                 plain.into_iter().chain(Reason::ALL.iter().map(|reason| (reason.name(), self.undecodable(*reason))))
             }
+
+            /// Adds what another decoder met.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field = self.$field.saturating_add(other.$field);)*
+                for (count, more) in self.undecodable.iter_mut().zip(other.undecodable) {
+                    *count = count.saturating_add(more);
+                }
+            }
         }
     };
 }

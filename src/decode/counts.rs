@@ -16,3 +16,14 @@ pub struct Counts {
     /// Latest packet time.
     pub latest: Option<Timestamp>,
 }
+
+impl Counts {
+    /// Adds the packets of another share of a run.
+    pub fn add(&mut self, other: Self) {
+        self.seen = self.seen.saturating_add(other.seen);
+        self.analysed = self.analysed.saturating_add(other.analysed);
+        self.filtered = self.filtered.saturating_add(other.filtered);
+        self.bytes_captured = self.bytes_captured.saturating_add(other.bytes_captured);
+        self.latest = self.latest.max(other.latest);
+    }
+}

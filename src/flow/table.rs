@@ -129,6 +129,15 @@ pub struct TableStats {
     pub peak: u64,
 }
 
+impl TableStats {
+    /// Adds what another table did.
+    pub const fn add(&mut self, other: Self) {
+        self.created = self.created.saturating_add(other.created);
+        self.evicted = self.evicted.saturating_add(other.evicted);
+        self.peak = self.peak.saturating_add(other.peak);
+    }
+}
+
 /// Flows by five-tuple.
 #[derive(Debug)]
 pub struct Table<S> {

@@ -88,6 +88,19 @@ impl Engine {
         }
     }
 
+    pub(super) fn table_stats(&self) -> (TableStats, usize) {
+        let mut stats = TableStats::default();
+        let mut alive = 0_usize;
+        if let Self::Here { partitions, .. } = self {
+            for partition in partitions {
+                let (own, flows) = partition.table_stats();
+                stats.add(own);
+                alive = alive.saturating_add(flows);
+            }
+        }
+        (stats, alive)
+    }
+
     pub(super) fn finish(self) -> (Vec<Summary>, TableStats) {
         match self {
             Self::Here { partitions, .. } => gather(partitions.into_iter().map(Partition::finish)),
@@ -101,9 +114,7 @@ fn gather(parts: impl Iterator<Item = (Vec<Summary>, TableStats)>) -> (Vec<Summa
     let mut stats = TableStats::default();
     for (mut part, own) in parts {
         flows.append(&mut part);
-        stats.created = stats.created.saturating_add(own.created);
-        stats.evicted = stats.evicted.saturating_add(own.evicted);
-        stats.peak = stats.peak.saturating_add(own.peak);
+        stats.add(own);
     }
     (flows, stats)
 }

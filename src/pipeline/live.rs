@@ -1,15 +1,20 @@
 //! Flows that have ended, held until what belongs together can be judged together.
 //!
-//! In: ended flows and, at every look, the five-tuples still alive and the latest packet time. Out: all held flows
-//! of endpoints that have fallen silent, in the order in which they began; at the end, everything left. A capture
-//! during which nothing was let go therefore gives what reading it from a file gives.
+//! In: ended flows, the latest packet time and, for endpoints of whose flows none ended lately, whether any is alive.
+//! Out: all held flows of endpoints that have fallen silent, in the order in which they began; at the end, everything
+//! left. A capture during which nothing was let go therefore gives what reading it from a file gives.
+//!
+//! Who is alive is asked for few: a list of all addresses with flows would be as long as the flow table.
 //!
 //! Which end of a flow is the endpoint is guessed before the flow is judged; a flow between two endpoints, or one
 //! whose endpoint only its app would tell, may be let go apart from its kin.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use hashbrown::HashSet;
 
 use crate::classify::Verdict;
 use crate::flow::FiveTuple;
@@ -43,22 +48,42 @@ struct Endpoint {
     latest: Timestamp,
 }
 
-/// Addresses with flows that are alive.
-#[derive(Debug, Default)]
+/// Which of the addresses that were asked for have flows that are alive.
+#[derive(Debug, Clone, Default)]
 pub struct Alive {
-    any: BTreeSet<IpAddr>,
-    datagrams: BTreeSet<IpAddr>,
+    asked: Arc<HashSet<IpAddr>>,
+    any: HashSet<IpAddr>,
+    datagrams: HashSet<IpAddr>,
 }
 
 impl Alive {
+    /// An answer for these addresses, which have no flow so far.
+    pub fn asking(asked: Arc<HashSet<IpAddr>>) -> Self {
+        Self { asked, ..Self::default() }
+    }
+
+    /// True when nothing was asked, so that no flow need be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     /// Takes a live flow's ends into account.
     pub fn add(&mut self, tuple: &FiveTuple) {
         for address in [tuple.source.ip(), tuple.destination.ip()] {
+            if !self.asked.contains(&address) {
+                continue;
+            }
             self.any.insert(address);
             if tuple.protocol != TCP {
                 self.datagrams.insert(address);
             }
         }
+    }
+
+    /// Adds what another share of the flows answered to the same question.
+    pub fn join(&mut self, other: Self) {
+        self.any.extend(other.any);
+        self.datagrams.extend(other.datagrams);
     }
 }
 
@@ -100,21 +125,30 @@ impl Held {
         self.released_early
     }
 
+    /// Endpoints of whose flows none has ended for so long at packet time `now` that it is to be asked whether any is alive.
+    pub fn asked(&self, now: Timestamp) -> HashSet<IpAddr> {
+        let quiet = |endpoint: &Endpoint| now.since(endpoint.latest) >= QUIET;
+        self.endpoints.iter().filter(|(_, endpoint)| quiet(endpoint)).map(|(address, _)| *address).collect()
+    }
+
     /// Lets go the flows of every endpoint that is silent at packet time `now`, together, in the order in which
-    /// they began.
+    /// they began; of those that were asked for in `alive`.
     pub fn take_silent(&mut self, now: Timestamp, alive: &Alive) -> Vec<Summary> {
         let silent = |address: &IpAddr, endpoint: &Endpoint| {
             let quiet = now.since(endpoint.latest);
             let stale = quiet >= PATIENCE && !alive.datagrams.contains(address);
             quiet >= QUIET && (stale || !alive.any.contains(address))
         };
-        let ready: Vec<IpAddr> = self
-            .endpoints
-            .iter()
-            .filter(|(address, endpoint)| silent(address, endpoint))
-            .map(|(address, _)| *address)
-            .collect();
+        let known = |address: &IpAddr| self.endpoints.get(address).is_some_and(|held| silent(address, held));
+        let ready: Vec<IpAddr> = alive.asked.iter().copied().filter(|address| known(address)).collect();
         let mut flows: Vec<Summary> = ready.iter().flat_map(|address| self.take(*address)).collect();
+        flows.sort_by_key(|flow| flow.id);
+        flows
+    }
+
+    /// Lets go those who fell silent first while more flows are held than may be, in the order in which they began.
+    pub fn take_excess(&mut self) -> Vec<Summary> {
+        let mut flows = Vec::new();
         while self.flows > self.most {
             let first = self.endpoints.iter().min_by_key(|(_, endpoint)| endpoint.latest);
             let Some(address) = first.map(|(address, _)| *address) else { break };
@@ -178,6 +212,17 @@ mod tests {
         flows.iter().map(|flow| flow.id).collect()
     }
 
+    /// What is let go at second `now` while these flows are alive.
+    fn silent(held: &mut Held, now: i64, flows: &[FiveTuple]) -> Vec<Summary> {
+        let mut alive = Alive::asking(Arc::new(held.asked(at(now))));
+        for tuple in flows {
+            alive.add(tuple);
+        }
+        let mut flows = held.take_silent(at(now), &alive);
+        flows.append(&mut held.take_excess());
+        flows
+    }
+
     const ALICE: &str = "10.0.0.1:5000";
     const BOB: &str = "10.0.0.2:5000";
     const SERVER: &str = "198.51.100.1:443";
@@ -186,8 +231,8 @@ mod tests {
     fn an_endpoint_is_let_go_after_its_silence_and_not_before() {
         let mut held = Held::default();
         held.push(vec![flow(2, ALICE, SERVER, 6, 100), flow(1, ALICE, SERVER, 17, 90)]);
-        assert!(held.take_silent(at(129), &Alive::default()).is_empty());
-        assert_eq!(ids(&held.take_silent(at(130), &Alive::default())), [1, 2]);
+        assert!(silent(&mut held, 129, &[]).is_empty());
+        assert_eq!(ids(&silent(&mut held, 130, &[])), [1, 2]);
         assert!(held.is_empty());
         assert_eq!(held.len(), 0);
     }
@@ -196,21 +241,19 @@ mod tests {
     fn a_live_flow_of_either_direction_keeps_its_endpoint_and_no_other() {
         let mut held = Held::default();
         held.push(vec![flow(1, ALICE, SERVER, 17, 100), flow(2, BOB, SERVER, 17, 100)]);
-        let mut alive = Alive::default();
-        alive.add(&tuple("198.51.100.9:8801", ALICE, 17));
-        assert_eq!(ids(&held.take_silent(at(5000), &alive)), [2]);
+        let alive = [tuple("198.51.100.9:8801", ALICE, 17)];
+        assert_eq!(ids(&silent(&mut held, 5000, &alive)), [2]);
         assert_eq!(held.len(), 1);
-        assert_eq!(ids(&held.take_silent(at(5000), &Alive::default())), [1]);
+        assert_eq!(ids(&silent(&mut held, 5000, &[])), [1]);
     }
 
     #[test]
     fn an_open_connection_does_not_keep_a_call_back_for_ever() {
         let mut held = Held::default();
         held.push(vec![flow(1, ALICE, SERVER, 17, 100)]);
-        let mut alive = Alive::default();
-        alive.add(&tuple(ALICE, SERVER, 6));
-        assert!(held.take_silent(at(699), &alive).is_empty());
-        assert_eq!(ids(&held.take_silent(at(700), &alive)), [1]);
+        let alive = [tuple(ALICE, SERVER, 6)];
+        assert!(silent(&mut held, 699, &alive).is_empty());
+        assert_eq!(ids(&silent(&mut held, 700, &alive)), [1]);
     }
 
     #[test]
@@ -229,10 +272,8 @@ mod tests {
             flow(2, BOB, SERVER, 17, 5),
             flow(3, ALICE, SERVER, 6, 10),
         ]);
-        let mut alive = Alive::default();
-        alive.add(&tuple(ALICE, SERVER, 17));
-        alive.add(&tuple(BOB, SERVER, 17));
-        assert_eq!(ids(&held.take_silent(at(11), &alive)), [2]);
+        let alive = [tuple(ALICE, SERVER, 17), tuple(BOB, SERVER, 17)];
+        assert_eq!(ids(&silent(&mut held, 11, &alive)), [2]);
         assert_eq!((held.len(), held.released_early()), (2, 1));
     }
 
@@ -240,6 +281,16 @@ mod tests {
     fn time_that_runs_backwards_lets_nothing_go() {
         let mut held = Held::default();
         held.push(vec![flow(1, ALICE, SERVER, 17, 100)]);
-        assert!(held.take_silent(at(50), &Alive::default()).is_empty());
+        assert!(silent(&mut held, 50, &[]).is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_that_was_not_asked_for_stays() {
+        let mut held = Held::default();
+        held.push(vec![flow(1, ALICE, SERVER, 17, 100), flow(2, BOB, SERVER, 17, 100)]);
+        let asked: HashSet<IpAddr> = HashSet::from(["10.0.0.2".parse().unwrap()]);
+        assert_eq!(ids(&held.take_silent(at(5000), &Alive::asking(Arc::new(asked)))), [2]);
+        assert_eq!(held.asked(at(5000)).len(), 1);
+        assert!(held.asked(at(129)).is_empty());
     }
 }

@@ -61,6 +61,11 @@ impl Partition {
         self.table.for_each(|flow| look(&flow.tuple()));
     }
 
+    /// What the table did, and the flows that it holds.
+    pub(super) fn table_stats(&self) -> (TableStats, usize) {
+        (self.table.stats(), self.table.len())
+    }
+
     pub(super) fn finish(mut self) -> (Vec<Summary>, TableStats) {
         let ended = &mut self.ended;
         self.table.finish(&mut |done| ended.push(summarise(done.flow, done.reason)));

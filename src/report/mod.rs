@@ -219,6 +219,31 @@ pub fn write_records(
     Ok(())
 }
 
+/// Makes flows, sessions, meetings and alerts of the kinds that are wanted, flows first, as [`write_records`] writes them.
+pub fn each_record(
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    kinds: Vec<Kind>,
+    mut take: impl FnMut(Record),
+) {
+    let style = Style { kinds: Some(kinds), ..Style::default() };
+    // Nothing is written here that could fail.
+    let _ = writer::each(context, analysis, &style, |_, record| {
+        take(record);
+        Ok(())
+    });
+    context.settle(analysis);
+    context.forget_alerts();
+}
+
+/// Writes one record as a line of NDJSON.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
+    writer::line(out, record)
+}
+
 /// Writes the last record of a run that was written by [`write_records`].
 ///
 /// # Errors

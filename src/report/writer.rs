@@ -33,7 +33,7 @@ pub(super) fn lines(
     let mut buffer = Vec::with_capacity(BUFFER);
     each(context, analysis, style, |_, record| {
         buffer.clear();
-        write_json(&mut buffer, record)?;
+        write_json(&mut buffer, &record)?;
         buffer.push(b'\n');
         out.write_all(&buffer)
     })
@@ -67,7 +67,7 @@ pub(super) fn json(
         each(context, run.analysis, &only, |index, record| {
             buffer.clear();
             buffer.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-            write_json(&mut buffer, record)?;
+            write_json(&mut buffer, &record)?;
             out.write_all(&buffer)
         })?;
         out.write_all(b"\n]")?;
@@ -79,33 +79,33 @@ pub(super) fn json(
     out.write_all(b"\n}\n")
 }
 
-/// Makes the records that are asked for, in their order, each with its number.
-fn each(
+/// Makes the records that are asked for, in their order, each with its number among those of its kind.
+pub(super) fn each(
     context: &mut Context<'_>,
     analysis: &Analysis,
     style: &Style,
-    mut take: impl FnMut(usize, &Record) -> io::Result<()>,
+    mut take: impl FnMut(usize, Record) -> io::Result<()>,
 ) -> io::Result<()> {
     if style.wants(Kind::Flow) {
         let owners = sessions_of_flows(analysis);
         for (index, (judged, owner)) in analysis.flows.iter().zip(&owners).enumerate() {
             let session = owner.map(session_id);
-            take(index, &Record::Flow(Box::new(flow_record(context, judged, session.as_deref()))))?;
+            take(index, Record::Flow(Box::new(flow_record(context, judged, session.as_deref()))))?;
         }
     }
     if style.wants(Kind::Session) {
         for (index, (session, keys)) in analysis.sessions.iter().enumerate() {
-            take(index, &Record::Session(Box::new(session_record(context, analysis, session, keys))))?;
+            take(index, Record::Session(Box::new(session_record(context, analysis, session, keys))))?;
         }
     }
     if style.wants(Kind::Meeting) {
         for (index, meeting) in analysis.meetings.iter().enumerate() {
-            take(index, &Record::Meeting(Box::new(meeting_record(context, analysis, meeting))))?;
+            take(index, Record::Meeting(Box::new(meeting_record(context, analysis, meeting))))?;
         }
     }
     if style.wants(Kind::Alert) {
         for (index, alert) in context.alerts(analysis).into_iter().enumerate() {
-            take(index, &Record::Alert(Box::new(alert)))?;
+            take(index, Record::Alert(Box::new(alert)))?;
         }
     }
     Ok(())

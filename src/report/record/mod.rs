@@ -74,6 +74,33 @@ pub enum Record {
     Stats(Box<StatsRecord>),
 }
 
+impl Record {
+    /// Which kind it is of; an inventory's have none.
+    pub const fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Flow(_) => Some(Kind::Flow),
+            Self::Session(_) => Some(Kind::Session),
+            Self::Meeting(_) => Some(Kind::Meeting),
+            Self::Alert(_) => Some(Kind::Alert),
+            Self::Stats(_) => Some(Kind::Stats),
+            Self::Software(_) | Self::Server(_) | Self::Inventory(_) => None,
+        }
+    }
+
+    /// Says where what it tells of stands in its life; flows are told only when they have ended, and have no phase.
+    #[must_use]
+    pub fn in_phase(mut self, phase: Phase) -> Self {
+        match &mut self {
+            Self::Session(record) => record.phase = Some(phase),
+            Self::Meeting(record) => record.phase = Some(phase),
+            Self::Alert(record) => record.phase = Some(phase),
+            Self::Stats(record) => record.phase = Some(phase),
+            Self::Flow(_) | Self::Software(_) | Self::Server(_) | Self::Inventory(_) => {}
+        }
+        self
+    }
+}
+
 /// Which records to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]

@@ -1,0 +1,66 @@
+//! What a worker found since it last told.
+
+use crate::capture::CaptureError;
+use crate::decode::{Counters, Counts};
+use crate::flow::TableStats;
+use crate::observe::Summary;
+use crate::pipeline::{Alive, KeyLog};
+use crate::time::Timestamp;
+
+use super::InterfaceCount;
+
+/// What a worker found. All counters go on from the beginning, so that a later batch makes up for an earlier one.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Batch {
+    /// Number of the worker, from 0.
+    pub worker: usize,
+    /// Packet time, moved on while no packet came; none before the first.
+    pub now: Option<Timestamp>,
+    /// Flows that have ended since the last batch.
+    pub ended: Vec<Summary>,
+    /// Flows that ended while too many waited to be judged.
+    pub flows_lost: u64,
+    /// Of the endpoints that were asked for: which have flows that are alive, and the number of the question.
+    pub alive: (u64, Alive),
+    /// Flows that are alive.
+    pub flows_alive: usize,
+    /// What became of packets.
+    pub counts: Counts,
+    /// What the decoder met.
+    pub decode: Counters,
+    /// What the flow table did.
+    pub table: TableStats,
+    /// Counters of each interface.
+    pub interfaces: Vec<InterfaceCount>,
+    /// How often the time of packets jumped.
+    pub clock_steps: u64,
+    /// Set in the last one.
+    pub last: Option<Last>,
+}
+
+/// How a worker ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Last {
+    /// What failed, where it was not told to stop.
+    pub error: Option<CaptureError>,
+    /// The secrets that it knew, with how many flows used them.
+    pub key_log: KeyLog,
+}
+
+impl Batch {
+    /// Takes in what came after it, when it could not be handed over. Beyond `most` flows the newest are lost.
+    pub(super) fn join(&mut self, later: Self, most: usize) {
+        let mut ended = std::mem::take(&mut self.ended);
+        let lost = self.flows_lost;
+        let room = most.saturating_sub(ended.len());
+        let excess = later.ended.len().saturating_sub(room);
+        ended.extend(later.ended.into_iter().take(room));
+        *self = Self {
+            ended,
+            flows_lost: lost.saturating_add(u64::try_from(excess).unwrap_or(u64::MAX)),
+            ..Self { ended: Vec::new(), ..later }
+        };
+    }
+}

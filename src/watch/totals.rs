@@ -1,0 +1,129 @@
+//! What all workers have counted together.
+
+use std::collections::BTreeMap;
+
+use super::{Batch, InterfaceCount};
+use crate::decode::{Counters, Counts};
+use crate::flow::TableStats;
+use crate::report::Dropped;
+use crate::report::record::{InterfaceRecord, WorkerRecord};
+use crate::time::Timestamp;
+
+/// Counters of each worker, as of its latest batch.
+#[derive(Debug, Default)]
+pub struct Totals {
+    workers: BTreeMap<usize, Share>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    now: Option<Timestamp>,
+    counts: Counts,
+    decode: Counters,
+    table: TableStats,
+    interfaces: Vec<InterfaceCount>,
+    flows_alive: usize,
+    flows_lost: u64,
+    clock_steps: u64,
+    has_ended: bool,
+}
+
+impl Totals {
+    /// Takes over the counters of a batch.
+    pub(super) fn take(&mut self, batch: &Batch) {
+        let share = Share {
+            now: batch.now,
+            counts: batch.counts,
+            decode: batch.decode.clone(),
+            table: batch.table,
+            interfaces: batch.interfaces.clone(),
+            flows_alive: batch.flows_alive,
+            flows_lost: batch.flows_lost,
+            clock_steps: batch.clock_steps,
+            has_ended: batch.last.is_some(),
+        };
+        self.workers.insert(batch.worker, share);
+    }
+
+    /// The packet time that all workers have come to; those that have ended or have no packet yet do not count.
+    pub fn now(&self) -> Option<Timestamp> {
+        let going = self.workers.values().filter(|share| !share.has_ended);
+        let least = going.filter_map(|share| share.now).min();
+        least.or_else(|| self.workers.values().filter_map(|share| share.now).max())
+    }
+
+    /// Workers that go on.
+    pub(super) fn going(&self) -> impl Iterator<Item = usize> + '_ {
+        self.workers.iter().filter(|(_, share)| !share.has_ended).map(|(number, _)| *number)
+    }
+
+    /// What became of packets.
+    pub fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        self.workers.values().for_each(|share| all.add(share.counts));
+        all
+    }
+
+    /// What the decoders met.
+    pub fn decode(&self) -> Counters {
+        let mut all = Counters::default();
+        self.workers.values().for_each(|share| all.add(&share.decode));
+        all
+    }
+
+    /// What the flow tables did.
+    pub fn table(&self) -> TableStats {
+        let mut all = TableStats::default();
+        self.workers.values().for_each(|share| all.add(share.table));
+        all
+    }
+
+    /// Packets that were lost.
+    pub fn dropped(&self) -> Dropped {
+        let mut all = Dropped::default();
+        for count in self.workers.values().flat_map(|share| &share.interfaces) {
+            all.kernel = all.kernel.saturating_add(count.dropped_by_kernel);
+            all.interface = all.interface.saturating_add(count.dropped_by_interface);
+        }
+        all
+    }
+
+    /// Flows that are alive.
+    pub fn flows_alive(&self) -> usize {
+        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.flows_alive))
+    }
+
+    /// Ended flows that were lost because the judging fell behind.
+    pub fn flows_lost(&self) -> u64 {
+        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.flows_lost))
+    }
+
+    /// How often the time of packets jumped.
+    pub fn clock_steps(&self) -> u64 {
+        self.workers.values().map(|share| share.clock_steps).max().unwrap_or(0)
+    }
+
+    /// Fills in what was counted on each interface, in the order of the interfaces.
+    pub fn fill(&self, interfaces: &mut [InterfaceRecord]) {
+        for (place, record) in interfaces.iter_mut().enumerate() {
+            record.workers.clear();
+            for (number, share) in &self.workers {
+                let count = share.interfaces.get(place).copied().unwrap_or_default();
+                let received = count.delivered.saturating_add(count.dropped_by_kernel);
+                record.workers.push(WorkerRecord {
+                    worker: u64::try_from(*number).unwrap_or(u64::MAX),
+                    received,
+                    dropped_by_kernel: count.dropped_by_kernel,
+                    analysed: share.counts.analysed,
+                    dropped_by_us: 0,
+                });
+            }
+            let sum = |of: fn(&WorkerRecord) -> u64| record.workers.iter().map(of).sum();
+            record.received = sum(|worker| worker.received);
+            record.dropped_by_kernel = sum(|worker| worker.dropped_by_kernel);
+            let lost = self.workers.values().filter_map(|share| share.interfaces.get(place));
+            // Each worker's socket tells of the whole interface.
+            record.dropped_by_interface = lost.map(|count| count.dropped_by_interface).max().unwrap_or(0);
+        }
+    }
+}

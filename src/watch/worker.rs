@@ -1,0 +1,206 @@
+//! A thread that takes packets. In: a [`Source`]. Out: a [`Batch`] every second of packet time, or of the clock when no packet comes.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hashbrown::HashSet;
+use std::net::IpAddr;
+
+use super::clock::Stopwatch;
+use super::{Batch, InterfaceCount, Last, Outbox, Source};
+use crate::capture::CaptureError;
+use crate::pipeline::{Alive, Pipeline};
+use crate::time::Timestamp;
+
+/// From one batch to the next.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks (5 ms each) without a packet after which the kernel's buffer is empty whatever its counters say; several
+/// times the delay after which it hands out a block.
+const EMPTY_LOOKS: u32 = 100;
+/// Packet time that jumps by more than this from one packet to the next was set, in either direction.
+const STEP: Duration = Duration::from_secs(60);
+
+/// Which endpoints the judge asks for: of those that are silent, whether they have flows that are alive.
+#[derive(Debug, Clone, Default)]
+pub struct Question(Arc<Mutex<(u64, Arc<HashSet<IpAddr>>)>>);
+
+impl Question {
+    /// Asks; `number` names the question in the answers.
+    pub fn ask(&self, number: u64, addresses: HashSet<IpAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (number, Arc::new(addresses));
+    }
+
+    fn read(&self) -> (u64, Arc<HashSet<IpAddr>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is done with the pipeline once a second: more secrets may have become known.
+pub type Refresh = Box<dyn FnMut(&mut Pipeline) + Send>;
+
+/// Takes packets, and tells what it found.
+pub struct Worker<S> {
+    number: usize,
+    source: S,
+    pipeline: Pipeline,
+    refresh: Refresh,
+    question: Question,
+    outbox: Outbox,
+    /// Packet time of the last batch.
+    looked: Option<Timestamp>,
+    /// Time of the packet at hand.
+    latest: Option<Timestamp>,
+    /// A packet came since the last batch.
+    is_fresh: bool,
+    since_look: Stopwatch,
+    /// Since the last batch with packets.
+    since_packet: Stopwatch,
+    clock_steps: u64,
+    interfaces: Vec<InterfaceCount>,
+}
+
+impl<S> fmt::Debug for Worker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Worker<S> {
+    /// Worker `number` (from 0) of a run.
+    pub fn new(
+        number: usize,
+        source: S,
+        pipeline: Pipeline,
+        refresh: Refresh,
+        question: Question,
+        outbox: Outbox,
+    ) -> Self {
+        Self {
+            number,
+            source,
+            pipeline,
+            refresh,
+            question,
+            outbox,
+            looked: None,
+            latest: None,
+            is_fresh: false,
+            since_look: Stopwatch::start(),
+            since_packet: Stopwatch::start(),
+            clock_steps: 0,
+            interfaces: Vec::new(),
+        }
+    }
+
+    /// Takes packets until told to stop, and then those that the kernel still holds. The last batch says how it ended.
+    pub fn run(mut self, stop: &AtomicBool) {
+        let error = self.listen(stop).err();
+        self.interfaces = self.source.counters();
+        let now = self.now();
+        let (counts, clock_steps) = (self.pipeline.counts(), self.clock_steps);
+        let flows = self.pipeline.finish();
+        self.outbox.finish(Batch {
+            worker: self.number,
+            now,
+            ended: flows.flows,
+            counts,
+            decode: flows.decode,
+            table: flows.table,
+            interfaces: self.interfaces,
+            clock_steps,
+            last: Some(Last { error, key_log: flows.key_log }),
+            ..Batch::default()
+        });
+    }
+
+    fn listen(&mut self, stop: &AtomicBool) -> Result<(), CaptureError> {
+        while !stop.load(Ordering::Relaxed) {
+            if self.take()? {
+                if self.is_due() {
+                    self.look();
+                }
+            } else if self.since_look.elapsed() >= LOOK {
+                self.look();
+            }
+        }
+        self.interfaces = self.source.counters();
+        self.drain()
+    }
+
+    /// The kernel hands packets out in blocks, the last one with a delay.
+    fn drain(&mut self) -> Result<(), CaptureError> {
+        let delivered: u64 = self.interfaces.iter().map(|interface| interface.delivered).sum();
+        let mut empty_looks = 0_u32;
+        while self.pipeline.counts().seen < delivered && empty_looks < EMPTY_LOOKS {
+            if !self.take()? {
+                empty_looks = empty_looks.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one packet, if there is one.
+    #[inline]
+    fn take(&mut self) -> Result<bool, CaptureError> {
+        let Some(packet) = self.source.next()? else { return Ok(false) };
+        let time = packet.timestamp;
+        let frame = self.pipeline.next_number();
+        self.pipeline.packet(0, frame, &packet)?;
+        if let Some(latest) = self.latest.replace(time)
+            && (time.since(latest) > STEP || latest.since(time) > STEP)
+        {
+            self.clock_steps = self.clock_steps.saturating_add(1);
+        }
+        self.is_fresh = true;
+        Ok(true)
+    }
+
+    /// Also when the clock was set back.
+    #[inline]
+    fn is_due(&mut self) -> bool {
+        let Some(now) = self.latest else { return false };
+        let looked = *self.looked.get_or_insert(now);
+        now.since(looked) >= LOOK || looked.since(now) >= LOOK
+    }
+
+    /// Packet time, moved on by the clock while no packet comes.
+    fn now(&mut self) -> Option<Timestamp> {
+        if std::mem::take(&mut self.is_fresh) {
+            self.since_packet = Stopwatch::start();
+            return self.latest;
+        }
+        self.latest.map(|latest| latest.plus(self.since_packet.elapsed()))
+    }
+
+    /// Tells what there is.
+    fn look(&mut self) {
+        self.since_look = Stopwatch::start();
+        let now = self.now();
+        self.looked = now;
+        (self.refresh)(&mut self.pipeline);
+        let ended = now.map(|now| self.pipeline.take_ended(now)).unwrap_or_default();
+        let (number, asked) = self.question.read();
+        let mut alive = Alive::asking(asked);
+        if !alive.is_empty() {
+            self.pipeline.for_each_alive(|tuple| alive.add(tuple));
+        }
+        self.interfaces = self.source.counters();
+        let (table, flows_alive) = self.pipeline.table_stats();
+        let batch = Batch {
+            worker: self.number,
+            now,
+            ended,
+            alive: (number, alive),
+            flows_alive,
+            counts: self.pipeline.counts(),
+            decode: self.pipeline.decode_counters().clone(),
+            table,
+            interfaces: self.interfaces.clone(),
+            clock_steps: self.clock_steps,
+            ..Batch::default()
+        };
+        self.outbox.offer(batch);
+    }
+}
