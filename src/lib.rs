@@ -50,3 +50,4 @@ pub mod report;
 pub mod pipeline;
 
 pub mod watch;
+pub mod board;

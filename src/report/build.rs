@@ -13,6 +13,7 @@ mod protocol;
 mod session;
 mod signalling;
 mod software;
+mod trend;
 mod weak;
 mod witness;
 
@@ -65,6 +66,8 @@ pub struct Context<'a> {
     spreads: software::Spreads,
     /// The policy that sessions are judged by.
     judging: Option<alert::Judging<'a>>,
+    /// Sessions are recorded with their media over time.
+    trends: bool,
 }
 
 /// A database is some days older or younger than a capture; its answer is the same all day.
@@ -83,6 +86,7 @@ impl<'a> Context<'a> {
             told: BTreeMap::new(),
             spreads: software::Spreads::default(),
             judging: None,
+            trends: false,
         }
     }
 
@@ -90,6 +94,13 @@ impl<'a> Context<'a> {
     #[must_use]
     pub const fn captured_in(mut self, country: Option<Country>) -> Self {
         self.capture_point = country;
+        self
+    }
+
+    /// Records of sessions hold their media over time, in a few points.
+    #[must_use]
+    pub const fn with_trends(mut self) -> Self {
+        self.trends = true;
         self
     }
 

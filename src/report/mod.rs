@@ -19,7 +19,7 @@ mod writer;
 mod zeek;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 

@@ -20,7 +20,7 @@ const HOSTILE: &str = "a\u{1b}[2J\u{202e}gnp.exe\u{2066}<script>\",=1+1\r\nx";
 const START: i64 = 1_585_836_000;
 
 /// Everything that a report is made of, kept alive.
-pub(super) struct Made {
+pub(crate) struct Made {
     rules: Rules,
     databases: geo::Databases,
     analysis: Analysis,
@@ -30,6 +30,27 @@ pub(super) struct Made {
 }
 
 impl Made {
+    /// Sessions, meetings and the counters as records.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let mut context = Context::new(&self.rules, &self.databases, false);
+        let sessions = self.analysis.sessions.iter();
+        let sessions: Vec<_> = sessions
+            .map(|(session, keys)| session_record(&mut context, &self.analysis, session, keys))
+            .collect();
+        let meetings = self.analysis.meetings.iter();
+        let meetings: Vec<_> =
+            meetings.map(|one| meeting_record(&mut context, &self.analysis, one)).collect();
+        let sessions = sessions.into_iter().map(|one| Record::Session(Box::new(one)));
+        let meetings = meetings.into_iter().map(|one| Record::Meeting(Box::new(one)));
+        let stats = Record::Stats(Box::new(stats_record(&self.run())));
+        sessions.chain(meetings).chain([stats]).collect()
+    }
+
+    /// What a capture of the tree comes to.
+    pub(crate) fn capture(name: &str) -> Self {
+        Self::replay(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/captures")).join(name))
+    }
+
     pub(super) fn of(flows: Vec<Summary>) -> Self {
         let rules = crate::classify::embedded().unwrap();
         let analysis = analyse(&rules, &mut Memory::default(), flows);
@@ -140,7 +161,7 @@ fn zoom_call(packet: u64, [sent, received]: [u32; 2]) -> Facts {
 }
 
 /// The case of 2020 in little: Toronto and New York, a key server in Beijing, media in the United States.
-pub(super) fn beijing() -> Made {
+pub(crate) fn beijing() -> Made {
     Made::of(vec![
         summary(3, "142.150.1.10:50001", "52.81.151.250:443", 6, 0, tls("zoombj1zc.zoom.us", 4)),
         summary(20, "142.150.1.10:50002", "198.251.129.1:8801", 17, 5, zoom_call(20, [1, 2])),
@@ -149,7 +170,7 @@ pub(super) fn beijing() -> Made {
 }
 
 /// Strings of strangers in every place that takes them.
-pub(super) fn hostile() -> Made {
+pub(crate) fn hostile() -> Made {
     let mut signalling = tls("zoom.us", 2);
     let body = CertificateBody {
         subject_cn: Some(HOSTILE.to_owned()),

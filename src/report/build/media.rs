@@ -177,7 +177,7 @@ fn series(stream: &RtpStream, speech: Option<Speech>, has_frames: bool) -> Optio
 }
 
 /// The rating of one bin: its own loss, and what else the whole stream showed.
-fn mos_at(speech: &Speech, loss_percent: f64) -> f64 {
+pub(super) fn mos_at(speech: &Speech, loss_percent: f64) -> f64 {
     centi(emodel::rate(&Inputs { loss_percent, ..speech.inputs }).mos)
 }
 

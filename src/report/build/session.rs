@@ -12,7 +12,7 @@ use super::super::time;
 use super::flow::protocol_name;
 use super::{
     Context, centi, cipher, distance, finding, hint, jurisdiction, media, meeting_id, meeting_of, milli,
-    round3, session_id, signalling, witness,
+    round3, session_id, signalling, trend, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -66,6 +66,7 @@ pub fn session_record(
         flows: flows_by_role(analysis, session),
         servers,
         media: quality(analysis, session),
+        trend: context.trends.then(|| trend::trend(analysis, session)).flatten().map(Box::new),
         keys: keys_record(context, session, keys, holders),
         cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
         signalling,

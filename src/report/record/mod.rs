@@ -17,6 +17,7 @@ mod session;
 mod signalling;
 mod software;
 mod stats;
+mod trend;
 mod witness;
 
 use serde::Serialize;
@@ -48,6 +49,7 @@ pub use software::{
     SoftwareRecord, SpreadRecord, TouchRecord,
 };
 pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, PolicyRecord, ProviderData, StatsRecord};
+pub use trend::{TrendRecord, TrendWay};
 pub use witness::{OpenedStreamRecord, TriedRecord, WitnessRecord};
 
 /// One record of any kind.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord, PacketNumber, Phase,
-    PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord, TriedRecord, WitnessRecord,
+    PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord, TrendRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, KnownNetwork, LocatedIn, OperatedBy};
@@ -60,6 +60,9 @@ pub struct SessionRecord {
     pub servers: Vec<ServerRecord>,
     /// Quality at the capture point.
     pub media: MediaRecord,
+    /// Its media over time in a few points; left out by `replay`, whose flow records hold every stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trend: Option<Box<TrendRecord>>,
     /// Keys.
     pub keys: KeysRecord,
     /// What the ciphertext of its media shows; left out without RTP.
