@@ -50,4 +50,7 @@ pub mod report;
 pub mod pipeline;
 
 pub mod watch;
+
 pub mod board;
+
+pub mod web;

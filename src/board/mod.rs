@@ -177,7 +177,7 @@ impl Board {
     }
 
     fn alert_told(&mut self, alert: &AlertRecord, record: &Arc<Record>) {
-        let had_fired = self.alerts.get(&alert.alert_id).is_some_and(|known| is_fired(known));
+        let had_fired = self.alerts.get(&alert.alert_id).is_some_and(is_fired);
         if alert.fired && !had_fired {
             self.totals.fired(alert);
         }

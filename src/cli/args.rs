@@ -1,6 +1,7 @@
 //! What can be typed. Nothing here knows what it means.
 
 mod pace;
+pub(super) mod web;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -245,6 +246,8 @@ pub(super) struct Watch {
     pub(super) common: Common,
     #[command(flatten)]
     pub(super) pace: pace::Pace,
+    #[command(flatten)]
+    pub(super) web: web::Dashboard,
     /// Size of the kernel's packet buffer in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=2047))]
     pub(super) ring_mib: u32,

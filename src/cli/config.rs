@@ -53,6 +53,8 @@ pub(super) struct Watch {
     pub(super) live: capture::live::Options,
     /// Time between two records of a session that goes on.
     pub(super) update: Duration,
+    /// What is served to browsers.
+    pub(super) web: meetscope::web::Config,
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
     pub(super) report: Report,
@@ -140,7 +142,8 @@ impl Watch {
         let key_logs = typed.common.keylog.clone();
         let report = Report::new(typed.common, inputs, format, colour)?;
         let update = Duration::from_secs(typed.pace.update);
-        Ok(Self { interface: typed.interface, live, update, pipeline, key_logs, report })
+        let web = super::dashboard::config(&typed.web)?;
+        Ok(Self { interface: typed.interface, live, update, web, pipeline, key_logs, report })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod args;
 mod config;
+mod dashboard;
 mod export;
 mod generate;
 mod geo;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use meetscope::board::{self, Board};
 use meetscope::capture::live::Live;
 use meetscope::keys::Analysis;
 use meetscope::pipeline::{self, KeyLog, Numbering, Pipeline};
@@ -21,7 +22,7 @@ use super::config::Report;
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::state::State;
-use super::{Status, config, output, policy, store};
+use super::{Status, config, dashboard, output, policy, store};
 
 /// Packet time between two additions to the state file.
 const SAVE: Duration = Duration::from_secs(60);
@@ -33,6 +34,8 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let out = output::open(config.report.output.as_deref(), &config.report.inputs)?;
     let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let stop = stop_flag().context("signals")?;
+    let bound = meetscope::web::bind(config.web.clone())?;
+    let board = bound.dashboard().map(|_| Arc::new(Mutex::new(Board::new(board::Config::default()))));
     let live = Live::open(&config.interface, &config.live)?;
     let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
     store::warn_of_age(&config.report.databases);
@@ -65,18 +68,23 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let judge = Judge::new(Setup {
         rules: &config.report.rules,
         databases: &config.report.databases,
-        context: context(&config.report),
+        context: context(&config.report, board.is_some()),
         policies: policy::records(config.report.policy.as_ref()),
         interfaces,
         kinds: kinds(&config.report),
         update: config.update,
         question,
     });
-    let telling = Telling { report: &config.report, out, error: None, servers: Servers::new(known) };
+    dashboard::announce(&bound);
+    let served = Arc::new(AtomicBool::new(false));
+    let web = board.as_ref().map(|board| bound.serve(Arc::clone(board), Arc::clone(&served))).transpose()?;
+    let telling = Telling { report: &config.report, out, error: None, servers: Servers::new(known), board };
     let status = judge_all(judge, &inbox, telling, &stop, &key_logs);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
     drop(inbox);
+    served.store(true, Ordering::Relaxed);
+    dashboard::end(web);
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
@@ -121,8 +129,11 @@ fn judge_all(
     Ok(policy::status(is_whole, &ending.context))
 }
 
-fn context(report: &Report) -> Context<'_> {
+fn context(report: &Report, is_shown: bool) -> Context<'_> {
     let mut context = Context::new(&report.rules, &report.databases, false).captured_in(report.capture_point);
+    if is_shown {
+        context = context.with_trends();
+    }
     if let Some(policies) = &report.policy {
         policies.judge(&mut context);
     }
@@ -152,6 +163,8 @@ struct Telling<'a> {
     /// Why nothing can be written any more.
     error: Option<io::Error>,
     servers: Servers,
+    /// What is known now, where somebody looks at it.
+    board: Option<Arc<Mutex<Board>>>,
 }
 
 impl Telling<'_> {
@@ -168,6 +181,9 @@ impl Telling<'_> {
 
 impl Listener for Telling<'_> {
     fn told(&mut self, told: Told) {
+        if let Some(board) = &self.board {
+            board.lock().unwrap_or_else(PoisonError::into_inner).take(&told);
+        }
         if told.is_for_sinks && !self.is_text() && self.error.is_none() {
             let written = report::write_line(&mut self.out, &told.record).and_then(|()| self.out.flush());
             self.note(written);

@@ -28,6 +28,7 @@ pub use build::{
     meeting_record, session_record, stats_record,
 };
 pub use hidden::escape as visible;
+pub use html::fragment;
 pub use json::{write_json, write_json_pretty};
 pub use record::{Kind, Record};
 pub use text::jurisdiction_words;

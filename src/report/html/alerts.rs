@@ -144,7 +144,7 @@ pub(super) fn beside(html: &mut Html, alerts: &[&AlertRecord]) {
     html.raw("</ul>");
 }
 
-fn one(html: &mut Html, alert: &AlertRecord) {
+pub(super) fn one(html: &mut Html, alert: &AlertRecord) {
     state(html, alert);
     html.raw(" <b>").cut().text(&alert.title).cut().raw("</b> <small>").cut();
     html.say(format_args!("rule {}, {} line {}", alert.rule, alert.policy, alert.line)).cut().raw("</small>");

@@ -37,17 +37,8 @@ pub(super) fn write(html: &mut Html, sessions: &[&SessionRecord], left_out: usiz
         html.raw("<p>No meeting was seen.</p></section>");
         return;
     }
-    html.raw(
-        "<form class=\"filters js\" role=\"search\" aria-label=\"Filter sessions\">\
-         <label>Search <input type=\"search\" id=\"f-q\" placeholder=\"address, name, finding\" autocomplete=\"off\"></label>\
-         <label>App <select id=\"f-app\"><option value=\"\">all</option></select></label>\
-         <label>Severity <select id=\"f-sev\"><option value=\"\">all</option><option value=\"0\">High</option><option \
-         value=\"1\">Notice</option><option value=\"2\">Nothing found</option></select></label>\
-         <label>Who could hold or read, placed in <select id=\"f-cc\"><option value=\"\">all</option></select></label>\
-         <label>Cipher <select id=\"f-cipher\"><option value=\"\">all</option></select></label>\
-         <button type=\"reset\">Clear</button></form>\
-         <p class=\"note\" id=\"f-count\" role=\"status\" aria-live=\"polite\">",
-    );
+    controls(html);
+    html.raw("<p class=\"note\" id=\"f-count\" role=\"status\" aria-live=\"polite\">");
     html.say(format_args!("{}, the gravest first", words::counted(sessions.len(), "session")));
     if sessions.len() > ROWS {
         html.say(format_args!("; without a script the first {ROWS} are shown"));
@@ -61,8 +52,34 @@ pub(super) fn write(html: &mut Html, sessions: &[&SessionRecord], left_out: usiz
         ));
         html.raw("</p>");
     }
+    head(html, &[]);
+    for session in sessions.iter().take(ROWS) {
+        html.raw("<tr>");
+        row(html, session);
+        html.raw("</tr>");
+    }
+    foot(html);
+    html.raw("</section>");
+}
+
+/// What a script filters by.
+pub(super) fn controls(html: &mut Html) {
+    html.raw(
+        "<form class=\"filters js\" role=\"search\" aria-label=\"Filter sessions\">\
+         <label>Search <input type=\"search\" id=\"f-q\" placeholder=\"address, name, finding\" autocomplete=\"off\"></label>\
+         <label>App <select id=\"f-app\"><option value=\"\">all</option></select></label>\
+         <label>Severity <select id=\"f-sev\"><option value=\"\">all</option><option value=\"0\">High</option><option \
+         value=\"1\">Notice</option><option value=\"2\">Nothing found</option></select></label>\
+         <label>Who could hold or read, placed in <select id=\"f-cc\"><option value=\"\">all</option></select></label>\
+         <label>Cipher <select id=\"f-cipher\"><option value=\"\">all</option></select></label>\
+         <button type=\"reset\">Clear</button></form>",
+    );
+}
+
+/// The table until its first row, with more columns behind its own.
+pub(super) fn head(html: &mut Html, more: &[(&'static str, &'static str, &'static str)]) {
     html.raw("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Sessions\"><table id=\"list\"><caption class=\"vh\">Sessions, one a row</caption><thead><tr>");
-    for (head, key, class) in COLUMNS {
+    for (head, key, class) in COLUMNS.iter().chain(more) {
         html.raw("<th scope=\"col\"")
             .attr("class", class)
             .attr("data-k", key)
@@ -71,12 +88,11 @@ pub(super) fn write(html: &mut Html, sessions: &[&SessionRecord], left_out: usiz
             .raw("</th>");
     }
     html.raw("</tr></thead><tbody>");
-    for session in sessions.iter().take(ROWS) {
-        html.raw("<tr>");
-        row(html, session);
-        html.raw("</tr>");
-    }
-    html.raw("</tbody></table></div><nav class=\"pages js\" aria-label=\"Pages of the list\" hidden></nav></section>");
+}
+
+/// What is behind its last row.
+pub(super) fn foot(html: &mut Html) {
+    html.raw("</tbody></table></div><nav class=\"pages js\" aria-label=\"Pages of the list\" hidden></nav>");
 }
 
 /// Cells of one row.

@@ -68,22 +68,55 @@ fn world() -> impl Iterator<Item = Shape<'static>> {
 }
 
 /// The section.
-pub(super) fn write(html: &mut Html, sessions: &[SessionRecord]) {
+pub(super) fn write(html: &mut Html, sessions: &[&SessionRecord]) {
     let servers = servers(sessions);
     let (lands, nowhere) = lands(sessions, &servers);
     html.raw("<section id=\"map\" aria-labelledby=\"map-h\"><h2 id=\"map-h\">Where databases place the servers</h2>");
     if lands.is_empty() {
         html.raw("<p>No database places any server of this report.</p>");
     } else {
-        html.raw("<div class=\"map\">");
-        drawing(html, &lands);
-        html.raw("<p id=\"map-tip\" class=\"tip\" hidden></p></div>");
-        legend(html);
-        caption(html);
+        drawn(html, &lands);
     }
-    table(html, &lands);
-    homeless(html, &nowhere, &lands);
+    told(html, &lands, &nowhere);
     html.raw("</section>");
+}
+
+/// The drawing with its legend.
+fn drawn(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
+    html.raw("<div class=\"map\">");
+    drawing(html, lands);
+    html.raw("<p id=\"map-tip\" class=\"tip\" hidden></p></div>");
+    legend(html);
+    caption(html);
+}
+
+/// The same with nothing in it.
+pub(super) fn frame(html: &mut Html) {
+    drawn(html, &BTreeMap::new());
+}
+
+/// The table, and the servers that no database places.
+pub(super) fn told(html: &mut Html, lands: &BTreeMap<String, Land<'_>>, nowhere: &[&Seen<'_>]) {
+    table(html, lands);
+    homeless(html, nowhere, lands);
+}
+
+/// How countries are filled, by code.
+pub(super) fn fills(lands: &BTreeMap<String, Land<'_>>) -> BTreeMap<String, &'static str> {
+    lands.iter().filter_map(|(code, land)| Some((code.clone(), fill(land)?))).collect()
+}
+
+fn fill(land: &Land<'_>) -> Option<&'static str> {
+    let has = |part| land.counts.contains_key(&part);
+    if land.contradicted > 0 && land.contradicted == land.servers.len() {
+        Some("not")
+    } else if has(Part::Key) || has(Part::Read) {
+        Some("key")
+    } else if [Part::Signalling, Part::Media, Part::Relay].into_iter().any(has) {
+        Some("used")
+    } else {
+        has(Part::Law).then_some("law")
+    }
 }
 
 /// How the drawing is to be taken.
@@ -156,24 +189,19 @@ fn drawing(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
     );
     html.raw("<g transform=\"scale(.5)\" aria-hidden=\"true\">");
     for shape in world().filter(|shape| !shape.outline.is_empty()) {
-        let land = lands.get(shape.code);
-        let counts = land.map(|land| &land.counts);
-        let refuted =
-            land.is_some_and(|land| land.contradicted > 0 && land.contradicted == land.servers.len());
-        let has = |part| counts.is_some_and(|counts| counts.contains_key(&part));
         html.raw("<path class=\"land");
-        if refuted {
-            html.raw(" not");
-        } else if has(Part::Key) || has(Part::Read) {
-            html.raw(" key");
-        } else if [Part::Signalling, Part::Media, Part::Relay].into_iter().any(has) {
-            html.raw(" used");
-        } else if has(Part::Law) {
-            html.raw(" law");
+        if let Some(fill) = lands.get(shape.code).and_then(fill) {
+            html.raw(" ").raw(fill);
         }
-        html.raw("\"").attr("d", shape.outline).raw("/>");
+        html.raw("\"").attr("data-l", shape.code).attr("d", shape.outline).raw("/>");
     }
-    html.raw("</g>");
+    html.raw("</g><g id=\"marks\">");
+    marked(html, lands);
+    html.raw("</g></svg>");
+}
+
+/// Markers, and the lines that lead to them.
+pub(super) fn marked(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
     let markers = markers(lands);
     html.raw("<g class=\"leads\" aria-hidden=\"true\">");
     for marker in markers.iter().filter(|marker| marker.at != marker.anchor) {
@@ -189,7 +217,6 @@ fn drawing(html: &mut Html, lands: &BTreeMap<String, Land<'_>>) {
     for marker in &markers {
         draw(html, marker);
     }
-    html.raw("</svg>");
 }
 
 fn draw(html: &mut Html, marker: &Marker<'_>) {

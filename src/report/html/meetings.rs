@@ -30,30 +30,33 @@ pub(super) fn write(html: &mut Html, meetings: &[MeetingRecord], sessions: &[Ses
     html.raw("<section id=\"meetings\" aria-labelledby=\"meetings-h\"><h2 id=\"meetings-h\">Meetings</h2>");
     html.raw("<p class=\"note\">Sessions that evidence joins. Others may have taken part and not be seen here.</p>");
     for meeting in meetings.iter().take(SHOWN) {
-        html.raw("<details class=\"card\"")
-            .attr("id", &meeting.meeting_id)
-            .raw("><summary><span class=\"sid\">");
-        html.text(&meeting.meeting_id)
-            .raw("</span> <b>")
-            .text(&app_word(meeting.app.as_deref()))
-            .raw("</b> <span class=\"dim\">");
-        html.say(format_args!(
-            "{}, {} participants seen, {} UTC, {}, {} sure",
-            words::counted(meeting.sessions.len(), "session"),
-            meeting.participants_seen,
-            words::day_and_clock(&meeting.start),
-            words::length(meeting.duration_s),
-            percent(meeting.confidence)
-        ));
-        html.raw("</span></summary><div class=\"inner\">");
-        one(html, meeting, &plain);
-        html.raw("</div></details>");
+        card(html, meeting, &plain);
     }
     let more = meetings.len().saturating_sub(SHOWN);
     if more > 0 {
         html.word("p", "note", &format!("and {more} more, in the meeting records"));
     }
     html.raw("</section>");
+}
+
+/// One meeting, closed until it is asked for; `plain` are the sessions whose media has no key.
+pub(super) fn card(html: &mut Html, meeting: &MeetingRecord, plain: &BTreeSet<&str>) {
+    html.raw("<details class=\"card\"").attr("id", &meeting.meeting_id).raw("><summary><span class=\"sid\">");
+    html.text(&meeting.meeting_id)
+        .raw("</span> <b>")
+        .text(&app_word(meeting.app.as_deref()))
+        .raw("</b> <span class=\"dim\">");
+    html.say(format_args!(
+        "{}, {} participants seen, {} UTC, {}, {} sure",
+        words::counted(meeting.sessions.len(), "session"),
+        meeting.participants_seen,
+        words::day_and_clock(&meeting.start),
+        words::length(meeting.duration_s),
+        percent(meeting.confidence)
+    ));
+    html.raw("</span></summary><div class=\"inner\">");
+    one(html, meeting, plain);
+    html.raw("</div></details>");
 }
 
 fn one(html: &mut Html, meeting: &MeetingRecord, plain: &BTreeSet<&str>) {

@@ -10,6 +10,7 @@ mod answer;
 mod chart;
 mod cipher;
 mod footer;
+pub mod fragment;
 mod holders;
 mod law;
 mod list;
@@ -22,6 +23,7 @@ mod pool;
 mod quality;
 mod servers;
 mod session;
+mod spark;
 mod timeline;
 mod words;
 
@@ -47,7 +49,9 @@ use pool::{Pieces, Pool};
 use session::View;
 
 const STYLE: &str = include_str!("assets/style.css");
-const SCRIPT: &str = include_str!("assets/report.js");
+/// What any page with parts of this one needs.
+const SHARED: &str = include_str!("assets/shared.js");
+const SCRIPT: &str = concat!(include_str!("assets/shared.js"), include_str!("assets/report.js"));
 
 /// Sessions whose details stand in the page itself, and how many where there are more than [`FEW`].
 const WHOLE: (usize, usize) = (16, 6);
@@ -81,7 +85,7 @@ pub(super) fn write(
         answer::write(&mut html, run, &sessions, rules.map(|rules| (rules, alerts.as_slice())));
     }
     if !sessions.is_empty() {
-        map::write(&mut html, &sessions);
+        map::write(&mut html, &sessions.iter().collect::<Vec<_>>());
     }
     if style.wants(Kind::Meeting) {
         let meetings: Vec<_> =

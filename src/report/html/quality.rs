@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::record::{FlowRecord, RtpRecord, SeriesRecord, SessionRecord, WayRecord};
+use super::super::record::{FlowRecord, RtpRecord, SeriesRecord, SessionRecord, TrendWay, WayRecord};
 use super::super::text::session::rtt_words;
 use super::chart::{self, Chart, Line};
 use super::markup::Html;
@@ -64,7 +64,8 @@ struct Part<'r> {
 /// One kind's charts.
 #[derive(Debug)]
 pub(super) struct Charts {
-    kind: MediaKind,
+    /// What it is of.
+    of: &'static str,
     charts: Vec<Chart>,
 }
 
@@ -92,9 +93,31 @@ pub(super) fn charts(record: &SessionRecord, flows: &[FlowRecord], steps: u64) -
     kinds.dedup();
     kinds
         .into_iter()
-        .map(|kind| Charts { kind, charts: of_kind(kind, &rows, begin, step) })
+        .map(|kind| Charts { of: kind_word(kind), charts: of_kind(kind, &rows, begin, step) })
         .filter(|charts| !charts.charts.is_empty())
         .collect()
+}
+
+/// Charts of a session that carries its media over time with it.
+pub(super) fn trends(record: &SessionRecord) -> Vec<Charts> {
+    let Some(trend) = &record.trend else { return Vec::new() };
+    let Some(begin) = words::moment(&trend.start) else { return Vec::new() };
+    let line = |sent, values: &[Option<f64>]| Line { sent, values: values.to_vec() };
+    let chart = |title, unit, scale, decimals, take: fn(&TrendWay) -> &[Option<f64>]| {
+        let lines = [line(true, take(&trend.sent)), line(false, take(&trend.received))];
+        let lines = lines.into_iter().filter(|line| line.values.iter().any(Option::is_some)).collect();
+        Chart { title, unit, scale, decimals, lines, begin, step: trend.interval_s }
+    };
+    let charts: Vec<Chart> = [
+        chart("Loss", " %", (0.0, 1.0), 2, |way| &way.loss_percent),
+        chart("Jitter", " ms", (0.0, 1.0), 1, |way| &way.jitter_ms),
+        chart("Bit rate", " kbit/s", (0.0, 1.0), 0, |way| &way.kbps),
+        chart("Speech quality (MOS)", "", (1.0, 4.5), 2, |way| &way.mos),
+    ]
+    .into_iter()
+    .filter(Chart::is_drawn)
+    .collect();
+    if charts.is_empty() { Vec::new() } else { vec![Charts { of: "all streams", charts }] }
 }
 
 fn is_local(record: &SessionRecord, ip: &str) -> bool {
@@ -214,7 +237,7 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord, charts: &[Charts], 
     for of in charts {
         html.raw("<div class=\"charts\">");
         for chart in &of.charts {
-            chart.write(html, kind_word(of.kind));
+            chart.write(html, of.of);
         }
         html.raw("</div>");
         if full {

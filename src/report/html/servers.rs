@@ -112,9 +112,9 @@ pub(super) struct Land<'r> {
 }
 
 /// Servers in the order of their addresses as text.
-pub(super) fn servers(sessions: &[SessionRecord]) -> Vec<Seen<'_>> {
+pub(super) fn servers<'r>(sessions: &[&'r SessionRecord]) -> Vec<Seen<'r>> {
     let mut found: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
-    for session in sessions {
+    for session in sessions.iter().copied() {
         let holders: BTreeMap<&str, CouldHold> =
             session.keys.holders.iter().map(|holder| (holder.ip.as_str(), holder.could_hold)).collect();
         for server in &session.servers {
@@ -144,7 +144,7 @@ pub(super) fn servers(sessions: &[SessionRecord]) -> Vec<Seen<'_>> {
 
 /// Countries with what is placed there, and the servers that no database places.
 pub(super) fn lands<'r>(
-    sessions: &'r [SessionRecord],
+    sessions: &[&'r SessionRecord],
     servers: &'r [Seen<'r>],
 ) -> (BTreeMap<String, Land<'r>>, Vec<&'r Seen<'r>>) {
     let mut lands: BTreeMap<String, Land<'r>> = BTreeMap::new();

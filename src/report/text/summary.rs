@@ -43,25 +43,28 @@ pub(in super::super) fn headline(run: &Run<'_>, sessions: &[SessionRecord]) -> (
     if sessions.is_empty() {
         return (Tone::Title, "No meeting was seen.".to_owned());
     }
-    let leading = sessions
+    let sessions: Vec<&SessionRecord> = sessions.iter().collect();
+    leading(&sessions).unwrap_or_else(|| quiet(&sessions))
+}
+
+/// The gravest finding that leads, with the number of sessions that share it.
+pub(in super::super) fn leading(sessions: &[&SessionRecord]) -> Option<(Tone, String)> {
+    let (session, finding) = sessions
         .iter()
         .flat_map(|session| session.findings.iter().map(move |finding| (session, finding)))
         .filter(|(_, finding)| finding.severity == Severity::High || LEADING.contains(&finding.id))
-        .min_by_key(|(_, finding)| finding.severity);
-    let Some((session, finding)) = leading else {
-        return quiet(sessions);
-    };
+        .min_by_key(|(_, finding)| finding.severity)?;
     let of_app: Vec<_> = sessions.iter().filter(|other| other.app == session.app).collect();
     let shared =
         of_app.iter().filter(|other| other.findings.iter().any(|known| known.id == finding.id)).count();
     let noun = if of_app.len() == 1 { "session" } else { "sessions" };
     let app = app_word(session.app.as_deref());
     let tone = if finding.severity == Severity::High { Tone::Alarm } else { Tone::Warn };
-    (tone, format!("{shared} of {} {app} {noun}: {}.", of_app.len(), finding.text))
+    Some((tone, format!("{shared} of {} {app} {noun}: {}.", of_app.len(), finding.text)))
 }
 
 /// No finding leads: that is good news only where the servers that could hold a key could be judged.
-fn quiet(sessions: &[SessionRecord]) -> (Tone, String) {
+pub(in super::super) fn quiet(sessions: &[&SessionRecord]) -> (Tone, String) {
     let unjudged = sessions.iter().filter(|session| !is_judged(session)).count();
     let noun = if sessions.len() == 1 { "session" } else { "sessions" };
     if unjudged == 0 {

@@ -1,0 +1,63 @@
+//! The dashboard of `watch`: what is typed becomes what is served.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use zeroize::Zeroizing;
+
+use meetscope::web::{self, Token};
+
+use super::args::web::Dashboard;
+use super::messages::say;
+
+/// Names the token where no file is given, so that it stands in no list of processes.
+const VARIABLE: &str = "MEETSCOPE_WEB_TOKEN";
+/// Bytes of a file that are read; a token is one line.
+const LONGEST: usize = 4_096;
+
+/// What is to be served, if anything is.
+pub(super) fn config(typed: &Dashboard) -> anyhow::Result<web::Config> {
+    let token = match &typed.web_token_file {
+        Some(file) => Some(read(file).with_context(|| format!("the token in {}", file.display()))?),
+        None => match std::env::var(VARIABLE).map(Zeroizing::new) {
+            Ok(text) if !text.is_empty() => Some(Token::new(&text).context(VARIABLE)?),
+            _ => None,
+        },
+    };
+    Ok(web::Config { dashboard: typed.web, token, hosts: typed.web_host.clone(), ..web::Config::default() })
+}
+
+fn read(file: &Path) -> anyhow::Result<Token> {
+    let text = Zeroizing::new(fs::read_to_string(file)?);
+    anyhow::ensure!(text.len() <= LONGEST, "it is longer than {LONGEST} bytes");
+    warn_of_readers(file);
+    Ok(Token::new(text.lines().next().unwrap_or_default())?)
+}
+
+/// A token that every user of the machine can read is none.
+#[cfg(unix)]
+fn warn_of_readers(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let is_open = fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o004 != 0);
+    if is_open {
+        say(format_args!("{} can be read by every user; chmod o-r takes that away", file.display()));
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_file: &Path) {}
+
+/// Says where the dashboard is.
+pub(super) fn announce(bound: &web::Bound) {
+    if let Some(address) = bound.dashboard() {
+        say(format_args!("dashboard at http://{address}/"));
+    }
+}
+
+/// Waits for the end of what is served: the last of what was told has been sent then.
+pub(super) fn end(web: Option<web::Handle>) {
+    if web.is_some_and(|web| !web.join()) {
+        say(format_args!("the dashboard had died before the end"));
+    }
+}

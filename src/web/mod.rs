@@ -1,0 +1,287 @@
+//! Stage 15: the dashboard. In: the [`Board`], behind a lock that is held for microseconds. Out: pages, records as JSON and events to
+//! browsers.
+//!
+//! One thread with a runtime of its own, off the way of packets: whatever a browser does, or does not do, costs a bounded queue
+//! and a counter. Loopback needs no token, any other address does. Requests of other sites and for names that are not ours are
+//! refused, so that a page elsewhere can neither read nor rebind its way in. Nothing is asked of any other host.
+
+mod access;
+mod events;
+mod page;
+mod routes;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use access::{Token, TokenError};
+
+use crate::board::Board;
+use events::Hub;
+
+/// Time between two events to browsers.
+const TICK: Duration = Duration::from_secs(1);
+/// Time between two looks whether to stop.
+const STOP_LOOK: Duration = Duration::from_millis(100);
+/// Time that connections get to take what is left when the run ends.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// Makes the text of `/metrics`.
+pub type MetricsText = Arc<dyn Fn(&Board, Counts) -> String + Send + Sync>;
+
+/// What to serve, and to whom.
+#[derive(Clone, Default)]
+#[expect(clippy::exhaustive_structs, reason = "put together by the command line")]
+pub struct Config {
+    /// Address of the dashboard, if there is to be one.
+    pub dashboard: Option<SocketAddr>,
+    /// Address that has `/metrics` and `/healthz` only, if there is to be one.
+    pub metrics: Option<SocketAddr>,
+    /// Who brings it may look; needed beyond loopback.
+    pub token: Option<Token>,
+    /// Names, beside `localhost` and addresses, by which browsers may ask.
+    pub hosts: Vec<String>,
+    /// Makes the text of `/metrics`; without it there is no such page.
+    pub metrics_text: Option<MetricsText>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Config")
+            .field("dashboard", &self.dashboard)
+            .field("metrics", &self.metrics)
+            .field("token", &self.token)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebError {
+    /// The address can be reached from elsewhere, and no token was given.
+    #[error(
+        "{address} can be reached from other machines: give a token with --web-token-file FILE or in MEETSCOPE_WEB_TOKEN \
+         (head -c 32 /dev/urandom | base64 makes one), or listen on 127.0.0.1"
+    )]
+    TokenNeeded {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The thread or its runtime cannot be started.
+    #[error("the web server cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// What the server counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "counters that readers show")]
+pub struct Counts {
+    /// Browsers that take events now.
+    pub clients: u64,
+    /// Browsers that were let go because they did not take what was sent.
+    pub clients_dropped: u64,
+    /// Browsers and connections that were refused because there were too many.
+    pub refused_full: u64,
+    /// Requests without the token, or with a wrong one.
+    pub refused_token: u64,
+    /// Requests for a name that is not ours, or of another site.
+    pub refused_host: u64,
+    /// Connections that were cut because they did not move.
+    pub connections_cut: u64,
+    /// Requests.
+    pub requests: u64,
+}
+
+/// The same while it is counted.
+#[derive(Debug, Default)]
+struct Counters {
+    clients: AtomicU64,
+    clients_dropped: AtomicU64,
+    refused_full: AtomicU64,
+    refused_token: AtomicU64,
+    refused_host: AtomicU64,
+    connections_cut: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Counters {
+    fn read(&self) -> Counts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            clients: of(&self.clients),
+            clients_dropped: of(&self.clients_dropped),
+            refused_full: of(&self.refused_full),
+            refused_token: of(&self.refused_token),
+            refused_host: of(&self.refused_host),
+            connections_cut: of(&self.connections_cut),
+            requests: of(&self.requests),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What all handlers share.
+struct Shared {
+    board: Arc<Mutex<Board>>,
+    hub: Hub,
+    token: Option<Token>,
+    hosts: Vec<String>,
+    metrics_text: Option<MetricsText>,
+    counters: Arc<Counters>,
+}
+
+impl Shared {
+    fn new(config: &Config, board: Arc<Mutex<Board>>) -> Arc<Self> {
+        let counters = Arc::<Counters>::default();
+        Arc::new(Self {
+            hub: Hub::new(Arc::clone(&counters)),
+            board,
+            token: config.token.clone(),
+            hosts: config.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            metrics_text: config.metrics_text.clone(),
+            counters,
+        })
+    }
+
+    /// A thread that panicked with the board in its hands left it whole enough to be shown.
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sockets that listen and are not served yet: rights can be given up before [`serve`](Self::serve).
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    dashboard: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+/// Listens on what a configuration names.
+///
+/// # Errors
+/// Where a token is lacking, or an address cannot be listened on.
+pub fn bind(config: Config) -> Result<Bound, WebError> {
+    let open = |address: Option<SocketAddr>| {
+        let Some(address) = address else { return Ok(None) };
+        if !is_loopback(address.ip()) && config.token.is_none() {
+            return Err(WebError::TokenNeeded { address });
+        }
+        let listen = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        listen().map(Some).map_err(|source| WebError::Listen { address, source })
+    };
+    let (dashboard, metrics) = (open(config.dashboard)?, open(config.metrics)?);
+    Ok(Bound { config, dashboard, metrics })
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+impl Bound {
+    /// The address of the dashboard with the port that the system chose.
+    #[must_use]
+    pub fn dashboard(&self) -> Option<SocketAddr> {
+        self.dashboard.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The address of the metrics.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves in a thread of its own, until `stop` is set.
+    ///
+    /// # Errors
+    /// Where the thread cannot be started.
+    pub fn serve(self, board: Arc<Mutex<Board>>, stop: Arc<AtomicBool>) -> Result<Handle, WebError> {
+        let shared = Shared::new(&self.config, board);
+        let counters = Arc::clone(&shared.counters);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let thread = thread::Builder::new().name("web".to_owned()).spawn(move || {
+            runtime.block_on(run(self, shared, &stop));
+            runtime.shutdown_background();
+        })?;
+        Ok(Handle { thread, counters })
+    }
+}
+
+/// Listens and serves.
+///
+/// # Errors
+/// Those of [`bind`] and [`Bound::serve`].
+pub fn serve(config: Config, board: Arc<Mutex<Board>>, stop: Arc<AtomicBool>) -> Result<Handle, WebError> {
+    bind(config)?.serve(board, stop)
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Handle {
+    thread: JoinHandle<()>,
+    counters: Arc<Counters>,
+}
+
+impl Handle {
+    /// What it has counted so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    /// Waits until it has stopped: well below a second after `stop` was set. False where its thread had died.
+    #[must_use]
+    pub fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+async fn run(bound: Bound, shared: Arc<Shared>, stop: &AtomicBool) {
+    let seats = Arc::new(tokio::sync::Semaphore::new(wire::CONNECTIONS));
+    let dashboard = routes::dashboard(&shared);
+    for (listener, router) in [(bound.dashboard, dashboard), (bound.metrics, routes::metrics_only(&shared))] {
+        let Some(listener) = listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok())
+        else {
+            continue;
+        };
+        let listener = wire::Listener::new(listener, &seats, &shared.counters);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    let mut look = tokio::time::interval(STOP_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut due = tokio::time::Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        look.tick().await;
+        let now = tokio::time::Instant::now();
+        if now >= due {
+            due = now.checked_add(TICK).unwrap_or(now);
+            shared.hub.tick(&shared.board, now);
+        }
+    }
+    shared.hub.farewell(&shared.board, tokio::time::Instant::now());
+    tokio::time::sleep(FAREWELL).await;
+}
