@@ -51,6 +51,8 @@ pub mod pipeline;
 
 pub mod watch;
 
+pub mod sink;
+
 pub mod board;
 
 pub mod web;

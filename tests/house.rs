@@ -102,9 +102,9 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
 const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
     ("pcap_parser", &["capture/"]),
-    ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs"]),
+    ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs", "sink/archive.rs"]),
     ("liblzma", &["capture/"]),
-    ("zstd", &["capture/source.rs", "geo/database.rs", "proto/http/coding.rs"]),
+    ("zstd", &["capture/source.rs", "geo/database.rs", "proto/http/coding.rs", "sink/archive.rs"]),
     ("brotli_decompressor", &["proto/http/coding.rs"]),
     ("httparse", &["proto/http/one.rs"]),
     ("etherparse", &["decode/"]),

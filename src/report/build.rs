@@ -24,7 +24,6 @@ use hashbrown::HashMap;
 
 pub(super) use finding::country;
 pub use flow::flow_record;
-pub(super) use flow::protocol_name;
 pub use hint::address_hint;
 pub use jurisdiction::jurisdiction_record;
 pub(super) use meeting::meeting_id;

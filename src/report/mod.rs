@@ -261,6 +261,15 @@ pub fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io:
     }
 }
 
+/// Writes one record as text, for somebody who looks on while a run goes on; nothing for what the text leaves out: updates, flows
+/// that `style` does not ask for.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_text(out: &mut dyn io::Write, record: &Record, style: &Style) -> io::Result<()> {
+    text::write_record(out, record, style)
+}
+
 /// Text in lines beside a margin of `left` columns, as wide as reports are on a terminal of `width` columns: broken at spaces,
 /// harmless on a terminal. A longer word stands alone.
 pub fn wrapped(words: &str, left: usize, width: Option<usize>) -> Vec<String> {

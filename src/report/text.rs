@@ -4,6 +4,7 @@
 pub(super) mod footer;
 pub(super) mod holders;
 mod jurisdictions;
+mod live;
 mod meeting;
 mod overview;
 mod page;
@@ -17,7 +18,9 @@ use std::io;
 
 use super::build::{session_id, session_records};
 use super::record::{AlertRecord, Kind, SessionRecord};
-use super::{Context, InventoryRecords, Run, Style, meeting_record, session_record, stats_record};
+use super::{
+    Context, InventoryRecords, Record, Run, Style, flow_record, meeting_record, session_record, stats_record,
+};
 use crate::keys::Analysis;
 pub use jurisdictions::jurisdiction_words;
 use page::Page;
@@ -44,8 +47,7 @@ pub(super) fn write(
         summary::write(&mut page, run, &sessions)?;
     }
     if style.wants(Kind::Session) {
-        let all = run.analysis.sessions.iter().map(|(session, _)| session);
-        overview::write(&mut page, all.zip(&sessions))?;
+        overview::write(&mut page, &sessions)?;
     }
     if style.wants(Kind::Flow) {
         flows(&mut page, context, run.analysis)?;
@@ -54,8 +56,8 @@ pub(super) fn write(
         meetings(&mut page, context, run.analysis)?;
     }
     if style.wants(Kind::Session) {
-        for ((session, _), record) in run.analysis.sessions.iter().zip(&sessions) {
-            session::write(&mut page, session, record, &of(&alerts, record))?;
+        for record in &sessions {
+            session::write(&mut page, record, &of(&alerts, record))?;
         }
         jurisdictions::write(&mut page, &sessions)?;
     }
@@ -80,7 +82,7 @@ pub(super) fn write_records(
         for (session, keys) in &analysis.sessions {
             let record = session_record(context, analysis, session, keys);
             let alerts = if style.wants(Kind::Alert) { context.alerts_of(session) } else { Vec::new() };
-            session::write(&mut page, session, &record, &of(&alerts, &record))?;
+            session::write(&mut page, &record, &of(&alerts, &record))?;
         }
     }
     if style.wants(Kind::Meeting) {
@@ -106,7 +108,7 @@ pub(super) fn wrapped(words: &str, left: usize, width: Option<usize>) -> Vec<Str
 
 fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis) -> io::Result<()> {
     for meeting in &analysis.meetings {
-        meeting::write(page, meeting, &meeting_record(context, analysis, meeting))?;
+        meeting::write(page, &meeting_record(context, analysis, meeting))?;
     }
     Ok(())
 }
@@ -121,6 +123,11 @@ pub(super) fn write_inventory(
     servers::write(&mut Page::new(out, style), records, all)
 }
 
+/// One record, as a run goes on.
+pub(super) fn write_record(out: &mut dyn io::Write, record: &Record, style: &Style) -> io::Result<()> {
+    live::write(out, record, style)
+}
+
 /// The end of a live run.
 pub(super) fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
     footer::write(&mut Page::new(out, style), &stats_record(run))
@@ -131,38 +138,13 @@ fn flows(page: &mut Page<'_>, context: &Context<'_>, analysis: &Analysis) -> io:
     let owners = super::build::sessions_of_flows(analysis);
     for (judged, owner) in analysis.flows.iter().zip(&owners) {
         let owner = owner.map(session_id);
-        page.line(0, &[page::plain(flow_line(context, judged, owner.as_deref()))])?;
+        let record = flow_record(context, judged, owner.as_deref());
+        page.line(0, &[page::plain(live::flow_line(&record))])?;
     }
     if !analysis.flows.is_empty() {
         page.blank()?;
     }
     Ok(())
-}
-
-fn flow_line(context: &Context<'_>, judged: &crate::session::Judged, owner: Option<&str>) -> String {
-    let flow = &judged.flow;
-    let provider = judged.verdict.provider.and_then(|number| context.rules.provider(number));
-    let facts = flow.facts.as_deref();
-    let name = facts
-        .and_then(|facts| facts.tls.as_ref()?.sni.as_deref())
-        .or_else(|| facts.and_then(|facts| facts.dns.as_ref()?.questions.first().map(String::as_str)));
-    let [sent, received] = flow.packets;
-    let line = format!(
-        "{:>7}  {}  {:<4} {:<21} -> {:<21}  {:<12} {:<10} {:.2} {:>7}/{:<7} {:<6} {}",
-        flow.id,
-        super::time::plain(flow.start),
-        super::build::protocol_name(flow.tuple.protocol),
-        flow.tuple.source.to_string(),
-        flow.tuple.destination.to_string(),
-        provider.map_or("-", |provider| provider.app.as_str()),
-        judged.role().as_str(),
-        judged.verdict.confidence,
-        sent,
-        received,
-        owner.unwrap_or("-"),
-        name.unwrap_or_default(),
-    );
-    line.trim_end().to_owned()
 }
 
 /// One word for why a jurisdiction reaches a server.

@@ -40,6 +40,24 @@ pub(super) fn parse(text: &str) -> Option<Timestamp> {
     i64::try_from(time.as_nanosecond()).ok().map(Timestamp::from_nanos)
 }
 
+/// What [`eve`] wrote as [`plain`] has it; any other text as it is.
+pub(super) fn plain_of(text: &str) -> String {
+    parse(text).map_or_else(|| text.to_owned(), plain)
+}
+
+/// What [`eve`] wrote twice, as [`span`] has it.
+pub(super) fn span_of(from: &str, to: &str) -> String {
+    match (parse(from), parse(to)) {
+        (Some(from), Some(to)) => span(from, to),
+        _ => format!("{from} to {to}"),
+    }
+}
+
+/// Seconds of a record in words.
+pub(super) fn length_of(seconds: f64) -> String {
+    length(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
 /// `2020-04-02 14:00:03`.
 pub(super) fn plain(time: Timestamp) -> String {
     civil(time).map_or_else(

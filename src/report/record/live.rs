@@ -51,10 +51,13 @@ pub struct WorkerRecord {
 pub struct SinkRecord {
     /// Where to, as it was given.
     pub name: String,
-    /// Records handed to it.
+    /// Records meant for it: `offered = written + lost + queued`.
     pub offered: u64,
-    /// Records that it took.
+    /// Records handed over: to the file, or to the system on the way to a peer.
     pub written: u64,
+    /// Of `written`: nobody knows whether the peer took them. What buffers may have held when a connection broke, and all that was
+    /// sent over UDP. `written - in_doubt` were taken.
+    pub in_doubt: u64,
     /// Records that were lost because it was slow or away.
     pub lost: u64,
     /// Records that wait for it.

@@ -10,7 +10,6 @@ use super::session::percent;
 use super::summary::app_word;
 use crate::geo::{Basis, Country};
 use crate::keys::CouldHold;
-use crate::session::Meeting;
 
 /// Endpoints shown; the record has all of them.
 const ENDPOINTS: usize = 16;
@@ -23,7 +22,7 @@ const VALUE: usize = 52;
 /// Width of the labels at the left.
 const LABEL: usize = 14;
 
-pub(super) fn write(page: &mut Page<'_>, meeting: &Meeting, record: &MeetingRecord) -> io::Result<()> {
+pub(super) fn write(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
     page.blank()?;
     let app = app_word(record.app.as_deref());
     let (sessions, seen) = (record.sessions.len(), record.participants_seen);
@@ -31,8 +30,8 @@ pub(super) fn write(page: &mut Page<'_>, meeting: &Meeting, record: &MeetingReco
         format!("{}  {app}: meeting of {sessions} sessions, {seen} participants seen", record.meeting_id);
     page.line(0, &[(Tone::Title, head)])?;
     page.rule()?;
-    let lasted = time::length(meeting.end.since(meeting.start));
-    label(page, "when", format!("{}, {lasted}", time::span(meeting.start, meeting.end)))?;
+    let lasted = time::length_of(record.duration_s);
+    label(page, "when", format!("{}, {lasted}", time::span_of(&record.start, &record.end)))?;
     let mut endpoints: Vec<String> = record
         .endpoints
         .iter()

@@ -8,7 +8,6 @@ use super::super::time;
 use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::summary::app_word;
 use crate::keys::CouldHold;
-use crate::session::Session;
 
 /// Sessions listed; each has a page all the same.
 const ROWS: usize = 60;
@@ -16,17 +15,13 @@ const ROWS: usize = 60;
 const COUNTRIES: usize = 4;
 
 /// Writes the table where there is more than one session, those with grave findings first.
-pub(super) fn write<'r>(
-    page: &mut Page<'_>,
-    sessions: impl Iterator<Item = (&'r Session, &'r SessionRecord)>,
-) -> io::Result<()> {
-    let mut sessions: Vec<_> = sessions.collect();
+pub(super) fn write(page: &mut Page<'_>, sessions: &[SessionRecord]) -> io::Result<()> {
+    let mut sessions: Vec<&SessionRecord> = sessions.iter().collect();
     if sessions.len() < 2 {
         return Ok(());
     }
-    sessions.sort_by_key(|(_, record)| record.findings.iter().all(|found| found.severity != Severity::High));
-    let rows: Vec<Vec<Cell>> =
-        sessions.iter().take(ROWS).map(|(session, record)| row(session, record)).collect();
+    sessions.sort_by_key(|record| record.findings.iter().all(|found| found.severity != Severity::High));
+    let rows: Vec<Vec<Cell>> = sessions.iter().take(ROWS).map(|record| row(record)).collect();
     let head = [
         ("session", Align::Left),
         ("app", Align::Left),
@@ -45,7 +40,7 @@ pub(super) fn write<'r>(
     Ok(())
 }
 
-fn row(session: &Session, record: &SessionRecord) -> Vec<Cell> {
+fn row(record: &SessionRecord) -> Vec<Cell> {
     let grave: BTreeSet<&str> = record
         .findings
         .iter()
@@ -58,20 +53,20 @@ fn row(session: &Session, record: &SessionRecord) -> Vec<Cell> {
         words.push(format!("{notices} {}", if notices == 1 { "notice" } else { "notices" }));
     }
     let tone = if grave.is_empty() { Tone::Plain } else { Tone::Alarm };
-    let begun = time::plain(session.start);
+    let begun = time::plain_of(&record.start);
     vec![
         plain(record.session_id.clone()),
         plain(app_word(record.app.as_deref())),
         plain(record.endpoint.ip.clone()),
         plain(begun.get(..16).unwrap_or(&begun)),
-        plain(time::length(session.end.since(session.call_start))),
+        plain(time::length_of(record.duration_s)),
         plain(holders(record)),
         (tone, words.join(", ")),
     ]
 }
 
 /// `CN, US` for those that could hold the key, or that it could not be told.
-fn holders(record: &SessionRecord) -> String {
+pub(super) fn holders(record: &SessionRecord) -> String {
     let all = &record.keys.holders;
     let able: Vec<_> = all.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
     if able.is_empty() {

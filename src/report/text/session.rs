@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::super::record::{AlertRecord, ServerRecord, SessionRecord, Severity, WayRecord};
+use super::super::record::{AlertRecord, Phase, ServerRecord, SessionRecord, Severity, WayRecord};
 use super::super::{build, time};
 use super::holders;
 use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
@@ -11,7 +11,6 @@ use super::policy;
 use super::signalling;
 use super::summary::app_word;
 use crate::geo::LocatedIn;
-use crate::session::Session;
 use crate::session::speech::RttSource;
 
 /// Servers shown; records have all of them.
@@ -23,14 +22,9 @@ const NAME: usize = 34;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
-pub(super) fn write(
-    page: &mut Page<'_>,
-    session: &Session,
-    record: &SessionRecord,
-    alerts: &[&AlertRecord],
-) -> io::Result<()> {
+pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord, alerts: &[&AlertRecord]) -> io::Result<()> {
     page.blank()?;
-    title(page, session, record)?;
+    title(page, record)?;
     findings(page, record)?;
     policy::beside(page, alerts)?;
     holders::write(page, record)?;
@@ -41,7 +35,7 @@ pub(super) fn write(
     evidence(page, record)
 }
 
-fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::Result<()> {
+fn title(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let name = record.app_name.as_deref().unwrap_or("media of no known app");
     let head = format!("{}  {}: {name}", record.session_id, app_word(record.app.as_deref()));
     page.line(0, &[(Tone::Title, head)])?;
@@ -54,13 +48,14 @@ fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::
         endpoint = format!("{endpoint}, {place}");
     }
     label(page, "endpoint", endpoint)?;
-    moves(page, session, record)?;
-    let lasted = time::length(session.end.since(session.call_start));
-    let mut when = format!("{}, call {lasted}", time::span(session.start, session.end));
-    if let Some(media) = session.media_start {
-        let clock = time::plain(media);
-        let clock = clock.split_once(' ').map_or(clock.as_str(), |(_, clock)| clock).to_owned();
-        when = format!("{when}, media from {clock}");
+    moves(page, record)?;
+    let lasted = time::length_of(record.duration_s);
+    let mut when = format!("{}, call {lasted}", time::span_of(&record.start, &record.end));
+    if let Some(media) = &record.media_start {
+        when = format!("{when}, media from {}", clock(media));
+    }
+    if record.phase.is_some_and(|phase| phase != Phase::Ended) {
+        when.push_str(", and goes on");
     }
     label(page, "when", when)?;
     if record.app.is_some() {
@@ -70,20 +65,19 @@ fn title(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::
 }
 
 /// Where the endpoint went, and whom it met.
-fn moves(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::Result<()> {
-    for change in session.changes.iter().take(ALIKE) {
-        let clock = time::plain(change.at);
-        let clock = clock.split_once(' ').map_or(clock.as_str(), |(_, clock)| clock).to_owned();
+fn moves(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    for change in record.address_changes.iter().take(ALIKE) {
         let text = format!(
-            "{clock} from {} to {}: {} (packet {})",
+            "{} from {} to {}: {} (packet {})",
+            clock(&change.at),
             change.from,
             change.to,
             change.why.words(),
-            change.packet.frame()
+            change.packet.frame
         );
         label(page, "moved", text)?;
     }
-    let more = session.changes.len().saturating_sub(ALIKE);
+    let more = record.address_changes.len().saturating_sub(ALIKE);
     if more > 0 {
         page.labelled(2, &plain(""), LABEL, &dim(format!("and {more} more moves in the session record")))?;
     }
@@ -91,6 +85,12 @@ fn moves(page: &mut Page<'_>, session: &Session, record: &SessionRecord) -> io::
         Some(id) => label(page, "meeting", format!("{id}, with other sessions of this report")),
         None => Ok(()),
     }
+}
+
+/// The time of day alone.
+fn clock(at: &str) -> String {
+    let whole = time::plain_of(at);
+    whole.split_once(' ').map_or(whole.as_str(), |(_, clock)| clock).to_owned()
 }
 
 fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {

@@ -1,0 +1,325 @@
+//! A file: records are appended, whole; a full disk is told of and waited out; rotation by size and time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::archive::Archive;
+use super::clock;
+use super::pump::{Destination, Fault};
+use super::queue::Batch;
+use super::rotation::{Part, Rotation};
+
+/// Seconds until a rotation that failed is tried again; records go on into the old file.
+const RETRY_ROTATION: u64 = 60;
+/// Parts of one second that are tried before rotation gives up.
+const MOST_NUMBERS: u32 = 1000;
+
+/// A file that is written to.
+pub(super) struct Output {
+    path: PathBuf,
+    rotation: Rotation,
+    archive: Option<Archive>,
+    open: Option<Open>,
+    /// No rotation before this second.
+    not_before: u64,
+    /// What an earlier run left undone is being done.
+    is_tidied: bool,
+}
+
+struct Open {
+    file: File,
+    /// Bytes in it; 0 for what has no length, such as a pipe.
+    length: u64,
+    is_regular: bool,
+    /// It ends in the middle of a record.
+    is_torn: bool,
+    /// Interval of `--rotate` that it belongs to.
+    interval: u64,
+}
+
+impl Output {
+    /// Opens the file, so that what is wrong with it is known before anything else is done.
+    pub(super) fn open(path: PathBuf, rotation: Rotation, archive: Option<Archive>) -> io::Result<Self> {
+        let mut output = Self { path, rotation, archive, open: None, not_before: 0, is_tidied: false };
+        output.opened()?;
+        Ok(output)
+    }
+
+    fn opened(&mut self) -> io::Result<&mut Open> {
+        if self.open.is_none() {
+            self.open = Some(open(&self.path, self.rotation)?);
+        }
+        self.open.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// Whether the file is to be rotated before `more` bytes go into it.
+    fn is_due(&self, more: usize) -> bool {
+        let Some(open) = self.open.as_ref().filter(|open| open.is_regular && open.length > 0) else {
+            return false;
+        };
+        let (seconds, _) = clock::now();
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let is_full = self.rotation.bytes.is_some_and(|most| open.length.saturating_add(more) > most);
+        (is_full || self.rotation.interval(seconds) != open.interval) && seconds >= self.not_before
+    }
+
+    /// Gives the file its name for good, and begins a new one. Where that fails the old one goes on.
+    fn rotate(&mut self) -> Result<(), Fault> {
+        let (seconds, _) = clock::now();
+        if let Some(open) = &self.open {
+            // What is on its way to the disk; the new name is to be that of a whole file.
+            let _ = open.file.sync_data();
+        }
+        let moved = move_away(&self.path, seconds);
+        if let Err(error) = moved {
+            self.not_before = seconds.saturating_add(RETRY_ROTATION);
+            return Err(Fault::new(format!("cannot be rotated, and goes on: {error}")));
+        }
+        self.open = None;
+        self.opened()?;
+        self.tidy();
+        Ok(())
+    }
+
+    fn tidy(&mut self) {
+        self.is_tidied = true;
+        if let Some(archive) = &mut self.archive {
+            archive.wake();
+        }
+    }
+
+    /// As many records as fit before the next rotation, in one write.
+    fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
+        let most = self.rotation.bytes;
+        let open = self.opened()?;
+        let mut text = Vec::new();
+        let mut ends = Vec::new();
+        if open.is_torn {
+            text.push(b'\n');
+        }
+        for record in batch.records() {
+            let length = u64::try_from(text.len().saturating_add(record.len())).unwrap_or(u64::MAX);
+            let is_over = most.is_some_and(|most| open.length.saturating_add(length) > most);
+            if is_over && !ends.is_empty() {
+                break;
+            }
+            text.extend_from_slice(record);
+            ends.push(text.len());
+        }
+        let (done, outcome) = write_as_far(&mut open.file, &text);
+        let whole = ends.iter().take_while(|end| **end <= done).count();
+        let kept = whole.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or_default();
+        if done >= 1 {
+            open.is_torn = false;
+        }
+        if open.is_regular {
+            open.length = open.length.saturating_add(u64::try_from(kept).unwrap_or_default());
+            if done > kept {
+                // Half a record is taken back; where even that fails the next one begins on a line of its own.
+                open.is_torn = open.file.set_len(open.length).is_err();
+            }
+        } else if done > kept {
+            open.is_torn = true;
+        }
+        for _ in 0..whole {
+            batch.taken();
+        }
+        outcome
+    }
+}
+
+/// Bytes written, and why not all.
+fn write_as_far(file: &mut File, text: &[u8]) -> (usize, io::Result<()>) {
+    let mut done = 0_usize;
+    while let Some(rest) = text.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => done = done.saturating_add(more),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (done, Err(error)),
+        }
+    }
+    (done, Ok(()))
+}
+
+fn open(path: &Path, rotation: Rotation) -> io::Result<Open> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    let is_regular = path.metadata().map_or(true, |about| about.is_file());
+    if is_regular {
+        // To see how it ends.
+        options.read(true);
+    }
+    let mut file = options.open(path)?;
+    let about = file.metadata()?;
+    let (now, _) = clock::now();
+    if !about.is_file() {
+        return Ok(Open { file, length: 0, is_regular: false, is_torn: false, interval: 0 });
+    }
+    let length = about.len();
+    let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let last = changed.map_or(now, |time| time.as_secs());
+    let is_torn = length > 0 && !ends_in_newline(&mut file)?;
+    let interval = rotation.interval(if length > 0 { last } else { now });
+    Ok(Open { file, length, is_regular: true, is_torn, interval })
+}
+
+fn ends_in_newline(file: &mut File) -> io::Result<bool> {
+    let mut last = [0_u8];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Renames to the first free name of this second. A file that somebody else has moved away is no fault.
+fn move_away(path: &Path, seconds: u64) -> io::Result<()> {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
+    for number in 0..MOST_NUMBERS {
+        let Some(part) = Part::new(seconds, number) else { break };
+        let is_free = ["", ".gz", ".zst"].into_iter().all(|ending| {
+            let name = Part { ending, ..part.clone() }.name(name);
+            fs::symlink_metadata(path.with_file_name(name)).is_err()
+        });
+        if is_free {
+            return match fs::rename(path, path.with_file_name(part.name(name))) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            };
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+impl Destination for Output {
+    fn hand_over(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        self.opened()?;
+        while let Some(next) = batch.first().map(<[u8]>::len) {
+            if self.is_due(next) {
+                self.rotate()?;
+            }
+            if let Err(error) = self.write(batch) {
+                // Whatever the file is now, its name is opened again.
+                self.open = None;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn look_after(&mut self, _: &mut Batch) -> Result<(), Fault> {
+        self.opened()?;
+        if self.is_due(0) {
+            self.rotate()?;
+        }
+        if !self.is_tidied {
+            self.tidy();
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Fault> {
+        self.open = None;
+        self.opened()?;
+        Ok(())
+    }
+
+    fn close(&mut self, _: &mut Batch) {
+        if let Some(open) = self.open.take() {
+            let _ = open.file.sync_data();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hand_over(output: &mut Output, records: &[&str]) -> Batch {
+        let records: Vec<&[u8]> = records.iter().map(|record| record.as_bytes()).collect();
+        let mut batch = Batch::of(&records);
+        output.hand_over(&mut batch).unwrap();
+        batch
+    }
+
+    #[test]
+    fn records_are_appended_and_half_a_record_of_an_earlier_run_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        fs::write(&path, "one\ntw").unwrap();
+        let mut output = Output::open(path.clone(), Rotation::default(), None).unwrap();
+        assert_eq!(hand_over(&mut output, &["a\n", "b\n"]).tally.written, 2);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\na\nb\n");
+    }
+
+    #[test]
+    fn no_record_is_split_or_lost_over_rotations() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let rotation = Rotation { bytes: Some(100), seconds: None };
+        let mut output = Output::open(path.clone(), rotation, None).unwrap();
+        let records: Vec<String> =
+            (0..50).map(|number| format!("record {number:03} {}\n", "x".repeat(number))).collect();
+        let lines: Vec<&str> = records.iter().map(String::as_str).collect();
+        for some in lines.chunks(7) {
+            hand_over(&mut output, some);
+        }
+        let mut names: Vec<(Option<Part>, PathBuf)> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (Part::read("out", path.file_name().unwrap().to_str().unwrap()), path))
+            .collect();
+        // The file itself is the last part.
+        names.sort_by_key(|(part, _)| (part.is_none(), part.clone()));
+        assert!(names.len() > 10, "{names:?}");
+        let mut all = String::new();
+        for (_, path) in &names {
+            let text = fs::read_to_string(path).unwrap();
+            assert!(text.len() <= 100 && text.ends_with('\n'), "{text}");
+            all.push_str(&text);
+        }
+        assert_eq!(all, records.concat());
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew_when_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let mut output = Output::open(path.clone(), Rotation::default(), None).unwrap();
+        hand_over(&mut output, &["a\n"]);
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        hand_over(&mut output, &["b\n"]);
+        output.reopen().unwrap();
+        hand_over(&mut output, &["c\n"]);
+        assert_eq!(fs::read_to_string(folder.path().join("moved")).unwrap(), "a\nb\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "c\n");
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_interval_is_rotated_before_anything_is_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        fs::write(&path, "old\n").unwrap();
+        let yesterday = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        File::options().write(true).open(&path).unwrap().set_modified(yesterday).unwrap();
+        let rotation = Rotation { bytes: None, seconds: Some(3600) };
+        let mut output = Output::open(path.clone(), rotation, None).unwrap();
+        hand_over(&mut output, &["new\n"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_an_error_and_keeps_the_records() {
+        let mut output = Output::open(PathBuf::from("/dev/full"), Rotation::default(), None).unwrap();
+        let mut batch = Batch::of(&[b"a\n"]);
+        let fault = output.hand_over(&mut batch).unwrap_err();
+        assert!(fault.error.contains("No space left"), "{fault:?}");
+        assert_eq!((batch.tally.written, batch.is_empty()), (0, false));
+    }
+}

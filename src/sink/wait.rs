@@ -1,0 +1,72 @@
+//! Waiting for a descriptor, for a time; and which of the records that were handed over somebody may not have taken.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+/// How long a destination waits for the other side before it looks at its orders again.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What a descriptor is ready for; nothing when the time is over.
+pub(super) fn ready(descriptor: &impl AsFd, wanted: PollFlags, patience: Duration) -> io::Result<PollFlags> {
+    let mut asked = [PollFd::new(descriptor, wanted)];
+    let patience = Timespec::try_from(patience).ok();
+    match poll(&mut asked, patience.as_ref()) {
+        Ok(_) => Ok(asked.iter().map(PollFd::revents).fold(PollFlags::empty(), PollFlags::union)),
+        Err(Errno::INTR) => Ok(PollFlags::empty()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The records whose last byte lies among the last bytes handed over: a buffer of that size may still hold them.
+#[derive(Debug)]
+pub(super) struct Window {
+    size: u64,
+    sent: u64,
+    ends: VecDeque<u64>,
+}
+
+impl Window {
+    pub(super) const fn new(size: u64) -> Self {
+        Self { size, sent: 0, ends: VecDeque::new() }
+    }
+
+    /// Bytes were handed over, and with them a record's last one.
+    pub(super) fn add(&mut self, bytes: usize, ends_record: bool) {
+        self.sent = self.sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if ends_record {
+            self.ends.push_back(self.sent);
+        }
+        let taken_to = self.sent.saturating_sub(self.size);
+        while self.ends.front().is_some_and(|end| *end <= taken_to) {
+            self.ends.pop_front();
+        }
+    }
+
+    /// How many they are.
+    pub(super) fn in_doubt(&self) -> u64 {
+        u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_buffer_can_hold_is_in_doubt() {
+        let mut window = Window::new(100);
+        for _ in 0..10 {
+            window.add(20, false);
+            window.add(20, true);
+        }
+        // The last record ends with the last byte, those before it 40, 80 and 120 bytes earlier.
+        assert_eq!(window.in_doubt(), 3);
+        window.add(90, false);
+        assert_eq!(window.in_doubt(), 1);
+    }
+}
