@@ -1,5 +1,6 @@
 //! What can be typed. Nothing here knows what it means.
 
+pub(super) mod outlets;
 mod pace;
 pub(super) mod web;
 
@@ -248,6 +249,8 @@ pub(super) struct Watch {
     pub(super) pace: pace::Pace,
     #[command(flatten)]
     pub(super) web: web::Dashboard,
+    #[command(flatten)]
+    pub(super) outlets: outlets::Outlets,
     /// Size of the kernel's packet buffer in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=2047))]
     pub(super) ring_mib: u32,

@@ -18,13 +18,14 @@ use meetscope::keys::verify::{Material, Mode};
 use meetscope::observe::facts::Sampling;
 use meetscope::pipeline;
 use meetscope::report::{self, Style};
+use meetscope::sink;
 use zeroize::Zeroizing;
 
 use super::args::{self, Colour};
 use super::export::Wanted;
 use super::policy::Policies;
 use super::state::State;
-use super::{UsageError, output, store};
+use super::{UsageError, outlets, output, store};
 
 /// Standard input as a file name.
 pub(super) const STDIN: &str = "-";
@@ -58,6 +59,7 @@ pub(super) struct Watch {
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
     pub(super) report: Report,
+    pub(super) outlets: sink::Config,
 }
 
 /// A check of keys on captures.
@@ -124,7 +126,8 @@ impl Watch {
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
-        let for_people = typed.common.output.is_none() && io::stdout().is_terminal();
+        let to_standard = typed.common.output.as_deref().is_none_or(is_stdin);
+        let for_people = to_standard && io::stdout().is_terminal();
         let format = match typed.format {
             Some(args::LiveFormat::Text) => report::Format::Text,
             None if for_people => report::Format::Text,
@@ -141,9 +144,11 @@ impl Watch {
         let pipeline = pipeline_config(1, None, typed.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
         let report = Report::new(typed.common, inputs, format, colour)?;
+        let outlets =
+            outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
         let update = Duration::from_secs(typed.pace.update);
         let web = super::dashboard::config(&typed.web)?;
-        Ok(Self { interface: typed.interface, live, update, web, pipeline, key_logs, report })
+        Ok(Self { interface: typed.interface, live, update, web, pipeline, key_logs, report, outlets })
     }
 }
 
@@ -280,7 +285,7 @@ impl Report {
             };
             typed.records.iter().map(kind).collect()
         });
-        let into_file = typed.output.is_some();
+        let into_file = typed.output.as_deref().is_some_and(|path| !is_stdin(path));
         let (colour, width) = (coloured(colour, into_file), width(into_file));
         let rules = build_rules()?;
         let policy = (!typed.policy.is_empty()).then(|| Policies::read(&typed.policy, &rules)).transpose()?;

@@ -11,6 +11,7 @@ mod input;
 mod interfaces;
 mod key_logs;
 mod messages;
+mod outlets;
 mod output;
 mod policy;
 mod progress;

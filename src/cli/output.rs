@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::UsageError;
+use super::{UsageError, config};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -16,7 +16,7 @@ const BUFFER_BYTES: usize = 1 << 16;
 /// # Errors
 /// When the file cannot be opened, or is one of `inputs`.
 pub(super) fn open(path: Option<&Path>, inputs: &[PathBuf]) -> anyhow::Result<Box<dyn Write>> {
-    let Some(path) = path else {
+    let Some(path) = path.filter(|path| path.as_os_str() != config::STDIN) else {
         return Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, io::stdout())));
     };
     if inputs.iter().any(|input| is_same_file(input, path)) {

@@ -1,6 +1,6 @@
 //! `meetscope watch`: interfaces through the pipeline; what is told as sessions form, go on and end goes to its destination.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,8 +13,9 @@ use meetscope::capture::live::Live;
 use meetscope::keys::Analysis;
 use meetscope::pipeline::{self, KeyLog, Numbering, Pipeline};
 use meetscope::report::record::{InterfaceRecord, KeyLogRecord, SinkRecord};
-use meetscope::report::{self, Context, Format, Kind, Run, Told};
+use meetscope::report::{Context, Kind, Run, Told};
 use meetscope::servers::Inventory;
+use meetscope::sink::{Opened, Outlet, Sinks, Voice};
 use meetscope::time::Timestamp;
 use meetscope::watch::{Inbox, Interfaces, Judge, Listener, Question, Setup, Worker, queue};
 
@@ -22,16 +23,19 @@ use super::config::Report;
 use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::state::State;
-use super::{Status, config, dashboard, output, policy, store};
+use super::{Status, config, dashboard, policy, store};
 
 /// Packet time between two additions to the state file.
 const SAVE: Duration = Duration::from_secs(60);
 /// How long to wait for what workers found before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(500);
+/// How long destinations have at the end to take what waits; a second signal does not wait for them.
+const FLUSH: Duration = Duration::from_secs(4);
 
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
-    let out = output::open(config.report.output.as_deref(), &config.report.inputs)?;
+    let voice: Voice = Arc::new(|text| say(format_args!("{text}")));
+    let sinks = Opened::open(&config.outlets, &voice)?;
     let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let stop = stop_flag().context("signals")?;
     let bound = meetscope::web::bind(config.web.clone())?;
@@ -71,24 +75,29 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
         context: context(&config.report, board.is_some()),
         policies: policy::records(config.report.policy.as_ref()),
         interfaces,
-        kinds: kinds(&config.report),
+        kinds: kinds(config),
         update: config.update,
         question,
     });
+    let sinks = sinks.start().context("threads of destinations")?;
     dashboard::announce(&bound);
     let served = Arc::new(AtomicBool::new(false));
     let web = board.as_ref().map(|board| bound.serve(Arc::clone(board), Arc::clone(&served))).transpose()?;
-    let telling = Telling { report: &config.report, out, error: None, servers: Servers::new(known), board };
-    let status = judge_all(judge, &inbox, telling, &stop, &key_logs);
+    let telling = Telling { report: &config.report, sinks: &sinks, servers: Servers::new(known), board };
+    let mut status = judge_all(judge, &inbox, telling, &stop, &key_logs);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
-    drop(inbox);
     served.store(true, Ordering::Relaxed);
+    drop(inbox);
+    let is_all_written = tell_of_losses(&sinks.finish(FLUSH));
     dashboard::end(web);
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
-    status
+    if !is_all_written && matches!(status, Status::Done | Status::Fired) {
+        status = Status::Failed;
+    }
+    Ok(status)
 }
 
 /// Judges what comes until the workers have ended.
@@ -98,18 +107,16 @@ fn judge_all(
     mut telling: Telling<'_>,
     stop: &AtomicBool,
     key_logs: &Mutex<KeyLogs>,
-) -> anyhow::Result<Status> {
+) -> Status {
     while let Ok(batch) = inbox.next(WAIT) {
         if let Some(batch) = batch {
             judge.take(batch, &mut telling);
         }
-        if telling.error.is_some() {
+        if telling.board.is_none() && telling.sinks.are_gone() {
+            // The reader has seen enough, and nobody else listens.
             stop.store(true, Ordering::Relaxed);
-            break;
+            return Status::Done;
         }
-    }
-    if let Some(error) = telling.error.take() {
-        return Err(error.into());
     }
     if let Some(error) = judge.error() {
         say(format_args!("{error}; the {} packets before it are reported, incomplete", judge.packets()));
@@ -120,13 +127,8 @@ fn judge_all(
     };
     let ending = judge.finish(records, &mut telling);
     telling.servers.save(telling.report);
-    let flushed = telling.out.flush();
-    if let Some(error) = telling.error.take() {
-        return Err(error.into());
-    }
-    flushed?;
     let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
-    Ok(policy::status(is_whole, &ending.context))
+    policy::status(is_whole, &ending.context)
 }
 
 fn context(report: &Report, is_shown: bool) -> Context<'_> {
@@ -140,10 +142,15 @@ fn context(report: &Report, is_shown: bool) -> Context<'_> {
     context
 }
 
-/// The kinds of records that are written.
-fn kinds(report: &Report) -> Vec<Kind> {
+/// The kinds of records that are written: each destination chooses among them.
+fn kinds(config: &config::Watch) -> Vec<Kind> {
     let all = [Kind::Flow, Kind::Session, Kind::Meeting, Kind::Alert, Kind::Stats];
-    all.into_iter().filter(|kind| report.style.wants(*kind)).collect()
+    let has_lines = config.outlets.outlets.iter().any(|outlet| matches!(outlet, Outlet::Send(_)));
+    let is_wanted = |kind: Kind| {
+        let style = &config.report.style;
+        style.wants(kind) || (has_lines && style.kinds.is_none())
+    };
+    all.into_iter().filter(|kind| is_wanted(*kind)).collect()
 }
 
 /// Set by Ctrl-C and by SIGTERM; a second one ends the process at once.
@@ -159,24 +166,10 @@ fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 /// Where what is told goes.
 struct Telling<'a> {
     report: &'a Report,
-    out: Box<dyn Write>,
-    /// Why nothing can be written any more.
-    error: Option<io::Error>,
+    sinks: &'a Sinks,
     servers: Servers,
     /// What is known now, where somebody looks at it.
     board: Option<Arc<Mutex<Board>>>,
-}
-
-impl Telling<'_> {
-    fn is_text(&self) -> bool {
-        self.report.style.format == Format::Text
-    }
-
-    fn note(&mut self, written: io::Result<()>) {
-        if let Err(error) = written {
-            self.error.get_or_insert(error);
-        }
-    }
 }
 
 impl Listener for Telling<'_> {
@@ -184,10 +177,7 @@ impl Listener for Telling<'_> {
         if let Some(board) = &self.board {
             board.lock().unwrap_or_else(PoisonError::into_inner).take(&told);
         }
-        if told.is_for_sinks && !self.is_text() && self.error.is_none() {
-            let written = report::write_line(&mut self.out, &told.record).and_then(|()| self.out.flush());
-            self.note(written);
-        }
+        self.sinks.offer(&told);
     }
 
     fn learn(&mut self, context: &mut Context<'_>, analysis: &Analysis) {
@@ -197,24 +187,30 @@ impl Listener for Telling<'_> {
         }
     }
 
-    fn ended(&mut self, context: &mut Context<'_>, analysis: &Analysis) {
-        if self.is_text() {
-            let written = report::write_records(&mut self.out, context, analysis, &self.report.style)
-                .and_then(|()| self.out.flush());
-            self.note(written);
-        }
-    }
+    fn ended(&mut self, _: &mut Context<'_>, _: &Analysis) {}
 
-    fn finished(&mut self, context: &mut Context<'_>, run: &Run<'_>) {
-        if self.is_text() {
-            let written = report::write_rest(&mut self.out, context, run, &self.report.style);
-            self.note(written);
-        }
-    }
+    fn finished(&mut self, _: &mut Context<'_>, _: &Run<'_>) {}
 
     fn sinks(&self) -> Vec<SinkRecord> {
-        Vec::new()
+        self.sinks.records()
     }
+}
+
+/// Tells of destinations that did not take all.
+fn tell_of_losses(records: &[SinkRecord]) -> bool {
+    let mut is_whole = true;
+    for SinkRecord { name, offered, lost, in_doubt, .. } in records {
+        if *lost > 0 {
+            say(format_args!("{name}: {lost} of {offered} records were lost"));
+            is_whole = false;
+        }
+        if *in_doubt > 0 {
+            say(format_args!(
+                "{name}: of {in_doubt} of {offered} records it is not known whether they were taken"
+            ));
+        }
+    }
+    is_whole
 }
 
 /// Servers seen, for the records of sessions and for the state file.

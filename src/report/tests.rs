@@ -119,7 +119,7 @@ impl Made {
         let style = Style { format: Format::Ndjson, ..Style::default() };
         let mut records = Vec::new();
         writer::each(&mut context, run.analysis, &style, |_, record| {
-            records.push(record.clone());
+            records.push(record);
             Ok(())
         })
         .unwrap();

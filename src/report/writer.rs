@@ -79,11 +79,7 @@ pub(super) fn json(
     out.write_all(b"\n}\n")
 }
 
-<<<<<<< HEAD
 /// Makes the records that are asked for, in their order, each with its number among those of its kind.
-=======
-/// Makes the records that are asked for, in their order, each with its number.
->>>>>>> 8a4baee (Records go to standard output, files, syslog and sockets, each with a queue and a thread of its own)
 pub(super) fn each(
     context: &mut Context<'_>,
     analysis: &Analysis,

@@ -35,18 +35,18 @@ impl Datagrams {
     fn opened(&mut self) -> Result<&mut Socket, Fault> {
         if self.socket.is_none() {
             let socket =
-                Socket::open(&self.target).map_err(|error| Fault::new(format!("no socket: {error}")))?;
+                Socket::open(&self.target).map_err(|error| Fault::new(&format!("no socket: {error}")))?;
             self.socket = Some(socket);
             self.connected = self.connected.saturating_add(1);
         }
-        self.socket.as_mut().ok_or_else(|| Fault::new("no socket"))
+        self.socket.as_mut().ok_or_else(|| Fault::new(&"no socket"))
     }
 
     fn failed(&mut self, error: &io::Error, batch: &mut Batch) -> Fault {
         if let Some(Socket::Unix(_, window)) = self.socket.take() {
             batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(window.in_doubt());
         }
-        Fault::new(format!("not taken: {error}"))
+        Fault::new(&format!("not taken: {error}"))
     }
 }
 

@@ -75,7 +75,7 @@ impl Output {
         let moved = move_away(&self.path, seconds);
         if let Err(error) = moved {
             self.not_before = seconds.saturating_add(RETRY_ROTATION);
-            return Err(Fault::new(format!("cannot be rotated, and goes on: {error}")));
+            return Err(Fault::new(&format!("cannot be rotated, and goes on: {error}")));
         }
         self.open = None;
         self.opened()?;

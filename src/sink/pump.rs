@@ -30,14 +30,14 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(error: impl ToString) -> Self {
+    pub(super) fn new(error: &impl ToString) -> Self {
         Self { error: error.to_string(), is_final: false }
     }
 }
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        Self::new(error)
+        Self::new(&error)
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) fn run(queue: &Queue, destination: &mut dyn Destination, voice: Voice
         }
         match outcome {
             Ok(()) if work == Work::Records && batch.tally.written == before && !batch.is_empty() => {
-                mood.still(queue)
+                mood.still(queue);
             }
             Ok(()) if work == Work::Records => {
                 mood.works(queue);

@@ -170,8 +170,8 @@ impl State {
 
     /// Drops the oldest of what is worth least, and no more than `worth`.
     fn give_way(&mut self, worth: Worth) -> bool {
-        let lanes = self.lanes.iter_mut().take(worth.lane().saturating_add(1));
-        let Some((_, record)) = lanes.filter_map(VecDeque::pop_front).next() else { return false };
+        let mut lanes = self.lanes.iter_mut().take(worth.lane().saturating_add(1));
+        let Some((_, record)) = lanes.find_map(VecDeque::pop_front) else { return false };
         self.bytes = self.bytes.saturating_sub(cost(&record));
         self.lost = self.lost.saturating_add(1);
         true

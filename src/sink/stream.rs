@@ -90,7 +90,8 @@ impl Socket {
     }
 
     fn broke_after_end(&self) -> bool {
-        let broke = |flags: PollFlags| flags.intersects(PollFlags::ERR | PollFlags::HUP);
+        // A hang-up alone is what two ends in order come to.
+        let broke = |flags: PollFlags| flags.contains(PollFlags::ERR);
         match self {
             // A peer that is gone hangs up in order too.
             Self::Unix(_) => false,
@@ -196,23 +197,23 @@ impl Stream {
     fn linked(&mut self) -> Result<&mut Link, Fault> {
         if self.link.is_none() {
             let link =
-                Link::open(&self.target).map_err(|error| Fault::new(format!("no connection: {error}")))?;
+                Link::open(&self.target).map_err(|error| Fault::new(&format!("no connection: {error}")))?;
             self.link = Some(link);
             self.connected = self.connected.saturating_add(1);
         }
-        self.link.as_mut().ok_or_else(|| Fault::new("no connection"))
+        self.link.as_mut().ok_or_else(|| Fault::new(&"no connection"))
     }
 
     /// Lets go of a connection that has ended.
     fn ended(&mut self, end: &End, batch: &mut Batch) -> Fault {
-        let Some(link) = self.link.take() else { return Fault::new("no connection") };
+        let Some(link) = self.link.take() else { return Fault::new(&"no connection") };
         batch.rewind();
         match end {
-            End::Orderly => Fault::new("the peer closed the connection"),
+            End::Orderly => Fault::new(&"the peer closed the connection"),
             End::Broken(error) => {
                 let in_doubt = link.window.in_doubt();
                 batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(in_doubt);
-                Fault::new(format!(
+                Fault::new(&format!(
                     "the connection broke ({error}); {in_doubt} records handed over may be lost"
                 ))
             }

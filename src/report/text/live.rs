@@ -26,7 +26,14 @@ pub(super) fn write(out: &mut dyn io::Write, record: &Record, style: &Style) -> 
         Record::Stats(record) if style.wants(Kind::Stats) && is_over(record.phase) => {
             footer::write(&mut page, record)
         }
-        _ => Ok(()),
+        Record::Flow(_)
+        | Record::Session(_)
+        | Record::Meeting(_)
+        | Record::Alert(_)
+        | Record::Stats(_)
+        | Record::Software(_)
+        | Record::Server(_)
+        | Record::Inventory(_) => Ok(()),
     }
 }
 
