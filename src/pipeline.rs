@@ -9,6 +9,7 @@ mod engine;
 mod live;
 mod partition;
 mod selection;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 
 use crate::capture::{self, CaptureError, Filter, compile_bpf};
 use crate::classify::{self, Names, Rules};
-pub use crate::decode::Counts;
-use crate::decode::{self, Decoder, Outcome};
+use crate::decode::{self, Decoded, Decoder, Outcome, Parcel};
+pub use crate::decode::{Counts, Share};
 use crate::flow::{FiveTuple, Packet, TableStats};
 use crate::keys;
 pub use crate::keys::Analysis;
@@ -32,6 +33,8 @@ use engine::Engine;
 
 pub use live::{Alive, Held};
 pub use selection::{Chosen, Selection};
+use shared::Numbers;
+pub use shared::{Carried, Handover, Numbering};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
 const FILTER_SNAPLEN: u32 = 262_144;
@@ -51,23 +54,8 @@ pub struct Config {
     pub sampling: Sampling,
     /// How packets are numbered.
     pub numbering: Numbering,
-}
-
-/// Numbers of packets: flows and sessions are named by that of their first. Pipelines that share out the packets of one run
-/// take turns, so that no two give the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "an arithmetic row has a first member and a step")]
-pub struct Numbering {
-    /// Number of the first packet.
-    pub first: u64,
-    /// From one packet to the next.
-    pub step: u64,
-}
-
-impl Default for Numbering {
-    fn default() -> Self {
-        Self { first: 1, step: 1 }
-    }
+    /// Which packets are this pipeline's; none where all are.
+    pub share: Option<Share>,
 }
 
 impl Default for Config {
@@ -79,6 +67,7 @@ impl Default for Config {
             decode: decode::Config::default(),
             sampling: Sampling::default(),
             numbering: Numbering::default(),
+            share: None,
         }
     }
 }
@@ -91,9 +80,7 @@ pub struct Pipeline {
     filter: Option<String>,
     filters: BTreeMap<u16, Filter>,
     counts: Counts,
-    /// Number of the next packet.
-    next: u64,
-    step: u64,
+    numbers: Numbers,
     key_log: KeyLog,
 }
 
@@ -116,14 +103,15 @@ impl Pipeline {
     /// A pipeline without packets.
     pub fn new(config: &Config, rules: &Rules) -> Self {
         let patterns = Arc::new(PatternSet::new(rules.wire_patterns()));
+        let mut decoder = Decoder::new(config.decode);
+        decoder.share(config.share);
         Self {
-            decoder: Decoder::new(config.decode),
+            decoder,
             engine: Engine::new(config.threads, config.max_flows, config.sampling, patterns),
             filter: config.filter.clone(),
             filters: BTreeMap::new(),
             counts: Counts::default(),
-            next: config.numbering.first,
-            step: config.numbering.step,
+            numbers: Numbers::new(&config.numbering),
             key_log: KeyLog::new(),
         }
     }
@@ -159,8 +147,7 @@ impl Pipeline {
         let captured = u64::try_from(packet.data.len()).unwrap_or(u64::MAX);
         counts.bytes_captured = counts.bytes_captured.wrapping_add(captured);
         counts.latest = counts.latest.max(Some(packet.timestamp));
-        let number = self.next;
-        self.next = number.wrapping_add(self.step);
+        let number = self.numbers.take();
         if let Some(expression) = &self.filter
             && !passes(&mut self.filters, expression, packet)?
         {
@@ -168,31 +155,68 @@ impl Pipeline {
             return Ok(());
         }
         self.counts.analysed = self.counts.analysed.wrapping_add(1);
+        let reference = PacketRef::new(file, frame).by_interface(packet.interface);
         let outcome =
             self.decoder.decode(packet.link_type.0, packet.timestamp, packet.data, packet.original_len);
         if let Outcome::Packet(decoded) = outcome {
-            let protocol = decoded.transport.protocol();
-            let tuple = FiveTuple { source: decoded.source, destination: decoded.destination, protocol };
-            let timestamp = packet.timestamp;
-            let (wire_len, payload_len) = (decoded.wire_len, decoded.transport.declared_len());
-            let counted = Packet { tuple, timestamp, number, wire_len, payload_len };
-            self.engine.packet(
-                &counted,
-                PacketRef::new(file, frame).by_interface(packet.interface),
-                &decoded,
-            );
+            pass(&mut self.engine, number, reference, packet.timestamp, &decoded);
         }
         Ok(())
+    }
+
+    /// Takes one packet as it comes from an interface, whose filter has passed it; its number is its frame number too. One that
+    /// belongs to another pipeline comes back, to be handed over.
+    #[inline]
+    pub fn watched(&mut self, packet: &capture::Packet<'_>) -> Option<Handover> {
+        let captured = u64::try_from(packet.data.len()).unwrap_or(u64::MAX);
+        self.counts.bytes_captured = self.counts.bytes_captured.wrapping_add(captured);
+        let number = self.numbers.take();
+        self.look_at(packet, number, None)
+    }
+
+    /// Takes a packet that another pipeline has handed over.
+    pub fn carried(&mut self, packet: &capture::Packet<'_>, carried: Carried) -> Option<Handover> {
+        self.look_at(packet, carried.number, carried.parcel)
+    }
+
+    /// Numbers the packets from now on behind those that other pipelines have taken until now.
+    pub fn renumber(&mut self) {
+        self.numbers.renew();
+    }
+
+    /// Takes all packets from now on: there is nobody any more to hand them over to.
+    pub fn stay_alone(&mut self) {
+        self.decoder.share(None);
+    }
+
+    #[inline]
+    fn look_at(
+        &mut self,
+        packet: &capture::Packet<'_>,
+        number: u64,
+        parcel: Option<Box<Parcel>>,
+    ) -> Option<Handover> {
+        let time = packet.timestamp;
+        self.counts.latest = self.counts.latest.max(Some(time));
+        let outcome = match parcel {
+            None => self.decoder.decode(packet.link_type.0, time, packet.data, packet.original_len),
+            Some(parcel) => self.decoder.resume(*parcel, time),
+        };
+        if let Outcome::Packet(decoded) = &outcome {
+            let reference = PacketRef::new(0, number).by_interface(packet.interface);
+            pass(&mut self.engine, number, reference, time, decoded);
+        } else if let Outcome::Elsewhere(owner) = outcome {
+            let parcel = self.decoder.take_parcel().map(Box::new);
+            return Some(Handover { owner, carried: Carried { number, parcel } });
+        }
+        self.counts.seen = self.counts.seen.wrapping_add(1);
+        self.counts.analysed = self.counts.analysed.wrapping_add(1);
+        None
     }
 
     /// What became of the packets so far.
     pub const fn counts(&self) -> Counts {
         self.counts
-    }
-
-    /// Number of the next packet.
-    pub const fn next_number(&self) -> u64 {
-        self.next
     }
 
     /// What the decoder met so far.
@@ -222,6 +246,15 @@ impl Pipeline {
         let decode = self.decoder.counters().clone();
         Flows { flows, counts: self.counts, decode, table, key_log: self.key_log }
     }
+}
+
+#[inline]
+fn pass(engine: &mut Engine, number: u64, reference: PacketRef, timestamp: Timestamp, decoded: &Decoded<'_>) {
+    let protocol = decoded.transport.protocol();
+    let tuple = FiveTuple { source: decoded.source, destination: decoded.destination, protocol };
+    let (wire_len, payload_len) = (decoded.wire_len, decoded.transport.declared_len());
+    let counted = Packet { tuple, timestamp, number, wire_len, payload_len };
+    engine.packet(&counted, reference, decoded);
 }
 
 fn passes(

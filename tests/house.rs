@@ -101,6 +101,8 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
 /// A package, and where it may be named.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
+    ("rustix", &["capture/live/"]),
+    ("libc", &["capture/live/sockopt.rs"]),
     ("pcap_parser", &["capture/"]),
     ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs", "sink/archive.rs"]),
     ("liblzma", &["capture/"]),

@@ -1,5 +1,6 @@
 //! What can be typed. Nothing here knows what it means.
 
+mod capture;
 pub(super) mod outlets;
 mod pace;
 pub(super) mod web;
@@ -237,9 +238,8 @@ pub(super) enum Mode {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Watch {
-    /// The interface; `meetscope interfaces` lists them
-    #[arg(short, long, value_name = "IFACE")]
-    pub(super) interface: String,
+    #[command(flatten)]
+    pub(super) capture: capture::Capture,
     /// Format of the records [default: text on a terminal, ndjson elsewhere]
     #[arg(short, long, value_enum)]
     pub(super) format: Option<LiveFormat>,
@@ -251,18 +251,6 @@ pub(super) struct Watch {
     pub(super) web: web::Dashboard,
     #[command(flatten)]
     pub(super) outlets: outlets::Outlets,
-    /// Size of the kernel's packet buffer in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=2047))]
-    pub(super) ring_mib: u32,
-    /// Most bytes taken of a packet
-    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(64..=262_144))]
-    pub(super) snaplen: u32,
-    /// Take only what is meant for this host
-    #[arg(long)]
-    pub(super) no_promiscuous: bool,
-    /// Take packets that a mirror port delivered twice as two
-    #[arg(long)]
-    pub(super) keep_duplicates: bool,
 }
 
 #[derive(Debug, clap::Args)]

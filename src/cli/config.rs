@@ -50,7 +50,8 @@ pub(super) struct Replay {
 
 /// A run on an interface.
 pub(super) struct Watch {
-    pub(super) interface: String,
+    pub(super) interfaces: Vec<String>,
+    pub(super) workers: u32,
     pub(super) live: capture::live::Options,
     /// Time between two records of a session that goes on.
     pub(super) update: Duration,
@@ -133,22 +134,31 @@ impl Watch {
             None if for_people => report::Format::Text,
             Some(args::LiveFormat::Ndjson) | None => report::Format::Ndjson,
         };
+        let mut interfaces: Vec<String> = Vec::new();
+        for interface in typed.capture.interface {
+            // Named twice, each of its packets would come twice.
+            if !interfaces.contains(&interface) {
+                interfaces.push(interface);
+            }
+        }
         let live = capture::live::Options {
-            promiscuous: !typed.no_promiscuous,
-            snaplen: typed.snaplen,
-            buffer_mib: typed.ring_mib,
+            promiscuous: !typed.capture.no_promiscuous,
+            snaplen: typed.capture.snaplen,
+            buffer_mib: typed.capture.ring_mib,
+            immediate: typed.capture.immediate,
             filter: typed.common.bpf.clone(),
             ..capture::live::Options::default()
         };
         // The kernel filters; and flows that have ended can be taken from a single thread only.
-        let pipeline = pipeline_config(1, None, typed.keep_duplicates);
+        let pipeline = pipeline_config(1, None, typed.capture.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
         let report = Report::new(typed.common, inputs, format, colour)?;
         let outlets =
             outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
         let update = Duration::from_secs(typed.pace.update);
         let web = super::dashboard::config(&typed.web)?;
-        Ok(Self { interface: typed.interface, live, update, web, pipeline, key_logs, report, outlets })
+        let workers = typed.capture.workers;
+        Ok(Self { interfaces, workers, live, update, web, pipeline, key_logs, report, outlets })
     }
 }
 

@@ -41,16 +41,29 @@ impl KeyLogs {
     /// # Errors
     /// When one cannot be read.
     pub(super) fn read(files: &[PathBuf], pipeline: &mut Pipeline) -> anyhow::Result<Self> {
-        let mut logs = Self::default();
-        for file in files {
+        let logs = Self::read_for(files, std::slice::from_mut(pipeline))?;
+        Ok(logs.into_iter().next().unwrap_or_default())
+    }
+
+    /// Reads the files for several pipelines, each of which reads on by itself.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(super) fn read_for(files: &[PathBuf], pipelines: &mut [Pipeline]) -> anyhow::Result<Vec<Self>> {
+        let mut all: Vec<Self> = pipelines.iter().map(|_| Self::default()).collect();
+        for (number, file) in files.iter().enumerate() {
             let text = text(file).with_context(|| format!("key log {}", file.display()))?;
-            let counts = pipeline.add_key_log(logs.sources.len(), &text);
             let name = file.display().to_string();
-            warn(&name, &counts);
             let read = whole_lines(&text);
-            logs.sources.push(Source { name, is_given: true, counts, read });
+            for (place, (logs, pipeline)) in all.iter_mut().zip(&mut *pipelines).enumerate() {
+                let counts = pipeline.add_key_log(number, &text);
+                if place == 0 {
+                    warn(&name, &counts);
+                }
+                logs.sources.push(Source { name: name.clone(), is_given: true, counts, read });
+            }
         }
-        Ok(logs)
+        Ok(all)
     }
 
     /// Reads what has been added to the files. One that cannot be read any more has nothing to add.
@@ -107,8 +120,9 @@ impl KeyLogs {
     }
 
     /// Records of all key logs, now that all flows have ended; those that did not help are told.
-    pub(super) fn records(&self, log: &KeyLog) -> Vec<KeyLogRecord> {
-        self.sources.iter().enumerate().map(|(number, source)| source.record(log.uses(number))).collect()
+    pub(super) fn records(&self, logs: &[&KeyLog]) -> Vec<KeyLogRecord> {
+        let uses = |number| logs.iter().fold(0_u64, |sum, log| sum.saturating_add(log.uses(number)));
+        self.sources.iter().enumerate().map(|(number, source)| source.record(uses(number))).collect()
     }
 }
 

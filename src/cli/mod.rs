@@ -2,6 +2,7 @@
 //! acts on it. Data goes to standard output, everything else to standard error. Only here: `clap` and `anyhow`.
 
 mod args;
+mod capture;
 mod config;
 mod dashboard;
 mod export;

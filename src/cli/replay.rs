@@ -174,7 +174,7 @@ pub(super) fn gather(
         decode: flows.decode,
         table: flows.table,
         files,
-        key_logs: key_logs.records(&flows.key_log),
+        key_logs: key_logs.records(&[&flows.key_log]),
         complete,
     })
 }

@@ -9,18 +9,17 @@ use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use meetscope::board::{self, Board};
-use meetscope::capture::live::Live;
+use meetscope::capture::live;
 use meetscope::keys::Analysis;
-use meetscope::pipeline::{self, KeyLog, Numbering, Pipeline};
-use meetscope::report::record::{InterfaceRecord, KeyLogRecord, SinkRecord};
+use meetscope::report::record::SinkRecord;
 use meetscope::report::{Context, Kind, Run, Told};
 use meetscope::servers::Inventory;
 use meetscope::sink::{Opened, Outlet, Sinks, Voice};
 use meetscope::time::Timestamp;
-use meetscope::watch::{Inbox, Interfaces, Judge, Listener, Question, Setup, Worker, queue};
+use meetscope::watch::{Inbox, Judge, Listener, Question, Setup, queue};
 
+use super::capture::{self, Capturing};
 use super::config::Report;
-use super::key_logs::KeyLogs;
 use super::messages::say;
 use super::state::State;
 use super::{Status, config, dashboard, policy, store};
@@ -40,35 +39,12 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let stop = stop_flag().context("signals")?;
     let bound = meetscope::web::bind(config.web.clone())?;
     let board = bound.dashboard().map(|_| Arc::new(Mutex::new(Board::new(board::Config::default()))));
-    let live = Live::open(&config.interface, &config.live)?;
-    let mode = if live.promiscuous() { "" } else { ", only what is meant for this host" };
+    let opened = live::open(&config.interfaces, config.workers, &config.live)?;
     store::warn_of_age(&config.report.databases);
-    say(format_args!("watching {} ({}{mode}); Ctrl-C stops", live.name(), live.link_type()));
-    let interfaces = vec![InterfaceRecord {
-        name: live.name().to_owned(),
-        link_type: live.link_type().to_string(),
-        ..InterfaceRecord::default()
-    }];
+    let interfaces = capture::introduce(&opened);
     let question = Question::default();
     let (outbox, inbox) = queue();
-    let numbering = Numbering::default();
-    let pipeline_config = pipeline::Config { numbering, ..config.pipeline.clone() };
-    let mut pipeline = Pipeline::new(&pipeline_config, &config.report.rules);
-    let key_logs = KeyLogs::read(&config.key_logs, &mut pipeline)?;
-    if !config.key_logs.is_empty() {
-        pipeline.expect_secrets();
-    }
-    let key_logs = Arc::new(Mutex::new(key_logs));
-    let read_on = Arc::clone(&key_logs);
-    let refresh = Box::new(move |pipeline: &mut Pipeline| {
-        read_on.lock().unwrap_or_else(PoisonError::into_inner).refresh(pipeline);
-    });
-    let worker = Worker::new(0, Interfaces::new(live), pipeline, refresh, question.clone(), outbox);
-    let worker_stop = Arc::clone(&stop);
-    let thread = std::thread::Builder::new()
-        .name("capture".to_owned())
-        .spawn(move || worker.run(&worker_stop))
-        .context("a thread that captures")?;
+    let capturing = Capturing::start(config, opened, &question, outbox, &stop)?;
     let judge = Judge::new(Setup {
         rules: &config.report.rules,
         databases: &config.report.databases,
@@ -84,16 +60,14 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let served = Arc::new(AtomicBool::new(false));
     let web = board.as_ref().map(|board| bound.serve(Arc::clone(board), Arc::clone(&served))).transpose()?;
     let telling = Telling { report: &config.report, sinks: &sinks, servers: Servers::new(known), board };
-    let mut status = judge_all(judge, &inbox, telling, &stop, &key_logs);
+    let mut status = judge_all(judge, &inbox, telling, &stop, &capturing);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
     served.store(true, Ordering::Relaxed);
     drop(inbox);
     let is_all_written = tell_of_losses(&sinks.finish(FLUSH));
     dashboard::end(web);
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
+    capturing.join();
     if !is_all_written && matches!(status, Status::Done | Status::Fired) {
         status = Status::Failed;
     }
@@ -106,7 +80,7 @@ fn judge_all(
     inbox: &Inbox,
     mut telling: Telling<'_>,
     stop: &AtomicBool,
-    key_logs: &Mutex<KeyLogs>,
+    capturing: &Capturing,
 ) -> Status {
     while let Ok(batch) = inbox.next(WAIT) {
         if let Some(batch) = batch {
@@ -121,11 +95,7 @@ fn judge_all(
     if let Some(error) = judge.error() {
         say(format_args!("{error}; the {} packets before it are reported, incomplete", judge.packets()));
     }
-    let records = |logs: &[&KeyLog]| -> Vec<KeyLogRecord> {
-        let known = key_logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.first().map(|log| known.records(log)).unwrap_or_default()
-    };
-    let ending = judge.finish(records, &mut telling);
+    let ending = judge.finish(|logs| capturing.key_log_records(logs), &mut telling);
     telling.servers.save(telling.report);
     let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
     policy::status(is_whole, &ending.context)

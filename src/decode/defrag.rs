@@ -57,6 +57,7 @@ struct Pending {
 }
 
 /// A datagram that is whole.
+#[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) ip: IpHeader,
     pub(super) protocol: u8,

@@ -25,6 +25,7 @@ mod ip;
 mod link;
 mod packet;
 mod path;
+mod share;
 mod span;
 mod tunnel;
 mod walk;
@@ -50,6 +51,7 @@ use std::time::Duration;
 pub use self::counters::{Counters, Reason};
 pub use self::packet::{Decoded, Duplicate, Outcome, TcpFlags, Transport};
 pub use self::path::{Layer, MAX_LAYERS, Path};
+pub use self::share::{Parcel, Share};
 pub use counts::Counts;
 
 use self::counters::bump;
@@ -83,6 +85,9 @@ pub struct Decoder {
     state: State,
     /// The datagram that the last result borrows from, if it came in fragments.
     buffer: Vec<u8>,
+    share: Option<Share>,
+    /// The datagram that is another decoder's.
+    parcel: Option<Parcel>,
 }
 
 /// All that changes from packet to packet, apart from the buffer that results borrow from.
@@ -116,7 +121,18 @@ impl Decoder {
             counters: Counters::default(),
             datagrams: Vec::new(),
         };
-        Self { config, state, buffer: Vec::new() }
+        Self { config, state, buffer: Vec::new(), share: None, parcel: None }
+    }
+
+    /// Leaves the packets of others alone from now on; none takes all.
+    pub const fn share(&mut self, share: Option<Share>) {
+        self.share = share;
+    }
+
+    /// The datagram that [`Outcome::Elsewhere`] is about, where the last packet completed one: to be given to its owner's
+    /// [`Decoder::resume`] in place of that packet.
+    pub const fn take_parcel(&mut self) -> Option<Parcel> {
+        self.parcel.take()
     }
 
     /// What became of the packets so far.
@@ -149,6 +165,11 @@ impl Decoder {
         if link_type == link::ETHERNET
             && let Some(found) = fast::ethernet(span, &mut path, self.config.open_tunnels)
         {
+            if let Some(share) = &self.share
+                && let Some(owner) = share.elsewhere(found.ip.source, found.ip.destination)
+            {
+                return self.state.elsewhere(owner);
+            }
             return self.state.found(&found, path, timestamp, wire_len);
         }
         self.decode_slowly(link_type, timestamp, span, wire_len)
@@ -164,7 +185,11 @@ impl Decoder {
         wire_len: u32,
     ) -> Outcome<'a> {
         let mut path = Path::EMPTY;
-        match walk(Next::Link(link_type, span), &mut path, self.config.open_tunnels) {
+        let end = walk(Next::Link(link_type, span), &mut path, self.config.open_tunnels);
+        if let Some(owner) = self.share.and_then(|share| share.end_elsewhere(&end)) {
+            return self.state.elsewhere(owner);
+        }
+        match end {
             End::Found(found) => self.state.found(&found, path, timestamp, wire_len),
             End::Fragment(fragment) => self.reassemble(&fragment, path, timestamp, wire_len),
             End::NotIp => self.state.not_ip(),
@@ -177,22 +202,33 @@ impl Decoder {
     fn reassemble<'a>(
         &'a mut self,
         fragment: &Fragment<'_>,
-        mut path: Path,
+        path: Path,
         now: Timestamp,
         wire_len: u32,
     ) -> Outcome<'a> {
-        let Self { config, state, buffer } = self;
-        let mut datagram = match state.add(fragment, &path, now, wire_len) {
-            Ok(datagram) => datagram,
-            Err(outcome) => return outcome,
-        };
+        match self.state.add(fragment, &path, now, wire_len) {
+            Ok(datagram) => self.go_on(datagram, path, now),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Goes on with a datagram that another decoder has put together, in place of the packet that completed it.
+    pub fn resume(&mut self, parcel: Parcel, now: Timestamp) -> Outcome<'_> {
+        bump(&mut self.state.counters.packets);
+        self.state.datagrams.clear();
+        self.go_on(parcel.datagram, parcel.path, now)
+    }
+
+    fn go_on(&mut self, mut datagram: Datagram, mut path: Path, now: Timestamp) -> Outcome<'_> {
+        let Self { config, state, buffer, share, parcel } = self;
         for _ in 0..MAX_NESTED_FRAGMENTS {
             let mut inner_path = path;
-            let End::Fragment(inner) =
-                walk(resume(&datagram, &datagram.payload), &mut inner_path, config.open_tunnels)
-            else {
-                break;
-            };
+            let end = walk(resume(&datagram, &datagram.payload), &mut inner_path, config.open_tunnels);
+            if let Some(owner) = share.and_then(|share| share.end_elsewhere(&end)) {
+                *parcel = Some(Parcel { datagram, path });
+                return state.elsewhere(owner);
+            }
+            let End::Fragment(inner) = end else { break };
             match state.add(&inner, &inner_path, now, datagram.wire_len) {
                 Ok(whole) => datagram = whole,
                 Err(outcome) => return outcome,
@@ -281,6 +317,13 @@ impl State {
     fn undecodable<'a>(&mut self, reason: Reason) -> Outcome<'a> {
         self.counters.count_undecodable(reason);
         Outcome::Undecodable(reason)
+    }
+
+    /// Its owner counts it.
+    #[cold]
+    const fn elsewhere<'a>(&mut self, owner: u32) -> Outcome<'a> {
+        self.counters.packets = self.counters.packets.wrapping_sub(1);
+        Outcome::Elsewhere(owner)
     }
 
     fn not_ip<'a>(&mut self) -> Outcome<'a> {

@@ -20,6 +20,8 @@ pub enum Outcome<'a> {
     Fragment,
     /// A second copy of a packet that was passed on already.
     Duplicate(Duplicate),
+    /// It belongs to the decoder of this number, which has yet to be given it; nothing was counted here.
+    Elsewhere(u32),
     /// ARP, LLDP, 802.11 management and the like: looked at, nothing to see.
     NotIp,
     /// It could not be read.

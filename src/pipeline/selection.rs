@@ -123,7 +123,11 @@ impl Selection {
                 let protocol = decoded.transport.protocol();
                 Some(FiveTuple { source: decoded.source, destination: decoded.destination, protocol })
             }
-            Outcome::Fragment | Outcome::Duplicate(_) | Outcome::NotIp | Outcome::Undecodable(_) => None,
+            Outcome::Fragment
+            | Outcome::Duplicate(_)
+            | Outcome::Elsewhere(_)
+            | Outcome::NotIp
+            | Outcome::Undecodable(_) => None,
         };
         let datagrams = self.decoder.datagrams();
         if datagrams.is_empty() {

@@ -194,10 +194,6 @@ impl<'a> Judge<'a> {
     fn interfaces(&self) -> Vec<InterfaceRecord> {
         let mut records = self.setup.interfaces.clone();
         self.totals.fill(&mut records);
-        let failed = self.endings.iter().find_map(|last| last.error.as_ref());
-        for record in &mut records {
-            record.error = failed.filter(|error| error.name == record.name).map(ToString::to_string);
-        }
         records
     }
 

@@ -7,6 +7,7 @@
 
 mod batch;
 mod clock;
+mod exchange;
 mod judge;
 mod queue;
 mod source;
@@ -14,6 +15,7 @@ mod totals;
 mod worker;
 
 pub use batch::{Batch, Last};
+pub use exchange::Exchange;
 pub use judge::{Ending, Judge, Listener, Setup};
 pub use queue::{Gone, Inbox, Outbox, queue};
 pub use source::{InterfaceCount, Interfaces, Source};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Batch, InterfaceCount};
+use crate::capture::live::seen_oversized;
 use crate::decode::{Counters, Counts};
 use crate::flow::TableStats;
 use crate::report::Dropped;
@@ -83,9 +84,18 @@ impl Totals {
         let mut all = Dropped::default();
         for count in self.workers.values().flat_map(|share| &share.interfaces) {
             all.kernel = all.kernel.saturating_add(count.dropped_by_kernel);
-            all.interface = all.interface.saturating_add(count.dropped_by_interface);
+            all.own = all.own.saturating_add(count.dropped_by_us);
         }
+        let interfaces = self.workers.values().map(|share| share.interfaces.len()).max().unwrap_or(0);
+        all.interface =
+            (0..interfaces).fold(0, |sum, place| sum.saturating_add(self.lost_by_interface(place)));
         all
+    }
+
+    /// Packets that an interface dropped: each worker is told of all.
+    fn lost_by_interface(&self, place: usize) -> u64 {
+        let counts = self.workers.values().filter_map(|share| share.interfaces.get(place));
+        counts.map(|count| count.dropped_by_interface).max().unwrap_or(0)
     }
 
     /// Flows that are alive.
@@ -107,23 +117,25 @@ impl Totals {
     pub fn fill(&self, interfaces: &mut [InterfaceRecord]) {
         for (place, record) in interfaces.iter_mut().enumerate() {
             record.workers.clear();
+            let mut oversized = 0_u64;
             for (number, share) in &self.workers {
-                let count = share.interfaces.get(place).copied().unwrap_or_default();
+                let count = share.interfaces.get(place).cloned().unwrap_or_default();
                 let received = count.delivered.saturating_add(count.dropped_by_kernel);
+                oversized = oversized.saturating_add(count.oversized);
+                record.error = record.error.take().or_else(|| count.error.as_ref().map(ToString::to_string));
                 record.workers.push(WorkerRecord {
                     worker: u64::try_from(*number).unwrap_or(u64::MAX),
                     received,
                     dropped_by_kernel: count.dropped_by_kernel,
-                    analysed: share.counts.analysed,
-                    dropped_by_us: 0,
+                    analysed: count.read.saturating_sub(count.dropped_by_us),
+                    dropped_by_us: count.dropped_by_us,
                 });
             }
             let sum = |of: fn(&WorkerRecord) -> u64| record.workers.iter().map(of).sum();
             record.received = sum(|worker| worker.received);
             record.dropped_by_kernel = sum(|worker| worker.dropped_by_kernel);
-            let lost = self.workers.values().filter_map(|share| share.interfaces.get(place));
-            // Each worker's socket tells of the whole interface.
-            record.dropped_by_interface = lost.map(|count| count.dropped_by_interface).max().unwrap_or(0);
+            record.dropped_by_interface = self.lost_by_interface(place);
+            record.distortions.extend(seen_oversized(&record.name, oversized));
         }
     }
 }

@@ -9,6 +9,7 @@ use hashbrown::HashSet;
 use std::net::IpAddr;
 
 use super::clock::Stopwatch;
+use super::exchange::Exchange;
 use super::{Batch, InterfaceCount, Last, Outbox, Source};
 use crate::capture::CaptureError;
 use crate::pipeline::{Alive, Pipeline};
@@ -16,9 +17,15 @@ use crate::time::Timestamp;
 
 /// From one batch to the next.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looks (5 ms each) without a packet after which the kernel's buffer is empty whatever its counters say; several
-/// times the delay after which it hands out a block.
-const EMPTY_LOOKS: u32 = 100;
+/// Packets read of each interface before anything else is seen to.
+const BATCH: usize = 512;
+/// Longest wait for a packet; the first of a block comes as late as that anyway.
+const WAIT: Duration = Duration::from_millis(100);
+/// Longest wait while packets are held for their order.
+const WAIT_HOLDING: Duration = Duration::from_millis(10);
+/// Waits without a packet after which the kernel's buffer is empty whatever its counters say; several times the delay after which
+/// it hands out a block.
+const EMPTY_LOOKS: u32 = 5;
 /// Packet time that jumps by more than this from one packet to the next was set, in either direction.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -59,6 +66,8 @@ pub struct Worker<S> {
     since_packet: Stopwatch,
     clock_steps: u64,
     interfaces: Vec<InterfaceCount>,
+    exchange: Exchange,
+    begun: Stopwatch,
 }
 
 impl<S> fmt::Debug for Worker<S> {
@@ -76,6 +85,7 @@ impl<S: Source> Worker<S> {
         refresh: Refresh,
         question: Question,
         outbox: Outbox,
+        exchange: Exchange,
     ) -> Self {
         Self {
             number,
@@ -91,13 +101,17 @@ impl<S: Source> Worker<S> {
             since_packet: Stopwatch::start(),
             clock_steps: 0,
             interfaces: Vec::new(),
+            exchange,
+            begun: Stopwatch::start(),
         }
     }
 
     /// Takes packets until told to stop, and then those that the kernel still holds. The last batch says how it ended.
     pub fn run(mut self, stop: &AtomicBool) {
         let error = self.listen(stop).err();
-        self.interfaces = self.source.counters();
+        let begun = self.begun;
+        self.exchange.finish(&mut self.pipeline, || begun.elapsed());
+        self.count();
         let now = self.now();
         let (counts, clock_steps) = (self.pipeline.counts(), self.clock_steps);
         let flows = self.pipeline.finish();
@@ -117,7 +131,7 @@ impl<S: Source> Worker<S> {
 
     fn listen(&mut self, stop: &AtomicBool) -> Result<(), CaptureError> {
         while !stop.load(Ordering::Relaxed) {
-            if self.take()? {
+            if self.take(WAIT_HOLDING)? {
                 if self.is_due() {
                     self.look();
                 }
@@ -125,33 +139,68 @@ impl<S: Source> Worker<S> {
                 self.look();
             }
         }
-        self.interfaces = self.source.counters();
+        self.source.close();
         self.drain()
     }
 
-    /// The kernel hands packets out in blocks, the last one with a delay.
+    /// The kernel hands packets out in blocks, the last one with a delay. Those that it counted are waited for.
     fn drain(&mut self) -> Result<(), CaptureError> {
-        let delivered: u64 = self.interfaces.iter().map(|interface| interface.delivered).sum();
         let mut empty_looks = 0_u32;
-        while self.pipeline.counts().seen < delivered && empty_looks < EMPTY_LOOKS {
-            if !self.take()? {
-                empty_looks = empty_looks.saturating_add(1);
+        while empty_looks < EMPTY_LOOKS {
+            if self.take(WAIT)? {
+                continue;
             }
+            self.count();
+            if self
+                .interfaces
+                .iter()
+                .all(|interface| interface.error.is_some() || interface.read >= interface.delivered)
+            {
+                break;
+            }
+            empty_looks = empty_looks.saturating_add(1);
         }
         Ok(())
     }
 
-    /// Takes one packet, if there is one.
-    #[inline]
-    fn take(&mut self) -> Result<bool, CaptureError> {
-        let Some(packet) = self.source.next()? else { return Ok(false) };
-        let time = packet.timestamp;
-        let frame = self.pipeline.next_number();
-        self.pipeline.packet(0, frame, &packet)?;
-        if let Some(latest) = self.latest.replace(time)
-            && (time.since(latest) > STEP || latest.since(time) > STEP)
-        {
-            self.clock_steps = self.clock_steps.saturating_add(1);
+    /// Brings the counters of the interfaces up to date.
+    fn count(&mut self) {
+        self.interfaces = self.source.counters();
+        for (interface, lost) in self.interfaces.iter_mut().zip(self.exchange.lost()) {
+            interface.dropped_by_us = *lost;
+        }
+    }
+
+    /// Takes the packets that are there, or waits for some, while packets are held for `holding` at most; false where none came.
+    fn take(&mut self, holding: Duration) -> Result<bool, CaptureError> {
+        let now = self.begun.elapsed();
+        self.exchange.receive(now);
+        self.pipeline.renumber();
+        let is_holding = self.exchange.is_holding(now);
+        let Self { source, pipeline, exchange, latest, clock_steps, .. } = self;
+        let read = source.dispatch(BATCH, &mut |lane, packet| {
+            let time = packet.timestamp;
+            if let Some(latest) = latest.replace(time)
+                && (time.since(latest) > STEP || latest.since(time) > STEP)
+            {
+                *clock_steps = clock_steps.saturating_add(1);
+            }
+            if is_holding {
+                exchange.keep(lane, now, packet);
+            } else if let Some(handover) = pipeline.watched(packet) {
+                exchange.hand_over(lane, packet, handover);
+            }
+        })?;
+        let mut is_idle = read == 0;
+        if is_holding && let Some(time) = exchange.release(now, false, pipeline) {
+            *latest = Some(time);
+            is_idle = false;
+        }
+        exchange.send_all();
+        if is_idle {
+            let is_holding = self.exchange.is_holding(now);
+            self.source.wait(if is_holding { holding } else { WAIT });
+            return Ok(false);
         }
         self.is_fresh = true;
         Ok(true)
@@ -186,7 +235,7 @@ impl<S: Source> Worker<S> {
         if !alive.is_empty() {
             self.pipeline.for_each_alive(|tuple| alive.add(tuple));
         }
-        self.interfaces = self.source.counters();
+        self.count();
         let (table, flows_alive) = self.pipeline.table_stats();
         let batch = Batch {
             worker: self.number,
