@@ -101,7 +101,8 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
 /// A package, and where it may be named.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
-    ("rustix", &["capture/live/"]),
+    // System calls: an interface is waited for and asked for its settings, destinations are written to.
+    ("rustix", &["capture/live/", "sink/"]),
     ("libc", &["capture/live/sockopt.rs"]),
     ("pcap_parser", &["capture/"]),
     ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs", "sink/archive.rs"]),
