@@ -32,7 +32,7 @@ pub(crate) struct Made {
 impl Made {
     /// Sessions, meetings and the counters as records.
     pub(crate) fn records(&self) -> Vec<Record> {
-        let mut context = Context::new(&self.rules, &self.databases, false);
+        let mut context = Context::new(&self.rules, &self.databases, false).with_trends();
         let sessions = self.analysis.sessions.iter();
         let sessions: Vec<_> = sessions
             .map(|(session, keys)| session_record(&mut context, &self.analysis, session, keys))

@@ -213,7 +213,7 @@ fn every_answer_carries_what_keeps_browsers_in_bounds() {
 
 #[test]
 fn records_are_given_in_pages_and_none_is_missing() {
-    let shared = shared_with(&Config::default(), "zoom-servers-73.pcapng");
+    let shared = shared_with(&Config::default(), "hostile-names.pcapng");
     let router = routes::dashboard(&shared);
     let wanted: Vec<String> = shared.board().sessions().map(|session| session.session_id.clone()).collect();
     assert!(wanted.len() > 3, "{wanted:?}");
@@ -381,4 +381,42 @@ fn health_is_news() {
     let metrics = get(&routes::metrics_only(&shared), "/metrics");
     assert_eq!(metrics.text, format!("sessions {} 0\n", shared.board().sessions_len()));
     assert!(metrics.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+}
+
+#[test]
+#[ignore = "serves a dashboard for the eye, at 127.0.0.1:8788 for MEETSCOPE_SHOW seconds"]
+fn shows_a_dashboard() {
+    let seconds: u64 = std::env::var("MEETSCOPE_SHOW").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let board = board_of("zoom-beijing-2020.pcapng");
+    let captures = ["sip-sdes.pcapng", "dtls-srtp.pcapng", "hostile-names.pcapng", "zoom-gcm.pcapng"];
+    let mut records: Vec<Record> = captures.iter().flat_map(|name| Made::capture(name).records()).collect();
+    for (number, record) in records.iter_mut().enumerate() {
+        if let Record::Session(session) = record {
+            session.session_id = format!("s{}", 5_000 + number);
+        }
+    }
+    let config = Config { dashboard: Some("127.0.0.1:8788".parse().unwrap()), ..Config::default() };
+    let stop = Arc::<AtomicBool>::default();
+    let handle = serve(config, Arc::clone(&board), Arc::clone(&stop)).unwrap();
+    let stats = Made::capture("plain-rtp.pcapng").records().pop().unwrap();
+    for second in 1..=seconds {
+        let mut now = in_phase(stats.clone(), Phase::Update, second);
+        if let Record::Stats(stats) = &mut now {
+            stats.packets.seen = second * 5_000 + second % 7 * 400;
+            stats.packets.dropped = second / 20 * 31;
+            stats.packets.dropped_by_kernel = stats.packets.dropped;
+        }
+        let mut board = board.lock().unwrap();
+        board.take(&told(now));
+        if let Some(record) = records.pop() {
+            let phase = if second % 3 == 0 { Phase::Ended } else { Phase::Begun };
+            if !matches!(record, Record::Stats(_)) {
+                board.take(&told(in_phase(record, phase, second)));
+            }
+        }
+        drop(board);
+        thread::sleep(Duration::from_secs(1));
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(handle.join());
 }

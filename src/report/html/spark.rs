@@ -10,7 +10,7 @@ const HIGH: f64 = 18.0;
 /// Loss at which a line reaches the top, where there is not more, in percent.
 const LOSS: f64 = 5.0;
 
-/// Loss of both ways over the call, and its newest figures.
+/// Loss of both ways over the call, and figures: speech quality of the worse way, the bit rate of both.
 pub(super) fn write(html: &mut Html, record: &SessionRecord) {
     let ways = [&record.media.sent, &record.media.received];
     let mos = ways.iter().filter_map(|way| way.mos.value).reduce(f64::min);
@@ -45,7 +45,9 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord) {
         }
         html.raw("</svg> ");
     }
-    let rate = rows.iter().filter_map(|(_, way)| way.kbps.last().copied().flatten()).reduce(|a, b| a + b);
+    // The last step is not over; the one before it is.
+    let latest = |way: &TrendWay| way.kbps.iter().rev().skip(1).copied().flatten().next();
+    let rate = rows.iter().filter_map(|(_, way)| latest(way)).reduce(|a, b| a + b);
     html.raw("<small>");
     if let Some(mos) = mos {
         html.say(format_args!("MOS {mos:.2} "));
