@@ -38,7 +38,7 @@ pub(super) enum Command {
     Replay(Replay),
     /// Listen on a network interface and report meetings as they end
     #[command(after_help = EXIT_STATUS)]
-    Watch(Watch),
+    Watch(Box<Watch>),
     /// Check whether a key opens a meeting's media: a verdict, never the media
     #[command(after_help = VERIFY_STATUS)]
     Verify(Verify),

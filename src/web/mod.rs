@@ -15,11 +15,14 @@ mod wire;
 mod tests;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 
 pub use access::{Token, TokenError};
 
@@ -173,6 +176,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
+    runtime: Runtime,
     dashboard: Option<TcpListener>,
     metrics: Option<TcpListener>,
 }
@@ -182,20 +186,18 @@ pub struct Bound {
 /// # Errors
 /// Where a token is lacking, or an address cannot be listened on.
 pub fn bind(config: Config) -> Result<Bound, WebError> {
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+    let entered = runtime.enter();
     let open = |address: Option<SocketAddr>| {
         let Some(address) = address else { return Ok(None) };
         if !is_loopback(address.ip()) && config.token.is_none() {
             return Err(WebError::TokenNeeded { address });
         }
-        let listen = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        listen().map(Some).map_err(|source| WebError::Listen { address, source })
+        wire::listen(address).map(Some).map_err(|source| WebError::Listen { address, source })
     };
     let (dashboard, metrics) = (open(config.dashboard)?, open(config.metrics)?);
-    Ok(Bound { config, dashboard, metrics })
+    drop(entered);
+    Ok(Bound { config, runtime, dashboard, metrics })
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -222,9 +224,9 @@ impl Bound {
     pub fn serve(self, board: Arc<Mutex<Board>>, stop: Arc<AtomicBool>) -> Result<Handle, WebError> {
         let shared = Shared::new(&self.config, board);
         let counters = Arc::clone(&shared.counters);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let Self { config: _, runtime, dashboard, metrics } = self;
         let thread = thread::Builder::new().name("web".to_owned()).spawn(move || {
-            runtime.block_on(run(self, shared, &stop));
+            runtime.block_on(run(dashboard, metrics, shared, &stop));
             runtime.shutdown_background();
         })?;
         Ok(Handle { thread, counters })
@@ -260,14 +262,16 @@ impl Handle {
     }
 }
 
-async fn run(bound: Bound, shared: Arc<Shared>, stop: &AtomicBool) {
+async fn run(
+    dashboard: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+    shared: Arc<Shared>,
+    stop: &AtomicBool,
+) {
     let seats = Arc::new(tokio::sync::Semaphore::new(wire::CONNECTIONS));
-    let dashboard = routes::dashboard(&shared);
-    for (listener, router) in [(bound.dashboard, dashboard), (bound.metrics, routes::metrics_only(&shared))] {
-        let Some(listener) = listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok())
-        else {
-            continue;
-        };
+    let routers = [routes::dashboard(&shared), routes::metrics_only(&shared)];
+    for (listener, router) in [dashboard, metrics].into_iter().zip(routers) {
+        let Some(listener) = listener else { continue };
         let listener = wire::Listener::new(listener, &seats, &shared.counters);
         tokio::spawn(async move { axum::serve(listener, router).await });
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
@@ -24,6 +24,21 @@ const FIRST: Duration = Duration::from_secs(15);
 const BLOCKED: Duration = Duration::from_secs(10);
 /// Wait after an error of the system, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Bytes that the kernel may keep of what a browser does not take (it doubles them). Its own choice would be megabytes, in which a
+/// browser that has stopped to take could hide for an hour.
+const UNSENT: u32 = 32 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// A socket that listens, whose connections have short queues.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(UNSENT)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts as many as there are seats for; others are closed at once and counted.
 pub(super) struct Listener {
@@ -94,6 +109,8 @@ impl Stream {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 count(&self.counters.connections_cut);
+                // What was not taken is not to wait in the kernel either.
+                let _ = self.inner.set_zero_linger();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
