@@ -188,3 +188,121 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::LinkType;
+    use crate::capture::live::owner;
+    use crate::classify;
+    use crate::pipeline::{Config, Numbering, Share};
+
+    const RAW_IP: LinkType = LinkType(101);
+
+    /// A datagram between two hosts inside a tunnel (RFC 2003) between two others.
+    fn tunnelled(host: u8, outer: u8) -> Vec<u8> {
+        let ip = |source: [u8; 4], destination: [u8; 4], protocol: u8, body: &[u8]| {
+            let total = u16::try_from(20 + body.len()).unwrap().to_be_bytes();
+            let head = [0x45, 0, total[0], total[1], 0, 9, 0, 0, 64, protocol, 0, 0];
+            [&head[..], &source, &destination, body].concat()
+        };
+        let udp = [0x10, 0, 0x20, 0, 0, 12, 0, 0, 1, 2, 3, 4];
+        ip([198, 18, 0, outer], [198, 18, 1, 1], 4, &ip([10, 0, 0, host], [10, 0, 1, 1], 17, &udp))
+    }
+
+    fn packet(nanos: i64, data: &[u8]) -> Packet<'_> {
+        let original_len = u32::try_from(data.len()).unwrap();
+        Packet {
+            timestamp: Timestamp::from_nanos(nanos),
+            link_type: RAW_IP,
+            interface: 0,
+            original_len,
+            data,
+        }
+    }
+
+    fn pair() -> [(Exchange, Pipeline); 2] {
+        let numbering = Numbering::shared();
+        let rules = classify::embedded().unwrap();
+        let mut ends = Exchange::among(2, 1).into_iter();
+        [0, 1].map(|own| {
+            let share = Some(Share { own, count: 2, owner });
+            let config = Config { numbering: numbering.clone(), share, ..Config::default() };
+            (ends.next().unwrap(), Pipeline::new(&config, &rules))
+        })
+    }
+
+    /// Hosts whose packets are the second worker's.
+    fn hosts_of_second() -> impl Iterator<Item = u8> {
+        (1..=255).filter(|host| owner([10, 0, 0, *host].into(), [10, 0, 1, 1].into(), 2) == 1)
+    }
+
+    #[test]
+    fn what_is_anothers_comes_to_it_in_the_order_of_time() {
+        let [(mut first, mut one), (mut second, mut two)] = pair();
+        let host = hosts_of_second().next().unwrap();
+        let frame = tunnelled(host, 1);
+        for time in [10, 30] {
+            let handover = one.watched(&packet(time, &frame)).unwrap();
+            assert_eq!(handover.owner, 1);
+            first.hand_over(0, &packet(time, &frame), handover);
+        }
+        first.send_all();
+        let now = Duration::from_millis(5);
+        second.receive(now);
+        assert!(second.is_holding(now));
+        second.keep(0, now, &packet(20, &tunnelled(host, 2)));
+        assert_eq!(
+            second.release(now, false, &mut two),
+            Some(Timestamp::from_nanos(20)),
+            "30 waits for what may be earlier"
+        );
+        assert_eq!(two.counts().analysed, 2);
+        assert_eq!(second.release(now, true, &mut two), Some(Timestamp::from_nanos(30)));
+        assert_eq!((one.counts().seen, two.counts().seen), (0, 3));
+        let flows = two.finish().flows;
+        assert_eq!(flows.len(), 1);
+        assert_eq!(flows.first().map(|flow| flow.packets), Some([3, 0]));
+    }
+
+    #[test]
+    fn a_worker_that_takes_nothing_costs_packets_that_are_counted_and_no_time() {
+        let [(mut first, mut one), (mut second, mut two)] = pair();
+        let frame = tunnelled(hosts_of_second().next().unwrap(), 1);
+        for time in 0..70 {
+            let handover = one.watched(&packet(time, &frame)).unwrap();
+            first.hand_over(0, &packet(time, &frame), handover);
+            first.send_all();
+        }
+        assert_eq!(first.lost(), [6], "64 are on their way");
+        second.receive(Duration::ZERO);
+        second.release(Duration::ZERO, true, &mut two);
+        assert_eq!(two.counts().analysed, 64);
+    }
+
+    #[test]
+    fn at_the_end_all_wait_for_each_other_and_nothing_is_lost() {
+        let hosts: Vec<u8> = hosts_of_second().collect();
+        let threads = pair().into_iter().enumerate().map(|(own, (mut exchange, mut pipeline))| {
+            let hosts = hosts.clone();
+            std::thread::spawn(move || {
+                for time in 0..20_000 {
+                    // Half of the packets are the other's, more than the queue between the two has room for.
+                    let host = if time % 2 == 0 { hosts[0] } else { 255 - hosts[0] };
+                    let frame = tunnelled(host, u8::try_from(own).unwrap());
+                    let packet = packet(time, &frame);
+                    if let Some(handover) = pipeline.watched(&packet) {
+                        exchange.filling[usize::try_from(handover.owner).unwrap()]
+                            .push(&packet, (Some(handover.carried), 0));
+                    }
+                }
+                exchange.finish(&mut pipeline, || Duration::from_secs(1));
+                (pipeline.counts().analysed, exchange.lost().iter().sum::<u64>())
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        let done: Vec<(u64, u64)> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(done.iter().map(|(analysed, _)| analysed).sum::<u64>(), 40_000);
+        assert_eq!(done.iter().map(|(_, lost)| lost).sum::<u64>(), 0);
+    }
+}

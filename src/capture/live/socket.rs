@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::counters::{Counters, Last};
 use super::device::fault;
-use super::system;
+use super::system::{self, Drops};
 use crate::capture::Packet;
 use crate::capture::error::{CaptureError, Fault};
 use crate::capture::link_type::LinkType;
@@ -61,6 +61,7 @@ pub struct Live {
     promiscuous: bool,
     counters: Counters,
     last: Last,
+    drops: Option<Drops>,
     /// Longer packets than this were put together from several.
     longest: Option<u64>,
 }
@@ -89,13 +90,15 @@ impl Live {
             Err(error) => return Err(fail(&error)),
         };
         let link_type = LinkType::from_dlt(capture.get_datalink().0);
+        let drops = Drops::open(interface);
         Ok(Self {
             capture,
             name: interface.to_owned(),
             link_type,
             promiscuous,
             counters: Counters::default(),
-            last: Last::at_opening(system::dropped(interface)),
+            last: Last::at_opening(drops.as_ref().and_then(Drops::read)),
+            drops,
             longest: system::mtu(interface).map(|mtu| mtu.saturating_add(LINK_HEADER)),
         })
     }
@@ -145,7 +148,8 @@ impl Live {
     /// has no news.
     pub fn counters(&mut self) -> Counters {
         if let Ok(stat) = self.capture.stats() {
-            self.last.add(stat, system::dropped(&self.name), &mut self.counters);
+            let system = self.drops.as_ref().and_then(Drops::read);
+            self.last.add(stat, system, &mut self.counters);
         }
         self.counters
     }
