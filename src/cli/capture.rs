@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 
+use meetscope::capture::CaptureError;
 use meetscope::capture::live::{Opened, distortions, owner};
 use meetscope::pipeline::{self, KeyLog, Numbering, Pipeline, Share};
 use meetscope::report::record::{InterfaceRecord, KeyLogRecord};
@@ -36,6 +37,16 @@ pub(super) fn introduce(opened: &Opened) -> Vec<InterfaceRecord> {
         say(format_args!("{note}"));
     }
     records
+}
+
+/// Says of each interface that has failed that it did, once.
+pub(super) fn tell_of_failures(failed: &[&CaptureError], told: &mut Vec<String>) {
+    for error in failed {
+        if !told.contains(&error.name) {
+            say(format_args!("{error}; it is not watched any more"));
+            told.push(error.name.clone());
+        }
+    }
 }
 
 /// Threads that capture, and the key logs that each reads on.

@@ -82,9 +82,11 @@ fn judge_all(
     stop: &AtomicBool,
     capturing: &Capturing,
 ) -> Status {
+    let mut told = Vec::new();
     while let Ok(batch) = inbox.next(WAIT) {
         if let Some(batch) = batch {
             judge.take(batch, &mut telling);
+            capture::tell_of_failures(&judge.failed(), &mut told);
         }
         if telling.board.is_none() && telling.sinks.are_gone() {
             // The reader has seen enough, and nobody else listens.

@@ -250,6 +250,11 @@ impl<'a> Judge<'a> {
         self.endings.iter().find_map(|last| last.error.as_ref())
     }
 
+    /// Interfaces that failed while others go on, and why.
+    pub fn failed(&self) -> Vec<&crate::capture::CaptureError> {
+        self.totals.errors()
+    }
+
     /// Packets that were looked at.
     pub fn packets(&self) -> u64 {
         self.totals.counts().seen
@@ -264,7 +269,7 @@ impl<'a> Judge<'a> {
         let held = std::mem::take(&mut self.held);
         let flows = held.finish(std::mem::take(&mut self.last));
         let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, flows);
-        let complete = self.error().is_none();
+        let complete = self.error().is_none() && self.totals.errors().is_empty();
         let logs: Vec<&KeyLog> = self.endings.iter().map(|last| &last.key_log).collect();
         let key_logs = key_logs(&logs);
         let decode = self.totals.decode();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Batch, InterfaceCount};
+use crate::capture::CaptureError;
 use crate::capture::live::seen_oversized;
 use crate::decode::{Counters, Counts};
 use crate::flow::TableStats;
@@ -96,6 +97,19 @@ impl Totals {
     fn lost_by_interface(&self, place: usize) -> u64 {
         let counts = self.workers.values().filter_map(|share| share.interfaces.get(place));
         counts.map(|count| count.dropped_by_interface).max().unwrap_or(0)
+    }
+
+    /// Why interfaces are not read from any more, each interface once.
+    pub fn errors(&self) -> Vec<&CaptureError> {
+        let mut errors: Vec<&CaptureError> = Vec::new();
+        for error in
+            self.workers.values().flat_map(|share| &share.interfaces).filter_map(|count| count.error.as_ref())
+        {
+            if errors.iter().all(|known| known.name != error.name) {
+                errors.push(error);
+            }
+        }
+        errors
     }
 
     /// Flows that are alive.
