@@ -55,4 +55,8 @@ pub mod sink;
 
 pub mod board;
 
+pub mod metrics;
+
 pub mod web;
+
+pub mod sandbox;

@@ -89,8 +89,8 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
     ),
     (
         "report",
-        &["watch", "sink", "board", "metrics", "web", "tui", "cli"],
-        "records are written at the edge",
+        &["watch", "sink", "board", "metrics", "web", "tui", "sandbox", "cli"],
+        "records are written at the edge; signs of life are taken from counters",
     ),
     ("pipeline", &["watch", "cli"], "the stages do not know where they meet"),
     ("watch", &["cli"], "who takes what is told does not know who tells it"),
@@ -102,8 +102,8 @@ const ONLY_BY: &[(&str, &[&str], &str)] = &[
 const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
     // System calls: an interface is waited for and asked for its settings, destinations are written to.
-    ("rustix", &["capture/live/", "sink/"]),
-    ("libc", &["capture/live/sockopt.rs"]),
+    ("rustix", &["capture/live/", "sink/", "sandbox/rights.rs"]),
+    ("libc", &["capture/live/sockopt.rs", "sandbox/calls.rs"]),
     ("pcap_parser", &["capture/"]),
     ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs", "sink/archive.rs"]),
     ("liblzma", &["capture/"]),
@@ -131,6 +131,9 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("anyhow", &["main.rs", "cli/"]),
     ("signal_hook", &["cli/"]),
     ("terminal_size", &["cli/"]),
+    ("landlock", &["sandbox/files.rs"]),
+    ("seccompiler", &["sandbox/calls.rs"]),
+    ("nix", &["sandbox/rights.rs"]),
 ];
 
 /// What the library does not do, and who may.

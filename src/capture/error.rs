@@ -136,7 +136,7 @@ pub enum Fault {
     /// Capturing needs a right that this process lacks.
     #[error(
         "no permission to capture: {message}; give the program the right with \
-         `sudo setcap cap_net_raw,cap_net_admin=eip \"$(command -v meetscope)\"`, or run it as root"
+         `sudo setcap cap_net_raw=ep \"$(command -v meetscope)\"`, or run it as root"
     )]
     NoPermission {
         /// libpcap's words.

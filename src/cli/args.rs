@@ -1,8 +1,10 @@
 //! What can be typed. Nothing here knows what it means.
 
 mod capture;
+pub(super) mod metrics;
 pub(super) mod outlets;
 mod pace;
+mod privileges;
 pub(super) mod web;
 
 use std::net::IpAddr;
@@ -251,6 +253,10 @@ pub(super) struct Watch {
     pub(super) web: web::Dashboard,
     #[command(flatten)]
     pub(super) outlets: outlets::Outlets,
+    #[command(flatten)]
+    pub(super) privileges: privileges::Privileges,
+    #[command(flatten)]
+    pub(super) metrics: metrics::Metrics,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,9 +12,9 @@ use meetscope::pipeline::{self, KeyLog, Numbering, Pipeline, Share};
 use meetscope::report::record::{InterfaceRecord, KeyLogRecord};
 use meetscope::watch::{Exchange, Interfaces, Outbox, Question, Worker};
 
-use super::config;
 use super::key_logs::KeyLogs;
 use super::messages::say;
+use super::{config, confine};
 
 /// Says what is watched and what distorts it.
 pub(super) fn introduce(opened: &Opened) -> Vec<InterfaceRecord> {
@@ -69,6 +69,8 @@ impl Capturing {
         let mut pipelines = pipelines(config, opened.workers.len());
         let key_logs = KeyLogs::read_for(&config.key_logs, &mut pipelines)?;
         let key_logs: Vec<_> = key_logs.into_iter().map(|logs| Arc::new(Mutex::new(logs))).collect();
+        // Everything is open; threads inherit what is left.
+        confine::enter(config)?;
         let mut threads = Vec::new();
         let parts = opened.workers.into_iter().zip(exchanges).zip(pipelines.into_iter().zip(&key_logs));
         for (number, ((sockets, exchange), (mut pipeline, own_logs))) in parts.enumerate() {

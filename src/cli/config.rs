@@ -53,6 +53,10 @@ pub(super) struct Watch {
     pub(super) interfaces: Vec<String>,
     pub(super) workers: u32,
     pub(super) live: capture::live::Options,
+    /// Whom to become after the start.
+    pub(super) user: Option<String>,
+    /// Give up what is not needed after the start.
+    pub(super) sandbox: bool,
     /// Time between two records of a session that goes on.
     pub(super) update: Duration,
     /// What is served to browsers.
@@ -156,9 +160,25 @@ impl Watch {
         let outlets =
             outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
         let update = Duration::from_secs(typed.pace.update);
-        let web = super::dashboard::config(&typed.web)?;
+        let web = meetscope::web::Config {
+            metrics: typed.metrics.metrics,
+            ..super::dashboard::config(&typed.web)?
+        };
         let workers = typed.capture.workers;
-        Ok(Self { interfaces, workers, live, update, web, pipeline, key_logs, report, outlets })
+        let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
+        Ok(Self {
+            interfaces,
+            workers,
+            live,
+            user,
+            sandbox,
+            update,
+            web,
+            pipeline,
+            key_logs,
+            report,
+            outlets,
+        })
     }
 }
 

@@ -48,10 +48,13 @@ fn warn_of_readers(file: &Path) {
 #[cfg(not(unix))]
 fn warn_of_readers(_file: &Path) {}
 
-/// Says where the dashboard is.
+/// Says where the dashboard and the metrics are.
 pub(super) fn announce(bound: &web::Bound) {
     if let Some(address) = bound.dashboard() {
         say(format_args!("dashboard at http://{address}/"));
+    }
+    if let Some(address) = bound.metrics() {
+        say(format_args!("metrics at http://{address}/metrics"));
     }
 }
 

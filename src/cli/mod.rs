@@ -4,6 +4,7 @@
 mod args;
 mod capture;
 mod config;
+mod confine;
 mod dashboard;
 mod export;
 mod generate;
@@ -22,6 +23,7 @@ mod replay;
 mod servers;
 mod state;
 mod store;
+mod telemetry;
 mod verify;
 mod watch;
 

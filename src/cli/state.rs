@@ -65,6 +65,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file behind a link is meant, not the link.
     pub(super) fn new(path: &Path) -> Self {
         Self { path: fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()) }

@@ -22,7 +22,8 @@ use super::capture::{self, Capturing};
 use super::config::Report;
 use super::messages::say;
 use super::state::State;
-use super::{Status, config, dashboard, policy, store};
+use super::telemetry::{Telemetry, is_served};
+use super::{Status, config, confine, dashboard, policy, store};
 
 /// Packet time between two additions to the state file.
 const SAVE: Duration = Duration::from_secs(60);
@@ -34,12 +35,14 @@ const FLUSH: Duration = Duration::from_secs(4);
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let voice: Voice = Arc::new(|text| say(format_args!("{text}")));
-    let sinks = Opened::open(&config.outlets, &voice)?;
     let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let stop = stop_flag().context("signals")?;
-    let bound = meetscope::web::bind(config.web.clone())?;
-    let board = bound.dashboard().map(|_| Arc::new(Mutex::new(Board::new(board::Config::default()))));
+    let telemetry = Telemetry::new(&config.web);
+    let bound = telemetry.bind(&config.web)?;
+    let board = is_served(&bound).then(|| Arc::new(Mutex::new(Board::new(board::Config::default()))));
     let opened = live::open(&config.interfaces, config.workers, &config.live)?;
+    confine::become_user(config)?;
+    let sinks = Opened::open(&config.outlets, &voice)?;
     store::warn_of_age(&config.report.databases);
     let interfaces = capture::introduce(&opened);
     let question = Question::default();
@@ -59,7 +62,9 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     dashboard::announce(&bound);
     let served = Arc::new(AtomicBool::new(false));
     let web = board.as_ref().map(|board| bound.serve(Arc::clone(board), Arc::clone(&served))).transpose()?;
-    let telling = Telling { report: &config.report, sinks: &sinks, servers: Servers::new(known), board };
+    telemetry.ready(&config.interfaces.join(", "));
+    let telling =
+        Telling { report: &config.report, sinks: &sinks, servers: Servers::new(known), board, telemetry };
     let mut status = judge_all(judge, &inbox, telling, &stop, &capturing);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
@@ -97,6 +102,7 @@ fn judge_all(
     if let Some(error) = judge.error() {
         say(format_args!("{error}; the {} packets before it are reported, incomplete", judge.packets()));
     }
+    telling.telemetry.stopping();
     let ending = judge.finish(|logs| capturing.key_log_records(logs), &mut telling);
     telling.servers.save(telling.report);
     let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
@@ -142,10 +148,12 @@ struct Telling<'a> {
     servers: Servers,
     /// What is known now, where somebody looks at it.
     board: Option<Arc<Mutex<Board>>>,
+    telemetry: Telemetry,
 }
 
 impl Listener for Telling<'_> {
     fn told(&mut self, told: Told) {
+        self.telemetry.told(&told);
         if let Some(board) = &self.board {
             board.lock().unwrap_or_else(PoisonError::into_inner).take(&told);
         }

@@ -29,6 +29,16 @@ pub struct HostPort {
 }
 
 impl HostPort {
+    /// Name or address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// As the resolver of the standard library takes it.
     pub(super) fn pair(&self) -> (&str, u16) {
         (&self.host, self.port)

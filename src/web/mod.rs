@@ -27,6 +27,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use access::{Token, TokenError};
 
 use crate::board::Board;
+use crate::metrics::Format;
 use events::Hub;
 
 /// Time between two events to browsers.
@@ -36,8 +37,8 @@ const STOP_LOOK: Duration = Duration::from_millis(100);
 /// Time that connections get to take what is left when the run ends.
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// Makes the text of `/metrics`.
-pub type MetricsText = Arc<dyn Fn(&Board, Counts) -> String + Send + Sync>;
+/// Makes the text of `/metrics` in the format that is asked for.
+pub type MetricsText = Arc<dyn Fn(Format, &Board, Counts) -> String + Send + Sync>;
 
 /// What to serve, and to whom.
 #[derive(Clone, Default)]

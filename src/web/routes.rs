@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderName, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{Shared, access, page};
 use crate::board::{Board, Past, as_alert, as_session};
+use crate::metrics::Format;
 use crate::report::{Record, fragment};
 
 /// Records in one answer, where nothing else is asked for, and at most.
@@ -28,9 +29,6 @@ const JSON: &str = "application/json";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// The text format of Prometheus.
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// All routes.
 pub(super) fn dashboard(shared: &Arc<Shared>) -> Router {
     let routes = Router::new()
@@ -87,11 +85,13 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let Some(text) = &shared.metrics_text else { return missing() };
     let counts = shared.counters.read();
-    let text = text(&shared.board(), counts);
-    typed(METRICS, text)
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::asked_for(accept.unwrap_or_default());
+    let text = text(format, &shared.board(), counts);
+    typed(format.content_type(), text)
 }
 
 async fn events(State(shared): State<Arc<Shared>>) -> Response {

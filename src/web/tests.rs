@@ -376,7 +376,7 @@ fn health_is_news() {
     assert_eq!(get(&router, "/metrics").status, StatusCode::NOT_FOUND, "nobody makes the text");
     assert_eq!(get(&router, "/").status, StatusCode::NOT_FOUND, "no dashboard at that address");
     let text: MetricsText =
-        Arc::new(|board, counts| format!("sessions {} {}\n", board.sessions_len(), counts.clients));
+        Arc::new(|_, board, counts| format!("sessions {} {}\n", board.sessions_len(), counts.clients));
     let shared = shared_with(&Config { metrics_text: Some(text), ..Config::default() }, "plain-rtp.pcapng");
     let metrics = get(&routes::metrics_only(&shared), "/metrics");
     assert_eq!(metrics.text, format!("sessions {} 0\n", shared.board().sessions_len()));

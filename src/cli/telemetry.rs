@@ -1,0 +1,77 @@
+//! Who else hears how a run fares: Prometheus, by the page that it asks for, and systemd, by signs of life.
+
+use std::env;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use meetscope::metrics::{Tally, Visitors};
+use meetscope::report::Told;
+use meetscope::report::record::Record;
+use meetscope::sandbox::Notifier;
+use meetscope::web::{self, Bound, Config, Counts, MetricsText, WebError};
+
+/// What is counted for Prometheus, where somebody may ask, and the line to systemd.
+pub(super) struct Telemetry {
+    tally: Option<Arc<Mutex<Tally>>>,
+    notifier: Notifier,
+}
+
+impl Telemetry {
+    /// Connects to systemd, where it started this run; has to be called before rights are given up.
+    pub(super) fn new(web: &Config) -> Self {
+        let is_asked = web.metrics.or(web.dashboard).is_some();
+        let (socket, watchdog) = (env::var_os("NOTIFY_SOCKET"), env::var_os("WATCHDOG_USEC"));
+        Self {
+            tally: is_asked.then(Arc::default),
+            notifier: Notifier::connect(socket.as_deref(), watchdog.as_deref()),
+        }
+    }
+
+    /// Opens the ports of the dashboard and of the metrics.
+    pub(super) fn bind(&self, web: &Config) -> Result<Bound, WebError> {
+        web::bind(Config { metrics_text: self.text(), ..web.clone() })
+    }
+
+    /// Makes the page, whenever somebody asks.
+    fn text(&self) -> Option<MetricsText> {
+        let tally = Arc::clone(self.tally.as_ref()?);
+        Some(Arc::new(move |format, _, counts| {
+            tally.lock().unwrap_or_else(PoisonError::into_inner).page(format, &visitors(counts))
+        }))
+    }
+
+    /// Everything is open and packets are taken.
+    pub(super) fn ready(&self, interfaces: &str) {
+        self.notifier.ready(&format!("watching {interfaces}"));
+    }
+
+    /// The end has begun.
+    pub(super) fn stopping(&self) {
+        self.notifier.stopping();
+    }
+
+    pub(super) fn told(&mut self, told: &Told) {
+        if let Some(tally) = &self.tally {
+            tally.lock().unwrap_or_else(PoisonError::into_inner).take(told);
+        }
+        if let Record::Stats(stats) = &*told.record {
+            self.notifier.second(stats);
+        }
+    }
+}
+
+/// Whether anybody may ask for anything.
+pub(super) fn is_served(bound: &Bound) -> bool {
+    bound.dashboard().is_some() || bound.metrics().is_some()
+}
+
+const fn visitors(counts: Counts) -> Visitors {
+    Visitors {
+        clients: counts.clients,
+        clients_dropped: counts.clients_dropped,
+        refused_full: counts.refused_full,
+        refused_token: counts.refused_token,
+        refused_host: counts.refused_host,
+        connections_cut: counts.connections_cut,
+        requests: counts.requests,
+    }
+}
