@@ -5,6 +5,7 @@
 //! its own table, caps and packet time. Threads share out partitions, never flows, so that the same input gives the
 //! same output with any number of threads.
 
+mod calls;
 mod engine;
 mod live;
 mod partition;
@@ -26,11 +27,12 @@ use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
 pub use crate::proto::tls::keylog::{Counts as KeyLogCounts, KeyLog};
-use crate::session::{self, Judged, Meetings};
+use crate::session::{self, Judged, Meeting, Meetings, Session};
 use crate::time::Timestamp;
 
 use engine::Engine;
 
+pub use calls::Calls;
 pub use live::{Alive, Held};
 pub use selection::{Chosen, Selection};
 use shared::Numbers;
@@ -219,6 +221,17 @@ impl Pipeline {
         self.counts
     }
 
+    /// The clock that stamps packets was set: moves the times of all flows that are alive by so many nanoseconds, so that none ends or
+    /// stays for that. Only for a single thread.
+    pub fn shift(&mut self, nanos: i64) {
+        self.engine.for_each_partition(|partition| partition.shift(nanos));
+    }
+
+    /// Holds at most so many flows from now on; the least valuable end where there are more. Only for a single thread.
+    pub fn limit_flows(&mut self, max_flows: usize) {
+        self.engine.for_each_partition(|partition| partition.limit(max_flows));
+    }
+
     /// What the decoder met so far.
     pub const fn decode_counters(&self) -> &decode::Counters {
         self.decoder.counters()
@@ -234,9 +247,19 @@ impl Pipeline {
         self.engine.take_ended(now)
     }
 
-    /// Addresses of the flows that are alive, each flow's originator and responder. Only for a single thread.
-    pub fn for_each_alive(&self, look: impl FnMut(&FiveTuple)) {
-        self.engine.for_each_alive(look);
+    /// Looks at all flows that are alive: answers for the endpoints in `alive`, and gives the flows of calls in `calls` as they
+    /// stand. Only for a single thread.
+    pub fn look(&self, alive: &mut Alive, calls: &mut Calls) {
+        calls.turn();
+        self.engine.for_each_alive(|flow| {
+            if !alive.is_empty() {
+                alive.add(&flow.tuple());
+            }
+            calls.take(flow);
+        });
+        if calls.has_news() {
+            self.engine.for_each_alive(|flow| calls.accompany(flow));
+        }
     }
 
     /// Ends all flows.
@@ -284,6 +307,20 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
     for flow in &flows {
         names.learn(flow);
     }
+    analyse_with(rules, names, flows, |flows, sessions| meetings.join(flows, sessions))
+}
+
+/// The same for flows that go on, of which nothing is remembered: they will come again when they have ended.
+pub fn analyse_interim(rules: &Rules, memory: &Memory, flows: Vec<Summary>) -> Analysis {
+    analyse_with(rules, &memory.names, flows, |flows, sessions| memory.meetings.peek(flows, sessions))
+}
+
+fn analyse_with(
+    rules: &Rules,
+    names: &Names,
+    flows: Vec<Summary>,
+    join: impl FnOnce(&[Judged], &[Session]) -> Vec<Meeting>,
+) -> Analysis {
     let verdicts = classify::judge(rules, names, &flows);
     let mut flows: Vec<Judged> = flows
         .into_iter()
@@ -296,7 +333,7 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
     session::settle(&mut flows);
     let sessions = session::assemble(rules, names, &flows);
     let known = keys::Known::of(&sessions);
-    let meetings = meetings.join(&flows, &sessions);
+    let meetings = join(&flows, &sessions);
     let mut sessions: Vec<_> = sessions
         .into_iter()
         .map(|session| {

@@ -33,6 +33,12 @@ impl Timestamp {
         Duration::from_nanos(if nanos < 0 { 0 } else { nanos.unsigned_abs() })
     }
 
+    /// `self` moved by so many nanoseconds, back where that is negative; clamps at the ends of the range.
+    #[must_use]
+    pub const fn moved(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// `self` moved forward; clamps at the end of the range.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

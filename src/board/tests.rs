@@ -52,6 +52,7 @@ fn alert(session: &str, rule: &str, fired: bool) -> Record {
         title: "Keys stay at home".to_owned(),
         state: if fired { State::Broken } else { State::NotDeterminable },
         fired,
+        taken_back: false,
         severity: Severity::High,
         text: "52.81.151.250 could hold the key".to_owned(),
         session_id: session.to_owned(),
@@ -141,7 +142,7 @@ fn changes_of_every_version_add_up_to_the_whole() {
 #[test]
 fn what_does_not_fit_goes_the_longest_untold_first_and_is_counted() {
     let session = session();
-    let Record::Session(plain) = &session else { unreachable!() };
+    let Record::Session(plain) = &session else { panic!("not a session") };
     let room = weight::session(plain) * 3;
     let mut board = Board::new(Config { current_bytes: room, history_bytes: room, ..Config::default() });
     for id in ["s1", "s2", "s3", "s1", "s4"] {

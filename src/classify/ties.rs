@@ -11,14 +11,14 @@ use super::rules::Rules;
 use super::verdict::{Evidence, Role, Verdict};
 use crate::observe::facts::{Facts, OtherName};
 use crate::observe::{PacketRef, Summary};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// A flow lends its name from this confidence on.
 const LENDS: f32 = 0.7;
 /// Names remembered for one address.
 const NAMES_PER_ADDRESS: usize = 16;
-/// Addresses remembered in all.
-const ADDRESSES: usize = 1 << 18;
+/// Addresses remembered of late, and as many from before.
+const ADDRESSES: usize = 1 << 17;
 
 const UDP: u8 = 17;
 
@@ -41,6 +41,15 @@ pub(crate) struct NameHit {
 /// Names of addresses, from the capture's own DNS answers.
 #[derive(Debug, Default)]
 pub struct Names {
+    /// What was learnt lately.
+    new: Learnt,
+    /// What was learnt before that: when the new is full it takes the place of the old, so that a run of months knows the names of
+    /// today.
+    old: Learnt,
+}
+
+#[derive(Debug, Default)]
+struct Learnt {
     by_address: HashMap<IpAddr, Vec<NameHit>>,
     others: HashMap<IpAddr, Vec<OtherName>>,
 }
@@ -49,21 +58,18 @@ impl Names {
     /// Takes over the answers that a flow carried.
     pub fn learn(&mut self, flow: &Summary) {
         let Some(dns) = flow.facts.as_ref().and_then(|facts| facts.dns.as_ref()) else { return };
+        if self.new.by_address.len() >= ADDRESSES || self.new.others.len() >= ADDRESSES {
+            self.old = std::mem::take(&mut self.new);
+        }
         for other in &dns.other_names {
-            if self.others.len() >= ADDRESSES && !self.others.contains_key(&other.address) {
-                continue;
-            }
-            let held = self.others.entry(other.address).or_default();
+            let held = self.new.others.entry(other.address).or_default();
             let known = held.iter().any(|known| known.reverse == other.reverse && known.name == other.name);
             if !known && held.len() < NAMES_PER_ADDRESS {
                 held.push(other.clone());
             }
         }
         for (name, address, packet) in &dns.addresses {
-            if self.by_address.len() >= ADDRESSES && !self.by_address.contains_key(address) {
-                continue;
-            }
-            let hits = self.by_address.entry(*address).or_default();
+            let hits = self.new.by_address.entry(*address).or_default();
             let client = flow.tuple.source.ip();
             let known = hits.iter().any(|hit| hit.client == client && *hit.name == **name);
             if !known && hits.len() < NAMES_PER_ADDRESS {
@@ -74,14 +80,18 @@ impl Names {
 
     /// Names of an address that nobody asked for: of reverse look-ups, and where aliases end.
     pub(crate) fn others_of(&self, address: IpAddr) -> &[OtherName] {
-        self.others.get(&address).map(Vec::as_slice).unwrap_or_default()
+        let held = self.new.others.get(&address).or_else(|| self.old.others.get(&address));
+        held.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The names that `client` was given for `address`, or anybody when it asked for none itself.
     pub(crate) fn of(&self, client: IpAddr, address: IpAddr) -> Vec<&NameHit> {
-        let hits = self.by_address.get(&address).map(Vec::as_slice).unwrap_or_default();
-        let own: Vec<&NameHit> = hits.iter().filter(|hit| hit.client == client).collect();
-        if own.is_empty() { hits.iter().collect() } else { own }
+        let hits = [&self.old, &self.new].into_iter().filter_map(|learnt| learnt.by_address.get(&address));
+        let mut hits: Vec<&NameHit> = hits.flatten().collect();
+        let mut seen = HashSet::new();
+        hits.retain(|hit| seen.insert((hit.client, &*hit.name)));
+        let own: Vec<&NameHit> = hits.iter().filter(|hit| hit.client == client).copied().collect();
+        if own.is_empty() { hits } else { own }
     }
 }
 

@@ -1,12 +1,13 @@
 //! What the arguments mean, validated once, before a packet is read.
 
+mod watch;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use anyhow::Context;
 
@@ -18,14 +19,15 @@ use meetscope::keys::verify::{Material, Mode};
 use meetscope::observe::facts::Sampling;
 use meetscope::pipeline;
 use meetscope::report::{self, Style};
-use meetscope::sink;
 use zeroize::Zeroizing;
+
+pub(super) use watch::Watch;
 
 use super::args::{self, Colour};
 use super::export::Wanted;
 use super::policy::Policies;
 use super::state::State;
-use super::{UsageError, outlets, output, store};
+use super::{UsageError, output, store};
 
 /// Standard input as a file name.
 pub(super) const STDIN: &str = "-";
@@ -46,25 +48,6 @@ pub(super) struct Replay {
     /// Add the sums of the inputs and the command line.
     pub(super) provenance: bool,
     pub(super) report: Report,
-}
-
-/// A run on an interface.
-pub(super) struct Watch {
-    pub(super) interfaces: Vec<String>,
-    pub(super) workers: u32,
-    pub(super) live: capture::live::Options,
-    /// Whom to become after the start.
-    pub(super) user: Option<String>,
-    /// Give up what is not needed after the start.
-    pub(super) sandbox: bool,
-    /// Time between two records of a session that goes on.
-    pub(super) update: Duration,
-    /// What is served to browsers.
-    pub(super) web: meetscope::web::Config,
-    pub(super) pipeline: pipeline::Config,
-    pub(super) key_logs: Vec<PathBuf>,
-    pub(super) report: Report,
-    pub(super) outlets: sink::Config,
 }
 
 /// A check of keys on captures.
@@ -120,65 +103,6 @@ impl Replay {
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, inputs, format, colour)?;
         Ok(Self { files: typed.files, order, pipeline, key_logs, export, provenance, report })
-    }
-}
-
-impl Watch {
-    pub(super) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
-        let common = &typed.common;
-        let inputs = [common.keylog.as_slice(), &common.policy, &common.geoip.geoip].concat();
-        check_inputs(&inputs, common.output.as_deref(), common.state.state.as_deref())?;
-        if let Some(expression) = &typed.common.bpf {
-            check_filter(expression)?;
-        }
-        let to_standard = typed.common.output.as_deref().is_none_or(is_stdin);
-        let for_people = to_standard && io::stdout().is_terminal();
-        let format = match typed.format {
-            Some(args::LiveFormat::Text) => report::Format::Text,
-            None if for_people => report::Format::Text,
-            Some(args::LiveFormat::Ndjson) | None => report::Format::Ndjson,
-        };
-        let mut interfaces: Vec<String> = Vec::new();
-        for interface in typed.capture.interface {
-            // Named twice, each of its packets would come twice.
-            if !interfaces.contains(&interface) {
-                interfaces.push(interface);
-            }
-        }
-        let live = capture::live::Options {
-            promiscuous: !typed.capture.no_promiscuous,
-            snaplen: typed.capture.snaplen,
-            buffer_mib: typed.capture.ring_mib,
-            immediate: typed.capture.immediate,
-            filter: typed.common.bpf.clone(),
-            ..capture::live::Options::default()
-        };
-        // The kernel filters; and flows that have ended can be taken from a single thread only.
-        let pipeline = pipeline_config(1, None, typed.capture.keep_duplicates);
-        let key_logs = typed.common.keylog.clone();
-        let report = Report::new(typed.common, inputs, format, colour)?;
-        let outlets =
-            outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
-        let update = Duration::from_secs(typed.pace.update);
-        let web = meetscope::web::Config {
-            metrics: typed.metrics.metrics,
-            ..super::dashboard::config(&typed.web)?
-        };
-        let workers = typed.capture.workers;
-        let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
-        Ok(Self {
-            interfaces,
-            workers,
-            live,
-            user,
-            sandbox,
-            update,
-            web,
-            pipeline,
-            key_logs,
-            report,
-            outlets,
-        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -57,14 +57,15 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
         kinds: kinds(config),
         update: config.update,
         question,
-    });
+    })
+    .within(config.budget);
     let sinks = sinks.start().context("threads of destinations")?;
     dashboard::announce(&bound);
     let served = Arc::new(AtomicBool::new(false));
     let web = board.as_ref().map(|board| bound.serve(Arc::clone(board), Arc::clone(&served))).transpose()?;
     telemetry.ready(&config.interfaces.join(", "));
-    let telling =
-        Telling { report: &config.report, sinks: &sinks, servers: Servers::new(known), board, telemetry };
+    let (stop_after, servers) = (config.stop_after, Servers::new(known));
+    let telling = Telling { report: &config.report, stop_after, sinks: &sinks, servers, board, telemetry };
     let mut status = judge_all(judge, &inbox, telling, &stop, &capturing);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
@@ -88,7 +89,11 @@ fn judge_all(
     capturing: &Capturing,
 ) -> Status {
     let mut told = Vec::new();
+    let begun = clock();
     while let Ok(batch) = inbox.next(WAIT) {
+        if telling.stop_after.is_some_and(|after| begun.elapsed() >= after) {
+            stop.store(true, Ordering::Relaxed);
+        }
         if let Some(batch) = batch {
             judge.take(batch, &mut telling);
             capture::tell_of_failures(&judge.failed(), &mut told);
@@ -120,6 +125,12 @@ fn context(report: &Report, is_shown: bool) -> Context<'_> {
     context
 }
 
+/// When the listening began.
+#[expect(clippy::disallowed_methods, reason = "who says for how long to listen means the clock on the wall")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
 /// The kinds of records that are written: each destination chooses among them.
 fn kinds(config: &config::Watch) -> Vec<Kind> {
     let all = [Kind::Flow, Kind::Session, Kind::Meeting, Kind::Alert, Kind::Stats];
@@ -144,6 +155,8 @@ fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 /// Where what is told goes.
 struct Telling<'a> {
     report: &'a Report,
+    /// When to stop without being told.
+    stop_after: Option<Duration>,
     sinks: &'a Sinks,
     servers: Servers,
     /// What is known now, where somebody looks at it.

@@ -274,6 +274,31 @@ impl<S> Table<S> {
         self.due = due;
     }
 
+    /// Moves the times of all flows by so many nanoseconds: the clock that stamps packets was set. They go idle as they would have.
+    pub fn shift(&mut self, nanos: i64) {
+        self.wheel = Wheel::new();
+        self.due.clear();
+        for (slot, flow) in self.slots.iter_mut().enumerate() {
+            let (Some(flow), Ok(slot)) = (flow, u32::try_from(slot)) else { continue };
+            flow.start = flow.start.moved(nanos);
+            flow.last = flow.last.moved(nanos);
+            let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
+            self.wheel.arm(Entry { slot, generation: flow.generation }, due);
+        }
+    }
+
+    /// Sets how many flows are held at once, and pushes out what is beyond.
+    pub fn limit(&mut self, max_flows: usize, ended: &mut impl FnMut(Ended<S>)) {
+        self.limits.max_flows = max_flows;
+        while self.index.len() > max_flows {
+            let before = self.index.len();
+            self.evict(ended);
+            if self.index.len() == before {
+                break;
+            }
+        }
+    }
+
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {
         let slots = &self.slots;
         self.index
@@ -443,6 +468,43 @@ mod tests {
         assert_eq!(ended.len(), 1);
         assert_eq!((ended[0].flow.id, ended[0].reason), (3, EndReason::Evicted));
         assert_eq!((table.len(), table.stats().evicted, table.stats().peak), (4, 1, 4));
+    }
+
+    #[test]
+    fn flows_survive_a_clock_that_is_set_and_go_idle_as_before() {
+        for step in [-31_536_000_i64, 31_536_000] {
+            let mut table = table(8);
+            let mut ended = Vec::new();
+            let now = 100_000_000;
+            table.packet(&packet(1, "10.0.0.1:1", "10.0.0.2:2", now), || (), &mut |e| ended.push(e));
+            table.shift(step * 1_000_000_000);
+            let then = now + step;
+            table.packet(&packet(2, "10.0.0.1:1", "10.0.0.2:2", then + 30), || (), &mut |e| ended.push(e));
+            assert!(ended.is_empty(), "it is the same flow");
+            for second in 31..=92 {
+                let at = Timestamp::from_secs_nanos(then + second, 0);
+                table.expire(at, &mut |e| ended.push(e));
+            }
+            assert_eq!(ended.len(), 1, "60 seconds after its last packet it is over");
+            assert_eq!(ended[0].flow.last.since(ended[0].flow.start), Duration::from_secs(30));
+        }
+    }
+
+    #[test]
+    fn a_lower_limit_pushes_out_the_unclassified_first() {
+        let mut table = table(100);
+        let mut ended = Vec::new();
+        for number in 1..=50_u64 {
+            let source = format!("10.0.0.{number}:1");
+            let (flow, _) = table
+                .packet(&packet(number, &source, "10.0.1.1:2", 0), || (), &mut |e| ended.push(e))
+                .unwrap();
+            flow.class = if number % 5 == 0 { 200 } else { 0 };
+        }
+        table.limit(12, &mut |e| ended.push(e));
+        assert_eq!((table.len(), table.stats().evicted), (12, 38));
+        let calls = ended.iter().filter(|ended| ended.flow.class == 200).count();
+        assert_eq!(calls, 0, "ten calls and two others are left");
     }
 
     #[test]

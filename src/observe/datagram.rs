@@ -248,6 +248,17 @@ impl Datagrams {
         }
         self.media.finish(facts);
     }
+
+    /// Writes down what is known by now of a flow that goes on, but for what was opened.
+    pub(super) fn tell(&self, facts: &mut Facts) {
+        if let Some((work, packet)) = &self.quic {
+            work.tell(facts, *packet);
+        }
+        if let Some(zoom) = &self.zoom {
+            zoom.finish(facts);
+        }
+        self.media.finish(facts);
+    }
 }
 
 fn zrtp(facts: &mut Facts, payload: &[u8]) -> bool {

@@ -291,6 +291,11 @@ impl QuicWork {
             let heard = self.sides.iter().all(|side| side.done);
             note_missing(facts, if heard { Missing::NoSecret } else { Missing::NoHandshake });
         }
+        self.tell(facts, packet);
+    }
+
+    /// What is known of the connection by now, but for what was opened.
+    pub(super) fn tell(&self, facts: &mut Facts, packet: PacketRef) {
         let connection = &self.connection;
         let told = connection.facts();
         let believed = connection.is_proven() || connection.is_google() || !told.offered.is_empty();

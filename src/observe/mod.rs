@@ -26,5 +26,5 @@ mod zoom;
 
 pub use handshake::hex;
 pub use packet_ref::PacketRef;
-pub use state::{Seen, State, observe, summarise};
+pub use state::{CALL, Seen, State, has_facts, observe, snapshot, summarise};
 pub use summary::{Beginning, Ending, Summary};

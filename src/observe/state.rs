@@ -18,6 +18,7 @@ use std::time::Duration;
 const SHORT_IDLE: Duration = Duration::from_secs(10);
 /// Idle time of a TCP connection.
 const TCP_IDLE: Duration = Duration::from_secs(900);
+const TCP: u8 = 6;
 
 /// What is being read of a flow.
 #[derive(Debug)]
@@ -163,7 +164,7 @@ fn datagram_of(
         work.finish(facts);
         flow.class = 1;
     } else if flow.class == 0 && work.is_call() {
-        flow.class = 200;
+        flow.class = CALL;
     } else if flow.state.facts.as_ref().is_some_and(|facts| facts.dns.is_some()) {
         flow.set_idle_timeout(SHORT_IDLE);
     }
@@ -255,6 +256,8 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
         let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
         work.finish(facts);
         flow.class = flow.class.max(1);
+    } else if flow.class == 0 && work.is_call() {
+        flow.class = CALL;
     }
 }
 
@@ -275,9 +278,12 @@ fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> 
     }
 }
 
+/// Class of flows that make a call: they go last when a table is full, and are told of while they go on.
+pub const CALL: u8 = 200;
+
 /// What is left of a flow when it has ended.
 pub fn summarise(flow: Flow<State>, reason: EndReason) -> Summary {
-    let tuple = flow.tuple();
+    let head = Head::of(&flow, reason);
     let state = flow.state;
     let mut facts = state.facts;
     if let Some(facts) = &mut facts {
@@ -288,35 +294,73 @@ pub fn summarise(flow: Flow<State>, reason: EndReason) -> Summary {
         }
         facts.pace = state.pace.filter(|_| facts.media.as_ref().is_none_or(|media| media.streams.is_empty()));
     }
-    let facts = facts.filter(|facts| !facts.is_empty());
-    let tcp = tuple.protocol == 6;
-    let ending = match reason {
-        _ if state.reset => Ending::Reset,
-        _ if state.fins == [true, true] => Ending::Fin,
-        EndReason::Idle => Ending::Idle,
-        EndReason::Evicted => Ending::Evicted,
-        EndReason::EndOfCapture => Ending::EndOfCapture,
-    };
-    let beginning = match (tcp, state.syn) {
-        (true, true) => Beginning::Seen,
-        (true, false) => Beginning::MidConnection,
-        (false, _) => {
-            let begun = facts.as_deref().is_some_and(Facts::shows_a_beginning);
-            if begun { Beginning::Seen } else { Beginning::Unknown }
+    head.with(facts, state.path)
+}
+
+/// What is known by now of a flow that goes on: as if the capture ended here, but without what a key log opened.
+pub fn snapshot(flow: &Flow<State>) -> Summary {
+    let state = &flow.state;
+    let mut facts = state.facts.clone();
+    if let Some(facts) = &mut facts {
+        match &state.work {
+            Work::Datagrams(work) => work.tell(facts),
+            Work::Stream(work) => work.tell(facts),
+            Work::Fresh | Work::Done => {}
         }
-    };
-    Summary {
-        id: flow.id,
-        first_packet: state.first_packet,
-        tuple,
-        start: flow.start,
-        end: flow.last,
-        packets: flow.packets,
-        bytes: flow.bytes,
-        payload: flow.payload,
-        path: state.path,
-        beginning,
-        ending,
-        facts,
+        if facts.media.as_ref().is_none_or(|media| media.streams.is_empty()) {
+            facts.pace.clone_from(&state.pace);
+        }
+    }
+    Head::of(flow, EndReason::EndOfCapture).with(facts, state.path.clone())
+}
+
+/// True when something was read in the flow that a later stage can make use of.
+pub fn has_facts(flow: &Flow<State>) -> bool {
+    flow.state.facts.is_some()
+}
+
+/// A summary before its facts.
+struct Head {
+    summary: Summary,
+    has_syn: bool,
+}
+
+impl Head {
+    fn of(flow: &Flow<State>, reason: EndReason) -> Self {
+        let state = &flow.state;
+        let ending = match reason {
+            _ if state.reset => Ending::Reset,
+            _ if state.fins == [true, true] => Ending::Fin,
+            EndReason::Idle => Ending::Idle,
+            EndReason::Evicted => Ending::Evicted,
+            EndReason::EndOfCapture => Ending::EndOfCapture,
+        };
+        let summary = Summary {
+            id: flow.id,
+            first_packet: state.first_packet,
+            tuple: flow.tuple(),
+            start: flow.start,
+            end: flow.last,
+            packets: flow.packets,
+            bytes: flow.bytes,
+            payload: flow.payload,
+            path: None,
+            beginning: Beginning::Unknown,
+            ending,
+            facts: None,
+        };
+        Self { summary, has_syn: state.syn }
+    }
+
+    fn with(self, facts: Option<Box<Facts>>, path: Option<Box<str>>) -> Summary {
+        let facts = facts.filter(|facts| !facts.is_empty());
+        let begun = facts.as_deref().is_some_and(Facts::shows_a_beginning);
+        let beginning = match (self.summary.tuple.protocol == TCP, self.has_syn) {
+            (true, true) => Beginning::Seen,
+            (true, false) => Beginning::MidConnection,
+            (false, _) if begun => Beginning::Seen,
+            (false, _) => Beginning::Unknown,
+        };
+        Summary { path, beginning, facts, ..self.summary }
     }
 }

@@ -160,6 +160,18 @@ impl StreamWork {
             opening.finish(facts);
         }
     }
+
+    /// Writes down what is known by now of a flow that goes on, but for what was opened.
+    pub(super) fn tell(&self, facts: &mut Facts) {
+        if let Some(datagrams) = &self.inner.datagrams {
+            datagrams.tell(facts);
+        }
+    }
+
+    /// True when the datagrams in it are those of a call.
+    pub(super) fn is_call(&self) -> bool {
+        self.inner.datagrams.as_ref().is_some_and(|datagrams| datagrams.is_call())
+    }
 }
 
 /// `direction` is that of `own`, which need not be the segment's.

@@ -162,15 +162,16 @@ impl ZoomWork {
     }
 
     /// Writes down what was seen, when enough of it fit.
-    pub(super) fn finish(mut self, facts: &mut Facts) {
+    pub(super) fn finish(&self, facts: &mut Facts) {
         if !self.is_believed() {
             return;
         }
-        self.facts.generation = self.generation.map(|generation| match generation {
+        let mut told = Box::new(self.facts.clone());
+        told.generation = self.generation.map(|generation| match generation {
             Generation::V2 => 2,
             Generation::V3 => 3,
         });
-        facts.zoom = Some(Box::new(self.facts));
+        facts.zoom = Some(told);
     }
 }
 

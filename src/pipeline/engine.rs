@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 
 use super::partition::{PARTITIONS, Partition};
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
-use crate::flow::{FiveTuple, Key, Packet, TableStats};
+use crate::flow::{FiveTuple, Flow, Key, Packet, TableStats};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
-use crate::observe::{PacketRef, Summary};
+use crate::observe::{PacketRef, State, Summary};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 
@@ -80,11 +80,17 @@ impl Engine {
         }
     }
 
-    pub(super) fn for_each_alive(&self, mut look: impl FnMut(&FiveTuple)) {
+    pub(super) fn for_each_alive(&self, mut look: impl FnMut(&Flow<State>)) {
         if let Self::Here { partitions, .. } = self {
             for partition in partitions {
                 partition.for_each_alive(&mut look);
             }
+        }
+    }
+
+    pub(super) fn for_each_partition(&mut self, each: impl FnMut(&mut Partition)) {
+        if let Self::Here { partitions, .. } = self {
+            partitions.iter_mut().for_each(each);
         }
     }
 

@@ -9,7 +9,7 @@
 //! Which end of a flow is the endpoint is guessed before the flow is judged; a flow between two endpoints, or one
 //! whose endpoint only its app would tell, may be let go apart from its kin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +110,18 @@ impl Held {
         }
     }
 
+    /// Holds at most so many flows from now on.
+    pub const fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// The clock that stamps packets was set: the silence of all endpoints begins anew.
+    pub fn restart(&mut self, now: Timestamp) {
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.latest = now;
+        }
+    }
+
     /// True when nothing is held.
     pub fn is_empty(&self) -> bool {
         self.endpoints.is_empty()
@@ -157,6 +169,12 @@ impl Held {
         }
         flows.sort_by_key(|flow| flow.id);
         flows
+    }
+
+    /// Copies of the flows that are held of these endpoints, `most` of them.
+    pub fn of(&self, endpoints: &BTreeSet<IpAddr>, most: usize) -> Vec<Summary> {
+        let held = endpoints.iter().filter_map(|address| self.endpoints.get(address));
+        held.flat_map(|endpoint| &endpoint.flows).take(most).cloned().collect()
     }
 
     /// Lets go everything, together with `last`, the flows that the end of the capture ended.

@@ -1,7 +1,7 @@
 //! One share of the flow table: its own caps, its own packet time.
 
 use crate::decode::{Path, Transport};
-use crate::flow::{Ended, FiveTuple, Limits, Packet, Table, TableStats};
+use crate::flow::{Ended, Flow, Limits, Packet, Table, TableStats};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Seen, State, Summary, observe, summarise};
@@ -57,8 +57,20 @@ impl Partition {
         std::mem::take(&mut self.ended)
     }
 
-    pub(super) fn for_each_alive(&self, look: &mut impl FnMut(&FiveTuple)) {
-        self.table.for_each(|flow| look(&flow.tuple()));
+    pub(super) fn for_each_alive(&self, look: &mut impl FnMut(&Flow<State>)) {
+        self.table.for_each(|flow| look(flow));
+    }
+
+    /// The clock that stamps packets was set.
+    pub(super) fn shift(&mut self, nanos: i64) {
+        self.table.shift(nanos);
+    }
+
+    /// Holds at most so many flows from now on; those that have to go have ended.
+    pub(super) fn limit(&mut self, max_flows: usize) {
+        let ended = &mut self.ended;
+        let share = max_flows.div_ceil(PARTITIONS).max(1);
+        self.table.limit(share, &mut |done| ended.push(summarise(done.flow, done.reason)));
     }
 
     /// What the table did, and the flows that it holds.

@@ -6,7 +6,9 @@ mod distance;
 mod finding;
 mod flow;
 mod hint;
+mod interim;
 mod jurisdiction;
+mod losses;
 mod media;
 mod meeting;
 mod protocol;
@@ -25,6 +27,7 @@ use hashbrown::HashMap;
 pub(super) use finding::country;
 pub use flow::flow_record;
 pub use hint::address_hint;
+pub use interim::{Going, GoingMeeting, GoingSession, going};
 pub use jurisdiction::jurisdiction_record;
 pub(super) use meeting::meeting_id;
 use meeting::meeting_of;
@@ -45,7 +48,7 @@ use crate::observe::PacketRef;
 use crate::session::{Session, order};
 use crate::time::Timestamp;
 
-/// Places remembered; looked up again beyond that.
+/// Places remembered; beyond that all are looked up again.
 const PLACES: usize = 1 << 16;
 
 /// What the making of records needs beside the things recorded.
@@ -63,6 +66,8 @@ pub struct Context<'a> {
     told: BTreeMap<u64, meeting::Told>,
     /// Which servers run the same.
     spreads: software::Spreads,
+    /// What the capture lost, and when.
+    losses: losses::Losses,
     /// The policy that sessions are judged by.
     judging: Option<alert::Judging<'a>>,
     /// Sessions are recorded with their media over time.
@@ -84,6 +89,7 @@ impl<'a> Context<'a> {
             places: HashMap::new(),
             told: BTreeMap::new(),
             spreads: software::Spreads::default(),
+            losses: losses::Losses::default(),
             judging: None,
             trends: false,
         }
@@ -103,6 +109,11 @@ impl<'a> Context<'a> {
         self
     }
 
+    /// Notes packets that the capture lost between two times.
+    pub fn lost(&mut self, from: Timestamp, to: Timestamp, packets: u64) {
+        self.losses.note(from, to, packets);
+    }
+
     /// What the databases say of an address that was seen at `seen`.
     fn place(&mut self, address: IpAddr, seen: Timestamp) -> Place {
         let day = seen.as_nanos().div_euclid(DAY_NS);
@@ -111,9 +122,11 @@ impl<'a> Context<'a> {
         }
         let noon = Timestamp::from_nanos(day.saturating_mul(DAY_NS).saturating_add(DAY_NS.div_euclid(2)));
         let place = self.databases.lookup_at(address, Some(noon));
-        if self.places.len() < PLACES {
-            self.places.insert((address, day), place.clone());
+        if self.places.len() >= PLACES {
+            // Those of days that are over would stay for ever.
+            self.places.clear();
         }
+        self.places.insert((address, day), place.clone());
         place
     }
 

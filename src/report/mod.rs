@@ -24,8 +24,8 @@ pub(crate) mod tests;
 use std::io;
 
 pub use build::{
-    Context, InventoryRecords, address_hint, flow_record, inventory_records, jurisdiction_record,
-    meeting_record, session_record, stats_record,
+    Context, Going, GoingMeeting, GoingSession, InventoryRecords, address_hint, flow_record, going,
+    inventory_records, jurisdiction_record, meeting_record, session_record, stats_record,
 };
 pub use hidden::escape as visible;
 pub use html::fragment;
@@ -235,6 +235,11 @@ pub fn each_record(
     });
     context.settle(analysis);
     context.forget_alerts();
+}
+
+/// The name of a session in records.
+pub fn session_name(number: u64) -> String {
+    build::session_id(number)
 }
 
 /// Writes one record as a line of NDJSON.

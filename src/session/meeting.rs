@@ -12,7 +12,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::copies::{Same, compare};
-use super::marks::Mark;
+use super::joints::{SEEN_TWICE, by_lengths, by_mark, by_source};
 use super::trace::{Shared, StreamTrace, Trace};
 use super::union::Union;
 use super::{Judged, Session, order};
@@ -28,6 +28,8 @@ const MOST: f32 = 0.99;
 const KEPT: Duration = Duration::from_secs(3600);
 /// Sessions kept; the one that ended first goes.
 const TRACES: usize = 1 << 16;
+/// Sessions that have ended which those that go on are held against.
+const PEEKED: usize = 1 << 12;
 /// Streams of Zoom that are compared for one source: its numbers are low and the same in every meeting.
 const ALIKE: usize = 2048;
 /// Sessions, and streams of others, that may share a mark or source: chosen at random, one that more share is none.
@@ -101,9 +103,16 @@ pub struct Meetings {
     contradicted: BTreeSet<(usize, usize)>,
     /// Sessions that were told to be in a meeting, and by which number: it stays the same when more turn up.
     named: BTreeMap<u64, u64>,
+    /// Sessions kept, where memory is short of what [`TRACES`] would take.
+    most: Option<usize>,
 }
 
 impl Meetings {
+    /// Keeps at most so many sessions.
+    pub fn limit(&mut self, most: usize) {
+        self.most = Some(most.min(TRACES));
+    }
+
     /// Takes sessions and gives the meetings that they are in, those among them that had begun earlier included.
     pub fn join(&mut self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
         let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
@@ -118,6 +127,29 @@ impl Meetings {
             self.named.extend(meeting.sessions.iter().map(|session| (*session, meeting.id)));
         }
         self.forget(sessions.iter().map(|session| session.end).max());
+        meetings
+    }
+
+    /// The meetings of sessions that go on, with those that have ended lately; nothing of it is remembered.
+    pub fn peek(&self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
+        let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
+        let Some(earliest) = sessions.iter().map(|session| session.call_start).min() else {
+            return Vec::new();
+        };
+        let mut all = Self::default();
+        let near = |trace: &&Trace| earliest.since(trace.end) <= SLACK && !fresh.contains(&trace.id);
+        for trace in self.traces.iter().rev().filter(near).take(PEEKED) {
+            all.add(trace.clone());
+        }
+        for session in sessions {
+            all.add(Trace::of(flows, session));
+        }
+        let mut meetings = all.conclude();
+        meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
+        for meeting in &mut meetings {
+            let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
+            meeting.id = known.copied().unwrap_or(meeting.id);
+        }
         meetings
     }
 
@@ -319,13 +351,16 @@ impl Meetings {
     /// Drops what ended too long ago.
     fn forget(&mut self, now: Option<Timestamp>) {
         let now = now.unwrap_or_default();
-        let old = |trace: &Trace| now.since(trace.end) > KEPT;
-        if !self.traces.iter().any(old) && self.traces.len() <= TRACES {
+        // What seems to end later was stamped by a clock that was set back since.
+        let old = |trace: &Trace| now.since(trace.end) > KEPT || trace.end.since(now) > KEPT;
+        let most = self.most.unwrap_or(TRACES);
+        if !self.traces.iter().any(old) && self.traces.len() <= most {
             return;
         }
-        let Self { traces: mut kept, named, .. } = std::mem::take(self);
+        let Self { traces: mut kept, named, most: limit, .. } = std::mem::take(self);
+        self.most = limit;
         kept.retain(|trace| !old(trace));
-        let excess = kept.len().saturating_sub(TRACES);
+        let excess = kept.len().saturating_sub(most);
         kept.sort_by_key(|trace| (trace.end, trace.id));
         for trace in kept.into_iter().skip(excess) {
             if let Some(meeting) = named.get(&trace.id) {
@@ -342,9 +377,6 @@ impl Joint {
         matches!(self.what, "p2p_flow" | "zoom_p2p_key" | "ice_pair" | "peer_address" | "sip_call_id")
     }
 }
-
-/// One endpoint, captured at two points of the network.
-const SEEN_TWICE: &str = "seen_twice";
 
 fn at_once(one: &Trace, two: &Trace) -> bool {
     one.provider == two.provider
@@ -373,65 +405,4 @@ fn push(joints: &mut BTreeMap<(usize, usize), Vec<Joint>>, (a, b): (usize, usize
 fn combined(reasons: &[Joint]) -> f32 {
     let doubt: f32 = reasons.iter().map(|reason| 1.0 - reason.confidence).product();
     (1.0 - doubt).min(MOST)
-}
-
-fn joint(
-    [a, b]: [u64; 2],
-    what: &'static str,
-    value: String,
-    confidence: f32,
-    [one, two]: [PacketRef; 2],
-) -> Joint {
-    let (sessions, mut packets) =
-        if order(a) <= order(b) { ([a, b], vec![one, two]) } else { ([b, a], vec![two, one]) };
-    packets.dedup();
-    Joint { sessions, what, value, confidence, packets }
-}
-
-fn by_mark(mark: &Shared, ids: [u64; 2], packets: [PacketRef; 2]) -> Joint {
-    let (what, value, confidence) = match mark {
-        Shared::Flow(id) => ("p2p_flow", format!("flow {id} runs straight between them"), 0.95),
-        Shared::Mark(Mark::ZoomPeers(key)) => ("zoom_p2p_key", key.clone(), 0.95),
-        Shared::Mark(Mark::Ufrags(pair)) => ("ice_pair", pair.clone(), 0.9),
-        Shared::Mark(Mark::Call(id)) => ("sip_call_id", id.clone(), 0.9),
-        Shared::Own(address) | Shared::Spoken(address) => ("peer_address", address.to_string(), 0.85),
-        Shared::Mark(_) => ("mark", String::new(), 0.0),
-    };
-    joint(ids, what, value, confidence, packets)
-}
-
-/// The same source with the same numbers at the same time.
-fn by_source(ids: [u64; 2], one: &StreamTrace, two: &StreamTrace, plain: bool) -> Joint {
-    let (what, confidence) = match (one.sent, two.sent) {
-        (true, true) => (SEEN_TWICE, 0.9),
-        (false, false) => ("same_stream", 0.85),
-        _ => ("stream_copy", 0.97),
-    };
-    let value = format!("source {:#010x} with the same numbers and timestamps", one.ssrc);
-    joint(ids, what, value, if plain { confidence * 0.5 } else { confidence }, [one.packet, two.packet])
-}
-
-/// Another source with the same lengths, later than the sender's.
-fn by_lengths(ids: [u64; 2], one: &StreamTrace, two: &StreamTrace, copied: Copied) -> Option<Joint> {
-    // A mirror port may hand out packets a little out of order.
-    const EARLY_NS: i64 = 50_000_000;
-    let later = match (one.sent, two.sent) {
-        (true, false) => copied.lag_ns >= -EARLY_NS,
-        (false, true) => copied.lag_ns <= EARLY_NS,
-        (false, false) => true,
-        (true, true) => false,
-    };
-    let rows = f32::from(u16::try_from(copied.rows).unwrap_or(u16::MAX));
-    let sure = 1.0 - 0.5_f32.powf(rows / 2.0);
-    let (what, confidence) =
-        if one.sent == two.sent { ("same_lengths", sure * 0.8) } else { ("copied_lengths", sure * 0.95) };
-    let value = format!(
-        "{:#010x} and {:#010x}: {} of {} rows of packet lengths are the same, {} ms apart",
-        one.ssrc,
-        two.ssrc,
-        copied.rows,
-        copied.compared,
-        copied.lag().as_millis()
-    );
-    later.then(|| joint(ids, what, value, confidence, [one.packet, two.packet]))
 }

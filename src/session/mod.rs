@@ -11,6 +11,7 @@ mod copies;
 pub mod emodel;
 mod endpoint;
 mod fallback;
+mod joints;
 mod marks;
 mod meeting;
 mod moves;

@@ -20,7 +20,7 @@ const UDP: u8 = 17;
 pub(super) const PACKETS: u32 = 10;
 
 /// One session, reduced.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Trace {
     pub(super) id: u64,
     pub(super) provider: Option<u16>,
@@ -57,7 +57,7 @@ impl Shared {
 }
 
 /// One stream, reduced.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StreamTrace {
     pub(super) sent: bool,
     pub(super) zoom: bool,

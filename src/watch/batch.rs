@@ -21,10 +21,12 @@ pub struct Batch {
     pub ended: Vec<Summary>,
     /// Flows that ended while too many waited to be judged.
     pub flows_lost: u64,
-    /// Of the endpoints that were asked for: which have flows that are alive, and the number of the question.
-    pub alive: (u64, Alive),
+    /// Of the endpoints that were asked for: which have flows that are alive, and the number of the question; not in every batch.
+    pub alive: Option<(u64, Alive)>,
     /// Flows that are alive.
     pub flows_alive: usize,
+    /// Those of calls as they stand, with others of their endpoints, and how many were left out; not in every batch.
+    pub calls: Option<(Vec<Summary>, u64)>,
     /// What became of packets.
     pub counts: Counts,
     /// What the decoder met.
@@ -54,13 +56,16 @@ impl Batch {
     pub(super) fn join(&mut self, later: Self, most: usize) {
         let mut ended = std::mem::take(&mut self.ended);
         let lost = self.flows_lost;
+        let (calls, alive) = (self.calls.take(), self.alive.take());
         let room = most.saturating_sub(ended.len());
         let excess = later.ended.len().saturating_sub(room);
         ended.extend(later.ended.into_iter().take(room));
         *self = Self {
             ended,
             flows_lost: lost.saturating_add(u64::try_from(excess).unwrap_or(u64::MAX)),
-            ..Self { ended: Vec::new(), ..later }
+            calls: later.calls.or(calls),
+            alive: later.alive.or(alive),
+            ..Self { ended: Vec::new(), calls: None, alive: None, ..later }
         };
     }
 }

@@ -1,11 +1,16 @@
 //! The thread that judges. In: [`Batch`]es of all workers. Out: what a [`Listener`] is told.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Stopwatch;
+use super::live::{Ended, Live, Way};
+use super::losses::Losses;
+use super::memory::{self, Budget, Keeper};
 use super::{Batch, Question, Totals};
-use crate::classify::Rules;
+use crate::classify::{Rules, Verdict};
 use crate::geo::Databases;
 use crate::keys::Analysis;
 use crate::observe::Summary;
@@ -13,11 +18,17 @@ use crate::pipeline::{self, Alive, Held, KeyLog, Memory};
 use crate::report::record::{
     FileRecord, InterfaceRecord, KeyLogRecord, LiveRecord, Phase, PolicyRecord, SinkRecord,
 };
-use crate::report::{Context, Kind, Record, Run, Told, Written, each_record, stats_record};
+use crate::report::{self, Context, Going, Kind, Record, Run, Told, Written, each_record, stats_record};
+use crate::session;
 use crate::time::Timestamp;
 
 /// Packet time between two records of the counters.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A look at what goes on takes at most this part of the time of who judges.
+const LOOKING_SHARE: u32 = 3;
+/// Ended flows that are looked at beside those that are alive, of the same endpoints.
+const HELD_TOO: usize = 1 << 13;
 
 /// Takes what a run tells.
 pub trait Listener {
@@ -75,6 +86,14 @@ pub struct Judge<'a> {
     counted: [Option<Timestamp>; 2],
     last: Vec<Summary>,
     endings: Vec<super::Last>,
+    live: Live,
+    /// Flows of calls that are alive, as each worker last saw them.
+    calls: BTreeMap<usize, Vec<Summary>>,
+    losses: Losses,
+    keeper: Option<Keeper>,
+    /// How long the last look at what goes on took, and since when that is.
+    last_look: (Duration, Stopwatch),
+    clock_steps: u64,
 }
 
 /// How a run ended, for who must know.
@@ -102,12 +121,30 @@ impl<'a> Judge<'a> {
             counted: [None; 2],
             last: Vec::new(),
             endings: Vec::new(),
+            live: Live::default(),
+            calls: BTreeMap::new(),
+            losses: Losses::default(),
+            keeper: None,
+            last_look: (Duration::ZERO, Stopwatch::start()),
+            clock_steps: 0,
         }
+    }
+
+    /// Keeps all tables together within a budget.
+    #[must_use]
+    pub fn within(mut self, budget: Budget) -> Self {
+        self.held.limit(budget.held());
+        self.memory.meetings.limit(budget.sessions());
+        self.keeper = Some(Keeper::new(budget));
+        self
     }
 
     /// Takes what a worker found, and tells what follows from it.
     pub fn take(&mut self, mut batch: Batch, listener: &mut dyn Listener) {
         self.totals.take(&batch);
+        if let Some((from, to, packets)) = self.losses.since(&batch) {
+            self.setup.context.lost(from, to, packets);
+        }
         let mut ended = std::mem::take(&mut batch.ended);
         // A name may be asked for by one endpoint and used by another that is let go first.
         for flow in &ended {
@@ -119,14 +156,50 @@ impl<'a> Judge<'a> {
             return;
         }
         self.held.push(ended);
-        let (number, alive) = batch.alive;
-        if number == self.asked {
+        if let Some((number, alive)) = batch.alive
+            && number == self.asked
+        {
             self.answers.retain(|(worker, _)| *worker != batch.worker);
             self.answers.push((batch.worker, alive));
         }
+        if let Some((flows, left_out)) = batch.calls {
+            self.calls.insert(batch.worker, flows);
+            self.totals.leave_out(batch.worker, left_out);
+        }
         let Some(now) = self.totals.now() else { return self.count(None, listener) };
+        if self.totals.clock_steps() != self.clock_steps {
+            self.clock_steps = self.totals.clock_steps();
+            self.held.restart(now);
+        }
         self.release(now, listener);
+        self.look(now, listener);
         self.count(Some(now), listener);
+    }
+
+    /// Tells of what goes on. The more there is, the more seldom: flows that have ended must be judged too.
+    fn look(&mut self, now: Timestamp, listener: &mut dyn Listener) {
+        let (took, since) = self.last_look;
+        let is_fresh = self.totals.going().all(|going| self.calls.contains_key(&going));
+        if !is_fresh || since.elapsed() < took.saturating_mul(LOOKING_SHARE) {
+            return;
+        }
+        let watch = Stopwatch::start();
+        let mut flows: Vec<Summary> = std::mem::take(&mut self.calls).into_values().flatten().collect();
+        let ends = flows.iter().map(|flow| session::sides(flow, &Verdict::default()).local.ip());
+        let endpoints: BTreeSet<IpAddr> = ends.collect();
+        flows.append(&mut self.held.of(&endpoints, HELD_TOO));
+        flows.sort_by_key(|flow| flow.id);
+        flows.dedup_by_key(|flow| flow.id);
+        let Self { setup, memory, live, .. } = self;
+        let going = if flows.is_empty() {
+            Going::default()
+        } else {
+            let analysis = pipeline::analyse_interim(setup.rules, memory, flows);
+            report::going(&mut setup.context, &analysis)
+        };
+        let wanted = &setup.kinds;
+        live.take(going, now, setup.update, &mut |record, way| tell(wanted, record, way, listener));
+        self.last_look = (watch.elapsed(), watch);
     }
 
     /// Tells of endpoints that have fallen silent.
@@ -151,21 +224,26 @@ impl<'a> Judge<'a> {
             self.written.add(&analysis);
             listener.learn(&mut self.setup.context, &analysis);
             listener.ended(&mut self.setup.context, &analysis);
-            self.tell(&analysis, Phase::Ended, listener);
+            self.tell(&analysis, listener);
         }
     }
 
     /// Tells the records of an analysis. Sessions, meetings and alerts are told also where no destination wants them: they are shown.
-    fn tell(&mut self, analysis: &Analysis, phase: Phase, listener: &mut dyn Listener) {
-        let wanted = &self.setup.kinds;
+    fn tell(&mut self, analysis: &Analysis, listener: &mut dyn Listener) {
+        let Self { setup, live, .. } = self;
+        let wanted = &setup.kinds;
+        let mut ended = Ended::default();
         let mut kinds = vec![Kind::Session, Kind::Meeting, Kind::Alert];
         if wanted.contains(&Kind::Flow) {
             kinds.push(Kind::Flow);
         }
-        each_record(&mut self.setup.context, analysis, kinds, |record| {
-            let is_for_sinks = record.kind().is_some_and(|kind| wanted.contains(&kind));
-            listener.told(Told { record: Arc::new(record.in_phase(phase)), is_for_sinks });
+        let over = Way { phase: Phase::Ended, is_written: true };
+        each_record(&mut setup.context, analysis, kinds, |record| {
+            if live.ended(&record, &mut ended) {
+                tell(wanted, record, over, listener);
+            }
         });
+        live.settle(analysis, ended, &mut |record, way| tell(wanted, record, way, listener));
     }
 
     /// Tells the counters, every second to who shows them and less often to destinations.
@@ -176,6 +254,11 @@ impl<'a> Judge<'a> {
         }
         *shown = now;
         let is_for_sinks = is_due(written, now, self.setup.update) && self.wants_stats();
+        if let Some(keeper) = &mut self.keeper {
+            let workers = self.totals.going().count().max(1);
+            let most = keeper.look(memory::used(), self.totals.flows_alive());
+            self.setup.question.limit_flows(most.div_ceil(workers));
+        }
         let nothing = Analysis { flows: Vec::new(), sessions: Vec::new(), meetings: Vec::new() };
         let decode = self.totals.decode();
         let run = self.run(&nothing, &decode, Vec::new(), true);
@@ -203,9 +286,12 @@ impl<'a> Judge<'a> {
             uptime_s: self.begun.elapsed().as_secs(),
             flows_alive: count(self.totals.flows_alive()),
             flows_held: count(self.held.len()),
+            sessions_alive: count(self.live.sessions()),
+            flows_left_out: self.totals.left_out(),
+            memory_bytes: self.keeper.as_ref().map_or_else(memory::used, Keeper::used),
+            memory_budget_bytes: self.keeper.as_ref().map(|keeper| keeper.budget().bytes()),
             flows_lost: self.totals.flows_lost(),
             clock_steps: self.totals.clock_steps(),
-            ..LiveRecord::default()
         }
     }
 
@@ -274,7 +360,7 @@ impl<'a> Judge<'a> {
         let key_logs = key_logs(&logs);
         let decode = self.totals.decode();
         listener.learn(&mut self.setup.context, &analysis);
-        self.tell(&analysis, Phase::Ended, listener);
+        self.tell(&analysis, listener);
         let nothing_known = Context::new(self.setup.rules, self.setup.databases, false);
         let mut context = std::mem::replace(&mut self.setup.context, nothing_known);
         let run = self.run(&analysis, &decode, key_logs, complete);
@@ -287,6 +373,12 @@ impl<'a> Judge<'a> {
         listener.told(Told { record: Arc::new(record), is_for_sinks: self.wants_stats() });
         Ending { context, complete }
     }
+}
+
+/// Tells one record, and writes it where its kind is wanted.
+fn tell(wanted: &[Kind], record: Record, way: Way, listener: &mut dyn Listener) {
+    let is_for_sinks = way.is_written && record.kind().is_some_and(|kind| wanted.contains(&kind));
+    listener.told(Told { record: Arc::new(record.in_phase(way.phase)), is_for_sinks });
 }
 
 /// Whether it is time again, also when the clock was set back; notes that it was.

@@ -24,6 +24,12 @@ pub trait Source {
     /// Waits until there is something, at most for `most`.
     fn wait(&mut self, most: Duration);
 
+    /// True where packets are stamped as they come, so that times far from what the clock expects tell that a clock was set. False where
+    /// they were recorded.
+    fn is_live(&self) -> bool {
+        true
+    }
+
     /// What each lane has counted for this worker so far.
     fn counters(&mut self) -> Vec<InterfaceCount>;
 

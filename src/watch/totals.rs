@@ -27,6 +27,8 @@ struct Share {
     flows_alive: usize,
     flows_lost: u64,
     clock_steps: u64,
+    /// Flows of calls that nothing is told of while they go on.
+    left_out: u64,
     has_ended: bool,
 }
 
@@ -42,6 +44,7 @@ impl Totals {
             flows_alive: batch.flows_alive,
             flows_lost: batch.flows_lost,
             clock_steps: batch.clock_steps,
+            left_out: self.workers.get(&batch.worker).map_or(0, |share| share.left_out),
             has_ended: batch.last.is_some(),
         };
         self.workers.insert(batch.worker, share);
@@ -120,6 +123,17 @@ impl Totals {
     /// Ended flows that were lost because the judging fell behind.
     pub fn flows_lost(&self) -> u64 {
         self.workers.values().fold(0, |sum, share| sum.saturating_add(share.flows_lost))
+    }
+
+    pub(super) fn leave_out(&mut self, worker: usize, flows: u64) {
+        if let Some(share) = self.workers.get_mut(&worker) {
+            share.left_out = flows;
+        }
+    }
+
+    /// Flows of calls that nothing is told of while they go on, because there are too many.
+    pub fn left_out(&self) -> u64 {
+        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.left_out))
     }
 
     /// How often the time of packets jumped.

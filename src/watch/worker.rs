@@ -1,7 +1,7 @@
 //! A thread that takes packets. In: a [`Source`]. Out: a [`Batch`] every second of packet time, or of the clock when no packet comes.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::clock::Stopwatch;
 use super::exchange::Exchange;
 use super::{Batch, InterfaceCount, Last, Outbox, Source};
 use crate::capture::CaptureError;
-use crate::pipeline::{Alive, Pipeline};
+use crate::observe::Summary;
+use crate::pipeline::{Alive, Calls, Pipeline};
 use crate::time::Timestamp;
 
 /// From one batch to the next.
@@ -26,21 +27,37 @@ const WAIT_HOLDING: Duration = Duration::from_millis(10);
 /// Waits without a packet after which the kernel's buffer is empty whatever its counters say; several times the delay after which
 /// it hands out a block.
 const EMPTY_LOOKS: u32 = 5;
+/// A look at all flows takes at most this part of a worker's time; while it takes more, it is taken more seldom.
+const LOOKING_SHARE: u32 = 32;
 /// Packet time that jumps by more than this from one packet to the next was set, in either direction.
 const STEP: Duration = Duration::from_secs(60);
 
-/// Which endpoints the judge asks for: of those that are silent, whether they have flows that are alive.
+/// What the judge tells workers: which endpoints it asks for (of those that are silent, whether they have flows that are alive), and
+/// how many flows may be held.
 #[derive(Debug, Clone, Default)]
-pub struct Question(Arc<Mutex<(u64, Arc<HashSet<IpAddr>>)>>);
+pub struct Question {
+    asked: Arc<Mutex<(u64, Arc<HashSet<IpAddr>>)>>,
+    /// Flows that a worker may hold; 0 where nobody said.
+    most_flows: Arc<AtomicUsize>,
+}
 
 impl Question {
+    /// Tells each worker how many flows it may hold from now on.
+    pub fn limit_flows(&self, most: usize) {
+        self.most_flows.store(most, Ordering::Relaxed);
+    }
+
+    fn most_flows(&self) -> Option<usize> {
+        Some(self.most_flows.load(Ordering::Relaxed)).filter(|most| *most > 0)
+    }
+
     /// Asks; `number` names the question in the answers.
     pub fn ask(&self, number: u64, addresses: HashSet<IpAddr>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (number, Arc::new(addresses));
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = (number, Arc::new(addresses));
     }
 
     fn read(&self) -> (u64, Arc<HashSet<IpAddr>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -50,6 +67,7 @@ pub type Refresh = Box<dyn FnMut(&mut Pipeline) + Send>;
 /// Takes packets, and tells what it found.
 pub struct Worker<S> {
     number: usize,
+    is_live: bool,
     source: S,
     pipeline: Pipeline,
     refresh: Refresh,
@@ -68,6 +86,10 @@ pub struct Worker<S> {
     interfaces: Vec<InterfaceCount>,
     exchange: Exchange,
     begun: Stopwatch,
+    calls: Calls,
+    most_flows: Option<usize>,
+    /// How long the last look at all flows took, and since when that is.
+    last_look: (Duration, Stopwatch),
 }
 
 impl<S> fmt::Debug for Worker<S> {
@@ -89,6 +111,7 @@ impl<S: Source> Worker<S> {
     ) -> Self {
         Self {
             number,
+            is_live: source.is_live(),
             source,
             pipeline,
             refresh,
@@ -103,6 +126,9 @@ impl<S: Source> Worker<S> {
             interfaces: Vec::new(),
             exchange,
             begun: Stopwatch::start(),
+            calls: Calls::default(),
+            most_flows: None,
+            last_look: (Duration::ZERO, Stopwatch::start()),
         }
     }
 
@@ -177,13 +203,18 @@ impl<S: Source> Worker<S> {
         self.exchange.receive(now);
         self.pipeline.renumber();
         let is_holding = self.exchange.is_holding(now);
-        let Self { source, pipeline, exchange, latest, clock_steps, .. } = self;
+        let Self { source, pipeline, exchange, latest, is_live, .. } = self;
+        let (since, mut steps) = (self.since_packet, 0_u64);
         let read = source.dispatch(BATCH, &mut |lane, packet| {
             let time = packet.timestamp;
             if let Some(latest) = latest.replace(time)
-                && (time.since(latest) > STEP || latest.since(time) > STEP)
+                && *is_live
+                && let Some(nanos) = step(latest, time, since)
             {
-                *clock_steps = clock_steps.saturating_add(1);
+                // What is held was stamped before.
+                exchange.release(now, true, pipeline);
+                pipeline.shift(nanos);
+                steps = steps.saturating_add(1);
             }
             if is_holding {
                 exchange.keep(lane, now, packet);
@@ -191,6 +222,7 @@ impl<S: Source> Worker<S> {
                 exchange.hand_over(lane, packet, handover);
             }
         })?;
+        self.clock_steps = self.clock_steps.saturating_add(steps);
         let mut is_idle = read == 0;
         if is_holding && let Some(time) = exchange.release(now, false, pipeline) {
             *latest = Some(time);
@@ -223,25 +255,41 @@ impl<S: Source> Worker<S> {
         self.latest.map(|latest| latest.plus(self.since_packet.elapsed()))
     }
 
+    /// Which of the endpoints that were asked for are alive, and the flows of calls; nothing where that would take too much time.
+    #[expect(clippy::type_complexity, reason = "two answers of one look, taken apart at once")]
+    fn look_at_flows(&mut self) -> Option<((u64, Alive), (Vec<Summary>, u64))> {
+        let (took, since) = self.last_look;
+        if since.elapsed() < took.saturating_mul(LOOKING_SHARE) {
+            return None;
+        }
+        let watch = Stopwatch::start();
+        let (number, asked) = self.question.read();
+        let mut alive = Alive::asking(asked);
+        self.pipeline.look(&mut alive, &mut self.calls);
+        self.last_look = (watch.elapsed(), watch);
+        Some(((number, alive), self.calls.take_found()))
+    }
+
     /// Tells what there is.
     fn look(&mut self) {
         self.since_look = Stopwatch::start();
         let now = self.now();
         self.looked = now;
         (self.refresh)(&mut self.pipeline);
-        let ended = now.map(|now| self.pipeline.take_ended(now)).unwrap_or_default();
-        let (number, asked) = self.question.read();
-        let mut alive = Alive::asking(asked);
-        if !alive.is_empty() {
-            self.pipeline.for_each_alive(|tuple| alive.add(tuple));
+        if let Some(most) = self.question.most_flows().filter(|most| Some(*most) != self.most_flows) {
+            self.most_flows = Some(most);
+            self.pipeline.limit_flows(most);
         }
+        let ended = now.map(|now| self.pipeline.take_ended(now)).unwrap_or_default();
+        let (alive, calls) = self.look_at_flows().unzip();
         self.count();
         let (table, flows_alive) = self.pipeline.table_stats();
         let batch = Batch {
             worker: self.number,
             now,
             ended,
-            alive: (number, alive),
+            alive,
+            calls,
             flows_alive,
             counts: self.pipeline.counts(),
             decode: self.pipeline.decode_counters().clone(),
@@ -252,4 +300,16 @@ impl<S: Source> Worker<S> {
         };
         self.outbox.offer(batch);
     }
+}
+
+/// By how much the clock that stamps packets was set between two of them, in nanoseconds, where it was: of a silence the other clock
+/// knows. `since` is the time since packets were looked at last.
+#[inline]
+fn step(latest: Timestamp, time: Timestamp, since: Stopwatch) -> Option<i64> {
+    if time.since(latest) <= STEP && latest.since(time) <= STEP {
+        return None;
+    }
+    let expected = latest.plus(since.elapsed());
+    let is_step = time.since(expected) > STEP || expected.since(time) > STEP;
+    is_step.then(|| time.as_nanos().saturating_sub(expected.as_nanos()))
 }

@@ -271,7 +271,7 @@ fn a_browser_gets_all_and_then_what_changes_until_the_end() {
     shared.hub.tick(&shared.board, now);
     let records = Made::capture("zoom-beijing-2020.pcapng").records();
     let first = records.into_iter().find(|record| matches!(record, Record::Session(_))).unwrap();
-    let Record::Session(session) = &first else { unreachable!() };
+    let Record::Session(session) = &first else { panic!("not a session") };
     let id = session.session_id.clone();
     shared.board().take(&told(in_phase(first, Phase::Ended, 9)));
     shared.hub.tick(&shared.board, now + TICK);

@@ -245,7 +245,7 @@ impl MediaTable {
     }
 
     /// Writes down the accepted streams.
-    pub(super) fn finish(self, facts: &mut Facts) {
+    pub(super) fn finish(&self, facts: &mut Facts) {
         let sizes: Vec<_> =
             self.tracks.iter().map(|track| (track.ssrc, track.direction, track.packets())).collect();
         // In doubt what repairs a stream is the smaller of the two.
@@ -254,16 +254,16 @@ impl MediaTable {
                 *other == ssrc && *direction == track.direction && *packets >= track.packets()
             })
         };
-        let accepted = self.tracks.into_iter().filter(|track| track.accepted);
+        let accepted = self.tracks.iter().filter(|track| track.accepted);
         let streams: Vec<RtpStream> = accepted.map(|track| track.finish(may_repair)).collect();
         let rtcp_first = self.rtcp_first.filter(|_| self.rtcp_packets > 0);
         let Some(packet) = streams.iter().map(|stream| stream.packet).chain(rtcp_first).min() else { return };
         let mut media = Media {
             streams,
-            rtcp: self.rtcp,
+            rtcp: self.rtcp.clone(),
             rtcp_packets: self.rtcp_packets,
             rtcp_clear: self.rtcp_clear,
-            cnames: self.cnames,
+            cnames: self.cnames.clone(),
             streams_left_out: self.left_out,
             packet,
             ..Media::default()

@@ -70,9 +70,9 @@ impl Reports {
         }
     }
 
-    pub(super) fn finish(self, media: &mut Media) {
-        media.reported = self.reported;
-        media.rtt = self.rtt;
+    pub(super) fn finish(&self, media: &mut Media) {
+        media.reported.clone_from(&self.reported);
+        media.rtt = self.rtt.clone();
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Sampler {
     is_full: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Held {
     sample: Sample,
     sequence: u16,
@@ -68,18 +68,18 @@ impl Sampler {
     }
 
     /// What is left of it in the facts; `None` when nothing was to be kept.
-    pub(super) fn finish(self, wrapping: Wrapping, kind: Option<MediaKind>) -> Option<Box<Samples>> {
+    pub(super) fn finish(&self, wrapping: Wrapping, kind: Option<MediaKind>) -> Option<Box<Samples>> {
         if self.held.is_empty() && self.cut == 0 {
             return None;
         }
         let mut samples = Samples { left_out: self.left_out, cut: self.cut, ..Samples::default() };
         if wrapping != Wrapping::Zoom {
-            samples.packets = self.held.into_iter().map(|held| held.sample).collect();
+            samples.packets = self.held.iter().map(|held| held.sample.clone()).collect();
             return Some(Box::new(samples));
         }
         match kind {
-            Some(MediaKind::Audio) => sound(self.held, &mut samples),
-            Some(MediaKind::Video | MediaKind::Screen) | None => pictures(self.held, &mut samples),
+            Some(MediaKind::Audio) => sound(self.held.clone(), &mut samples),
+            Some(MediaKind::Video | MediaKind::Screen) | None => pictures(self.held.clone(), &mut samples),
             Some(MediaKind::Fec | MediaKind::Rtx) => return None,
         }
         Some(Box::new(samples))

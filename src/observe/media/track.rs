@@ -306,14 +306,14 @@ impl Track {
         (kind, clock.map(|_| KindSource::Clock))
     }
 
-    pub(super) fn finish(self, may_repair: impl Fn(&Self, u32) -> bool) -> RtpStream {
+    pub(super) fn finish(&self, may_repair: impl Fn(&Self, u32) -> bool) -> RtpStream {
         let (mut kind, mut kind_source) = self.kind();
         let echo = &self.detail.echo;
         let paceless = self.stats.clock_hz().is_none();
         let repairs = echo
             .verdict()
             .or_else(|| echo.laggard().filter(|_| paceless))
-            .filter(|(ssrc, _)| echo.is_sure() || may_repair(&self, *ssrc));
+            .filter(|(ssrc, _)| echo.is_sure() || may_repair(self, *ssrc));
         if let Some((_, how)) = repairs
             && kind_source != Some(KindSource::Framing)
             // Two voices may begin at one timestamp and keep step.
@@ -336,11 +336,11 @@ impl Track {
             kind,
             kind_source,
             repairs: repairs.filter(|_| kind_source == Some(KindSource::Timestamps)).map(|(ssrc, _)| ssrc),
-            payload_types: self.payload_types,
+            payload_types: self.payload_types.clone(),
             extension_profile: self.extension_profile,
-            series: self.detail.series,
+            series: self.detail.series.clone(),
             losses: self.detail.runs.losses(),
-            sketch: self.detail.sketch,
+            sketch: self.detail.sketch.clone(),
             frames: self.detail.frames.filter(|_| pictures),
             jitter_mean_ms: mean.map(f64::from),
             jitter_max_ms: max.map(f64::from),
@@ -351,7 +351,7 @@ impl Track {
                 .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
             level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
             cipher: Some(Box::new(self.detail.cipher.finish(self.settled.unwrap_or(0)))),
-            stats: self.stats,
+            stats: self.stats.clone(),
             samples: self.detail.sampler.finish(self.wrapping, kind),
             packet: self.packet,
             start: self.start,

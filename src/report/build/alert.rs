@@ -34,7 +34,7 @@ pub(super) struct Judging<'a> {
     groups: &'a dyn Groups,
     /// Alerts of sessions that are being written, by the session's number.
     alerts: BTreeMap<u64, Vec<AlertRecord>>,
-    fired: bool,
+    pub(super) fired: bool,
 }
 
 /// What is said of a participant, kept for the meeting's other sessions.
@@ -331,6 +331,7 @@ fn alert(outcome: &Outcome<'_>, facts: &Facts<'_>, participants: &[AlertParticip
         title: rule.title.clone(),
         state: outcome.state,
         fired: outcome.fires(),
+        taken_back: false,
         severity,
         text: text(outcome),
         session_id: record.session_id.clone(),

@@ -11,13 +11,13 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, hint, jurisdiction, media, meeting_id, meeting_of, milli,
-    round3, session_id, signalling, trend, witness,
+    Context, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, meeting_of,
+    milli, round3, session_id, signalling, trend, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
 use crate::geo::{self, NetworkKind, OperatorClaim, Place};
-use crate::keys::{self, Analysis, Basis, Contact, FlowKeying, Holder, Keys};
+use crate::keys::{self, Analysis, Basis, Contact, CouldHold, FlowKeying, Holder, Keys};
 use crate::proto::tls::{ProtocolVersion, SrtpProfile};
 use crate::session::{Change, Judged, Server, Session, Way};
 use crate::time::Timestamp;
@@ -47,6 +47,7 @@ pub fn session_record(
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
         phase: None,
+        superseded_by: None,
         app: provider.map(|provider| provider.app.clone()),
         app_name: provider.map(|provider| provider.name.clone()),
         confidence: round3(session.confidence),
@@ -65,7 +66,7 @@ pub fn session_record(
         begun_mid_call: session.begun_mid_call,
         flows: flows_by_role(analysis, session),
         servers,
-        media: quality(analysis, session),
+        media: quality(context, analysis, session),
         trend: context.trends.then(|| trend::trend(analysis, session)).flatten().map(Box::new),
         keys: keys_record(context, session, keys, holders),
         cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
@@ -77,10 +78,25 @@ pub fn session_record(
     };
     record.findings = finding::findings(context, analysis, session, keys, &record);
     record.findings.extend(cipher::findings(context, analysis, session, keys, sealed.as_ref()));
+    qualify(&mut record);
     record.findings.sort_by_key(|finding| finding.severity);
     context.tell(analysis, session, &record);
     context.judge(analysis, session, keys, &record);
     record
+}
+
+/// Says of verdicts that they rest on an incomplete capture, where they do.
+fn qualify(record: &mut SessionRecord) {
+    let Some(lost) = &record.media.capture_losses else { return };
+    let caveat = losses::caveat(lost);
+    record.keys.why.push_str(&caveat);
+    for holder in record.keys.holders.iter_mut().filter(|holder| holder.could_hold != CouldHold::Yes) {
+        holder.why.push_str(&caveat);
+    }
+    if let Some(cipher) = &mut record.cipher {
+        cipher.evidence.text.push_str(&caveat);
+    }
+    record.findings.push(losses::finding(lost));
 }
 
 /// The servers of a session, in its order.
@@ -357,7 +373,7 @@ fn holder_record(
     })
 }
 
-fn quality(analysis: &Analysis, session: &Session) -> MediaRecord {
+fn quality(context: &Context<'_>, analysis: &Analysis, session: &Session) -> MediaRecord {
     let quality = &session.quality;
     let hidden = quality.sent.streams == 0 && quality.received.streams == 0;
     MediaRecord {
@@ -366,6 +382,7 @@ fn quality(analysis: &Analysis, session: &Session) -> MediaRecord {
         rtt_ms: quality.rtt.map(|rtt| milli(rtt.ms)),
         rtt_source: quality.rtt.map(|rtt| rtt.source),
         estimate: hidden.then(|| media::session_estimate(flows(analysis, session))).flatten(),
+        capture_losses: context.losses.during(session),
     }
 }
 

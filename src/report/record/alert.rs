@@ -31,6 +31,10 @@ pub struct AlertRecord {
     /// True where the rule fired: the state is `broken`, or `not_determinable` where the rule takes that for broken. One of
     /// these makes exit status 3.
     pub fired: bool,
+    /// In the last record of an alert that was told while its session went on: what was seen later speaks against it, and the rule
+    /// does not fire.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
     /// How grave it is.
     pub severity: Severity,
     /// The gravest reason in a sentence.

@@ -90,6 +90,8 @@ pub struct LiveRecord {
     pub memory_budget_bytes: Option<u64>,
     /// Ended flows that were lost because the judging fell behind.
     pub flows_lost: u64,
-    /// How often the clock of packets went back.
+    /// Flows of calls that are alive and are told of only when they have ended, because too many are alive.
+    pub flows_left_out: u64,
+    /// How often the clock that stamps packets was set, by more than a minute.
     pub clock_steps: u64,
 }

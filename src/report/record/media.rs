@@ -314,3 +314,18 @@ pub struct ReportedRecord {
     /// Packet of the latest report.
     pub packet: PacketNumber,
 }
+
+/// What the capture lost while a session ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CaptureLossRecord {
+    /// Packets lost by the kernel, the interfaces or this program, of all that was captured, not of this session alone; at most so
+    /// many, where losses are known by the second only.
+    pub packets: u64,
+    /// Stretches of time in which they were lost.
+    pub spans: u64,
+    /// Begin of the first.
+    pub first: String,
+    /// End of the last.
+    pub last: String,
+}

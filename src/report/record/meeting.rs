@@ -18,6 +18,9 @@ pub struct MeetingRecord {
     /// Where it stood when this was written; left out by `replay`, which writes what is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// In the last record of a meeting that was told while it went on and then turned out to be another: that one, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
     /// Provider, or null when media was seen that nobody claims.
     pub app: Option<String>,
     /// Its full name.

@@ -28,8 +28,8 @@ pub use flow::{FlowCounters, FlowRecord, RunnerUp};
 pub use jurisdiction::{GroupRecord, JurisdictionRecord, LawRecord, ReachPart, ReachRecord};
 pub use live::{InterfaceRecord, LiveRecord, SinkRecord, WorkerRecord};
 pub use media::{
-    AudioLevelRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs, MosRecord,
-    ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
+    AudioLevelRecord, CaptureLossRecord, EstimateRecord, EstimateWay, FrozenRecord, LossRecord, MosInputs,
+    MosRecord, ReportedRecord, RtcpRecord, RtpRecord, RttHalf, RttRecord, SeriesRecord,
 };
 pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord};
 pub use phase::Phase;

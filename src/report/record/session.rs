@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord, PacketNumber, Phase,
-    PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord, TrendRecord, TriedRecord, WitnessRecord,
+    CaptureLossRecord, DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord,
+    PacketNumber, Phase, PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord, TrendRecord,
+    TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, KnownNetwork, LocatedIn, OperatedBy};
@@ -25,6 +26,9 @@ pub struct SessionRecord {
     /// Where it stood when this was written; left out by `replay`, which writes what is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// In the last record of one that turned out to be none of its own: the session that its flows are a part of, or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
     /// Provider, or null when media was seen that nobody claims.
     pub app: Option<String>,
     /// Its full name.
@@ -208,6 +212,9 @@ pub struct MediaRecord {
     /// What sizes and times say of media without a visible RTP header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<EstimateRecord>,
+    /// What the capture lost while the session ran, on any interface: losses of media are then upper bounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_losses: Option<CaptureLossRecord>,
 }
 
 /// One way of a session's media.

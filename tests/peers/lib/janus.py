@@ -17,9 +17,9 @@ def certificate(folder, name):
 
 
 class Janus:
-    def __init__(self, recording, address="203.0.113.10", **impair):
-        self.space, self.address = recording.server("janus", address, **impair), address
-        folder = os.path.join(recording.folder, "janus")
+    def __init__(self, recording, address="203.0.113.10", name="janus", **impair):
+        self.space, self.address = recording.server(name, address, **impair), address
+        folder = os.path.join(recording.folder, name)
         os.makedirs(folder, exist_ok=True)
         cert, key = certificate(folder, NAME)
         base = os.path.dirname((glob.glob("/usr/lib/*/janus/plugins") + glob.glob("/usr/lib/janus/plugins"))[0])
@@ -34,10 +34,10 @@ class Janus:
                 admin: {{ admin_http = true admin_port = 7088 admin_ip = "127.0.0.1" }}
                 certificates: {{ cert_pem = "{cert}" cert_key = "{key}" }}''',
             "janus.plugin.videoroom.jcfg": "general: { }"}
-        for name, text in configs.items():
-            with open(os.path.join(folder, name), "w") as f:
+        for file, text in configs.items():
+            with open(os.path.join(folder, file), "w") as f:
                 f.write(text)
-        recording.processes.start("janus", inside(self.space, "janus", "--disable-colors", "--configs-folder", folder,
+        recording.processes.start(name, inside(self.space, "janus", "--disable-colors", "--configs-folder", folder,
                                                   "--interface", address))
         self.admin = Connection(self.space, ("127.0.0.1", 7088))
         wait_for("Janus", 20, self.ready, 0.3)

@@ -174,6 +174,19 @@ class Net:
         wait_for("dumpcap", 10, lambda: os.path.exists(path) and os.path.getsize(path) > 0)
         time.sleep(0.3)
 
+    def mirror(self):
+        """an interface, alone in a namespace, to which the bridge sends each frame once; (the namespace, its name)"""
+        space = f"{self.tag}watch"
+        self.space(space)
+        sh("ip", "link", "add", "name", "mirror", "netns", space, "type", "veth", "peer", "name", "m0", "netns", self.hub)
+        for where, interface in ((space, "mirror"), (self.hub, "m0")):
+            sh("ip", "-n", where, "link", "set", interface, "arp", "off")
+            self.plain(where, interface)
+        # A bridge that remembers nobody sends everything to everybody: a hub.
+        sh("ip", "-n", self.hub, "link", "set", "br0", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0")
+        sh("ip", "-n", self.hub, "link", "set", "m0", "master", "br0")
+        return space, "mirror"
+
     def stop_capture(self):
         time.sleep(0.5)
         self.processes.stop(self.capturing, 2)

@@ -411,7 +411,7 @@ impl Collector {
     }
 
     /// What was collected, with the number of packets that came when it was settled.
-    pub(super) fn finish(self, settled: u32) -> Cipher {
+    pub(super) fn finish(&self, settled: u32) -> Cipher {
         let dropped = match &self.cut {
             Cut::ZoomPicture(assembler) => assembler.dropped(),
             Cut::Payload | Cut::ZoomSound => 0,
@@ -435,7 +435,7 @@ impl Collector {
             lengths: residues(&self.lengths),
             shorter: self.shorter,
             tails: self.tails,
-            clusters: self.clusters,
+            clusters: self.clusters.clone(),
             clusters_left_out: self.clusters_left_out,
             nonces: self.nonces_seen,
             nonces_reused: self.nonces_reused,

@@ -1,0 +1,95 @@
+//! What the arguments of a run on interfaces mean.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meetscope::watch::Budget;
+use meetscope::{capture, pipeline, report, sink};
+
+use super::super::{args, dashboard, outlets};
+use super::{Colour, Report, check_filter, check_inputs, is_stdin, pipeline_config};
+
+/// A run on an interface.
+pub(in crate::cli) struct Watch {
+    pub(in crate::cli) interfaces: Vec<String>,
+    pub(in crate::cli) workers: u32,
+    pub(in crate::cli) live: capture::live::Options,
+    /// Whom to become after the start.
+    pub(in crate::cli) user: Option<String>,
+    /// Give up what is not needed after the start.
+    pub(in crate::cli) sandbox: bool,
+    /// Time between two records of a session that goes on.
+    pub(in crate::cli) update: Duration,
+    /// What is served to browsers.
+    pub(in crate::cli) web: meetscope::web::Config,
+    /// How much memory it may use.
+    pub(in crate::cli) budget: Budget,
+    /// When to stop without being told.
+    pub(in crate::cli) stop_after: Option<Duration>,
+    pub(in crate::cli) pipeline: pipeline::Config,
+    pub(in crate::cli) key_logs: Vec<PathBuf>,
+    pub(in crate::cli) report: Report,
+    pub(in crate::cli) outlets: sink::Config,
+}
+
+impl Watch {
+    pub(in crate::cli) fn new(typed: args::Watch, colour: Colour) -> anyhow::Result<Self> {
+        let common = &typed.common;
+        let inputs = [common.keylog.as_slice(), &common.policy, &common.geoip.geoip].concat();
+        check_inputs(&inputs, common.output.as_deref(), common.state.state.as_deref())?;
+        if let Some(expression) = &typed.common.bpf {
+            check_filter(expression)?;
+        }
+        let to_standard = typed.common.output.as_deref().is_none_or(is_stdin);
+        let for_people = to_standard && io::stdout().is_terminal();
+        let format = match typed.format {
+            Some(args::LiveFormat::Text) => report::Format::Text,
+            None if for_people => report::Format::Text,
+            Some(args::LiveFormat::Ndjson) | None => report::Format::Ndjson,
+        };
+        let mut interfaces: Vec<String> = Vec::new();
+        for interface in typed.capture.interface {
+            // Named twice, each of its packets would come twice.
+            if !interfaces.contains(&interface) {
+                interfaces.push(interface);
+            }
+        }
+        let live = capture::live::Options {
+            promiscuous: !typed.capture.no_promiscuous,
+            snaplen: typed.capture.snaplen,
+            buffer_mib: typed.capture.ring_mib,
+            immediate: typed.capture.immediate,
+            filter: typed.common.bpf.clone(),
+            ..capture::live::Options::default()
+        };
+        // The kernel filters; and flows that have ended can be taken from a single thread only.
+        let mut pipeline = pipeline_config(1, None, typed.capture.keep_duplicates);
+        let key_logs = typed.common.keylog.clone();
+        let report = Report::new(typed.common, inputs, format, colour)?;
+        let outlets =
+            outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
+        let update = Duration::from_secs(typed.pace.update);
+        let web = meetscope::web::Config { metrics: typed.metrics.metrics, ..dashboard::config(&typed.web)? };
+        let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
+        let workers = typed.capture.workers;
+        let budget = Budget::new(typed.pace.memory_mib);
+        let stop_after = typed.pace.stop_after.map(Duration::from_secs);
+        pipeline.max_flows = budget.flows();
+        Ok(Self {
+            interfaces,
+            workers,
+            live,
+            user,
+            sandbox,
+            update,
+            web,
+            budget,
+            stop_after,
+            pipeline,
+            key_logs,
+            report,
+            outlets,
+        })
+    }
+}

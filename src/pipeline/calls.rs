@@ -1,0 +1,85 @@
+//! Flows of calls that go on, as they stand. In: looks at all flows that are alive. Out: summaries of those that make a call, and of
+//! the others of their endpoints in which something was read: signalling may be among them.
+
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
+use crate::classify::Verdict;
+use crate::flow::Flow;
+use crate::observe::{CALL, State, Summary, has_facts, snapshot};
+use crate::session;
+
+/// Flows of calls that are told of while they go on: some thousand calls. Those beyond it are told when they have ended.
+const CALLS: usize = 1 << 13;
+/// Other flows of their endpoints.
+const COMPANIONS: usize = 1 << 13;
+
+/// Gathers the flows of calls, look by look.
+#[derive(Debug, Default)]
+pub struct Calls {
+    /// Endpoints of the calls of the last look: the others of their flows are found in the same pass.
+    known: HashSet<IpAddr>,
+    found: HashSet<IpAddr>,
+    flows: Vec<Summary>,
+    companions: Vec<Summary>,
+    left_out: u64,
+}
+
+impl Calls {
+    /// Begins a look.
+    pub(super) fn turn(&mut self) {
+        std::mem::swap(&mut self.known, &mut self.found);
+        self.found.clear();
+        self.flows.clear();
+        self.companions.clear();
+        self.left_out = 0;
+    }
+
+    /// Looks at a flow.
+    pub(super) fn take(&mut self, flow: &Flow<State>) {
+        if flow.class >= CALL {
+            if self.flows.len() >= CALLS {
+                self.left_out = self.left_out.saturating_add(1);
+                return;
+            }
+            let summary = snapshot(flow);
+            self.found.insert(session::sides(&summary, &Verdict::default()).local.ip());
+            self.flows.push(summary);
+        } else {
+            self.accompany(flow);
+        }
+    }
+
+    /// True when a call began of which the others of its endpoint's flows have not been found.
+    pub(super) fn has_news(&mut self) -> bool {
+        if self.found.is_subset(&self.known) {
+            return false;
+        }
+        self.known.clone_from(&self.found);
+        self.companions.clear();
+        true
+    }
+
+    /// Looks at a flow that may be of an endpoint of a call.
+    pub(super) fn accompany(&mut self, flow: &Flow<State>) {
+        if self.known.is_empty()
+            || flow.class >= CALL
+            || !has_facts(flow)
+            || self.companions.len() >= COMPANIONS
+        {
+            return;
+        }
+        let tuple = flow.tuple();
+        if self.known.contains(&tuple.source.ip()) || self.known.contains(&tuple.destination.ip()) {
+            self.companions.push(snapshot(flow));
+        }
+    }
+
+    /// Takes what the last look gave, and how many flows of calls it left out.
+    pub fn take_found(&mut self) -> (Vec<Summary>, u64) {
+        let mut flows = std::mem::take(&mut self.flows);
+        flows.append(&mut self.companions);
+        (flows, self.left_out)
+    }
+}

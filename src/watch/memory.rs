@@ -1,0 +1,219 @@
+//! The memory of a run. In: what it may use, and what the process has in use. Out: how many flows may be held.
+//!
+//! Tables are sized beforehand so that what is usual fits. What is not usual (streams take more than other flows) is met by holding
+//! fewer flows when little is left: the tables let the least valuable go first, those of which nothing is known and then those that
+//! are only counted, and count them.
+
+use std::path::{Path, PathBuf};
+
+/// Bytes of a flow of which little is known, with its place in the tables; a one-packet flow of UDP takes some 1100.
+const FLOW: u64 = 2048;
+/// Bytes of a flow that has ended.
+const ENDED: u64 = 1024;
+/// Bytes of a session that is kept for its meeting.
+const SESSION: u64 = 16 << 10;
+/// Share of the budget from which on fewer flows are held, in percent.
+const HIGH: u64 = 90;
+/// Share of it below which more are held again, in percent.
+const LOW: u64 = 75;
+/// Flows that are held however little memory there is.
+const FEWEST: usize = 1 << 10;
+/// A budget below this has no room for the program itself.
+pub const LEAST_MIB: u64 = 128;
+
+/// How much memory a run may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    bytes: u64,
+}
+
+impl Budget {
+    /// So many MiB; or a quarter of the machine's memory or three quarters of what the control group allows, whichever is less.
+    pub fn new(mib: Option<u64>) -> Self {
+        let chosen = mib.map(|mib| mib.saturating_mul(1 << 20));
+        let quarter = machine().map(|bytes| bytes.saturating_div(4));
+        let group = group().map(|bytes| bytes.saturating_div(4).saturating_mul(3));
+        let own = [quarter, group].into_iter().flatten().min();
+        let bytes = chosen.or(own).unwrap_or(1 << 30);
+        Self { bytes: bytes.max(LEAST_MIB << 20) }
+    }
+
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        self.bytes
+    }
+
+    /// Flows that are alive, at most: half of it.
+    pub fn flows(self) -> usize {
+        of(self.bytes.saturating_div(2), FLOW).max(FEWEST)
+    }
+
+    /// Ended flows that wait for their endpoint to fall silent, at most: a sixteenth of it.
+    pub fn held(self) -> usize {
+        of(self.bytes.saturating_div(16), ENDED).max(FEWEST)
+    }
+
+    /// Sessions that are kept for their meetings, at most: a sixteenth of it.
+    pub fn sessions(self) -> usize {
+        of(self.bytes.saturating_div(16), SESSION).max(FEWEST)
+    }
+}
+
+fn of(bytes: u64, each: u64) -> usize {
+    usize::try_from(bytes.checked_div(each).unwrap_or(0)).unwrap_or(usize::MAX)
+}
+
+/// Keeps to a budget.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    budget: Budget,
+    /// Flows that may be held now.
+    flows: usize,
+    /// What was in use when it was lowered last.
+    lowered_at: u64,
+    used: Option<u64>,
+}
+
+impl Keeper {
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { budget, flows: budget.flows(), lowered_at: 0, used: None }
+    }
+
+    /// Memory in use at the last look.
+    pub(super) const fn used(&self) -> Option<u64> {
+        self.used
+    }
+
+    pub(super) const fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// How many flows may be held, now that so many bytes are in use and so many flows are held.
+    pub(super) fn look(&mut self, used: Option<u64>, held: usize) -> usize {
+        self.used = used;
+        let Some(used) = used else { return self.flows };
+        let share = |percent: u64| self.budget.bytes.saturating_div(100).saturating_mul(percent);
+        // What was let go is used again, though the system may not get it back: without growth there is no reason for more.
+        let grows = used > self.lowered_at;
+        if used >= share(HIGH) && grows {
+            let fewer = held.saturating_sub(held.div_ceil(8));
+            self.flows = self.flows.min(fewer).max(FEWEST);
+            self.lowered_at = used;
+        } else if used < share(LOW) && self.flows < self.budget.flows() {
+            self.flows = self.flows.saturating_add(self.flows.div_ceil(64)).min(self.budget.flows());
+            self.lowered_at = 0;
+        }
+        self.flows
+    }
+}
+
+/// Memory that the process has in use, in bytes, where the system tells.
+pub(super) fn used() -> Option<u64> {
+    field(Path::new("/proc/self/status"), "VmRSS:")
+}
+
+/// Memory of the machine, in bytes.
+fn machine() -> Option<u64> {
+    field(Path::new("/proc/meminfo"), "MemTotal:")
+}
+
+/// A field in kB of a file of the kernel's.
+fn field(file: &Path, name: &str) -> Option<u64> {
+    kibibytes(&std::fs::read_to_string(file).ok()?, name)
+}
+
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    number.checked_mul(1024)
+}
+
+/// What the control groups above the process allow: the least, of version 2 and of version 1.
+fn group() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut least: Option<u64> = None;
+    for file in limits(&text) {
+        // `max` is no number.
+        let limit = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        least = least.into_iter().chain(limit).min();
+    }
+    least
+}
+
+/// The files with limits, by what `/proc/self/cgroup` says.
+fn limits(text: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (root, name) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            other if other.split(',').any(|one| one == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        files.extend(path.ancestors().map(|above| Path::new(root).join(above).join(name)));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_files_are_read() {
+        let status = "Name:\tmeetscope\nVmHWM:\t   99 kB\nVmRSS:\t   12345 kB\nRssAnon:\t1 kB\n";
+        assert_eq!(kibibytes(status, "VmRSS:"), Some(12345 * 1024));
+        assert_eq!(kibibytes(status, "VmSwap:"), None);
+        assert_eq!(kibibytes("VmRSS:\t many kB\n", "VmRSS:"), None);
+        if cfg!(target_os = "linux") {
+            assert!(used().unwrap() > 1 << 20 && machine().unwrap() > used().unwrap());
+        }
+    }
+
+    /// Lines as cgroups(7) shows them.
+    #[test]
+    fn limits_of_groups_above_count_too() {
+        let two = limits("0::/user.slice/session-2.scope\n");
+        let names: Vec<&str> = two.iter().map(|file| file.to_str().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "/sys/fs/cgroup/user.slice/session-2.scope/memory.max",
+                "/sys/fs/cgroup/user.slice/memory.max",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+        let one = limits("5:cpuacct,cpu:/daemons\n4:memory:/daemons\n");
+        assert_eq!(
+            one.first().unwrap().to_str(),
+            Some("/sys/fs/cgroup/memory/daemons/memory.limit_in_bytes")
+        );
+    }
+
+    #[test]
+    fn fewer_flows_are_held_while_memory_grows_and_more_again_when_it_is_there() {
+        let budget = Budget::new(Some(1024));
+        let mut keeper = Keeper::new(budget);
+        let all = budget.flows();
+        let percent = |percent: u64| Some(budget.bytes() / 100 * percent);
+        assert_eq!(keeper.look(percent(50), 1000), all);
+        let fewer = keeper.look(percent(91), 100_000);
+        assert_eq!(fewer, 87_500);
+        assert_eq!(keeper.look(percent(91), 87_500), fewer, "what was freed is not given back at once");
+        assert!(keeper.look(percent(92), 87_500) < fewer);
+        let low = keeper.look(percent(80), 70_000);
+        assert!(keeper.look(percent(60), 70_000) > low);
+        for _ in 0..1000 {
+            keeper.look(percent(60), 70_000);
+        }
+        assert_eq!(keeper.look(percent(60), 70_000), all);
+        for used in 0..200_000_u64 {
+            keeper.look(percent(95).map(|bytes| bytes + used), 2000);
+        }
+        assert_eq!(keeper.look(percent(99), 100), FEWEST);
+    }
+}
