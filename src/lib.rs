@@ -59,4 +59,6 @@ pub mod metrics;
 
 pub mod web;
 
+pub mod tui;
+
 pub mod sandbox;

@@ -134,6 +134,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("landlock", &["sandbox/files.rs"]),
     ("seccompiler", &["sandbox/calls.rs"]),
     ("nix", &["sandbox/rights.rs"]),
+    ("ratatui", &["tui/"]),
 ];
 
 /// What the library does not do, and who may.

@@ -327,7 +327,7 @@ pub(super) struct Common {
 }
 
 /// The user's own databases.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct GeoFiles {
     /// A location database (.mmdb), asked before the built-in data; may be given several times
     #[arg(long, value_name = "FILE")]

@@ -1,5 +1,6 @@
 //! Where records of a live run go: what was typed becomes destinations.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use meetscope::report::Style;
@@ -29,13 +30,18 @@ pub(super) fn config(
                 keep: typed.keep,
             });
         }
-        None if typed.send.is_empty() && typed.syslog.is_empty() => outlets.push(Outlet::Standard),
+        None if typed.send.is_empty() && typed.syslog.is_empty() && !typed.tui => {
+            outlets.push(Outlet::Standard)
+        }
         None => {}
     }
     if output.is_some_and(config::is_stdin)
         && typed.rotate.is_some_and(|rotation| rotation != Rotation::default())
     {
         return Err(UsageError("--rotate: expected -o with the name of a file, found `-`".to_owned()));
+    }
+    if typed.tui && (output.is_some_and(config::is_stdin) || !std::io::stdout().is_terminal()) {
+        return Err(UsageError("--tui: expected a terminal of its own as standard output".to_owned()));
     }
     for target in &typed.send {
         if matches!(target, Target::Udp(_)) {

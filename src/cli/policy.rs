@@ -68,6 +68,11 @@ impl Policies {
         Ok(Self { policy, groups, records })
     }
 
+    /// The policy, the groups of countries that it speaks of, and its files.
+    pub(super) fn into_parts(self) -> (Policy, Jurisdictions, Vec<PolicyRecord>) {
+        (self.policy, self.groups, self.records)
+    }
+
     /// Has every session judged.
     pub(super) fn judge<'a>(&'a self, context: &mut Context<'a>) {
         context.judge_by(&self.policy, &self.groups);

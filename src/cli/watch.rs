@@ -1,12 +1,10 @@
 //! `meetscope watch`: interfaces through the pipeline; what is told as sessions form, go on and end goes to its destination.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use meetscope::board::{self, Board};
 use meetscope::capture::live;
@@ -20,26 +18,34 @@ use meetscope::watch::{Inbox, Judge, Listener, Question, Setup, queue};
 
 use super::capture::{self, Capturing};
 use super::config::Report;
+use super::dump::Dump;
 use super::messages::say;
+use super::reload::Reload;
+use super::signals::Signals;
 use super::state::State;
 use super::telemetry::{Telemetry, is_served};
-use super::{Status, config, confine, dashboard, policy, store};
+use super::{Status, config, confine, dashboard, policy, screen, store};
 
 /// Packet time between two additions to the state file.
 const SAVE: Duration = Duration::from_secs(60);
 /// How long to wait for what workers found before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(500);
-/// How long destinations have at the end to take what waits; a second signal does not wait for them.
-const FLUSH: Duration = Duration::from_secs(4);
+/// How long an end may take from when it is asked for, with some time to spare of the five seconds that are promised; a second
+/// signal does not wait.
+const ENDING: Duration = Duration::from_millis(4300);
+/// What destinations have of it in any case to take what waits.
+const FLUSH: Duration = Duration::from_millis(800);
 
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let voice: Voice = Arc::new(|text| say(format_args!("{text}")));
     let known = config.report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
-    let stop = stop_flag().context("signals")?;
+    let signals = Signals::listen().context("signals")?;
+    let stop = Arc::clone(&signals.stop);
     let telemetry = Telemetry::new(&config.web);
     let bound = telemetry.bind(&config.web)?;
-    let board = is_served(&bound).then(|| Arc::new(Mutex::new(Board::new(board::Config::default()))));
+    let is_shown = is_served(&bound) || config.screen;
+    let board = is_shown.then(|| Arc::new(Mutex::new(Board::new(board::Config::default()))));
     let opened = live::open(&config.interfaces, config.workers, &config.live)?;
     confine::become_user(config)?;
     let sinks = Opened::open(&config.outlets, &voice)?;
@@ -62,16 +68,30 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let sinks = sinks.start().context("threads of destinations")?;
     dashboard::announce(&bound);
     let served = Arc::new(AtomicBool::new(false));
-    let web = board.as_ref().map(|board| bound.serve(Arc::clone(board), Arc::clone(&served))).transpose()?;
+    let served_board = board.as_ref().filter(|_| is_served(&bound)).map(Arc::clone);
+    let web = served_board.map(|board| bound.serve(board, Arc::clone(&served))).transpose()?;
     telemetry.ready(&config.interfaces.join(", "));
-    let (stop_after, servers) = (config.stop_after, Servers::new(known));
-    let telling = Telling { report: &config.report, stop_after, sinks: &sinks, servers, board, telemetry };
-    let mut status = judge_all(judge, &inbox, telling, &stop, &capturing);
+    let telling = Telling {
+        report: &config.report,
+        stop_after: config.stop_after,
+        sinks: &sinks,
+        servers: Servers::new(known),
+        board: board.clone(),
+        telemetry,
+        dump: Dump::default(),
+    };
+    let orders = Orders { config, signals };
+    let screen =
+        board.filter(|_| config.screen).map(|board| screen::show(board, &stop, config)).transpose()?;
+    let mut status = judge_all(judge, &inbox, telling, &orders, &capturing);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
     served.store(true, Ordering::Relaxed);
     drop(inbox);
-    let is_all_written = tell_of_losses(&sinks.finish(FLUSH));
+    if let Some(screen) = screen {
+        screen.end();
+    }
+    let is_all_written = tell_of_losses(&sinks.finish(orders.signals.left(ENDING, FLUSH)));
     dashboard::end(web);
     capturing.join();
     if !is_all_written && matches!(status, Status::Done | Status::Fired) {
@@ -85,14 +105,15 @@ fn judge_all(
     mut judge: Judge<'_>,
     inbox: &Inbox,
     mut telling: Telling<'_>,
-    stop: &AtomicBool,
+    orders: &Orders<'_>,
     capturing: &Capturing,
 ) -> Status {
     let mut told = Vec::new();
     let begun = clock();
+    let mut reload = Reload::default();
     while let Ok(batch) = inbox.next(WAIT) {
         if telling.stop_after.is_some_and(|after| begun.elapsed() >= after) {
-            stop.store(true, Ordering::Relaxed);
+            orders.signals.stop.store(true, Ordering::Relaxed);
         }
         if let Some(batch) = batch {
             judge.take(batch, &mut telling);
@@ -100,9 +121,10 @@ fn judge_all(
         }
         if telling.board.is_none() && telling.sinks.are_gone() {
             // The reader has seen enough, and nobody else listens.
-            stop.store(true, Ordering::Relaxed);
+            orders.signals.stop.store(true, Ordering::Relaxed);
             return Status::Done;
         }
+        orders.obey(&mut judge, &telling, &mut reload);
     }
     if let Some(error) = judge.error() {
         say(format_args!("{error}; the {} packets before it are reported, incomplete", judge.packets()));
@@ -142,16 +164,6 @@ fn kinds(config: &config::Watch) -> Vec<Kind> {
     all.into_iter().filter(|kind| is_wanted(*kind)).collect()
 }
 
-/// Set by Ctrl-C and by SIGTERM; a second one ends the process at once.
-fn stop_flag() -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
-}
-
 /// Where what is told goes.
 struct Telling<'a> {
     report: &'a Report,
@@ -162,6 +174,32 @@ struct Telling<'a> {
     /// What is known now, where somebody looks at it.
     board: Option<Arc<Mutex<Board>>>,
     telemetry: Telemetry,
+    /// What SIGUSR1 writes.
+    dump: Dump,
+}
+
+/// What a run is told from outside.
+struct Orders<'a> {
+    config: &'a config::Watch,
+    signals: Signals,
+}
+
+impl Orders<'_> {
+    /// Does what signals have asked for since the last look.
+    fn obey(&self, judge: &mut Judge<'_>, telling: &Telling<'_>, reload: &mut Reload) {
+        self.signals.look();
+        if self.signals.asks_anew() {
+            telling.sinks.reopen();
+            say(format_args!("SIGHUP: output files are opened anew"));
+            reload.begin(self.config.reload.clone());
+        }
+        if let Some(fresh) = reload.done() {
+            judge.read_anew(|context| fresh.apply(context));
+        }
+        if self.signals.asks_for_state() {
+            telling.dump.write(&telling.sinks.records(), self.config.dump.as_deref());
+        }
+    }
 }
 
 impl Listener for Telling<'_> {
@@ -170,6 +208,7 @@ impl Listener for Telling<'_> {
         if let Some(board) = &self.board {
             board.lock().unwrap_or_else(PoisonError::into_inner).take(&told);
         }
+        self.dump.take(&told);
         self.sinks.offer(&told);
     }
 

@@ -13,6 +13,7 @@ mod media;
 mod meeting;
 mod protocol;
 mod session;
+mod shared;
 mod signalling;
 mod software;
 mod trend;
@@ -21,6 +22,7 @@ mod witness;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -34,6 +36,7 @@ use meeting::meeting_of;
 pub use meeting::meeting_record;
 pub(super) use session::flows as flows_of;
 pub use session::session_record;
+use shared::Shared;
 pub use software::{InventoryRecords, inventory_records};
 
 use super::Run;
@@ -55,7 +58,7 @@ const PLACES: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Context<'a> {
     pub(super) rules: &'a Rules,
-    pub(super) databases: &'a Databases,
+    pub(super) databases: Shared<'a, Databases>,
     many_files: bool,
     /// In which country the packets were captured, where the user says so.
     capture_point: Option<Country>,
@@ -82,7 +85,7 @@ impl<'a> Context<'a> {
     pub fn new(rules: &'a Rules, databases: &'a Databases, many_files: bool) -> Self {
         Self {
             rules,
-            databases,
+            databases: Shared::Borrowed(databases),
             many_files,
             capture_point: None,
             nearby: distance::Nearby::default(),
@@ -112,6 +115,17 @@ impl<'a> Context<'a> {
     /// Notes packets that the capture lost between two times.
     pub fn lost(&mut self, from: Timestamp, to: Timestamp, packets: u64) {
         self.losses.note(from, to, packets);
+    }
+
+    /// Asks other databases from now on: a run that goes on has read them anew.
+    pub fn ask(&mut self, databases: Arc<Databases>) {
+        self.databases = Shared::Owned(databases);
+        self.places.clear();
+    }
+
+    /// The databases that are asked.
+    pub fn databases(&self) -> &Databases {
+        &self.databases
     }
 
     /// What the databases say of an address that was seen at `seen`.

@@ -275,6 +275,19 @@ pub fn write_text(out: &mut dyn io::Write, record: &Record, style: &Style) -> io
     text::write_record(out, record, style)
 }
 
+/// Writes the page of one session as text, whatever phase it is in, with the alerts that are given.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_page(
+    out: &mut dyn io::Write,
+    session: &record::SessionRecord,
+    alerts: &[&record::AlertRecord],
+    style: &Style,
+) -> io::Result<()> {
+    text::write_page(out, session, alerts, style)
+}
+
 /// Text in lines beside a margin of `left` columns, as wide as reports are on a terminal of `width` columns: broken at spaces,
 /// harmless on a terminal. A longer word stands alone.
 pub fn wrapped(words: &str, left: usize, width: Option<usize>) -> Vec<String> {

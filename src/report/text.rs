@@ -128,6 +128,16 @@ pub(super) fn write_record(out: &mut dyn io::Write, record: &Record, style: &Sty
     live::write(out, record, style)
 }
 
+/// The page of one session.
+pub(super) fn write_page(
+    out: &mut dyn io::Write,
+    record: &SessionRecord,
+    alerts: &[&AlertRecord],
+    style: &Style,
+) -> io::Result<()> {
+    session::write(&mut Page::new(out, style), record, alerts)
+}
+
 /// The end of a live run.
 pub(super) fn write_stats(out: &mut dyn io::Write, run: &Run<'_>, style: &Style) -> io::Result<()> {
     footer::write(&mut Page::new(out, style), &stats_record(run))

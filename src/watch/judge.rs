@@ -331,6 +331,13 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Has something that was read anew take effect on how records are made; it answers with the policy files, where those changed.
+    pub fn read_anew(&mut self, apply: impl FnOnce(&mut Context<'a>) -> Option<Vec<PolicyRecord>>) {
+        if let Some(policies) = apply(&mut self.setup.context) {
+            self.setup.policies = policies;
+        }
+    }
+
     /// What failed, where a worker did.
     pub fn error(&self) -> Option<&crate::capture::CaptureError> {
         self.endings.iter().find_map(|last| last.error.as_ref())

@@ -29,6 +29,9 @@ pub(in super::super) struct Outlets {
     /// Most memory for records that wait for one destination, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub(in super::super) queue_mib: u64,
+    /// Show in this terminal what goes on; records go to the other destinations
+    #[arg(long)]
+    pub(in super::super) tui: bool,
     /// On SIGUSR1, write the state to this file instead of standard error
     #[arg(long, value_name = "FILE")]
     pub(in super::super) dump: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use meetscope::watch::Budget;
 use meetscope::{capture, pipeline, report, sink};
 
-use super::super::{args, dashboard, outlets};
+use super::super::{args, dashboard, outlets, reload};
 use super::{Colour, Report, check_filter, check_inputs, is_stdin, pipeline_config};
 
 /// A run on an interface.
@@ -31,6 +31,12 @@ pub(in crate::cli) struct Watch {
     pub(in crate::cli) key_logs: Vec<PathBuf>,
     pub(in crate::cli) report: Report,
     pub(in crate::cli) outlets: sink::Config,
+    /// Where SIGUSR1 writes the state.
+    pub(in crate::cli) dump: Option<PathBuf>,
+    /// What SIGHUP reads anew.
+    pub(in crate::cli) reload: reload::Source,
+    /// Show a screen in the terminal.
+    pub(in crate::cli) screen: bool,
 }
 
 impl Watch {
@@ -66,7 +72,9 @@ impl Watch {
         // The kernel filters; and flows that have ended can be taken from a single thread only.
         let mut pipeline = pipeline_config(1, None, typed.capture.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
+        let reload = reload::Source { policy: common.policy.clone(), geoip: common.geoip.clone() };
         let report = Report::new(typed.common, inputs, format, colour)?;
+        let (dump, screen) = (typed.outlets.dump.clone(), typed.outlets.tui);
         let outlets =
             outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
         let update = Duration::from_secs(typed.pace.update);
@@ -90,6 +98,9 @@ impl Watch {
             key_logs,
             report,
             outlets,
+            dump,
+            reload,
+            screen,
         })
     }
 }

@@ -7,12 +7,14 @@ mod clear;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::super::record::{
     AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert, HolderRecord, PacketNumber,
     PlaceRecord, ServerRecord, SessionRecord, Severity,
 };
 use super::session::public_address;
+use super::shared::Shared;
 use super::{Context, count, meeting_of, met, session_id, session_record};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
@@ -30,8 +32,8 @@ const NOTE: &str = "participants whose packets do not pass this point of capture
 /// The policy of a run, and what came of it.
 #[derive(Debug)]
 pub(super) struct Judging<'a> {
-    pub(super) policy: &'a Policy,
-    groups: &'a dyn Groups,
+    pub(super) policy: Shared<'a, Policy>,
+    groups: Shared<'a, dyn Groups + Send + Sync>,
     /// Alerts of sessions that are being written, by the session's number.
     alerts: BTreeMap<u64, Vec<AlertRecord>>,
     pub(super) fired: bool,
@@ -47,8 +49,18 @@ pub(super) struct Seated {
 
 impl<'a> Context<'a> {
     /// Judges every session by `policy` from now on.
-    pub fn judge_by(&mut self, policy: &'a Policy, groups: &'a dyn Groups) {
-        self.judging = Some(Judging { policy, groups, alerts: BTreeMap::new(), fired: false });
+    pub fn judge_by(&mut self, policy: &'a Policy, groups: &'a (dyn Groups + Send + Sync + 'static)) {
+        self.judge_with(Shared::Borrowed(policy), Shared::Borrowed(groups));
+    }
+
+    /// Judges by another policy from now on: a run that goes on has read it anew. What fired before has fired.
+    pub fn judge_anew(&mut self, policy: Arc<Policy>, groups: Arc<dyn Groups + Send + Sync>) {
+        self.judge_with(Shared::Owned(policy), Shared::Owned(groups));
+    }
+
+    fn judge_with(&mut self, policy: Shared<'a, Policy>, groups: Shared<'a, dyn Groups + Send + Sync>) {
+        let fired = self.fired();
+        self.judging = Some(Judging { policy, groups, alerts: BTreeMap::new(), fired });
     }
 
     /// True where a rule has fired, over all sessions that were judged.
@@ -102,12 +114,12 @@ impl<'a> Context<'a> {
         record: &SessionRecord,
     ) {
         let Some(judging) = &self.judging else { return };
-        let (policy, groups) = (judging.policy, judging.groups);
+        let (policy, groups) = (judging.policy.clone(), judging.groups.clone());
         let seats = self.seats(analysis, session);
         let beyond = beyond::servers(self, analysis, session, keys, &seats);
         let facts =
             Facts { session, record, seats, beyond, clear: clear::key_in_clear(analysis, session, record) };
-        let alerts = alerts(policy, groups, &facts);
+        let alerts = alerts(&policy, &*groups, &facts);
         if let Some(judging) = &mut self.judging {
             judging.fired |= alerts.iter().any(|alert| alert.fired);
             judging.alerts.insert(session.id, alerts);

@@ -84,7 +84,8 @@ pub(super) fn jurisdictions(
             }
         }
     }
-    let table = context.databases.jurisdictions();
+    let databases = context.databases.clone();
+    let table = databases.jurisdictions();
     let record = |(country, (reaches, reaches_left_out))| JurisdictionRecord {
         reaches,
         reaches_left_out,

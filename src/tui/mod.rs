@@ -1,0 +1,109 @@
+//! Stage 16: what the dashboard shows, in a terminal. In: the [`Board`], keys. Out: a screen.
+//!
+//! The board is read under its lock for as long as it takes to copy references; rows are made and drawn after that. Every string
+//! that a stranger may have chosen is written out where a terminal would obey it.
+
+mod draw;
+mod rows;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+
+use crate::board::Board;
+use rows::Shown;
+use view::{Key, View};
+
+/// How often the screen is drawn anew, and the longest that an order to stop waits.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a screen needs beside the board.
+pub struct Config {
+    /// Colour; bold and reversed text alone where it is not wanted.
+    pub colour: bool,
+    /// The latest message for people, if there was one: standard error is not to be written to while the screen is up.
+    pub news: Box<dyn Fn() -> Option<String> + Send>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("colour", &self.colour).finish_non_exhaustive()
+    }
+}
+
+/// Shows the board until `stop` is set, which the key `q` does as well. The terminal is as before then, also after a panic.
+///
+/// # Errors
+/// When there is no terminal, or it fails.
+pub fn run(board: &Mutex<Board>, stop: &Arc<AtomicBool>, config: &Config) -> io::Result<()> {
+    let mut terminal = ratatui::try_init()?;
+    let shown = show(&mut terminal, board, stop, config);
+    ratatui::restore();
+    shown
+}
+
+fn show(
+    terminal: &mut ratatui::DefaultTerminal,
+    board: &Mutex<Board>,
+    stop: &Arc<AtomicBool>,
+    config: &Config,
+) -> io::Result<()> {
+    let mut view = View::new(config.colour);
+    while !stop.load(Ordering::Relaxed) {
+        let shown = {
+            let board = board.lock().unwrap_or_else(PoisonError::into_inner);
+            Shown::of(&board)
+        };
+        let news = (config.news)();
+        terminal.draw(|frame| draw::screen(frame, &mut view, &shown, news.as_deref()))?;
+        if event::poll(TICK)? {
+            // All that were typed meanwhile.
+            loop {
+                take(event::read()?, &mut view, &shown, stop);
+                if !event::poll(Duration::ZERO)? {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn take(event: Event, view: &mut View, shown: &Shown, stop: &Arc<AtomicBool>) {
+    let Event::Key(key) = event else { return };
+    if key.kind == KeyEventKind::Release {
+        return;
+    }
+    // In raw mode Ctrl-C is a key like any other.
+    let is_interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    let Some(key) = (if is_interrupt { Some(Key::Quit) } else { meaning(key.code) }) else { return };
+    if view.press(key, shown) {
+        stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other keys mean nothing")]
+const fn meaning(code: KeyCode) -> Option<Key> {
+    Some(match code {
+        KeyCode::Char(letter) => Key::Letter(letter),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::First,
+        KeyCode::End => Key::Last,
+        KeyCode::Enter | KeyCode::Right => Key::Open,
+        KeyCode::Esc | KeyCode::Left => Key::Back,
+        KeyCode::Backspace => Key::Erase,
+        KeyCode::Tab => Key::Next,
+        KeyCode::BackTab => Key::Before,
+        _ => return None,
+    })
+}

@@ -1,0 +1,202 @@
+//! Where the eye is: pane, row, filter, order, an opened page. In: keys. Out: what is to be drawn.
+
+use super::rows::{Mood, Pane, Row, Shown};
+
+/// Most letters of a filter.
+const FILTER: usize = 64;
+/// Rows of a page that is turned.
+const PAGE: usize = 10;
+
+/// What a key means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Letter(char),
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    First,
+    Last,
+    Open,
+    Back,
+    Erase,
+    Next,
+    Before,
+    Quit,
+}
+
+/// How rows are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The gravest first, else as they come.
+    Grave,
+    /// By the first, second, third column.
+    Column(usize),
+    /// The most loss first.
+    Loss,
+}
+
+impl Order {
+    const fn next(self) -> Self {
+        match self {
+            Self::Grave => Self::Column(0),
+            Self::Column(0) => Self::Column(1),
+            Self::Column(1) => Self::Column(2),
+            Self::Column(_) => Self::Loss,
+            Self::Loss => Self::Grave,
+        }
+    }
+
+    pub(super) fn words(self, pane: Pane) -> String {
+        match self {
+            Self::Grave => "gravest first".to_owned(),
+            Self::Loss => "most loss first".to_owned(),
+            Self::Column(at) => {
+                format!("by {}", pane.columns().get(at).map_or("", |column| column.title))
+            }
+        }
+    }
+}
+
+/// What is before the panes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Over {
+    Nothing,
+    Help,
+    /// A session's page, and how far it is scrolled.
+    Page(String, usize),
+}
+
+/// Where the eye is.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) colour: bool,
+    pub(super) pane: Pane,
+    pub(super) selected: usize,
+    pub(super) filter: String,
+    /// Letters go into the filter.
+    pub(super) is_typing: bool,
+    pub(super) order: Order,
+    pub(super) over: Over,
+}
+
+impl View {
+    pub(super) const fn new(colour: bool) -> Self {
+        Self {
+            colour,
+            pane: Pane::Sessions,
+            selected: 0,
+            filter: String::new(),
+            is_typing: false,
+            order: Order::Grave,
+            over: Over::Nothing,
+        }
+    }
+
+    /// The rows of the pane that pass the filter, in their order.
+    pub(super) fn rows(&self, shown: &Shown) -> Vec<Row> {
+        let mut rows = self.pane.rows(shown);
+        if !self.filter.is_empty() {
+            rows.retain(|row| row.matches(&self.filter));
+        }
+        match self.order {
+            Order::Grave => rows.sort_by_key(|row| if row.mood == Mood::Alarm { 0_u8 } else { 1 }),
+            Order::Loss => rows.sort_by(|one, other| other.loss.total_cmp(&one.loss)),
+            Order::Column(at) => rows.sort_by(|one, other| one.cells.get(at).cmp(&other.cells.get(at))),
+        }
+        rows
+    }
+
+    /// Does what a key asks for. True where that is to end.
+    pub(super) fn press(&mut self, key: Key, shown: &Shown) -> bool {
+        if key == Key::Quit {
+            return true;
+        }
+        if self.is_typing {
+            self.type_filter(key);
+            return false;
+        }
+        if key == Key::Letter('q') {
+            return true;
+        }
+        match self.over {
+            Over::Nothing => self.press_on_pane(key, shown),
+            Over::Help => self.over = Over::Nothing,
+            Over::Page(..) => self.press_on_page(key),
+        }
+        false
+    }
+
+    fn type_filter(&mut self, key: Key) {
+        match key {
+            Key::Letter(letter) if self.filter.chars().count() < FILTER => self.filter.push(letter),
+            Key::Erase => {
+                self.filter.pop();
+            }
+            Key::Back => {
+                self.filter.clear();
+                self.is_typing = false;
+            }
+            Key::Open => self.is_typing = false,
+            _ => {}
+        }
+        self.selected = 0;
+    }
+
+    fn press_on_page(&mut self, key: Key) {
+        let Over::Page(_, scrolled) = &mut self.over else { return };
+        match key {
+            Key::Up | Key::Letter('k') => *scrolled = scrolled.saturating_sub(1),
+            Key::Down | Key::Letter('j') => *scrolled = scrolled.saturating_add(1),
+            Key::PageUp => *scrolled = scrolled.saturating_sub(PAGE),
+            Key::PageDown | Key::Letter(' ') => *scrolled = scrolled.saturating_add(PAGE),
+            Key::First | Key::Letter('g') => *scrolled = 0,
+            Key::Last | Key::Letter('G') => *scrolled = usize::MAX,
+            Key::Back | Key::Erase | Key::Letter('h') => self.over = Over::Nothing,
+            Key::Letter('?') => self.over = Over::Help,
+            _ => {}
+        }
+    }
+
+    fn press_on_pane(&mut self, key: Key, shown: &Shown) {
+        let last = self.rows(shown).len().saturating_sub(1);
+        match key {
+            Key::Up | Key::Letter('k') => self.selected = self.selected.saturating_sub(1),
+            Key::Down | Key::Letter('j') => self.selected = self.selected.saturating_add(1).min(last),
+            Key::PageUp => self.selected = self.selected.saturating_sub(PAGE),
+            Key::PageDown | Key::Letter(' ') => self.selected = self.selected.saturating_add(PAGE).min(last),
+            Key::First | Key::Letter('g') => self.selected = 0,
+            Key::Last | Key::Letter('G') => self.selected = last,
+            Key::Next | Key::Letter('l') => self.turn(1),
+            Key::Before | Key::Letter('h') => self.turn(Pane::ALL.len().saturating_sub(1)),
+            Key::Letter(digit @ '1'..='5') => {
+                let at = digit.to_digit(10).and_then(|digit| usize::try_from(digit).ok()).unwrap_or(1);
+                self.go(at.saturating_sub(1));
+            }
+            Key::Letter('/') => self.is_typing = true,
+            Key::Letter('s') => self.order = self.order.next(),
+            Key::Letter('?') => self.over = Over::Help,
+            Key::Back => self.filter.clear(),
+            Key::Open => {
+                let rows = self.rows(shown);
+                let session = rows.get(self.selected.min(last)).and_then(|row| row.session.clone());
+                if let Some(id) = session {
+                    self.over = Over::Page(id, 0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn turn(&mut self, by: usize) {
+        let now = Pane::ALL.iter().position(|pane| *pane == self.pane).unwrap_or(0);
+        self.go(now.saturating_add(by).checked_rem(Pane::ALL.len()).unwrap_or(0));
+    }
+
+    fn go(&mut self, at: usize) {
+        if let Some(pane) = Pane::ALL.get(at) {
+            self.pane = *pane;
+            self.selected = 0;
+        }
+    }
+}
