@@ -51,6 +51,7 @@ struct State<'a> {
 }
 
 impl Dump {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else tells of the state")]
     pub(super) fn take(&mut self, told: &Told) {
         match told.record.as_ref() {
             Record::Stats(_) => self.stats = Some(Arc::clone(&told.record)),

@@ -31,7 +31,7 @@ pub(super) fn config(
             });
         }
         None if typed.send.is_empty() && typed.syslog.is_empty() && !typed.tui => {
-            outlets.push(Outlet::Standard)
+            outlets.push(Outlet::Standard);
         }
         None => {}
     }

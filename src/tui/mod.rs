@@ -66,7 +66,7 @@ fn show(
         if event::poll(TICK)? {
             // All that were typed meanwhile.
             loop {
-                take(event::read()?, &mut view, &shown, stop);
+                take(&event::read()?, &mut view, &shown, stop);
                 if !event::poll(Duration::ZERO)? {
                     break;
                 }
@@ -76,7 +76,7 @@ fn show(
     Ok(())
 }
 
-fn take(event: Event, view: &mut View, shown: &Shown, stop: &Arc<AtomicBool>) {
+fn take(event: &Event, view: &mut View, shown: &Shown, stop: &Arc<AtomicBool>) {
     let Event::Key(key) = event else { return };
     if key.kind == KeyEventKind::Release {
         return;

@@ -345,25 +345,25 @@ fn interfaces(stats: &StatsRecord) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for one in &stats.interfaces {
         let own = one.workers.iter().map(|worker| worker.dropped_by_us).fold(0, u64::saturating_add);
-        let state = one.error.as_deref().map_or_else(
+        let words = one.error.as_deref().map_or_else(
             || one.distortions.first().map_or_else(|| "listening".to_owned(), |text| clean(text)),
             clean,
         );
         let lost = [one.dropped_by_kernel, one.dropped_by_interface, own];
         let mut cells = vec![clean(&one.name), one.received.to_string()];
         cells.extend(lost.iter().map(ToString::to_string));
-        cells.push(state);
+        cells.push(words);
         rows.push(row(cells, lost.iter().any(|lost| *lost > 0), one.error.is_some()));
     }
     for sink in &stats.sinks {
-        let state = sink.error.as_deref().map_or_else(|| format!("{} wait", sink.queued), clean);
+        let words = sink.error.as_deref().map_or_else(|| format!("{} wait", sink.queued), clean);
         let cells = vec![
             clean(&sink.name),
             format!("{} written", sink.written),
             format!("{} lost", sink.lost),
             format!("{} doubt", sink.in_doubt),
             format!("{} again", sink.reconnects),
-            state,
+            words,
         ];
         rows.push(row(cells, sink.lost > 0, sink.error.is_some()));
     }

@@ -100,7 +100,7 @@ impl View {
             rows.retain(|row| row.matches(&self.filter));
         }
         match self.order {
-            Order::Grave => rows.sort_by_key(|row| if row.mood == Mood::Alarm { 0_u8 } else { 1 }),
+            Order::Grave => rows.sort_by_key(|row| row.mood != Mood::Alarm),
             Order::Loss => rows.sort_by(|one, other| other.loss.total_cmp(&one.loss)),
             Order::Column(at) => rows.sort_by(|one, other| one.cells.get(at).cmp(&other.cells.get(at))),
         }
@@ -127,6 +127,7 @@ impl View {
         false
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other keys mean nothing here")]
     fn type_filter(&mut self, key: Key) {
         match key {
             Key::Letter(letter) if self.filter.chars().count() < FILTER => self.filter.push(letter),
@@ -143,6 +144,7 @@ impl View {
         self.selected = 0;
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other keys mean nothing here")]
     fn press_on_page(&mut self, key: Key) {
         let Over::Page(_, scrolled) = &mut self.over else { return };
         match key {
@@ -158,6 +160,7 @@ impl View {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other keys mean nothing here")]
     fn press_on_pane(&mut self, key: Key, shown: &Shown) {
         let last = self.rows(shown).len().saturating_sub(1);
         match key {
