@@ -112,6 +112,21 @@ impl Made {
         self.written(&Style { format, ..Style::default() })
     }
 
+    /// Every record, flows first, the counters last.
+    pub(crate) fn all_records(&self) -> Vec<Record> {
+        let run = self.run();
+        let mut context = Context::new(run.rules, run.databases, false);
+        let style = Style { format: Format::Ndjson, ..Style::default() };
+        let mut records = Vec::new();
+        writer::each(&mut context, run.analysis, &style, |_, record| {
+            records.push(record);
+            Ok(())
+        })
+        .unwrap();
+        records.push(Record::Stats(Box::new(stats_record(&run))));
+        records
+    }
+
     fn lines(&self) -> Vec<Value> {
         self.as_format(Format::Ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

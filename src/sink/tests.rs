@@ -243,7 +243,7 @@ fn messages_of_syslog_are_counted_over_tcp_and_alone_in_datagrams() {
     let udp = format!("udp://{}", socket.local_addr().unwrap()).parse().unwrap();
     let outlets = vec![Outlet::Syslog(tcp), Outlet::Syslog(udp), Outlet::Syslog(Target::Unix(local))];
     let sinks = sinks(outlets, DEFAULT_BYTES);
-    let records = beijing().records();
+    let records = beijing().all_records();
     let without_flows = records.iter().filter(|record| !matches!(record, Record::Flow(_))).count();
     assert!(without_flows >= 4 && without_flows < records.len());
     for record in records {
@@ -296,7 +296,7 @@ fn assert_is_rfc5424(message: &str) {
 #[test]
 fn what_strangers_chose_breaks_no_message_out_of_its_frame() {
     let origin = Origin { host: "h".to_owned(), process: 1 };
-    for record in hostile().records() {
+    for record in hostile().all_records() {
         for most in [syslog::MAX_DATAGRAM, syslog::MAX_STREAM, usize::MAX] {
             let mut json = Vec::new();
             crate::report::write_json(&mut json, &record).unwrap();
@@ -368,7 +368,7 @@ fn a_file_that_cannot_be_opened_is_told_before_anything_runs() {
 fn text_has_a_line_for_a_beginning_and_a_page_for_an_end() {
     let style = Style::default();
     let mut begun = None;
-    for record in beijing().records() {
+    for record in beijing().all_records() {
         let mut out = Vec::new();
         crate::report::write_text(&mut out, &record, &style).unwrap();
         let text = String::from_utf8(out).unwrap();
