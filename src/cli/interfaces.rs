@@ -70,13 +70,8 @@ fn row(interface: &InterfaceInfo, refused: &mut Option<String>) -> Row {
         link: link.or_else(|| hardware(&interface.name)).unwrap_or_else(|| "-".to_owned()),
         speed: speed(&interface.name).unwrap_or_else(|| "-".to_owned()),
         rest: rest.join(", "),
-        distortions: distortions(&interface.name),
+        distortions: live::distortions(&interface.name),
     }
-}
-
-/// Settings that make a capture differ from what was on the wire.
-fn distortions(_interface: &str) -> Vec<String> {
-    Vec::new()
 }
 
 /// A file of what Linux tells of an interface. Names with a slash would lead elsewhere.
