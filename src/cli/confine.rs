@@ -35,7 +35,7 @@ pub(super) fn enter(config: &config::Watch) -> anyhow::Result<()> {
 }
 
 fn needs(config: &config::Watch) -> Needs {
-    let mut needs = Needs::default();
+    let mut needs = Needs { terminal: config.screen, ..Needs::default() };
     let files = config.report.inputs.iter().filter(|path| !is_stdin(path));
     needs.read.extend(files.cloned());
     needs.read.extend(store::to_ask());

@@ -44,6 +44,11 @@ impl Telemetry {
         self.notifier.ready(&format!("watching {interfaces}"));
     }
 
+    /// Files are being read again.
+    pub(super) fn reloading(&self) {
+        self.notifier.reloading();
+    }
+
     /// The end has begun.
     pub(super) fn stopping(&self) {
         self.notifier.stopping();

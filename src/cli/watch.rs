@@ -189,12 +189,14 @@ impl Orders<'_> {
     fn obey(&self, judge: &mut Judge<'_>, telling: &Telling<'_>, reload: &mut Reload) {
         self.signals.look();
         if self.signals.asks_anew() {
+            telling.telemetry.reloading();
             telling.sinks.reopen();
             say(format_args!("SIGHUP: output files are opened anew"));
             reload.begin(self.config.reload.clone());
         }
         if let Some(fresh) = reload.done() {
             judge.read_anew(|context| fresh.apply(context));
+            telling.telemetry.ready(&self.config.interfaces.join(", "));
         }
         if self.signals.asks_for_state() {
             telling.dump.write(&telling.sinks.records(), self.config.dump.as_deref());
