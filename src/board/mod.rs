@@ -151,6 +151,10 @@ impl Board {
             if self.sessions.remove(id) {
                 self.gone.session(self.version, id);
             }
+            if session.superseded_by.is_some() {
+                // It was none of its own: no call has ended.
+                return;
+            }
             let alerts = self.alerts_of(id).filter(|alert| alert.fired).count();
             self.history.add(session, record, alerts, self.uptime_s, self.version);
             return;

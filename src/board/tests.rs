@@ -52,7 +52,6 @@ fn alert(session: &str, rule: &str, fired: bool) -> Record {
         title: "Keys stay at home".to_owned(),
         state: if fired { State::Broken } else { State::NotDeterminable },
         fired,
-        taken_back: false,
         severity: Severity::High,
         text: "52.81.151.250 could hold the key".to_owned(),
         session_id: session.to_owned(),
@@ -66,6 +65,7 @@ fn alert(session: &str, rule: &str, fired: bool) -> Record {
         asks_for_participants: false,
         participants_note: "",
         exceptions: Vec::new(),
+        taken_back: false,
         alert: EveAlert {
             action: "allowed",
             gid: 1,
@@ -187,6 +187,23 @@ fn a_rule_is_counted_once_for_a_session_and_told_with_its_end() {
     let key = |rule: &str| (rule.to_owned(), Severity::High);
     assert_eq!(board.totals().alerts_fired[&key("home")], 1);
     assert_eq!(board.history().next().unwrap().alerts, 2, "also where it fires with the end");
+}
+
+#[test]
+fn what_was_none_of_its_own_is_no_history() {
+    let session = session();
+    let mut board = Board::new(Config::default());
+    board.take(&told(named(&session, "s7", Phase::Begun)));
+    let before = board.version();
+    let mut over = named(&session, "s7", Phase::Ended);
+    if let Record::Session(session) = &mut over {
+        session.superseded_by = Some("s1".to_owned());
+    }
+    board.take(&told(over));
+    assert_eq!((board.sessions_len(), board.history_len()), (0, 0));
+    assert_eq!(board.changes(before).gone.unwrap().sessions, ["s7"]);
+    assert_eq!(board.totals().sessions_superseded["zoom"], 1);
+    assert!(board.totals().sessions_ended.is_empty());
 }
 
 #[test]

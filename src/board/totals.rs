@@ -19,6 +19,8 @@ pub struct Totals {
     pub sessions_begun: BTreeMap<String, u64>,
     /// Sessions that have ended, by app.
     pub sessions_ended: BTreeMap<String, u64>,
+    /// Sessions that had formed and turned out to be none of their own, by app.
+    pub sessions_superseded: BTreeMap<String, u64>,
     /// Meetings that have formed.
     pub meetings_begun: u64,
     /// Rules that fired, by rule and severity; once for a session.
@@ -37,7 +39,12 @@ impl Totals {
             count(&mut self.sessions_begun, app);
         }
         if matches!(session.phase, None | Some(Phase::Ended)) {
-            count(&mut self.sessions_ended, app);
+            let sums = if session.superseded_by.is_some() {
+                &mut self.sessions_superseded
+            } else {
+                &mut self.sessions_ended
+            };
+            count(sums, app);
         }
     }
 

@@ -45,7 +45,8 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let telemetry = Telemetry::new(&config.web);
     let bound = telemetry.bind(&config.web)?;
     let is_shown = is_served(&bound) || config.screen;
-    let board = is_shown.then(|| Arc::new(Mutex::new(Board::new(board::Config::default()))));
+    let room = board::Config::within(usize::try_from(config.budget.bytes()).unwrap_or(usize::MAX));
+    let board = is_shown.then(|| Arc::new(Mutex::new(Board::new(room))));
     let opened = live::open(&config.interfaces, config.workers, &config.live)?;
     confine::become_user(config)?;
     let sinks = Opened::open(&config.outlets, &voice)?;

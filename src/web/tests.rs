@@ -60,7 +60,7 @@ struct Answer {
 }
 
 fn ask(router: &Router, request: Request<Body>) -> Answer {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let answer = router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
@@ -243,7 +243,7 @@ fn records_are_given_in_pages_and_none_is_missing() {
 
 /// All events of a browser that came first, as `(name, data)`.
 fn events(body: Body) -> Vec<(String, Value)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = Builder::new_current_thread().build().unwrap();
     let bytes = runtime.block_on(to_bytes(body, usize::MAX)).unwrap();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let events = text.split_terminator("\n\n").map(|event| {
@@ -293,7 +293,7 @@ fn what_is_sent_is_made_once_for_all() {
     let now = Instant::now();
     let mut bodies: Vec<Body> = (0..100).map(|_| shared.hub.join(&shared.board, now).unwrap()).collect();
     assert_eq!(shared.counters.read().clients, 100);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = Builder::new_current_thread().build().unwrap();
     let places: BTreeSet<*const u8> = bodies
         .iter_mut()
         .map(|body| {

@@ -115,6 +115,10 @@ fn excepted(exception: &AlertException) -> String {
 }
 
 fn state(html: &mut Html, alert: &AlertRecord) {
+    if alert.taken_back {
+        html.raw("<span class=\"chip plain\">taken back</span>");
+        return;
+    }
     match alert.state {
         State::Broken => words::severity(html, Some(alert.severity)),
         State::NotDeterminable => {

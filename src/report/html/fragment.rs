@@ -130,6 +130,9 @@ pub fn alert(alert: &AlertRecord) -> String {
     html.text(&alert.session_id).raw("</a> ").text(&app(alert.app.as_deref())).raw(", ");
     html.text(&alert.src_ip).raw(", session from ").text(&words::day_and_clock(&alert.timestamp));
     html.raw(" UTC</p>");
+    if alert.taken_back {
+        html.raw("<p>This was told while the call went on; what was seen later does not bear it out.</p>");
+    }
     alerts::one(&mut html, alert);
     html.finish()
 }
@@ -190,7 +193,9 @@ fn fired(html: &mut Html, sessions: &[&SessionRecord], alerts: &[&AlertRecord]) 
         .map(|alert| alert.rule.as_str())
         .collect();
     let day = fired().count();
-    let open = alerts.iter().filter(|alert| !alert.fired && alert.state == State::NotDeterminable).count();
+    let is_open =
+        |alert: &AlertRecord| !alert.fired && !alert.taken_back && alert.state == State::NotDeterminable;
+    let open = alerts.iter().filter(|alert| is_open(alert)).count();
     html.raw("<p class=\"counts\">");
     if now.is_empty() {
         html.raw("No rule of a policy has fired in the calls that go on");
