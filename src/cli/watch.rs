@@ -10,7 +10,7 @@ use meetscope::board::{self, Board};
 use meetscope::capture::live;
 use meetscope::keys::Analysis;
 use meetscope::report::record::SinkRecord;
-use meetscope::report::{Context, Kind, Run, Told};
+use meetscope::report::{Context, Kind, Told};
 use meetscope::servers::Inventory;
 use meetscope::sink::{Opened, Outlet, Sinks, Voice};
 use meetscope::time::Timestamp;
@@ -57,7 +57,6 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let capturing = Capturing::start(config, opened, &question, outbox, &stop)?;
     let judge = Judge::new(Setup {
         rules: &config.report.rules,
-        databases: &config.report.databases,
         context: context(&config.report, board.is_some()),
         policies: policy::records(config.report.policy.as_ref()),
         interfaces,
@@ -221,10 +220,6 @@ impl Listener for Telling<'_> {
             self.servers.save_when_due(self.report, latest);
         }
     }
-
-    fn ended(&mut self, _: &mut Context<'_>, _: &Analysis) {}
-
-    fn finished(&mut self, _: &mut Context<'_>, _: &Run<'_>) {}
 
     fn sinks(&self) -> Vec<SinkRecord> {
         self.sinks.records()

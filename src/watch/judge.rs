@@ -11,7 +11,6 @@ use super::losses::Losses;
 use super::memory::{self, Budget, Keeper};
 use super::{Batch, Question, Totals};
 use crate::classify::{Rules, Verdict};
-use crate::geo::Databases;
 use crate::keys::Analysis;
 use crate::observe::Summary;
 use crate::pipeline::{self, Alive, Held, KeyLog, Memory};
@@ -38,12 +37,6 @@ pub trait Listener {
     /// What has ended, before anything is told of it: for what is learnt from it.
     fn learn(&mut self, context: &mut Context<'_>, analysis: &Analysis);
 
-    /// What has ended while the run goes on, for what is written as pages.
-    fn ended(&mut self, context: &mut Context<'_>, analysis: &Analysis);
-
-    /// All that was left has ended, and the run with it.
-    fn finished(&mut self, context: &mut Context<'_>, run: &Run<'_>);
-
     /// How the destinations of records do.
     fn sinks(&self) -> Vec<SinkRecord>;
 }
@@ -54,8 +47,6 @@ pub trait Listener {
 pub struct Setup<'a> {
     /// What is known of providers.
     pub rules: &'a Rules,
-    /// Where addresses are looked up.
-    pub databases: &'a Databases,
     /// How records are made; it knows the policy.
     pub context: Context<'a>,
     /// The policy files.
@@ -223,7 +214,6 @@ impl<'a> Judge<'a> {
             let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, over);
             self.written.add(&analysis);
             listener.learn(&mut self.setup.context, &analysis);
-            listener.ended(&mut self.setup.context, &analysis);
             self.tell(&analysis, listener);
         }
     }
@@ -316,7 +306,7 @@ impl<'a> Judge<'a> {
         };
         Run {
             rules: self.setup.rules,
-            databases: self.setup.databases,
+            databases: self.setup.context.databases(),
             analysis,
             earlier: self.written,
             counts,
@@ -368,17 +358,14 @@ impl<'a> Judge<'a> {
         let decode = self.totals.decode();
         listener.learn(&mut self.setup.context, &analysis);
         self.tell(&analysis, listener);
-        let nothing_known = Context::new(self.setup.rules, self.setup.databases, false);
-        let mut context = std::mem::replace(&mut self.setup.context, nothing_known);
         let run = self.run(&analysis, &decode, key_logs, complete);
-        listener.finished(&mut context, &run);
         let mut record = stats_record(&run);
         record.interfaces = self.interfaces();
         record.sinks = listener.sinks();
         record.live = Some(self.live());
         let record = Record::Stats(Box::new(record)).in_phase(Phase::Ended);
         listener.told(Told { record: Arc::new(record), is_for_sinks: self.wants_stats() });
-        Ending { context, complete }
+        Ending { context: self.setup.context, complete }
     }
 }
 
