@@ -42,8 +42,6 @@ fn needs(config: &config::Watch) -> Needs {
     needs.read.extend(config.interfaces.iter().map(|name| Path::new(INTERFACES).join(name)));
     needs.write.extend(config.report.state.as_ref().map(State::path).map(folder));
     needs.write.extend(config.dump.as_deref().map(folder));
-    // A policy that is edited is often another file under the old name, which SIGHUP reads.
-    needs.read.extend(config.reload.policy.iter().filter(|path| !is_stdin(path)).map(|path| folder(path)));
     for outlet in &config.outlets.outlets {
         if let Outlet::File { path, .. } = outlet {
             needs.write.push(folder(path));

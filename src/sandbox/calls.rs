@@ -75,6 +75,8 @@ const NEVER: &[i64] = &[
 const REQUESTS: &[libc::Ioctl] = &[
     libc::TCGETS, libc::TCSETS, libc::TCSETSW, libc::TCSETSF, libc::TIOCGWINSZ, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX,
     libc::FIONCLEX,
+    // The later forms of the first four, which rustix prefers.
+    libc::TCGETS2, libc::TCSETS2, libc::TCSETSW2, libc::TCSETSF2,
 ];
 
 /// `prctl` options: names of threads and of memory.

@@ -14,17 +14,17 @@ use crate::report::{self, visible};
 /// Fewest lines and columns that are drawn on.
 const LEAST: (u16, u16) = (40, 6);
 
-const HELP: &str = "\
-  j k, arrows       a row down or up            g G, Home End   first and last row
-  Enter             the session's page          Esc             back; forget the filter
-  Tab, h l, 1 to 5  the next pane, or that one  Space, PgUp     turn the page
-  /                 show only rows with ...     s               sort by the next column
-  ?                 this help                   q, Ctrl-C       end, as SIGTERM does
+const HELP: &str = "
+  j k, arrows   a row down or up        g G, Home End   first, last row
+  Enter         the session's page      Esc             back; no filter
+  Tab, 1 to 5   another pane            Space, PgUp     turn the page
+  /             only rows with ...      s               sort otherwise
+  ?             this help               q, Ctrl-C       end, like SIGTERM
 
-  could hold   where databases place the servers that could hold the media key
+  could hold   where databases place servers that could hold the media key
   loss, MOS    of the worse way; MOS by ITU-T G.107
-  cipher       what the ciphertext of media shows; the page has it in words
-  Red rows have a grave finding or a rule that fired, yellow ones a notice.";
+  cipher       what the ciphertext of media shows; the page says it in words
+  Red: a grave finding, or a rule that fired. Yellow: a notice.";
 
 /// Draws all of it.
 pub(super) fn screen(frame: &mut Frame<'_>, view: &mut View, shown: &Shown, news: Option<&str>) {

@@ -24,6 +24,9 @@ use view::{Key, View};
 /// How often the screen is drawn anew, and the longest that an order to stop waits.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often a message is drawn: some ten seconds, then the line of keys is back.
+const NEWS: u32 = 40;
+
 /// What a screen needs beside the board.
 pub struct Config {
     /// Colour; bold and reversed text alone where it is not wanted.
@@ -56,13 +59,17 @@ fn show(
     config: &Config,
 ) -> io::Result<()> {
     let mut view = View::new(config.colour);
+    let (mut said, mut drawn) = (None, 0_u32);
     while !stop.load(Ordering::Relaxed) {
         let shown = {
             let board = board.lock().unwrap_or_else(PoisonError::into_inner);
             Shown::of(&board)
         };
         let news = (config.news)();
-        terminal.draw(|frame| draw::screen(frame, &mut view, &shown, news.as_deref()))?;
+        drawn = if news == said { drawn.saturating_add(1) } else { 0 };
+        said = news;
+        let news = said.as_deref().filter(|_| drawn < NEWS);
+        terminal.draw(|frame| draw::screen(frame, &mut view, &shown, news))?;
         if event::poll(TICK)? {
             // All that were typed meanwhile.
             loop {
