@@ -7,7 +7,6 @@ mod clear;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::super::record::{
     AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert, HolderRecord, PacketNumber,
@@ -33,9 +32,9 @@ const NOTE: &str = "participants whose packets do not pass this point of capture
 #[derive(Debug)]
 pub(super) struct Judging<'a> {
     pub(super) policy: Shared<'a, Policy>,
-    groups: Shared<'a, dyn Groups + Send + Sync>,
+    pub(super) groups: Shared<'a, dyn Groups + Send + Sync>,
     /// Alerts of sessions that are being written, by the session's number.
-    alerts: BTreeMap<u64, Vec<AlertRecord>>,
+    pub(super) alerts: BTreeMap<u64, Vec<AlertRecord>>,
     pub(super) fired: bool,
 }
 
@@ -47,22 +46,7 @@ pub(super) struct Seated {
     placed: Vec<(Country, String)>,
 }
 
-impl<'a> Context<'a> {
-    /// Judges every session by `policy` from now on.
-    pub fn judge_by(&mut self, policy: &'a Policy, groups: &'a (dyn Groups + Send + Sync + 'static)) {
-        self.judge_with(Shared::Borrowed(policy), Shared::Borrowed(groups));
-    }
-
-    /// Judges by another policy from now on: a run that goes on has read it anew. What fired before has fired.
-    pub fn judge_anew(&mut self, policy: Arc<Policy>, groups: Arc<dyn Groups + Send + Sync>) {
-        self.judge_with(Shared::Owned(policy), Shared::Owned(groups));
-    }
-
-    fn judge_with(&mut self, policy: Shared<'a, Policy>, groups: Shared<'a, dyn Groups + Send + Sync>) {
-        let fired = self.fired();
-        self.judging = Some(Judging { policy, groups, alerts: BTreeMap::new(), fired });
-    }
-
+impl Context<'_> {
     /// True where a rule has fired, over all sessions that were judged.
     pub fn fired(&self) -> bool {
         self.judging.as_ref().is_some_and(|judging| judging.fired)
