@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::capture::{self, CaptureError, Filter, compile_bpf};
 use crate::classify::{self, Names, Rules};
-use crate::decode::{self, Decoded, Decoder, Outcome, Parcel};
+use crate::decode::{self, Deal, Decoded, Decoder, Outcome, Parcel};
 pub use crate::decode::{Counts, Share};
 use crate::flow::{FiveTuple, Packet, TableStats};
 use crate::keys;
@@ -36,7 +36,7 @@ pub use calls::Calls;
 pub use live::{Alive, Held};
 pub use selection::{Chosen, Selection};
 use shared::Numbers;
-pub use shared::{Carried, Handover, Numbering};
+pub use shared::{Carried, Dealt, Handover, Numbering};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
 const FILTER_SNAPLEN: u32 = 262_144;
@@ -83,6 +83,7 @@ pub struct Pipeline {
     filters: BTreeMap<u16, Filter>,
     counts: Counts,
     numbers: Numbers,
+    share: Option<Share>,
     key_log: KeyLog,
 }
 
@@ -114,6 +115,7 @@ impl Pipeline {
             filters: BTreeMap::new(),
             counts: Counts::default(),
             numbers: Numbers::new(&config.numbering),
+            share: config.share,
             key_log: KeyLog::new(),
         }
     }
@@ -176,7 +178,34 @@ impl Pipeline {
         self.look_at(packet, number, None)
     }
 
-    /// Takes a packet that another pipeline has handed over.
+    /// Finds out whose a packet from an interface is, before it is put in order with others; then it is to be
+    /// [carried](Self::carried) where it belongs.
+    pub fn deal(&mut self, packet: &capture::Packet<'_>) -> Dealt {
+        let captured = u64::try_from(packet.data.len()).unwrap_or(u64::MAX);
+        self.counts.bytes_captured = self.counts.bytes_captured.wrapping_add(captured);
+        let number = self.numbers.take();
+        match self.decoder.deal(packet.link_type.0, packet.timestamp, packet.data, packet.original_len) {
+            Deal::Own => Dealt::Here(Carried { number, parcel: None }),
+            Deal::Elsewhere(owner) => {
+                Dealt::Elsewhere(Handover { owner, carried: Carried { number, parcel: None } })
+            }
+            Deal::Taken => {
+                self.counts.seen = self.counts.seen.wrapping_add(1);
+                self.counts.analysed = self.counts.analysed.wrapping_add(1);
+                Dealt::Taken
+            }
+            Deal::Datagram(owner, parcel) => {
+                let carried = Carried { number, parcel: Some(Box::new(parcel)) };
+                if self.share.is_none_or(|share| share.own == owner) {
+                    Dealt::Here(carried)
+                } else {
+                    Dealt::Elsewhere(Handover { owner, carried })
+                }
+            }
+        }
+    }
+
+    /// Takes a packet that was [dealt](Self::deal), here or by another pipeline.
     pub fn carried(&mut self, packet: &capture::Packet<'_>, carried: Carried) -> Option<Handover> {
         self.look_at(packet, carried.number, carried.parcel)
     }

@@ -51,7 +51,7 @@ use std::time::Duration;
 pub use self::counters::{Counters, Reason};
 pub use self::packet::{Decoded, Duplicate, Outcome, TcpFlags, Transport};
 pub use self::path::{Layer, MAX_LAYERS, Path};
-pub use self::share::{Parcel, Share};
+pub use self::share::{Deal, Parcel, Share};
 pub use counts::Counts;
 
 use self::counters::bump;
@@ -210,6 +210,38 @@ impl Decoder {
             Ok(datagram) => self.go_on(datagram, path, now),
             Err(outcome) => outcome,
         }
+    }
+
+    /// Finds out whose a packet is before it is decoded, for packets that are to be put in order first. What is whole is not counted;
+    /// a fragment is kept, and the datagram that it completes comes back to be [resumed](Self::resume) in its place, here or
+    /// elsewhere.
+    pub fn deal(&mut self, link_type: u16, now: Timestamp, data: &[u8], original_len: u32) -> Deal {
+        let Some(share) = self.share else { return Deal::Own };
+        let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
+        let span = Span::new(data, wire);
+        let mut path = Path::EMPTY;
+        let tunnels = self.config.open_tunnels;
+        if link_type == link::ETHERNET
+            && let Some(found) = fast::ethernet(span, &mut path, tunnels)
+        {
+            return share.elsewhere(found.ip.source, found.ip.destination).map_or(Deal::Own, Deal::Elsewhere);
+        }
+        path = Path::EMPTY;
+        let end = walk(Next::Link(link_type, span), &mut path, tunnels);
+        if let Some(owner) = share.end_elsewhere(&end) {
+            return Deal::Elsewhere(owner);
+        }
+        let End::Fragment(fragment) = end else { return Deal::Own };
+        let wire_len = original_len.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        bump(&mut self.state.counters.packets);
+        self.state.datagrams.clear();
+        let Ok(datagram) = self.state.add(&fragment, &path, now, wire_len) else { return Deal::Taken };
+        // Who resumes it counts it.
+        self.state.counters.packets = self.state.counters.packets.wrapping_sub(1);
+        let mut inner_path = path;
+        let inner = walk(resume(&datagram, &datagram.payload), &mut inner_path, tunnels);
+        let owner = share.end_elsewhere(&inner).unwrap_or(share.own);
+        Deal::Datagram(owner, Parcel { datagram, path })
     }
 
     /// Goes on with a datagram that another decoder has put together, in place of the packet that completed it.

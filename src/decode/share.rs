@@ -36,6 +36,20 @@ impl Share {
     }
 }
 
+/// Whose a packet is.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "whoever deals must do something with each")]
+pub enum Deal {
+    /// This decoder's.
+    Own,
+    /// That of the decoder of this number.
+    Elsewhere(u32),
+    /// A fragment that was kept, or refused and counted: there is nothing to be done any more.
+    Taken,
+    /// It completed a datagram, which is that of the decoder of this number.
+    Datagram(u32, Parcel),
+}
+
 /// A datagram put together from fragments by one decoder, for another to go on with.
 #[derive(Debug)]
 pub struct Parcel {
@@ -47,7 +61,7 @@ pub struct Parcel {
 mod tests {
     use std::net::IpAddr;
 
-    use super::Share;
+    use super::{Deal, Share};
     use crate::decode::{Config, Counters, Decoder, Outcome};
     use crate::time::Timestamp;
 
@@ -141,6 +155,27 @@ mod tests {
         let parcel = even.take_parcel().unwrap();
         assert_eq!(told(&odd.resume(parcel, Timestamp::default())), expected[1]);
         assert!(expected[1].starts_with("10.0.0.1:4096"), "{expected:?}");
+        assert_eq!(&sum([&even, &odd]), alone.counters());
+    }
+
+    #[test]
+    fn dealing_before_decoding_says_the_same() {
+        let deal = |decoder: &mut Decoder, packet: &[u8]| {
+            decoder.deal(RAW_IP, Timestamp::default(), packet, u32::try_from(packet.len()).unwrap())
+        };
+        let inner = ip([1, 2], 17, 0, &udp(&[7; 40]));
+        let [mut even, mut odd] = [decoder(0), decoder(1)];
+        assert!(matches!(deal(&mut even, &ip([4, 6], 4, 0, &inner)), Deal::Elsewhere(1)));
+        assert!(matches!(deal(&mut odd, &ip([4, 6], 4, 0, &inner)), Deal::Own));
+        assert_eq!((even.counters().packets, odd.counters().packets), (0, 0), "nothing is decoded yet");
+        let pieces = [ip([4, 6], 4, FRAGMENTS[0], &inner[..24]), ip([4, 6], 4, FRAGMENTS[1], &inner[24..])];
+        assert!(matches!(deal(&mut even, &pieces[0]), Deal::Taken));
+        let Deal::Datagram(1, parcel) = deal(&mut even, &pieces[1]) else { panic!("it is the other's") };
+        assert!(told(&odd.resume(parcel, Timestamp::default())).starts_with("10.0.0.1:4096"));
+        let mut alone = Decoder::new(Config::default());
+        for piece in &pieces {
+            take(&mut alone, piece);
+        }
         assert_eq!(&sum([&even, &odd]), alone.counters());
     }
 

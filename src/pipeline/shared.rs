@@ -74,6 +74,18 @@ pub struct Carried {
     pub(super) parcel: Option<Box<Parcel>>,
 }
 
+/// What is to be done with a packet before it is put in order with others.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "whoever deals must do something with each")]
+pub enum Dealt {
+    /// It waits for its turn, with what is known of it.
+    Here(Carried),
+    /// It is handed over at once.
+    Elsewhere(Handover),
+    /// Nothing: it was a fragment, which was kept.
+    Taken,
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::capture::Packet;
 use crate::capture::live::{Chunk, Hold};
-use crate::pipeline::{Carried, Handover, Pipeline};
+use crate::pipeline::{Carried, Dealt, Handover, Pipeline};
 use crate::time::Timestamp;
 
 /// Chunks of about 256 KiB on their way to one worker: with them, 16 MiB.
@@ -20,8 +20,8 @@ const AFTERMATH: Duration = Duration::from_secs(120);
 /// Pause between two tries to hand the last packets over.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What a packet carries: what another worker found out about it; none when it was read here. And its lane.
-type Tag = (Option<Carried>, usize);
+/// What a packet carries: what was found out about it when it was dealt. And its lane.
+type Tag = (Carried, usize);
 type Parcels = Chunk<Tag>;
 
 /// One worker's end of the exchange.
@@ -76,16 +76,21 @@ impl Exchange {
         self.hold.push_chunk(self.lanes.saturating_add(place), now, parcels);
     }
 
-    /// Holds a packet that was read here.
-    pub(super) fn keep(&mut self, lane: usize, now: Duration, packet: &Packet<'_>) {
-        self.hold.push(lane, now, packet, (None, lane));
+    /// Deals a packet that was read here: holds it, or puts it aside for whom it belongs to. That is found out before it is held, so that
+    /// it does not come later than what its owner reads itself.
+    pub(super) fn keep(&mut self, lane: usize, now: Duration, packet: &Packet<'_>, pipeline: &mut Pipeline) {
+        match pipeline.deal(packet) {
+            Dealt::Here(carried) => self.hold.push(lane, now, packet, (carried, lane)),
+            Dealt::Elsewhere(handover) => self.hand_over(lane, packet, handover),
+            Dealt::Taken => {}
+        }
     }
 
     /// Puts a packet aside for the worker that it belongs to.
     pub(super) fn hand_over(&mut self, lane: usize, packet: &Packet<'_>, handover: Handover) {
         let owner = usize::try_from(handover.owner).unwrap_or(usize::MAX);
         let Some(filling) = self.filling.get_mut(owner) else { return };
-        filling.push(packet, (Some(handover.carried), lane));
+        filling.push(packet, (handover.carried, lane));
         if filling.is_full() {
             self.send(owner);
         }
@@ -98,14 +103,10 @@ impl Exchange {
         let mut latest = None;
         let take = |packet: &Packet<'_>, (carried, lane): Tag| {
             latest = Some(packet.timestamp);
-            let handover = match carried {
-                Some(carried) => pipeline.carried(packet, carried),
-                None => pipeline.watched(packet),
-            };
-            if let Some(handover) = handover
+            if let Some(handover) = pipeline.carried(packet, carried)
                 && let Some(filling) = usize::try_from(handover.owner).ok().and_then(|to| filling.get_mut(to))
             {
-                filling.push(packet, (Some(handover.carried), lane));
+                filling.push(packet, (handover.carried, lane));
                 is_full |= filling.is_full();
             }
         };
@@ -251,7 +252,7 @@ mod tests {
         let now = Duration::from_millis(5);
         second.receive(now);
         assert!(second.is_holding(now));
-        second.keep(0, now, &packet(20, &tunnelled(host, 2)));
+        second.keep(0, now, &packet(20, &tunnelled(host, 2)), &mut two);
         assert_eq!(
             second.release(now, false, &mut two),
             Some(Timestamp::from_nanos(20)),
@@ -293,7 +294,7 @@ mod tests {
                     let packet = packet(time, &frame);
                     if let Some(handover) = pipeline.watched(&packet) {
                         exchange.filling[usize::try_from(handover.owner).unwrap()]
-                            .push(&packet, (Some(handover.carried), 0));
+                            .push(&packet, (handover.carried, 0));
                     }
                 }
                 exchange.finish(&mut pipeline, || Duration::from_secs(1));

@@ -217,7 +217,7 @@ impl<S: Source> Worker<S> {
                 steps = steps.saturating_add(1);
             }
             if is_holding {
-                exchange.keep(lane, now, packet);
+                exchange.keep(lane, now, packet, pipeline);
             } else if let Some(handover) = pipeline.watched(packet) {
                 exchange.hand_over(lane, packet, handover);
             }
