@@ -177,6 +177,33 @@
     }
   };
 
+  // What is folded, by its words: numbers in them change as a call goes on, those of packets do not.
+  const folds = (root) => {
+    const seen = new Map();
+    return new Map([...root.querySelectorAll('details')].map((fold) => {
+      const summary = fold.querySelector('summary');
+      const words = summary ? summary.textContent : '';
+      const key = fold.classList.contains('pk') ? words : words.replace(/[\d.,]+/g, '#');
+      // In the map's table, of the country whose row is above.
+      const owner = fold.closest('tr')?.previousElementSibling?.id || '';
+      const nth = (seen.get(owner + key) || 0) + 1;
+      seen.set(owner + key, nth);
+      return [owner + ' ' + key + ' ' + nth, fold];
+    }));
+  };
+  // Puts markup in the place of older markup: what was open is open again, what had the focus has it again.
+  const renew = (parent, markup) => {
+    const before = folds(parent);
+    const held = parent.contains(document.activeElement) ? document.activeElement : null;
+    const at = held ? [...parent.querySelectorAll(within)].indexOf(held) : -1;
+    const name = held && held.tagName === 'SUMMARY' ? [...before].find(([, fold]) => fold === held.parentNode)?.[0] : '';
+    parent.innerHTML = markup;
+    const after = folds(parent);
+    for (const [key, fold] of before) if (fold.open && after.has(key)) after.get(key).open = true;
+    const target = name ? after.get(name)?.querySelector('summary') : at >= 0 && parent.querySelectorAll(within)[at];
+    if (target) target.focus({ preventScroll: true });
+  };
+
   // Puts what is wanted into a list and touches only what has changed: what is open stays open, what has the focus keeps it.
   const within = 'a, summary, button, [tabindex]';
   const keeping = (parent, change) => {
@@ -202,8 +229,8 @@
         fresh.dataset.id = one.id;
         fresh.made = markup;
         if (child) {
-          const folds = [...child.querySelectorAll('details')].map((fold) => fold.open);
-          [...fresh.querySelectorAll('details')].forEach((fold, at) => { fold.open = folds[at] || false; });
+          const now = folds(fresh);
+          for (const [key, fold] of folds(child)) if (fold.open && now.has(key)) now.get(key).open = true;
           if (child === place) place = child.nextElementSibling;
           child.remove();
         }
@@ -403,12 +430,8 @@
     if (own !== asked) return;
     if (answer && answer.status === 401) { location.assign('/login'); return; }
     if (markup !== null) {
-      const folds = isNew ? [] : [...inside.querySelectorAll('details')].map((fold) => fold.open);
-      const at = !isNew && inside.contains(document.activeElement) ? [...inside.querySelectorAll(within)].indexOf(document.activeElement) : -1;
-      inside.innerHTML = markup;
-      inside.querySelectorAll('details').forEach((fold, place) => { if (folds[place] !== undefined) fold.open = folds[place]; });
-      const held = at >= 0 && inside.querySelectorAll(within)[at];
-      if (held) held.focus({ preventScroll: true });
+      if (isNew) inside.innerHTML = markup;
+      else renew(inside, markup);
     } else if (isNew) {
       inside.replaceChildren(make('p', answer
         ? 'Its record is not kept any more: only its row in the last day is left.'
@@ -476,15 +499,7 @@
     marks.innerHTML = map.markers;
     if (held) marks.querySelector('[data-cc="' + CSS.escape(held) + '"]')?.focus({ preventScroll: true });
     const place = byId('map-in');
-    const opened = [...place.querySelectorAll('tr[id]')].filter((row) => row.nextElementSibling?.querySelector('details[open]')).map((row) => row.id);
-    const at = place.contains(document.activeElement) ? [...place.querySelectorAll(within)].indexOf(document.activeElement) : -1;
-    place.innerHTML = map.table;
-    for (const id of opened) {
-      const fold = byId(id)?.nextElementSibling?.querySelector('details');
-      if (fold) fold.open = true;
-    }
-    const focus = at >= 0 && place.querySelectorAll(within)[at];
-    if (focus) focus.focus({ preventScroll: true });
+    renew(place, map.table);
   };
 
   // The last day.
@@ -627,7 +642,7 @@
     const left = LEFT.filter(([name]) => counters.shown[name]).map(([name, words]) => number(counters.shown[name]) + ' ' + words);
     list.push(['Left out here for room', left.length ? left.join(', ') : 'nothing']);
     const web = counters.web;
-    list.push(['Browsers', number(web.clients) + ' now; ' + number(web.clients_dropped) + ' let go for being slow, ' + number(web.refused_full) + ' refused for want of room, ' +
+    list.push(['Browsers', number(web.clients) + ' now; ' + number(web.clients_dropped) + ' let go for being slow, ' + plural(web.connections_cut, 'connection') + ' cut for standing still, ' + number(web.refused_full) + ' refused for want of room, ' +
       number(web.refused_token) + ' without the token, ' + number(web.refused_host) + ' of other sites']);
     return list;
   };
