@@ -22,7 +22,7 @@ use meetscope::keys::Analysis;
 use meetscope::pipeline::{Config, Pipeline};
 use meetscope::policy::{self, Known};
 use meetscope::report::record::{InterfaceRecord, SinkRecord};
-use meetscope::report::{Context, Kind, Run, Told};
+use meetscope::report::{Context, Kind, Told};
 use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
 use meetscope::watch::{
@@ -105,10 +105,6 @@ impl Listener for Heard {
         context.learn(&Inventory::of(&rules, &analysis.flows, sessions));
     }
 
-    fn ended(&mut self, _: &mut Context<'_>, _: &Analysis) {}
-
-    fn finished(&mut self, _: &mut Context<'_>, _: &Run<'_>) {}
-
     fn sinks(&self) -> Vec<SinkRecord> {
         Vec::new()
     }
@@ -144,7 +140,6 @@ fn watch(name: &str, update: u64, dropped: Option<(u64, u64)>) -> Heard {
     let mut heard = Heard::default();
     let mut judge = Judge::new(Setup {
         rules: &rules,
-        databases: &databases,
         context,
         policies: Vec::new(),
         interfaces: vec![InterfaceRecord { name: "recorded".to_owned(), ..InterfaceRecord::default() }],

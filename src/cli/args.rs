@@ -38,7 +38,7 @@ pub(super) enum Command {
     /// Read capture files and report their meetings
     #[command(after_help = EXIT_STATUS)]
     Replay(Replay),
-    /// Listen on a network interface and report meetings as they end
+    /// Watch network interfaces and report meetings while they go on
     #[command(after_help = EXIT_STATUS)]
     Watch(Box<Watch>),
     /// Check whether a key opens a meeting's media: a verdict, never the media

@@ -198,7 +198,7 @@ fn ways(this: &This, interfaces: &[InterfaceInfo]) -> Vec<String> {
         }
         let user = this.user.as_deref().map_or_else(String::new, |user| format!(" --user {}", quoted(user)));
         ways.push(format!(
-            "once, with root given up after the start: sudo {program} watch -i {interface}{user}"
+            "once, with its rights given up after the start: sudo {program} watch -i {interface}{user}"
         ));
     } else if cfg!(target_os = "macos") {
         ways.push(format!("once: sudo {program} watch -i {interface}"));

@@ -238,7 +238,7 @@ fn session_essentials(session: &SessionRecord, told: &mut Essentials) -> u8 {
     let is_grave = |severity: Severity| session.findings.iter().any(|finding| finding.severity == severity);
     let findings: Vec<&str> = session.findings.iter().map(|finding| finding.id).collect();
     told.add("findings", findings.join(","));
-    if is_grave(Severity::High) { NOTICE } else { INFORMATIONAL }
+    if is_grave(Severity::High) { WARNING } else { INFORMATIONAL }
 }
 
 fn phase_word(phase: Option<crate::report::record::Phase>) -> Option<&'static str> {

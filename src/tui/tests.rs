@@ -32,7 +32,7 @@ fn drawn(view: &mut View, shown: &Shown, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw::screen(frame, view, shown, None)).unwrap();
     let buffer = terminal.backend().buffer();
-    let cells: Vec<&str> = buffer.content().iter().map(|cell| cell.symbol()).collect();
+    let cells: Vec<&str> = buffer.content().iter().map(ratatui::buffer::Cell::symbol).collect();
     cells.chunks(usize::from(width)).map(|line| line.concat().trim_end().to_owned() + "\n").collect()
 }
 

@@ -304,9 +304,9 @@ impl Session {
             gone.remove(&alert.rule);
             let known = self.alerts.get(&alert.rule);
             let phase = match known {
-                Some(known) if known.state == alert.state && known.fired == alert.fired => continue,
+                Some(known) if says_the_same(known, &alert) => continue,
                 Some(_) => Phase::Update,
-                None if !alert.fired || (alert.state != State::Broken && !is_settled) => continue,
+                None if alert.state != State::Broken && !is_settled => continue,
                 None => Phase::Begun,
             };
             let alert = Box::new(alert);
@@ -319,6 +319,12 @@ impl Session {
             }
         }
     }
+}
+
+/// Nothing has come to it. What its sentences count grows with every packet, and is told with the session's end.
+fn says_the_same(known: &AlertRecord, alert: &AlertRecord) -> bool {
+    let size = |one: &AlertRecord| (one.reasons.len(), one.reasons_left_out, one.participants.len());
+    known.state == alert.state && known.fired == alert.fired && size(known) == size(alert)
 }
 
 /// An alert that was told and does not hold.
