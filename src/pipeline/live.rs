@@ -160,10 +160,17 @@ impl Held {
 
     /// Lets go those who fell silent first while more flows are held than may be, in the order in which they began.
     pub fn take_excess(&mut self) -> Vec<Summary> {
+        if self.flows <= self.most {
+            return Vec::new();
+        }
+        let mut order: Vec<(Timestamp, IpAddr)> =
+            self.endpoints.iter().map(|(address, endpoint)| (endpoint.latest, *address)).collect();
+        order.sort_unstable();
         let mut flows = Vec::new();
-        while self.flows > self.most {
-            let first = self.endpoints.iter().min_by_key(|(_, endpoint)| endpoint.latest);
-            let Some(address) = first.map(|(address, _)| *address) else { break };
+        for (_, address) in order {
+            if self.flows <= self.most {
+                break;
+            }
             self.released_early = self.released_early.saturating_add(1);
             flows.append(&mut self.take(address));
         }
