@@ -200,14 +200,14 @@ mod tests {
 
     const RAW_IP: LinkType = LinkType(101);
 
-    /// A datagram between two hosts inside a tunnel (RFC 2003) between two others.
+    /// A datagram between two hosts inside a tunnel (RFC 2003) between two others; each tunnel has another one.
     fn tunnelled(host: u8, outer: u8) -> Vec<u8> {
         let ip = |source: [u8; 4], destination: [u8; 4], protocol: u8, body: &[u8]| {
             let total = u16::try_from(20 + body.len()).unwrap().to_be_bytes();
             let head = [0x45, 0, total[0], total[1], 0, 9, 0, 0, 64, protocol, 0, 0];
             [&head[..], &source, &destination, body].concat()
         };
-        let udp = [0x10, 0, 0x20, 0, 0, 12, 0, 0, 1, 2, 3, 4];
+        let udp = [0x10, 0, 0x20, 0, 0, 12, 0, 0, 1, 2, 3, outer];
         ip([198, 18, 0, outer], [198, 18, 1, 1], 4, &ip([10, 0, 0, host], [10, 0, 1, 1], 17, &udp))
     }
 
@@ -242,8 +242,8 @@ mod tests {
     fn what_is_anothers_comes_to_it_in_the_order_of_time() {
         let [(mut first, mut one), (mut second, mut two)] = pair();
         let host = hosts_of_second().next().unwrap();
-        let frame = tunnelled(host, 1);
-        for time in [10, 30] {
+        for (time, outer) in [(10, 1), (30, 3)] {
+            let frame = tunnelled(host, outer);
             let handover = one.watched(&packet(time, &frame)).unwrap();
             assert_eq!(handover.owner, 1);
             first.hand_over(0, &packet(time, &frame), handover);
