@@ -2,13 +2,7 @@
 // Shows what goes on as events tell of it. Words from the wire go in as text; markup that comes with events was escaped where it was
 // made. It asks nobody but the machine that it came from, and keeps nothing.
 (() => {
-  const byId = (id) => document.getElementById(id);
-  const make = (tag, text, name) => {
-    const element = document.createElement(tag);
-    if (text !== undefined && text !== null) element.textContent = text;
-    if (name) element.className = name;
-    return element;
-  };
+  const { byId, make } = shared;
   const setText = (element, words) => { if (element.textContent !== words) element.textContent = words; };
   const number = (count) => Number(count).toLocaleString('en');
   const plural = (count, noun) => number(count) + ' ' + noun + (count === 1 ? '' : 's');
@@ -282,7 +276,7 @@
   const pages = document.querySelector('.pages');
   const form = document.querySelector('#sessions .filters');
   const fields = { q: byId('f-q'), app: byId('f-app'), sev: byId('f-sev'), cc: byId('f-cc'), cipher: byId('f-cipher') };
-  let sort = { key: 'sev', down: false };
+  const sort = { key: 'sev', down: false };
   let page = 0;
   const fill = (select, values) => {
     const wanted = [...new Set(values)].sort();
@@ -311,30 +305,11 @@
     }
     return one.text;
   };
-  const value = (one, key) => {
-    const found = one[key];
-    if (found === undefined) return null;
-    if (Array.isArray(found)) return found.join(' ');
-    if (key === 'id') return found.replace(/\d+/, (digits) => digits.padStart(12, '0'));
-    if (key === 'ip') return found.replace(/\d+/g, (digits) => digits.padStart(5, '0'));
-    return found;
-  };
-  const compare = (a, b) => {
-    const [x, y] = [value(a, sort.key), value(b, sort.key)];
-    const empty = (v) => v === null || v === '';
-    const last = a.at < b.at ? 1 : a.at > b.at ? -1 : a.id < b.id ? -1 : 1;
-    if (empty(x) || empty(y)) return empty(x) - empty(y) || last;
-    const order = typeof x === 'number' ? x - y : x < y ? -1 : x > y ? 1 : 0;
-    return (sort.down ? -order : order) || last;
-  };
+  const ordered = shared.order(sort);
+  // Of equals the latest first, so that rows do not change places by themselves.
+  const compare = (a, b) => ordered(a, b) || (a.at < b.at ? 1 : a.at > b.at ? -1 : a.id < b.id ? -1 : 1);
   const drawList = () => {
-    const words = fields.q.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const shown = [...sessions.values()].filter((one) =>
-      (!fields.app.value || one.app === fields.app.value) &&
-      (!fields.sev.value || String(one.sev) === fields.sev.value) &&
-      (!fields.cc.value || one.cc.includes(fields.cc.value)) &&
-      (!fields.cipher.value || one.cipher === fields.cipher.value) &&
-      words.every((word) => text(one).includes(word))).sort(compare);
+    const shown = [...sessions.values()].filter(shared.asked(fields, text)).sort(compare);
     const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
     page = Math.min(page, last);
     const rows = shown.slice(page * PAGE, (page + 1) * PAGE);
@@ -359,41 +334,13 @@
       row.append(cell);
       body.append(row);
     }
-    pages.hidden = last === 0;
-    back.disabled = page === 0;
-    next.disabled = page === last;
-    setText(where, 'Page ' + (page + 1) + ' of ' + (last + 1));
+    tellPage(page, last);
     const all = (counters && counters.sessions) || sessions.size;
     setText(byId('f-count'), (shown.length === sessions.size ? plural(sessions.size, 'call') : shown.length + ' of ' + plural(sessions.size, 'call')) +
       (all > sessions.size ? '; ' + number(all) + ' go on, the records have all' : ''));
   };
-  const turn = (by) => () => { page += by; drawList(); table.scrollIntoView(); };
-  const back = make('button', 'Previous');
-  const next = make('button', 'Next');
-  const where = make('span');
-  back.type = next.type = 'button';
-  back.addEventListener('click', turn(-1));
-  next.addEventListener('click', turn(1));
-  pages.append(back, where, next);
-  for (const head of table.tHead.rows[0].cells) {
-    const button = make('button', head.textContent, 'sort');
-    button.type = 'button';
-    const arrow = make('span', '');
-    arrow.setAttribute('aria-hidden', 'true');
-    button.append(arrow);
-    head.replaceChildren(button);
-    button.addEventListener('click', () => {
-      sort = { key: head.dataset.k, down: sort.key === head.dataset.k ? !sort.down : false };
-      for (const other of table.tHead.rows[0].cells) {
-        const on = other === head;
-        if (on) other.setAttribute('aria-sort', sort.down ? 'descending' : 'ascending');
-        else other.removeAttribute('aria-sort');
-        other.querySelector('span').textContent = on ? (sort.down ? ' \u25bc' : ' \u25b2') : '';
-      }
-      page = 0;
-      drawList();
-    });
-  }
+  const tellPage = shared.pager(pages, (by) => { page += by; drawList(); table.scrollIntoView(); });
+  shared.sortable(table, sort, () => { page = 0; drawList(); });
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('input', () => { page = 0; drawList(); });
   form.addEventListener('reset', () => setTimeout(() => { page = 0; drawList(); }));

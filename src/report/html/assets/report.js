@@ -3,14 +3,7 @@
 // It keeps nothing and asks nothing of any network. All markup that it puts in was escaped when the file was written; words of its
 // own go in as text.
 (() => {
-  const byId = (id) => document.getElementById(id);
-  const make = (tag, text, name) => {
-    const element = document.createElement(tag);
-    if (text !== undefined) element.textContent = text;
-    if (name) element.className = name;
-    return element;
-  };
-
+  const { byId, make } = shared;
   const holder = byId('data');
   if (!holder) return;
   const data = JSON.parse(holder.textContent);
@@ -79,7 +72,7 @@
   fill(fields.app, sessions.map((session) => session.app));
   fill(fields.cc, sessions.flatMap((session) => session.cc));
   fill(fields.cipher, sessions.map((session) => session.cipher).filter(Boolean));
-  let sort = { key: 'sev', down: false };
+  const sort = { key: 'sev', down: false };
   let page = 0;
   let shown = sessions;
   const text = (session) => {
@@ -89,20 +82,7 @@
     }
     return session.text;
   };
-  const value = (session) => {
-    const found = session[sort.key];
-    if (Array.isArray(found)) return found.join(' ');
-    if (sort.key === 'id') return found.replace(/\d+/, (digits) => digits.padStart(12, '0'));
-    if (sort.key === 'ip') return found.replace(/\d+/g, (digits) => digits.padStart(5, '0'));
-    return found;
-  };
-  const compare = (a, b) => {
-    const [x, y] = [value(a), value(b)];
-    const empty = (v) => v === null || v === '';
-    if (empty(x) || empty(y)) return empty(x) - empty(y);
-    const order = typeof x === 'number' ? x - y : x < y ? -1 : x > y ? 1 : 0;
-    return sort.down ? -order : order;
-  };
+  const compare = shared.order(sort);
   const draw = () => {
     const rows = document.createDocumentFragment();
     for (const session of shown.slice(page * PAGE, (page + 1) * PAGE)) {
@@ -128,52 +108,19 @@
   };
   const tellPages = () => {
     const last = Math.max(0, Math.ceil(shown.length / PAGE) - 1);
-    pages.hidden = last === 0;
-    back.disabled = page === 0;
-    next.disabled = page === last;
-    where.textContent = 'Page ' + (page + 1) + ' of ' + (last + 1);
+    tellPage(page, last);
     count.textContent = shown.length === sessions.length
       ? sessions.length + (sessions.length === 1 ? ' session' : ' sessions')
       : shown.length + ' of ' + sessions.length + ' sessions';
   };
   const apply = () => {
-    const words = fields.q.value.toLowerCase().split(/\s+/).filter(Boolean);
-    shown = sessions.filter((session) =>
-      (!fields.app.value || session.app === fields.app.value) &&
-      (!fields.sev.value || String(session.sev) === fields.sev.value) &&
-      (!fields.cc.value || session.cc.includes(fields.cc.value)) &&
-      (!fields.cipher.value || session.cipher === fields.cipher.value) &&
-      words.every((word) => text(session).includes(word)));
+    shown = sessions.filter(shared.asked(fields, text));
     shown.sort(compare);
     page = 0;
     draw();
   };
-  const turn = (by) => () => { page += by; draw(); table.scrollIntoView(); };
-  const back = make('button', 'Previous');
-  const next = make('button', 'Next');
-  const where = make('span');
-  back.type = next.type = 'button';
-  back.addEventListener('click', turn(-1));
-  next.addEventListener('click', turn(1));
-  pages.append(back, where, next);
-  for (const head of table.tHead.rows[0].cells) {
-    const button = make('button', head.textContent, 'sort');
-    button.type = 'button';
-    const arrow = make('span', '');
-    arrow.setAttribute('aria-hidden', 'true');
-    button.append(arrow);
-    head.replaceChildren(button);
-    button.addEventListener('click', () => {
-      sort = { key: head.dataset.k, down: sort.key === head.dataset.k ? !sort.down : false };
-      for (const other of table.tHead.rows[0].cells) {
-        const on = other === head;
-        if (on) other.setAttribute('aria-sort', sort.down ? 'descending' : 'ascending');
-        else other.removeAttribute('aria-sort');
-        other.querySelector('span').textContent = on ? (sort.down ? ' \u25bc' : ' \u25b2') : '';
-      }
-      apply();
-    });
-  }
+  const tellPage = shared.pager(pages, (by) => { page += by; draw(); table.scrollIntoView(); });
+  shared.sortable(table, sort, apply);
   const form = document.querySelector('.filters');
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('input', apply);

@@ -1,13 +1,13 @@
 'use strict';
 // What every page with parts of the report needs: the theme, print, filters to copy, values of charts, what markers of the map stand
-// for. It keeps nothing and asks nothing of any network.
-(() => {
+// for, and what lists are searched, sorted and turned with. It keeps nothing and asks nothing of any network.
+const shared = (() => {
   const root = document.documentElement;
   root.classList.add('scripted');
   const byId = (id) => document.getElementById(id);
   const make = (tag, text, name) => {
     const element = document.createElement(tag);
-    if (text !== undefined) element.textContent = text;
+    if (text !== undefined && text !== null) element.textContent = text;
     if (name) element.className = name;
     return element;
   };
@@ -87,4 +87,74 @@
   };
   document.addEventListener('pointerover', tell);
   document.addEventListener('focusin', tell);
+
+  // Lists: whether a session is what the fields of a form ask for; `text` is all that its words are looked for in.
+  const asked = (fields, text) => {
+    const words = fields.q.value.toLowerCase().split(/\s+/).filter(Boolean);
+    return (session) =>
+      (!fields.app.value || session.app === fields.app.value) &&
+      (!fields.sev.value || String(session.sev) === fields.sev.value) &&
+      (!fields.cc.value || session.cc.includes(fields.cc.value)) &&
+      (!fields.cipher.value || session.cipher === fields.cipher.value) &&
+      words.every((word) => text(session).includes(word));
+  };
+  // What sorts them as `sort` says, what has no value last; numbers in names and addresses count as numbers.
+  const value = (session, key) => {
+    const found = session[key];
+    if (found === undefined) return null;
+    if (Array.isArray(found)) return found.join(' ');
+    if (key === 'id') return found.replace(/\d+/, (digits) => digits.padStart(12, '0'));
+    if (key === 'ip') return found.replace(/\d+/g, (digits) => digits.padStart(5, '0'));
+    return found;
+  };
+  const order = (sort) => (a, b) => {
+    const [x, y] = [value(a, sort.key), value(b, sort.key)];
+    const empty = (v) => v === null || v === '';
+    if (empty(x) || empty(y)) return empty(x) - empty(y);
+    const found = typeof x === 'number' ? x - y : x < y ? -1 : x > y ? 1 : 0;
+    return sort.down ? -found : found;
+  };
+  // Heads of columns become buttons, which set what `sort` says.
+  const sortable = (table, sort, sorted) => {
+    for (const head of table.tHead.rows[0].cells) {
+      const button = make('button', head.textContent, 'sort');
+      button.type = 'button';
+      const arrow = make('span', '');
+      arrow.setAttribute('aria-hidden', 'true');
+      button.append(arrow);
+      head.replaceChildren(button);
+      button.addEventListener('click', () => {
+        sort.down = sort.key === head.dataset.k ? !sort.down : false;
+        sort.key = head.dataset.k;
+        for (const other of table.tHead.rows[0].cells) {
+          const on = other === head;
+          if (on) other.setAttribute('aria-sort', sort.down ? 'descending' : 'ascending');
+          else other.removeAttribute('aria-sort');
+          other.querySelector('span').textContent = on ? (sort.down ? ' \u25bc' : ' \u25b2') : '';
+        }
+        sorted();
+      });
+    }
+  };
+  // Buttons to turn pages; what comes back tells at which of them the list is.
+  const pager = (place, turn) => {
+    const step = (words, by) => {
+      const button = make('button', words);
+      button.type = 'button';
+      button.addEventListener('click', () => turn(by));
+      return button;
+    };
+    const back = step('Previous', -1);
+    const next = step('Next', 1);
+    const where = make('span');
+    place.append(back, where, next);
+    return (page, last) => {
+      place.hidden = last === 0;
+      back.disabled = page === 0;
+      next.disabled = page === last;
+      const words = 'Page ' + (page + 1) + ' of ' + (last + 1);
+      if (where.textContent !== words) where.textContent = words;
+    };
+  };
+  return { byId, make, asked, order, sortable, pager };
 })();
