@@ -6,17 +6,13 @@
 // Asks that nothing is fetched, that nothing is written to the console, that the policy stops nothing of the page's own, that
 // map, timeline, charts, evidence and filters work with a pointer and with keys, wide and narrow, light and dark, and that
 // axe-core finds no serious fault. MEETSCOPE_SHOTS names a folder for pictures.
-import { createRequire } from 'node:module';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
+import { accessibility, check, checks, faults, launch } from '../browser.mjs';
 
 const [folder, report, hostile, many, refuted, plain] = process.argv.slice(2).map((name) => (name === '-' ? '' : path.resolve(name)));
-const require = createRequire(path.join(folder, 'node_modules/'));
-const { chromium } = require('playwright-core');
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const shots = process.env.MEETSCOPE_SHOTS;
-const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 // Pictures that docs/ shows.
 const DOCS = {
   '1280-light-top': 'report-answer', '1280-light-map': 'report-map', '1280-dark-timeline': 'report-timeline',
@@ -26,17 +22,7 @@ const DOCS = {
 const MOST_MS = 2000;
 const MOST_BYTES = 15e6;
 
-let checks = 0;
-const faults = [];
-const check = (truth, what) => {
-  checks += 1;
-  if (!truth) { faults.push(what); console.log('FAIL  ' + what); }
-};
-
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--host-resolver-rules=MAP * ~NOTFOUND'],
-});
+const browser = await launch(folder);
 
 // A page that counts what it should not do.
 const open = async (file, { width, height = 900, dark = false, script = true, reduced = false }) => {
@@ -64,28 +50,7 @@ const done = async (name, { page, seen, context }, script = true) => {
   if (script) check((await page.evaluate(() => window.violations)) === 0, `${name}: the policy stopped something`);
   await context.close();
 };
-// axe runs in a world of its own, so that the page's policy need not let it in.
-const accessible = async (name, page) => {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send('Page.getFrameTree');
-  const { executionContextId } = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
-  const run = async (expression) => {
-    const answer = await session.send('Runtime.evaluate', {
-      expression, contextId: executionContextId, awaitPromise: true, returnByValue: true,
-    });
-    if (answer.exceptionDetails) throw new Error(answer.exceptionDetails.exception?.description ?? answer.exceptionDetails.text);
-    return answer.result.value;
-  };
-  await run(axe + '; true');
-  const found = await run(`axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations.map((one) =>
-    ({id: one.id, impact: one.impact, nodes: one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? '')), count: one.nodes.length})))`);
-  for (const fault of found) {
-    const line = `${name}: axe ${fault.impact} ${fault.id} (${fault.count}) ${fault.nodes[0]}`;
-    if (['serious', 'critical'].includes(fault.impact)) check(false, line);
-    else console.log('note  ' + line);
-  }
-  check(true, name);
-};
+const accessible = accessibility(folder);
 const picture = async (page, name) => {
   if (!shots) return;
   await page.screenshot({ path: path.join(shots, name + '.png') });

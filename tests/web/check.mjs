@@ -3,31 +3,18 @@
 // FOLDER holds node_modules with playwright-core and axe-core. MEETSCOPE_PID is the run, which is ended here to see how the page takes
 // it; PLAY is the command that plays calls of strangers who would do harm. Truth comes from how captures/ were made: a Zoom meeting of
 // 2 April 2020 with two participants, of which one had its key from 52.81.151.250, which the databases place in CN.
-import { createRequire } from 'node:module';
 import { execFile, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { accessibility, check, checks, faults, launch } from '../browser.mjs';
 
 const [folder, address] = process.argv.slice(2);
-const require = createRequire(path.join(folder, 'node_modules/'));
-const { chromium } = require('playwright-core');
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const shots = process.env.MEETSCOPE_SHOTS;
 const origin = new URL(address).origin;
 
-let checks = 0;
-const faults = [];
-const check = (truth, what) => {
-  checks += 1;
-  if (!truth) { faults.push(what); console.log('FAIL  ' + what); }
-};
 const begun = Date.now();
 const since = () => ((Date.now() - begun) / 1000).toFixed(0) + ' s';
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
-});
+const browser = await launch(folder, ', EXCLUDE 127.0.0.1');
 const open = async ({ width, height = 900, dark = false }) => {
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce',
@@ -51,26 +38,7 @@ const done = async (name, { page, seen, context }) => {
   check((await page.evaluate(() => window.violations)) === 0, `${name}: the policy stopped something`);
   await context.close();
 };
-// axe runs in a world of its own, so that the page's policy need not let it in.
-const accessible = async (name, page) => {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send('Page.getFrameTree');
-  const { executionContextId } = await session.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
-  const run = async (expression) => {
-    const answer = await session.send('Runtime.evaluate', { expression, contextId: executionContextId, awaitPromise: true, returnByValue: true });
-    if (answer.exceptionDetails) throw new Error(answer.exceptionDetails.exception?.description ?? answer.exceptionDetails.text);
-    return answer.result.value;
-  };
-  await run(axe + '; true');
-  const found = await run(`axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations.map((one) =>
-    ({id: one.id, impact: one.impact, count: one.nodes.length, html: one.nodes[0].html.slice(0, 160) + ' ' + (one.nodes[0].any[0]?.message ?? '')})))`);
-  for (const fault of found) {
-    const line = `${name}: axe ${fault.impact} ${fault.id} (${fault.count}) ${fault.html}`;
-    if (['serious', 'critical'].includes(fault.impact)) check(false, line);
-    else console.log('note  ' + line);
-  }
-  check(true, name);
-};
+const accessible = accessibility(folder);
 const picture = async (page, name, element) => {
   if (!shots) return;
   if (element) await page.locator(element).scrollIntoViewIfNeeded();
