@@ -1,51 +1,24 @@
 //! The stage as a whole, fed with records of a capture whose README says what it shows.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::*;
-use crate::capture::{Merge, Order};
-use crate::geo::Databases;
-use crate::pipeline::{Config, Memory, Pipeline, analyse};
 use crate::report::record::{
     InterfaceRecord, LiveRecord, Phase, SessionRecord, SinkRecord, StatsRecord, WorkerRecord,
 };
-use crate::report::{Context, Dropped, Run, Written, session_record, stats_record};
+use crate::report::tests::Made;
 
 /// Sessions and counters of a capture of captures/.
 fn replay(name: &str) -> (Vec<SessionRecord>, StatsRecord) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name);
-    let rules = crate::classify::embedded().unwrap();
-    let databases = Databases::embedded().unwrap();
-    let mut pipeline = Pipeline::new(&Config::default(), &rules);
-    let mut merge = Merge::open(vec![path], Order::Time);
-    let mut frame = 0;
-    while let Some((_, packet)) = merge.next() {
-        frame += 1;
-        pipeline.packet(0, frame, &packet).unwrap();
+    let (mut sessions, mut counters) = (Vec::new(), None);
+    for record in Made::capture(name).records() {
+        match record {
+            Record::Session(session) => sessions.push(*session),
+            Record::Stats(stats) => counters = Some(*stats),
+            _ => {}
+        }
     }
-    let done = pipeline.finish();
-    let analysis = analyse(&rules, &mut Memory::default(), done.flows);
-    let mut context = Context::new(&rules, &databases, false);
-    let sessions = analysis.sessions.iter();
-    let sessions =
-        sessions.map(|(session, keys)| session_record(&mut context, &analysis, session, keys)).collect();
-    let stats = stats_record(&Run {
-        rules: &rules,
-        databases: &databases,
-        analysis: &analysis,
-        earlier: Written::default(),
-        counts: done.counts,
-        decode: &done.decode,
-        table: done.table,
-        files: Vec::new(),
-        command: Vec::new(),
-        policies: Vec::new(),
-        key_logs: Vec::new(),
-        dropped: Dropped::default(),
-        complete: true,
-    });
-    (sessions, stats)
+    (sessions, counters.unwrap())
 }
 
 fn tell(tally: &mut Tally, record: Record) {
