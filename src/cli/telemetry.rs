@@ -3,11 +3,11 @@
 use std::env;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use meetscope::metrics::{Tally, Visitors};
+use meetscope::metrics::Tally;
 use meetscope::report::Told;
 use meetscope::report::record::Record;
 use meetscope::sandbox::Notifier;
-use meetscope::web::{self, Bound, Config, Counts, MetricsText, WebError};
+use meetscope::web::{self, Bound, Config, MetricsText, WebError};
 
 /// What is counted for Prometheus, where somebody may ask, and the line to systemd.
 pub(super) struct Telemetry {
@@ -34,8 +34,8 @@ impl Telemetry {
     /// Makes the page, whenever somebody asks.
     fn text(&self) -> Option<MetricsText> {
         let tally = Arc::clone(self.tally.as_ref()?);
-        Some(Arc::new(move |format, _, counts| {
-            tally.lock().unwrap_or_else(PoisonError::into_inner).page(format, &visitors(counts))
+        Some(Arc::new(move |format, visitors| {
+            tally.lock().unwrap_or_else(PoisonError::into_inner).page(format, &visitors)
         }))
     }
 
@@ -67,16 +67,4 @@ impl Telemetry {
 /// Whether anybody may ask for anything.
 pub(super) fn is_served(bound: &Bound) -> bool {
     bound.dashboard().is_some() || bound.metrics().is_some()
-}
-
-const fn visitors(counts: Counts) -> Visitors {
-    Visitors {
-        clients: counts.clients,
-        clients_dropped: counts.clients_dropped,
-        refused_full: counts.refused_full,
-        refused_token: counts.refused_token,
-        refused_host: counts.refused_host,
-        connections_cut: counts.connections_cut,
-        requests: counts.requests,
-    }
 }

@@ -27,7 +27,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use access::{Token, TokenError};
 
 use crate::board::Board;
-use crate::metrics::Format;
+use crate::metrics::{Format, Visitors};
 use events::Hub;
 
 /// Time between two events to browsers.
@@ -38,7 +38,7 @@ const STOP_LOOK: Duration = Duration::from_millis(100);
 const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Makes the text of `/metrics` in the format that is asked for.
-pub type MetricsText = Arc<dyn Fn(Format, &Board, Counts) -> String + Send + Sync>;
+pub type MetricsText = Arc<dyn Fn(Format, Visitors) -> String + Send + Sync>;
 
 /// What to serve, and to whom.
 #[derive(Clone, Default)]
@@ -93,27 +93,7 @@ pub enum WebError {
     Start(#[from] io::Error),
 }
 
-/// What the server counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "counters that readers show")]
-pub struct Counts {
-    /// Browsers that take events now.
-    pub clients: u64,
-    /// Browsers that were let go because they did not take what was sent.
-    pub clients_dropped: u64,
-    /// Browsers and connections that were refused because there were too many.
-    pub refused_full: u64,
-    /// Requests without the token, or with a wrong one.
-    pub refused_token: u64,
-    /// Requests for a name that is not ours, or of another site.
-    pub refused_host: u64,
-    /// Connections that were cut because they did not move.
-    pub connections_cut: u64,
-    /// Requests.
-    pub requests: u64,
-}
-
-/// The same while it is counted.
+/// What the server counts: [`Visitors`] while they come.
 #[derive(Debug, Default)]
 struct Counters {
     clients: AtomicU64,
@@ -126,9 +106,9 @@ struct Counters {
 }
 
 impl Counters {
-    fn read(&self) -> Counts {
+    fn read(&self) -> Visitors {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts {
+        Visitors {
             clients: of(&self.clients),
             clients_dropped: of(&self.clients_dropped),
             refused_full: of(&self.refused_full),
@@ -252,7 +232,7 @@ pub struct Handle {
 impl Handle {
     /// What it has counted so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Visitors {
         self.counters.read()
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::Counts;
 use crate::board::{Board, Changes, GoneNames, Past, Point, as_alert, as_meeting, as_session};
+use crate::metrics::Visitors;
 use crate::report::fragment;
 use crate::report::record::{AlertRecord, MeetingRecord, Record, SessionRecord, Severity, StatsRecord};
 
@@ -177,7 +177,7 @@ pub(super) fn point(point: &Point) -> Value {
 }
 
 /// The counters that change every second.
-pub(super) fn counters(board: &Board, web: Counts) -> Value {
+pub(super) fn counters(board: &Board, web: Visitors) -> Value {
     let kept = board.counters();
     let shown = json!({
         "sessions_left_out": kept.sessions_left_out,

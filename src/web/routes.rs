@@ -87,10 +87,10 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let Some(text) = &shared.metrics_text else { return missing() };
-    let counts = shared.counters.read();
+    let visitors = shared.counters.read();
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::asked_for(accept.unwrap_or_default());
-    let text = text(format, &shared.board(), counts);
+    let text = text(format, visitors);
     typed(format.content_type(), text)
 }
 
