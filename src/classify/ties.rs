@@ -11,7 +11,7 @@ use super::rules::Rules;
 use super::verdict::{Evidence, Role, Verdict};
 use crate::observe::facts::{Facts, OtherName};
 use crate::observe::{PacketRef, Summary};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 /// A flow lends its name from this confidence on.
 const LENDS: f32 = 0.7;
@@ -79,19 +79,20 @@ impl Names {
     }
 
     /// Names of an address that nobody asked for: of reverse look-ups, and where aliases end.
-    pub(crate) fn others_of(&self, address: IpAddr) -> &[OtherName] {
-        let held = self.new.others.get(&address).or_else(|| self.old.others.get(&address));
-        held.map(Vec::as_slice).unwrap_or_default()
+    pub(crate) fn others_of(&self, address: IpAddr) -> impl Iterator<Item = &OtherName> {
+        [&self.new, &self.old].into_iter().filter_map(move |learnt| learnt.others.get(&address)).flatten()
     }
 
     /// The names that `client` was given for `address`, or anybody when it asked for none itself.
     pub(crate) fn of(&self, client: IpAddr, address: IpAddr) -> Vec<&NameHit> {
-        let hits = [&self.old, &self.new].into_iter().filter_map(|learnt| learnt.by_address.get(&address));
-        let mut hits: Vec<&NameHit> = hits.flatten().collect();
-        let mut seen = HashSet::new();
-        hits.retain(|hit| seen.insert((hit.client, &*hit.name)));
-        let own: Vec<&NameHit> = hits.iter().filter(|hit| hit.client == client).copied().collect();
-        if own.is_empty() { hits } else { own }
+        let mut all: Vec<&NameHit> = self.new.by_address.get(&address).into_iter().flatten().collect();
+        for hit in self.old.by_address.get(&address).into_iter().flatten() {
+            if !all.iter().any(|known| known.client == hit.client && known.name == hit.name) {
+                all.push(hit);
+            }
+        }
+        let own: Vec<&NameHit> = all.iter().filter(|hit| hit.client == client).copied().collect();
+        if own.is_empty() { all } else { own }
     }
 }
 

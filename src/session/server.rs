@@ -243,8 +243,8 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
     candidates.extend(hits.first().map(|hit| (NameSource::Dns, hit.name.to_string(), hit.packet)));
     let told = candidates.iter().map(|(_, name, packet)| (name.as_str(), false, *packet));
     let more = hits.iter().skip(1).map(|hit| (&*hit.name, false, hit.packet));
-    let others = names.others_of(server.address).iter();
-    let others = others.map(|other| (other.name.as_str(), other.reverse, other.packet));
+    let others =
+        names.others_of(server.address).map(|other| (other.name.as_str(), other.reverse, other.packet));
     for (name, reverse, packet) in told.chain(more).chain(others) {
         let is_held = |held: &KnownName| held.reverse == reverse && held.name == name;
         if server.names.len() < NAMES && !server.names.iter().any(is_held) {
