@@ -70,11 +70,12 @@ const NEVER: &[i64] = &[
     libc::SYS_capset,
 ];
 
-/// `ioctl` requests: those of a terminal, of sockets and of files, none of which changes an interface.
+/// `ioctl` requests: those of a terminal, of sockets and of files, none of which changes an interface. libpcap asks for the flags of
+/// one that has gone down, to tell that from one that is away.
 #[rustfmt::skip]
 const REQUESTS: &[libc::Ioctl] = &[
     libc::TCGETS, libc::TCSETS, libc::TCSETSW, libc::TCSETSF, libc::TIOCGWINSZ, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX,
-    libc::FIONCLEX,
+    libc::FIONCLEX, libc::SIOCGIFFLAGS,
     // The later forms of the first four, which rustix prefers.
     libc::TCGETS2, libc::TCSETS2, libc::TCSETSW2, libc::TCSETSF2,
 ];
