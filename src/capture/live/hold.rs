@@ -14,9 +14,9 @@ use crate::time::Timestamp;
 
 /// How long a packet waits for an earlier one of another lane. The kernel hands a block of packets out when it is full or 100
 /// ms old (`Options::timeout_ms`); the rest is for a reader that was kept waiting for its processor.
-pub const HOLD_BACK: Duration = Duration::from_millis(200);
+const HOLD_BACK: Duration = Duration::from_millis(200);
 /// Most bytes held, over all lanes: 200 ms at 2.5 Gbit/s. Beyond it the earliest goes at once, which costs order, not packets.
-pub const MAX_HELD: usize = 64 << 20;
+const MAX_HELD: usize = 64 << 20;
 /// Bytes after which a chunk is full.
 const CHUNK: usize = 256 << 10;
 /// Emptied chunks that are kept for what comes next.
@@ -66,11 +66,6 @@ impl<T> Chunk<T> {
     /// What its packets carry along.
     pub fn tags(&self) -> impl Iterator<Item = &T> {
         self.items.iter().map(|item| &item.tag)
-    }
-
-    /// How many packets it has.
-    pub fn len(&self) -> usize {
-        self.items.len()
     }
 
     /// True without packets.

@@ -9,7 +9,7 @@ use super::socket::{Live, Options, wait};
 use crate::capture::error::CaptureError;
 
 /// Most workers: as many as the flow table has partitions.
-pub const MAX_WORKERS: u32 = 16;
+const MAX_WORKERS: u32 = 16;
 /// The smallest part of the buffer that a socket has, in MiB.
 const LEAST_MIB: u32 = 1;
 /// Packets read at once of those that came before the group was complete.
@@ -76,8 +76,12 @@ fn open_shared(interfaces: &[String], workers: u32, options: &Options) -> Result
     for live in opened.iter_mut().flatten() {
         while live.dispatch(BATCH, |_| {}).map_err(Refused::Interface)? > 0 {}
         live.begin_counting();
-        group::begin(live).map_err(Refused::Group)?;
-        live.filter(options).map_err(Refused::Interface)?;
+        // A filter takes the place of the one that lets nothing in: what it leaves out is never counted as received.
+        if options.filter.is_some() {
+            live.filter(options).map_err(Refused::Interface)?;
+        } else {
+            group::begin(live).map_err(Refused::Group)?;
+        }
     }
     Ok(opened)
 }
@@ -96,8 +100,7 @@ mod group {
         let refused =
             |error: std::io::Error| format!("the kernel shares no interface out (PACKET_FANOUT: {error})");
         for live in sockets {
-            let mut nothing = [sockopt::Instruction { code: 0x06, jt: 0, jf: 0, k: 0 }];
-            sockopt::attach_filter(live.descriptor(), &mut nothing).map_err(refused)?;
+            sockopt::pass(live.descriptor(), 0).map_err(refused)?;
         }
         let Some((first, others)) = sockets.split_first() else { return Ok(()) };
         sockopt::join(first.descriptor(), (BY_PROGRAM | UNIQUE) << 16).map_err(refused)?;
@@ -110,8 +113,7 @@ mod group {
 
     /// Lets packets in.
     pub(super) fn begin(live: &Live) -> Result<(), String> {
-        let mut all = [sockopt::Instruction { code: 0x06, jt: 0, jf: 0, k: u32::MAX }];
-        sockopt::attach_filter(live.descriptor(), &mut all)
+        sockopt::pass(live.descriptor(), u32::MAX)
             .map_err(|error| format!("the kernel takes no filter ({error})"))
     }
 }

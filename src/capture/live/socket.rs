@@ -165,9 +165,7 @@ impl Live {
         #[cfg(target_os = "linux")]
         {
             use std::os::fd::AsFd;
-            // ret #0: nothing passes.
-            let mut nothing = [super::sockopt::Instruction { code: 0x06, jt: 0, jf: 0, k: 0 }];
-            super::sockopt::attach_filter(self.capture.as_fd(), &mut nothing).is_ok()
+            super::sockopt::pass(self.capture.as_fd(), 0).is_ok()
         }
         #[cfg(not(target_os = "linux"))]
         false

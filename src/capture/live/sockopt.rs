@@ -16,6 +16,12 @@ pub(super) fn attach_filter(socket: BorrowedFd<'_>, program: &mut [Instruction])
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
+/// Makes the kernel take `bytes` of each packet: 0 for no packet at all, [`u32::MAX`] for all of all.
+pub(super) fn pass(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    // ret #bytes
+    attach_filter(socket, &mut [Instruction { code: 0x06, jt: 0, jf: 0, k: bytes }])
+}
+
 /// Joins a group of sockets.
 pub(super) fn join(socket: BorrowedFd<'_>, group: libc::c_int) -> io::Result<()> {
     set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &group)
