@@ -10,8 +10,10 @@ use crate::time::Timestamp;
 
 /// Spans kept, a day in which packets are lost every other minute; beyond it neighbours are taken together, the oldest first.
 const SPANS: usize = 1 << 10;
-/// Spans that lie so near are one.
+/// Spans that lie so near are one stretch.
 const NEAR: Duration = Duration::from_secs(2);
+/// Longest span, so that a session pays for what was lost while it ran and not for hours before.
+const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 struct Span {
@@ -35,6 +37,7 @@ impl Losses {
         if let Some(last) = self.spans.back_mut()
             && span.from.since(last.to) <= NEAR
             && last.from.since(span.to) <= NEAR
+            && last.to.max(span.to).since(last.from.min(span.from)) <= LONGEST
         {
             last.join(span);
             return;
@@ -54,9 +57,9 @@ impl Losses {
         let mut found: Option<(Span, u64)> = None;
         for span in self.spans.iter().filter(overlaps) {
             match &mut found {
-                Some((all, spans)) => {
+                Some((all, stretches)) => {
+                    *stretches = stretches.saturating_add(u64::from(span.from.since(all.to) > NEAR));
                     all.join(*span);
-                    *spans = spans.saturating_add(1);
                 }
                 None => found = Some((*span, 1)),
             }
@@ -65,8 +68,8 @@ impl Losses {
         Some(CaptureLossRecord {
             packets: all.packets,
             spans,
-            first: time::eve(all.from),
-            last: time::eve(all.to),
+            first: time::eve(all.from.max(session.start)),
+            last: time::eve(all.to.min(session.end)),
         })
     }
 }
@@ -119,6 +122,15 @@ mod tests {
         losses.note(at(1), at(2), 7);
         losses.note(at(2), at(3), 0);
         assert_eq!((losses.spans.len(), losses.spans[0].packets, losses.spans[0].to), (1, 12, at(2)));
+        let mut steady = Losses::default();
+        for second in 0..36_000 {
+            steady.note(at(second), at(second + 1), 100);
+        }
+        assert!(
+            steady.spans.iter().all(|span| span.packets <= 6_000),
+            "hours of loss are told by the minute"
+        );
+        assert_eq!(steady.spans.iter().map(|span| span.packets).sum::<u64>(), 3_600_000);
         for number in 0..5000_i64 {
             losses.note(at(100 + number * 10), at(101 + number * 10), 1);
         }
