@@ -33,6 +33,7 @@ pub use json::{write_json, write_json_pretty};
 pub use record::{Kind, Record};
 pub use text::jurisdiction_words;
 pub use told::Told;
+pub(crate) use words::word;
 pub use zeek::ZeekLog;
 
 use crate::classify::Rules;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::record::{AlertRecord, PlaceRecord};
 
 /// The word that records use for a value that is one.
-pub(super) fn word(value: &impl Serialize) -> String {
+pub(crate) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(other) => other.to_string(),

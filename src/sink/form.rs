@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clock;
 use super::syslog::{self, Origin};
-use crate::report::record::{Kind, Record};
+use crate::report::record::Record;
 use crate::report::{Format, Style, write_json, write_text};
 
 /// How records are written.
@@ -27,39 +27,6 @@ impl Form {
     /// As a report's style says.
     pub(super) fn of(style: &Style) -> Self {
         if style.format == Format::Text { Self::Text(style.clone()) } else { Self::Ndjson }
-    }
-}
-
-/// Which records a destination takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choice {
-    kinds: Option<Vec<Kind>>,
-    /// Flows only where they are asked for.
-    spares_flows: bool,
-}
-
-impl Choice {
-    pub(super) fn new(kinds: Option<Vec<Kind>>, form: &Form) -> Self {
-        Self { kinds, spares_flows: *form != Form::Ndjson }
-    }
-
-    pub(super) fn takes(&self, record: &Record) -> bool {
-        let Some(kind) = kind(record) else { return false };
-        match &self.kinds {
-            Some(kinds) => kinds.contains(&kind),
-            None => !self.spares_flows || kind != Kind::Flow,
-        }
-    }
-}
-
-const fn kind(record: &Record) -> Option<Kind> {
-    match record {
-        Record::Flow(_) => Some(Kind::Flow),
-        Record::Session(_) => Some(Kind::Session),
-        Record::Meeting(_) => Some(Kind::Meeting),
-        Record::Alert(_) => Some(Kind::Alert),
-        Record::Stats(_) => Some(Kind::Stats),
-        Record::Software(_) | Record::Server(_) | Record::Inventory(_) => None,
     }
 }
 

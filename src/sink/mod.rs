@@ -35,13 +35,13 @@ pub use rotation::{Rotation, RotationError};
 pub use target::{HostPort, Target, TargetError};
 
 use archive::{Archive, Keeping};
-use form::{Choice, Form, Forms};
+use form::{Form, Forms};
 use pump::Destination;
 use queue::{Queue, Worth};
 use syslog::Origin;
 
 use crate::report::record::{Phase, Record, SinkRecord};
-use crate::report::{Style, Told};
+use crate::report::{Format, Style, Told};
 
 /// Part of the time for an end that is kept for closing: a peer is waited for, a disk written to.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -98,7 +98,8 @@ pub struct SinkError {
 struct Sink {
     queue: Arc<Queue>,
     form: Form,
-    choice: Choice,
+    /// Which kinds it takes.
+    style: Style,
 }
 
 /// Destinations that are open, before their threads run: so that rights can be given up in between.
@@ -128,8 +129,9 @@ impl Opened {
             let destination =
                 destination(outlet, voice).map_err(|error| SinkError { name: name.clone(), error })?;
             let queue = Arc::new(Queue::new(name, config.queue_bytes));
-            let choice = Choice::new(config.style.kinds.clone(), &form);
-            opened.sinks.push(Sink { queue, form, choice });
+            // Syslog is for people, too: flows only where they are asked for.
+            let format = if form == Form::Ndjson { Format::Ndjson } else { Format::Text };
+            opened.sinks.push(Sink { queue, form, style: Style { format, ..config.style.clone() } });
             opened.destinations.push(destination);
         }
         Ok(opened)
@@ -203,7 +205,7 @@ impl Sinks {
         let mut forms = Forms::new(&told.record, &self.origin);
         let worth = worth(&told.record);
         for sink in &self.sinks {
-            if sink.choice.takes(&told.record) {
+            if told.record.kind().is_some_and(|kind| sink.style.wants(kind)) {
                 let bytes = forms.get(&sink.form);
                 if !bytes.is_empty() {
                     sink.queue.push(worth, bytes);

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::report::record::{Record, SessionRecord, Severity};
-use crate::report::{visible, write_json};
+use crate::report::{visible, word, write_json};
 
 /// Longest message in a datagram: RFC 5426 section 3.2 has receivers take no more.
 pub(super) const MAX_DATAGRAM: usize = 2048;
@@ -163,7 +163,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
         }
         Record::Meeting(meeting) => {
             told.add("meeting_id", meeting.meeting_id.as_str());
-            told.add_some("phase", phase_word(meeting.phase));
+            told.add_some("phase", meeting.phase.as_ref().map(word).as_deref());
             told.add_some("app", meeting.app.as_deref());
             told.add("participants_seen", meeting.participants_seen.to_string());
             told.add("sessions", meeting.sessions.join(","));
@@ -174,7 +174,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
         }
         Record::Alert(alert) => {
             told.add("alert_id", alert.alert_id.as_str());
-            told.add_some("phase", phase_word(alert.phase));
+            told.add_some("phase", alert.phase.as_ref().map(word).as_deref());
             told.add("rule", alert.rule.as_str());
             told.add("state", word(&alert.state));
             told.add("fired", if alert.fired { "true" } else { "false" });
@@ -192,7 +192,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
             ("alert", severity, told)
         }
         Record::Stats(stats) => {
-            told.add_some("phase", phase_word(stats.phase));
+            told.add_some("phase", stats.phase.as_ref().map(word).as_deref());
             let packets = stats.packets;
             told.add("seen", packets.seen.to_string());
             told.add("analysed", packets.analysed.to_string());
@@ -220,7 +220,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
 /// The severity of its message.
 fn session_essentials(session: &SessionRecord, told: &mut Essentials) -> u8 {
     told.add("session_id", session.session_id.as_str());
-    told.add_some("phase", phase_word(session.phase));
+    told.add_some("phase", session.phase.as_ref().map(word).as_deref());
     told.add_some("app", session.app.as_deref());
     told.add("src_ip", session.endpoint.ip.as_str());
     told.add_some("meeting_id", session.meeting_id.as_deref());
@@ -235,24 +235,8 @@ fn session_essentials(session: &SessionRecord, told: &mut Essentials) -> u8 {
     told.add("could_hold", holders.join(","));
     let reach: Vec<String> = session.jurisdictions.iter().map(|one| one.code.clone()).collect();
     told.add("jurisdictions", reach.join(","));
-    let is_grave = |severity: Severity| session.findings.iter().any(|finding| finding.severity == severity);
+    let is_grave = session.findings.iter().any(|finding| finding.severity == Severity::High);
     let findings: Vec<&str> = session.findings.iter().map(|finding| finding.id).collect();
     told.add("findings", findings.join(","));
-    if is_grave(Severity::High) { WARNING } else { INFORMATIONAL }
-}
-
-fn phase_word(phase: Option<crate::report::record::Phase>) -> Option<&'static str> {
-    use crate::report::record::Phase;
-    phase.map(|phase| match phase {
-        Phase::Begun => "begun",
-        Phase::Update => "update",
-        Phase::Ended => "ended",
-    })
-}
-
-/// The word that the record's JSON has for it.
-fn word(value: &impl Serialize) -> String {
-    let mut json = Vec::new();
-    let _ = write_json(&mut json, value);
-    String::from_utf8_lossy(&json).trim_matches('"').to_owned()
+    if is_grave { WARNING } else { INFORMATIONAL }
 }

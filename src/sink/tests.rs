@@ -38,7 +38,7 @@ fn silent() -> Voice {
 }
 
 fn ndjson() -> Style {
-    Style { format: crate::report::Format::Ndjson, ..Style::default() }
+    Style { format: Format::Ndjson, ..Style::default() }
 }
 
 fn sinks(outlets: Vec<Outlet>, queue_bytes: u64) -> Sinks {
