@@ -57,7 +57,7 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let capturing = Capturing::start(config, opened, &question, outbox, &stop)?;
     let judge = Judge::new(Setup {
         rules: &config.report.rules,
-        context: context(&config.report, board.is_some()),
+        context: context(&config.report, bound.dashboard().is_some()),
         policies: policy::records(config.report.policy.as_ref()),
         interfaces,
         kinds: kinds(config),
@@ -136,9 +136,10 @@ fn judge_all(
     policy::status(is_whole, &ending.context)
 }
 
-fn context(report: &Report, is_shown: bool) -> Context<'_> {
+/// Only the dashboard draws how a session went.
+fn context(report: &Report, has_dashboard: bool) -> Context<'_> {
     let mut context = Context::new(&report.rules, &report.databases, false).captured_in(report.capture_point);
-    if is_shown {
+    if has_dashboard {
         context = context.with_trends();
     }
     if let Some(policies) = &report.policy {
