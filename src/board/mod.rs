@@ -274,6 +274,12 @@ impl Board {
         self.stats.as_ref().and_then(as_stats)
     }
 
+    /// The record of the latest counters.
+    #[must_use]
+    pub fn stats_record(&self) -> Option<Arc<Record>> {
+        self.stats.clone()
+    }
+
     /// Rates over the last minutes and the last day.
     #[must_use]
     pub const fn rates(&self) -> &Rates {

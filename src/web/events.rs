@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use super::{Counters, count, page};
 use crate::board::{Board, Past, Point};
-use crate::report::Record;
 
 /// Browsers that take events at a time.
 pub(super) const CLIENTS: usize = 2_048;
@@ -220,9 +219,4 @@ impl Drop for Feed {
     fn drop(&mut self) {
         self.counters.clients.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The record as it is written elsewhere.
-pub(super) fn record(record: &Record) -> Value {
-    serde_json::to_value(record).unwrap_or_default()
 }

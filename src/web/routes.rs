@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
-use serde_json::{Value, json};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::Instant;
 
 use super::{Shared, access, page};
 use crate::board::{Board, Past, as_alert, as_session};
 use crate::metrics::Format;
-use crate::report::{Record, fragment};
+use crate::report::{Record, fragment, write_json};
 
 /// Records in one answer, where nothing else is asked for, and at most.
 const LIMIT: usize = 100;
@@ -67,6 +67,14 @@ fn common() -> Router<Arc<Shared>> {
 
 fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
+/// As records are written elsewhere: what a terminal would obey is written out.
+fn json(value: &impl Serialize) -> Response {
+    let mut body = Vec::new();
+    // Writing to memory does not fail.
+    let _ = write_json(&mut body, value);
+    typed(JSON, body)
 }
 
 async fn home(State(shared): State<Arc<Shared>>) -> Response {
@@ -132,13 +140,36 @@ impl<'q> Asked<'q> {
     }
 }
 
+/// One page of a list under its name.
+struct Listed<T> {
+    name: &'static str,
+    list: Vec<T>,
+    total: usize,
+    next_after: Option<String>,
+}
+
+impl<T: Serialize> Serialize for Listed<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut page = serializer.serialize_map(Some(3))?;
+        page.serialize_entry(self.name, &self.list)?;
+        page.serialize_entry("total", &self.total)?;
+        page.serialize_entry("next_after", &self.next_after)?;
+        page.end()
+    }
+}
+
 /// One page of records, of which one more was taken than is shown, and the name to go on after.
-fn listed(name: &'static str, limit: usize, mut records: Vec<(String, Value)>, total: usize) -> Response {
+fn listed<T: Serialize>(
+    name: &'static str,
+    limit: usize,
+    mut records: Vec<(String, T)>,
+    total: usize,
+) -> Response {
     let more = records.len() > limit;
     records.truncate(limit);
-    let next = records.last().filter(|_| more).map(|(id, _)| id.clone());
-    let list: Vec<Value> = records.into_iter().map(|(_, value)| value).collect();
-    typed(JSON, json!({name: list, "total": total, "next_after": next}).to_string())
+    let next_after = records.last().filter(|_| more).map(|(id, _)| id.clone());
+    let list = records.into_iter().map(|(_, value)| value).collect();
+    json(&Listed { name, list, total, next_after })
 }
 
 async fn sessions(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
@@ -175,7 +206,7 @@ fn records(
         },
     };
     let shown = all.iter().skip(begin).take(asked.limit.saturating_add(1));
-    let shown = shown.map(|record| (id(record), super::events::record(record))).collect();
+    let shown = shown.map(|record| (id(record), &**record)).collect();
     listed(name, asked.limit, shown, total)
 }
 
@@ -200,7 +231,7 @@ fn order(id: &str) -> (u64, String) {
 
 async fn session(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
     let found = shared.board().session(&id);
-    found.map_or_else(missing, |record| typed(JSON, super::events::record(&record).to_string()))
+    found.map_or_else(missing, |record| json(&*record))
 }
 
 /// The session as the report shows it, without the page around it.
@@ -217,10 +248,8 @@ async fn session_page(State(shared): State<Arc<Shared>>, Path(id): Path<String>)
 }
 
 async fn stats(State(shared): State<Arc<Shared>>) -> Response {
-    let stats = shared.board().stats().cloned();
-    stats.map_or_else(missing, |stats| {
-        typed(JSON, super::events::record(&Record::Stats(Box::new(stats))).to_string())
-    })
+    let stats = shared.board().stats_record();
+    stats.map_or_else(missing, |record| json(&*record))
 }
 
 async fn history(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
