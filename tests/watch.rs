@@ -48,10 +48,6 @@ struct Recorded {
 }
 
 impl Source for Recorded {
-    fn lanes(&self) -> usize {
-        1
-    }
-
     fn dispatch(
         &mut self,
         _: usize,
@@ -73,7 +69,9 @@ impl Source for Recorded {
 
     fn wait(&mut self, _: Duration) {}
 
-    fn close(&mut self) {}
+    fn close(&mut self) -> bool {
+        true
+    }
 
     fn is_live(&self) -> bool {
         false
@@ -303,13 +301,11 @@ struct Clocked {
 const YEAR_NS: i64 = 31_536_000_000_000_000;
 
 impl Source for Clocked {
-    fn lanes(&self) -> usize {
-        1
-    }
-
     fn wait(&mut self, _: Duration) {}
 
-    fn close(&mut self) {}
+    fn close(&mut self) -> bool {
+        true
+    }
 
     fn dispatch(
         &mut self,

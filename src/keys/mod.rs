@@ -173,7 +173,7 @@ impl Keys {
 }
 
 /// Flows judged and put into sessions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Analysis {
     /// All flows, in the order in which they began.
     pub flows: Vec<Judged>,

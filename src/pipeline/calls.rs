@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
-use crate::classify::Verdict;
+use super::live::endpoint_of;
 use crate::flow::Flow;
 use crate::observe::{CALL, State, Summary, has_facts, snapshot};
-use crate::session;
 
 /// Flows of calls that are told of while they go on: some thousand calls. Those beyond it are told when they have ended.
 const CALLS: usize = 1 << 13;
@@ -44,7 +43,7 @@ impl Calls {
                 return;
             }
             let summary = snapshot(flow);
-            self.found.insert(session::sides(&summary, &Verdict::default()).local.ip());
+            self.found.insert(endpoint_of(&summary));
             self.flows.push(summary);
         } else {
             self.accompany(flow);

@@ -93,6 +93,11 @@ impl Default for Held {
     }
 }
 
+/// Whose a flow is taken to be before it is judged.
+pub fn endpoint_of(flow: &Summary) -> IpAddr {
+    session::sides(flow, &Verdict::default()).local.ip()
+}
+
 impl Held {
     /// Holds at most `most` flows.
     pub const fn new(most: usize) -> Self {
@@ -103,8 +108,7 @@ impl Held {
     pub fn push(&mut self, ended: Vec<Summary>) {
         self.flows = self.flows.saturating_add(ended.len());
         for flow in ended {
-            let address = session::sides(&flow, &Verdict::default()).local.ip();
-            let endpoint = self.endpoints.entry(address).or_default();
+            let endpoint = self.endpoints.entry(endpoint_of(&flow)).or_default();
             endpoint.latest = endpoint.latest.max(flow.end);
             endpoint.flows.push(flow);
         }

@@ -10,7 +10,7 @@ use super::live::{Ended, Live, Way};
 use super::losses::Losses;
 use super::memory::{self, Budget, Keeper};
 use super::{Batch, Question, Totals};
-use crate::classify::{Rules, Verdict};
+use crate::classify::Rules;
 use crate::keys::Analysis;
 use crate::observe::Summary;
 use crate::pipeline::{self, Alive, Held, KeyLog, Memory};
@@ -18,7 +18,6 @@ use crate::report::record::{
     FileRecord, InterfaceRecord, KeyLogRecord, LiveRecord, Phase, PolicyRecord, SinkRecord,
 };
 use crate::report::{self, Context, Going, Kind, Record, Run, Told, Written, each_record, stats_record};
-use crate::session;
 use crate::time::Timestamp;
 
 /// Packet time between two records of the counters.
@@ -176,8 +175,7 @@ impl<'a> Judge<'a> {
         }
         let watch = Stopwatch::start();
         let mut flows: Vec<Summary> = std::mem::take(&mut self.calls).into_values().flatten().collect();
-        let ends = flows.iter().map(|flow| session::sides(flow, &Verdict::default()).local.ip());
-        let endpoints: BTreeSet<IpAddr> = ends.collect();
+        let endpoints: BTreeSet<IpAddr> = flows.iter().map(pipeline::endpoint_of).collect();
         flows.append(&mut self.held.of(&endpoints, HELD_TOO));
         flows.sort_by_key(|flow| flow.id);
         flows.dedup_by_key(|flow| flow.id);
@@ -227,7 +225,7 @@ impl<'a> Judge<'a> {
         if wanted.contains(&Kind::Flow) {
             kinds.push(Kind::Flow);
         }
-        let over = Way { phase: Phase::Ended, is_written: true };
+        let over = Way::written(Phase::Ended);
         each_record(&mut setup.context, analysis, kinds, |record| {
             if live.ended(&record, &mut ended) {
                 tell(wanted, record, over, listener);
@@ -243,25 +241,30 @@ impl<'a> Judge<'a> {
             return;
         }
         *shown = now;
-        let is_for_sinks = is_due(written, now, self.setup.update) && self.wants_stats();
+        let is_for_sinks = is_due(written, now, self.setup.update);
         if let Some(keeper) = &mut self.keeper {
             let workers = self.totals.going().count().max(1);
             let most = keeper.look(memory::used(), self.totals.flows_alive());
             self.setup.question.limit_flows(most.div_ceil(workers));
         }
-        let nothing = Analysis { flows: Vec::new(), sessions: Vec::new(), meetings: Vec::new() };
+        let way = Way { phase: Phase::Update, is_written: is_for_sinks };
+        self.tell_counters(&Analysis::default(), Vec::new(), true, way, listener);
+    }
+
+    fn tell_counters(
+        &self,
+        analysis: &Analysis,
+        key_logs: Vec<KeyLogRecord>,
+        complete: bool,
+        way: Way,
+        listener: &mut dyn Listener,
+    ) {
         let decode = self.totals.decode();
-        let run = self.run(&nothing, &decode, Vec::new(), true);
-        let mut record = stats_record(&run);
+        let mut record = stats_record(&self.run(analysis, &decode, key_logs, complete));
         record.interfaces = self.interfaces();
         record.sinks = listener.sinks();
         record.live = Some(self.live());
-        let record = Record::Stats(Box::new(record)).in_phase(Phase::Update);
-        listener.told(Told { record: Arc::new(record), is_for_sinks });
-    }
-
-    fn wants_stats(&self) -> bool {
-        self.setup.kinds.contains(&Kind::Stats)
+        tell(&self.setup.kinds, Record::Stats(Box::new(record)), way, listener);
     }
 
     fn interfaces(&self) -> Vec<InterfaceRecord> {
@@ -294,7 +297,7 @@ impl<'a> Judge<'a> {
     ) -> Run<'r> {
         let counts = self.totals.counts();
         let names: Vec<&str> = self.setup.interfaces.iter().map(|one| one.name.as_str()).collect();
-        let error = self.endings.iter().find_map(|last| last.error.as_ref());
+        let error = self.error();
         let file = FileRecord {
             name: names.join(" "),
             packets: counts.seen,
@@ -355,16 +358,9 @@ impl<'a> Judge<'a> {
         let complete = self.error().is_none() && self.totals.errors().is_empty();
         let logs: Vec<&KeyLog> = self.endings.iter().map(|last| &last.key_log).collect();
         let key_logs = key_logs(&logs);
-        let decode = self.totals.decode();
         listener.learn(&mut self.setup.context, &analysis);
         self.tell(&analysis, listener);
-        let run = self.run(&analysis, &decode, key_logs, complete);
-        let mut record = stats_record(&run);
-        record.interfaces = self.interfaces();
-        record.sinks = listener.sinks();
-        record.live = Some(self.live());
-        let record = Record::Stats(Box::new(record)).in_phase(Phase::Ended);
-        listener.told(Told { record: Arc::new(record), is_for_sinks: self.wants_stats() });
+        self.tell_counters(&analysis, key_logs, complete, Way::written(Phase::Ended), listener);
         Ending { context: self.setup.context, complete }
     }
 }

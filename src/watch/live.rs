@@ -64,7 +64,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    const fn written(phase: Phase) -> Self {
+    pub(super) const fn written(phase: Phase) -> Self {
         Self { phase, is_written: true }
     }
 }
@@ -131,19 +131,16 @@ impl Live {
     ) {
         let digest = of_session(&record);
         let record = Box::new(record);
-        let way = if let Some(session) = self.sessions.get_mut(&record.session_id) {
+        if let Some(session) = self.sessions.get_mut(&record.session_id) {
             session.seen = now;
-            session.record.clone_from(&record);
-            session.told.again(now, update, digest)
+            if let Some(way) = session.told.again(now, update, digest) {
+                tell(Record::Session(record.clone()), way);
+            }
+            session.record = record;
         } else {
-            let told = Told::new(now, digest);
-            let session =
-                Session { number, record: record.clone(), told, seen: now, alerts: BTreeMap::new() };
-            self.sessions.insert(record.session_id.clone(), session);
-            Some(Way::written(Phase::Begun))
-        };
-        if let Some(way) = way {
-            tell(Record::Session(record), way);
+            tell(Record::Session(record.clone()), Way::written(Phase::Begun));
+            let (id, told) = (record.session_id.clone(), Told::new(now, digest));
+            self.sessions.insert(id, Session { number, record, told, seen: now, alerts: BTreeMap::new() });
         }
     }
 
@@ -159,18 +156,16 @@ impl Live {
         let digest = of_meeting(&record);
         let record = Box::new(record);
         self.supersede(&record.meeting_id, &sessions, tell);
-        let way = if let Some(known) = self.meetings.get_mut(&record.meeting_id) {
-            known.record.clone_from(&record);
+        if let Some(known) = self.meetings.get_mut(&record.meeting_id) {
             known.sessions = sessions;
-            known.told.again(now, update, digest)
+            if let Some(way) = known.told.again(now, update, digest) {
+                tell(Record::Meeting(record.clone()), way);
+            }
+            known.record = record;
         } else {
-            let told = Told::new(now, digest);
-            let known = Meeting { record: record.clone(), sessions, told };
-            self.meetings.insert(record.meeting_id.clone(), known);
-            Some(Way::written(Phase::Begun))
-        };
-        if let Some(way) = way {
-            tell(Record::Meeting(record), way);
+            tell(Record::Meeting(record.clone()), Way::written(Phase::Begun));
+            let (id, told) = (record.meeting_id.clone(), Told::new(now, digest));
+            self.meetings.insert(id, Meeting { record, sessions, told });
         }
     }
 

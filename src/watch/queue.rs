@@ -72,7 +72,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// The next batch; none when all workers have ended, or when none came for so long.
+    /// The next batch; none when none came for so long.
     ///
     /// # Errors
     /// When all workers are gone.

@@ -8,9 +8,6 @@ use crate::capture::{CaptureError, Packet};
 
 /// Where the packets of a worker come from: one or several lanes, each with packets in the order of time.
 pub trait Source {
-    /// How many lanes there are, at least one.
-    fn lanes(&self) -> usize;
-
     /// Hands out packets that are there, of each lane at most `most`, with the number of their lane; how many. Does not wait.
     ///
     /// # Errors
@@ -33,8 +30,8 @@ pub trait Source {
     /// What each lane has counted for this worker so far.
     fn counters(&mut self) -> Vec<InterfaceCount>;
 
-    /// Lets nothing in any more; what was let in is still handed out.
-    fn close(&mut self);
+    /// Lets nothing in any more; what was let in is still handed out. False where the system cannot do that.
+    fn close(&mut self) -> bool;
 }
 
 /// What one interface counted for one worker.
@@ -71,10 +68,6 @@ impl Interfaces {
 }
 
 impl Source for Interfaces {
-    fn lanes(&self) -> usize {
-        self.sockets.len()
-    }
-
     fn dispatch(
         &mut self,
         most: usize,
@@ -123,9 +116,7 @@ impl Source for Interfaces {
         counted.collect()
     }
 
-    fn close(&mut self) {
-        for (live, _) in &mut self.sockets {
-            live.stop();
-        }
+    fn close(&mut self) -> bool {
+        self.sockets.iter_mut().fold(true, |all, (live, _)| live.stop() && all)
     }
 }

@@ -165,15 +165,16 @@ impl<S: Source> Worker<S> {
                 self.look();
             }
         }
-        self.source.close();
-        self.drain()
+        let is_closed = self.source.close();
+        self.drain(is_closed)
     }
 
-    /// The kernel hands packets out in blocks, the last one with a delay. Those that it counted are waited for.
-    fn drain(&mut self) -> Result<(), CaptureError> {
+    /// The kernel hands packets out in blocks, the last one with a delay. Those that it counted are waited for, as long as no more
+    /// can come; else for a while.
+    fn drain(&mut self, is_closed: bool) -> Result<(), CaptureError> {
         let mut empty_looks = 0_u32;
         while empty_looks < EMPTY_LOOKS {
-            if self.take(WAIT)? {
+            if self.take(WAIT)? && is_closed {
                 continue;
             }
             self.count();
