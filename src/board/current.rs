@@ -17,17 +17,20 @@ pub(super) struct Shelf {
     left_out: u64,
 }
 
-/// A name with the number in it, so that the order is that of people.
+/// A record's name with the first number in it, so that the order is that of people: `s2`, `s2/rule-1`, `s10`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Name {
+pub struct Name {
     number: u64,
     text: Box<str>,
 }
 
 impl Name {
-    fn of(text: &str) -> Self {
-        let digits: String = text.chars().filter(char::is_ascii_digit).take(19).collect();
-        Self { number: digits.parse().unwrap_or(0), text: text.into() }
+    /// Of a session, a meeting or an alert.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let digits = text.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+        Self { number: digits.get(..end).and_then(|run| run.parse().ok()).unwrap_or(0), text: text.into() }
     }
 }
 
@@ -81,25 +84,27 @@ impl Shelf {
         self.take(&Name::of(id))
     }
 
-    /// Lets go of what was last told of before an uptime, and answers the names.
-    pub(super) fn expire(&mut self, before_s: u64) -> Vec<String> {
-        let mut lost = Vec::new();
-        while let Some(name) = self.told.first_key_value().map(|(_, name)| name.clone()) {
-            if self.entries.get(&name).is_some_and(|entry| entry.uptime_s >= before_s) {
-                break;
-            }
-            self.told.pop_first();
-            self.take(&name);
-            lost.push(String::from(name.text));
+    /// Lets go of what was last told of before an uptime, if it is not to stay, and answers the names.
+    pub(super) fn expire(&mut self, before_s: u64, stays: impl Fn(&Record) -> bool) -> Vec<String> {
+        let is_old = |entry: &&Entry| entry.uptime_s < before_s;
+        let old = self
+            .told
+            .values()
+            .map_while(|name| self.entries.get(name).filter(is_old).map(|entry| (name, entry)));
+        let old = old.filter(|(_, entry)| !stays(&entry.record));
+        let lost: Vec<Name> = old.map(|(name, _)| name.clone()).collect();
+        for name in &lost {
+            self.take(name);
         }
-        lost
+        lost.into_iter().map(|name| String::from(name.text)).collect()
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<Record>> {
         self.entries.get(&Name::of(id)).map(|entry| &entry.record)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
+    /// In the order of their names.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Record>> {
         self.entries.values().map(|entry| &entry.record)
     }
 

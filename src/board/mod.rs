@@ -18,6 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use changes::{Changes, GoneNames};
+pub use current::Name;
 pub use history::Past;
 pub use rates::{Point, Rates};
 pub use totals::{OTHER, Totals};
@@ -33,7 +34,7 @@ use history::History;
 pub const SESSIONS: usize = 20_000;
 /// Meetings that go on.
 pub const MEETINGS: usize = 10_000;
-/// Alerts of the last day.
+/// Alerts of the last day and of sessions that go on.
 pub const ALERTS: usize = 4_096;
 /// Bytes that records of current sessions may take, about, where the caller sets nothing else.
 pub const CURRENT_BYTES: usize = 64 << 20;
@@ -201,7 +202,9 @@ impl Board {
         self.stats = Some(Arc::clone(record));
         let before = self.uptime_s.saturating_sub(self.config.history_s);
         self.history.expire(before);
-        for id in self.alerts.expire(before) {
+        // Alerts of a call that goes on stay, however long it is.
+        let goes_on = |record: &Record| matches!(record, Record::Alert(alert) if self.sessions.get(&alert.session_id).is_some());
+        for id in self.alerts.expire(before, goes_on) {
             self.gone.alert(self.version, &id);
         }
     }
@@ -240,27 +243,27 @@ impl Board {
         self.meetings.iter().filter_map(as_meeting)
     }
 
-    /// Alerts of the last day in the order of their names, those of sessions that are over among them.
+    /// Alerts of the last day and of sessions that go on, in the order of their names, those of sessions that are over among them.
     pub fn alerts(&self) -> impl Iterator<Item = &AlertRecord> {
         self.alerts.iter().filter_map(as_alert)
     }
 
-    /// Sessions that go on, those told last at the end; each is a [`Record::Session`].
+    /// Sessions that go on, in the order of their names; each is a [`Record::Session`].
     #[must_use]
     pub fn session_records(&self) -> Vec<Arc<Record>> {
-        self.sessions.since(0)
+        self.sessions.iter().cloned().collect()
     }
 
-    /// Meetings that go on, those told last at the end.
+    /// Meetings that go on, in the order of their names.
     #[must_use]
     pub fn meeting_records(&self) -> Vec<Arc<Record>> {
-        self.meetings.since(0)
+        self.meetings.iter().cloned().collect()
     }
 
-    /// Alerts of the last day, those told last at the end.
+    /// Alerts of the last day and of sessions that go on, in the order of their names.
     #[must_use]
     pub fn alert_records(&self) -> Vec<Arc<Record>> {
-        self.alerts.since(0)
+        self.alerts.iter().cloned().collect()
     }
 
     /// Alerts of one session.

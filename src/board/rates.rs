@@ -103,6 +103,12 @@ impl Rates {
         self.minutes.iter()
     }
 
+    /// The points of seconds after an uptime.
+    pub fn after(&self, uptime_s: u64) -> impl Iterator<Item = &Point> {
+        let begin = self.seconds.partition_point(|point| point.uptime_s <= uptime_s);
+        self.seconds.range(begin..)
+    }
+
     /// The latest second.
     #[must_use]
     pub fn latest(&self) -> Option<&Point> {

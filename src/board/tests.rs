@@ -173,6 +173,26 @@ fn a_day_is_a_day_of_uptime_whatever_the_clock_says() {
     board.take(&told(counters(11 + HISTORY_S, 0, 0)));
     assert_eq!((board.history().count(), board.alerts().count()), (0, 0));
     assert_eq!(board.counters().history_left_out, 0, "age is no loss");
+    board.take(&told(named(&session, "s2", Phase::Begun)));
+    board.take(&told(alert("s2", "home", true)));
+    board.take(&told(counters(12 + 2 * HISTORY_S, 0, 0)));
+    assert_eq!(board.alerts().count(), 1, "of a call that goes on for longer than a day");
+    board.take(&told(named(&session, "s2", Phase::Ended)));
+    board.take(&told(counters(13 + 2 * HISTORY_S, 0, 0)));
+    assert_eq!(board.alerts().count(), 0);
+}
+
+#[test]
+fn names_are_in_the_order_of_people() {
+    let session = session();
+    let mut board = Board::new(Config::default());
+    for (id, rule) in [("s10", "home"), ("s2", "rule-300"), ("s2", "aes-128")] {
+        board.take(&told(named(&session, id, Phase::Begun)));
+        board.take(&told(alert(id, rule, true)));
+    }
+    assert_eq!(ids(&board), ["s2", "s10"]);
+    let alerts: Vec<&str> = board.alerts().map(|alert| alert.alert_id.as_str()).collect();
+    assert_eq!(alerts, ["s2/aes-128", "s2/rule-300", "s10/home"]);
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn footline(view: &View, news: Option<&str>) -> Line<'static> {
 
 fn table(frame: &mut Frame<'_>, area: Rect, view: &mut View, shown: &Shown) {
     let rows = view.rows(shown);
-    view.selected = view.selected.min(rows.len().saturating_sub(1));
+    view.settle(&rows);
     if rows.is_empty() {
         let text = match (view.pane, view.filter.is_empty()) {
             (_, false) => "no row matches the filter; Esc forgets it",

@@ -62,6 +62,8 @@ pub(super) enum Mood {
 /// One row of a pane.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
+    /// What it is of; no other row of its pane has that name.
+    pub(super) name: String,
     /// The session that it opens, if it does.
     pub(super) session: Option<String>,
     pub(super) mood: Mood,
@@ -74,6 +76,21 @@ impl Row {
     pub(super) fn matches(&self, filter: &str) -> bool {
         let filter = filter.to_lowercase();
         self.cells.iter().any(|cell| cell.to_lowercase().contains(&filter))
+    }
+
+    /// What a cell is sorted by: words, and numbers in them as numbers.
+    pub(super) fn key(&self, at: usize) -> Vec<(String, u64)> {
+        let mut rest = self.cells.get(at).map_or("", String::as_str);
+        let mut key = Vec::new();
+        while !rest.is_empty() {
+            let (words, digits) =
+                rest.split_at(rest.find(|one: char| one.is_ascii_digit()).unwrap_or(rest.len()));
+            let end = digits.find(|one: char| !one.is_ascii_digit()).unwrap_or(digits.len());
+            let (number, after) = digits.split_at(end);
+            key.push((words.to_lowercase(), number.parse().unwrap_or(u64::MAX)));
+            rest = after;
+        }
+        key
     }
 }
 
@@ -176,6 +193,7 @@ pub(super) fn session(record: &SessionRecord) -> Row {
     let rate: f64 = ways.iter().filter_map(|way| way.bitrate_kbps).sum();
     let findings: Vec<String> = record.findings.iter().map(|finding| finding.id.replace('_', " ")).collect();
     Row {
+        name: record.session_id.clone(),
         session: Some(record.session_id.clone()),
         mood: mood(gravest(record)),
         loss: loss.unwrap_or(-1.0),
@@ -267,6 +285,7 @@ fn meeting(record: &MeetingRecord) -> Row {
     let reach: Vec<&str> = record.jurisdictions.iter().map(|one| one.jurisdiction.as_str()).collect();
     let ends: Vec<&str> = record.endpoints.iter().map(|end| end.ip.as_str()).collect();
     Row {
+        name: record.meeting_id.clone(),
         session: record.sessions.first().cloned(),
         mood: Mood::Plain,
         loss: 0.0,
@@ -294,6 +313,7 @@ fn alert(record: &AlertRecord) -> Row {
         State::Excepted => "excepted",
     };
     Row {
+        name: record.alert_id.clone(),
         session: Some(record.session_id.clone()),
         mood,
         loss: 0.0,
@@ -312,6 +332,7 @@ fn past(past: &Past) -> Row {
     let ended = past.end.get(..16).unwrap_or(&past.end).replace('T', " ");
     let placed = if past.countries.is_empty() { "-".to_owned() } else { past.countries.join(",") };
     Row {
+        name: past.session_id.clone(),
         session: past.record.as_ref().map(|_| past.session_id.clone()),
         mood: mood(past.severity),
         loss: past.loss_percent.unwrap_or(-1.0),
@@ -330,7 +351,8 @@ fn past(past: &Past) -> Row {
 }
 
 fn interfaces(stats: &StatsRecord) -> Vec<Row> {
-    let row = |cells: Vec<String>, is_lossy: bool, error: bool| Row {
+    let row = |name: String, cells: Vec<String>, is_lossy: bool, error: bool| Row {
+        name,
         session: None,
         mood: if error {
             Mood::Alarm
@@ -353,7 +375,12 @@ fn interfaces(stats: &StatsRecord) -> Vec<Row> {
         let mut cells = vec![clean(&one.name), one.received.to_string()];
         cells.extend(lost.iter().map(ToString::to_string));
         cells.push(words);
-        rows.push(row(cells, lost.iter().any(|lost| *lost > 0), one.error.is_some()));
+        rows.push(row(
+            format!("interface {}", one.name),
+            cells,
+            lost.iter().any(|lost| *lost > 0),
+            one.error.is_some(),
+        ));
     }
     for sink in &stats.sinks {
         let words = sink.error.as_deref().map_or_else(|| format!("{} wait", sink.queued), clean);
@@ -365,7 +392,7 @@ fn interfaces(stats: &StatsRecord) -> Vec<Row> {
             format!("{} again", sink.reconnects),
             words,
         ];
-        rows.push(row(cells, sink.lost > 0, sink.error.is_some()));
+        rows.push(row(format!("sink {}", sink.name), cells, sink.lost > 0, sink.error.is_some()));
     }
     rows
 }
@@ -406,8 +433,8 @@ impl Pane {
 
     pub(super) fn rows(self, shown: &Shown) -> Vec<Row> {
         match self {
-            Self::Sessions => shown.sessions.iter().filter_map(as_session).map(session).collect(),
-            Self::Meetings => shown.meetings.iter().filter_map(as_meeting).map(meeting).collect(),
+            Self::Sessions => shown.sessions.iter().rev().filter_map(as_session).map(session).collect(),
+            Self::Meetings => shown.meetings.iter().rev().filter_map(as_meeting).map(meeting).collect(),
             Self::Alerts => shown.alerts.iter().rev().filter_map(as_alert).map(alert).collect(),
             Self::Drops => shown.stats.as_ref().map(interfaces).unwrap_or_default(),
             Self::History => shown.history.iter().map(past).collect(),

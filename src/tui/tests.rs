@@ -92,6 +92,35 @@ fn panes_filters_and_orders_follow_keys() {
 }
 
 #[test]
+fn the_eye_stays_on_a_row_that_moves_and_numbers_are_sorted_as_numbers() {
+    let made = beijing();
+    let mut board = board(&made);
+    let mut view = View::new(false);
+    let before = Shown::of(&board);
+    view.press(Key::Down, &before);
+    let chosen = view.rows(&before)[1].name.clone();
+    let Some(Record::Session(session)) =
+        made.records().into_iter().find(|one| matches!(one, Record::Session(_)))
+    else {
+        panic!("no session")
+    };
+    for number in [9, 10] {
+        let mut newer = session.clone();
+        (newer.session_id, newer.phase) = (format!("s{number}"), Some(Phase::Update));
+        board.take(&Told { record: Arc::new(Record::Session(newer)), is_for_sinks: true });
+    }
+    let shown = Shown::of(&board);
+    drawn(&mut view, &shown, 80, 24);
+    assert_eq!(view.rows(&shown)[view.selected].name, chosen);
+    view.press(Key::Letter('s'), &shown);
+    drawn(&mut view, &shown, 80, 24);
+    assert_eq!(view.rows(&shown)[view.selected].name, chosen, "in another order too");
+    let names: Vec<String> = view.rows(&shown).into_iter().map(|row| row.name).collect();
+    let at = |name: &str| names.iter().position(|one| one == name).unwrap();
+    assert!(at("s9") < at("s10"), "{names:?}");
+}
+
+#[test]
 fn nothing_that_a_stranger_chose_moves_the_cursor() {
     let shown = Shown::of(&board(&hostile()));
     for pane in ['1', '2', '3', '4', '5'] {

@@ -1,6 +1,6 @@
 //! Where the eye is: pane, row, filter, order, an opened page. In: keys. Out: what is to be drawn.
 
-use super::rows::{Mood, Pane, Row, Shown};
+use super::rows::{Pane, Row, Shown};
 
 /// Most letters of a filter.
 const FILTER: usize = 64;
@@ -28,7 +28,7 @@ pub(super) enum Key {
 /// How rows are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The gravest first, else as they come.
+    /// The gravest first, else the latest.
     Grave,
     /// By the first, second, third column.
     Column(usize),
@@ -73,6 +73,8 @@ pub(super) struct View {
     pub(super) colour: bool,
     pub(super) pane: Pane,
     pub(super) selected: usize,
+    /// The row that was chosen, wherever others move it; none while it is the first, whichever that is.
+    chosen: Option<String>,
     pub(super) filter: String,
     /// Letters go into the filter.
     pub(super) is_typing: bool,
@@ -86,6 +88,7 @@ impl View {
             colour,
             pane: Pane::Sessions,
             selected: 0,
+            chosen: None,
             filter: String::new(),
             is_typing: false,
             order: Order::Grave,
@@ -100,11 +103,22 @@ impl View {
             rows.retain(|row| row.matches(&self.filter));
         }
         match self.order {
-            Order::Grave => rows.sort_by_key(|row| row.mood != Mood::Alarm),
+            Order::Grave => rows.sort_by_key(|row| row.mood),
             Order::Loss => rows.sort_by(|one, other| other.loss.total_cmp(&one.loss)),
-            Order::Column(at) => rows.sort_by(|one, other| one.cells.get(at).cmp(&other.cells.get(at))),
+            Order::Column(at) => rows.sort_by_cached_key(|row| row.key(at)),
         }
         rows
+    }
+
+    /// Finds the chosen row where it is now.
+    pub(super) fn settle(&mut self, rows: &[Row]) {
+        let place = self.chosen.as_ref().and_then(|name| rows.iter().position(|row| row.name == *name));
+        self.selected = place.unwrap_or(self.selected).min(rows.len().saturating_sub(1));
+    }
+
+    fn choose(&mut self, at: usize, rows: &[Row]) {
+        self.selected = at.min(rows.len().saturating_sub(1));
+        self.chosen = rows.get(self.selected).filter(|_| self.selected > 0).map(|row| row.name.clone());
     }
 
     /// Does what a key asks for. True where that is to end.
@@ -141,7 +155,7 @@ impl View {
             Key::Open => self.is_typing = false,
             _ => {}
         }
-        self.selected = 0;
+        self.choose(0, &[]);
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other keys mean nothing here")]
@@ -162,14 +176,16 @@ impl View {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other keys mean nothing here")]
     fn press_on_pane(&mut self, key: Key, shown: &Shown) {
-        let last = self.rows(shown).len().saturating_sub(1);
+        let rows = self.rows(shown);
+        self.settle(&rows);
+        let here = self.selected;
         match key {
-            Key::Up | Key::Letter('k') => self.selected = self.selected.saturating_sub(1),
-            Key::Down | Key::Letter('j') => self.selected = self.selected.saturating_add(1).min(last),
-            Key::PageUp => self.selected = self.selected.saturating_sub(PAGE),
-            Key::PageDown | Key::Letter(' ') => self.selected = self.selected.saturating_add(PAGE).min(last),
-            Key::First | Key::Letter('g') => self.selected = 0,
-            Key::Last | Key::Letter('G') => self.selected = last,
+            Key::Up | Key::Letter('k') => self.choose(here.saturating_sub(1), &rows),
+            Key::Down | Key::Letter('j') => self.choose(here.saturating_add(1), &rows),
+            Key::PageUp => self.choose(here.saturating_sub(PAGE), &rows),
+            Key::PageDown | Key::Letter(' ') => self.choose(here.saturating_add(PAGE), &rows),
+            Key::First | Key::Letter('g') => self.choose(0, &rows),
+            Key::Last | Key::Letter('G') => self.choose(rows.len(), &rows),
             Key::Next | Key::Letter('l') => self.turn(1),
             Key::Before | Key::Letter('h') => self.turn(Pane::ALL.len().saturating_sub(1)),
             Key::Letter(digit @ '1'..='5') => {
@@ -181,9 +197,7 @@ impl View {
             Key::Letter('?') => self.over = Over::Help,
             Key::Back => self.filter.clear(),
             Key::Open => {
-                let rows = self.rows(shown);
-                let session = rows.get(self.selected.min(last)).and_then(|row| row.session.clone());
-                if let Some(id) = session {
+                if let Some(id) = rows.get(here).and_then(|row| row.session.clone()) {
                     self.over = Over::Page(id, 0);
                 }
             }
@@ -199,7 +213,7 @@ impl View {
     fn go(&mut self, at: usize) {
         if let Some(pane) = Pane::ALL.get(at) {
             self.pane = *pane;
-            self.selected = 0;
+            self.choose(0, &[]);
         }
     }
 }

@@ -43,6 +43,8 @@ struct Inner {
     clients: Vec<mpsc::Sender<Bytes>>,
     /// The board's version that all browsers have.
     version: u64,
+    /// Uptime of the latest point that all of them have.
+    drawn_to_s: u64,
     /// Number of the latest event.
     number: u64,
     /// All that is known, made in this second.
@@ -105,13 +107,16 @@ impl Hub {
             && inner.drawn.as_ref().is_none_or(|drawn| now.saturating_duration_since(drawn.at) >= DRAWN);
         let all = due.then(|| page::All::of(&board));
         let counters = page::counters(&board, self.counters.read());
-        let point = board.rates().latest().map(page::point);
+        let points: Vec<Point> = board.rates().after(inner.drawn_to_s).copied().collect();
+        let past = board.history_len();
         drop(board);
+        inner.drawn_to_s = points.last().map_or(inner.drawn_to_s, |point| point.uptime_s);
         let mut event = Map::new();
         let age = inner.told.map_or(0, |(_, at)| now.saturating_duration_since(at).as_secs());
         event.insert("age".to_owned(), age.into());
         event.insert("counters".to_owned(), counters);
-        event.insert("point".to_owned(), point.unwrap_or_default());
+        event.insert("points".to_owned(), points.iter().map(page::point).collect());
+        event.insert("history_all".to_owned(), past.into());
         page::changes(&mut event, &changes, gone);
         if let Some(all) = all {
             let parts = all.parts();
@@ -185,6 +190,8 @@ impl Hub {
 
     /// The last event of a run.
     pub(super) fn farewell(&self, board: &Mutex<Board>, now: Instant) {
+        // Also what is not drawn every second.
+        self.inner().drawn = None;
         self.tick(board, now);
         let mut inner = self.inner();
         let bytes = inner.event("over", &json!({}));

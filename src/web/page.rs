@@ -70,7 +70,7 @@ impl All {
         ])
     }
 
-    /// A row for each, the latest told first where there are too many.
+    /// A row for each, the latest where there are too many.
     pub(super) fn rows(&self, event: &mut Map<String, Value>, sessions: usize, others: usize) {
         let latest = |records: &[Arc<Record>], most: usize| {
             records.iter().rev().take(most).cloned().collect::<Vec<_>>()

@@ -13,7 +13,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::Instant;
 
 use super::{Shared, access, page};
-use crate::board::{Board, Past, as_alert, as_session};
+use crate::board::{Board, Name, Past, as_alert, as_session};
 use crate::metrics::Format;
 use crate::report::{Record, fragment, write_json};
 
@@ -195,16 +195,13 @@ fn records(
         Ok(asked) => asked,
         Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
     };
-    let mut all = take(&shared.board());
-    all.sort_by_cached_key(|record| order(&id(record)));
+    let all = take(&shared.board());
     let total = all.len();
-    let begin = match asked.after {
-        None => 0,
-        Some(after) => match all.iter().position(|record| id(record) == after) {
-            Some(place) => place.saturating_add(1),
-            None => return missing(),
-        },
-    };
+    // What the last page ended with may be over by now.
+    let begin = asked
+        .after
+        .map(Name::of)
+        .map_or(0, |after| all.partition_point(|record| Name::of(&id(record)) <= after));
     let shown = all.iter().skip(begin).take(asked.limit.saturating_add(1));
     let shown = shown.map(|record| (id(record), &**record)).collect();
     listed(name, asked.limit, shown, total)
@@ -221,12 +218,6 @@ fn id(record: &Record) -> String {
         | Record::Inventory(_)
         | Record::Stats(_) => String::new(),
     }
-}
-
-/// Numbers in names count as numbers.
-fn order(id: &str) -> (u64, String) {
-    let digits: String = id.chars().filter(char::is_ascii_digit).take(19).collect();
-    (digits.parse().unwrap_or(0), id.to_owned())
 }
 
 async fn session(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
@@ -261,10 +252,9 @@ async fn history(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
     let (rows, total) = {
         let board = shared.board();
         let mut rows = board.history().rev();
-        if let Some(after) = asked.after
-            && !rows.any(|past| past.session_id == after)
-        {
-            return missing();
+        if let Some(after) = asked.after {
+            // If its day is over, so is that of those after it.
+            let _ = rows.any(|past| past.session_id == after);
         }
         let rows: Vec<Past> = rows.take(asked.limit.saturating_add(1)).cloned().collect();
         (rows, board.history_len())

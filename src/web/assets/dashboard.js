@@ -19,6 +19,7 @@
   const sessions = new Map();
   const meetings = new Map();
   const alerts = new Map();
+  const PAST = 1000;
   let past = [];
   let pastAll = 0;
   let seconds = [];
@@ -136,12 +137,15 @@
     if (event.history) {
       const again = new Set(event.history.map((one) => one.id));
       const kept = past.filter((one) => !again.has(one.id));
-      pastAll += event.history.length - (past.length - kept.length);
       past = kept.concat(event.history);
       for (const one of event.history) say('Call ' + one.id + ' has ended');
-      drawPast();
     }
-    if (event.point) addPoint(event.point);
+    // The oldest rows leave the last day without a word, and only the latest are kept here.
+    const aged = pastAll !== event.history_all;
+    pastAll = event.history_all;
+    past = past.slice(Math.max(0, past.length - Math.min(pastAll, PAST)));
+    if (aged || event.history) drawPast();
+    for (const point of event.points) addPoint(point);
     common(event);
     if (event.alerts || event.alerts_gone) drawAlerts();
     if (event.meetings || event.meetings_gone) drawMeetings();
