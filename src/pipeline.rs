@@ -363,13 +363,8 @@ fn analyse_with(
     let sessions = session::assemble(rules, names, &flows);
     let known = keys::Known::of(&sessions);
     let meetings = join(&flows, &sessions);
-    let mut sessions: Vec<_> = sessions
-        .into_iter()
-        .map(|session| {
-            let keys = keys::keys(rules, &known, &flows, &session);
-            (session, keys)
-        })
-        .collect();
+    let keys: Vec<_> = sessions.iter().map(|session| keys::keys(rules, &known, &flows, session)).collect();
+    let mut sessions: Vec<_> = sessions.into_iter().zip(keys).collect();
     keys::witness::witnesses(&flows, &meetings, &mut sessions);
     Analysis { flows, sessions, meetings }
 }

@@ -70,10 +70,10 @@ pub struct Contact {
 
 /// First contacts in order of time, and how many did not fit.
 pub(super) fn timeline(own: &[&Judged], session: &Session) -> (Vec<Contact>, u32) {
-    let addresses: Vec<IpAddr> = session.addresses.iter().map(|used| used.ip).collect();
+    let addresses = session.own();
     let mut found: BTreeMap<(SocketAddr, ContactKind), Contact> = BTreeMap::new();
     for judged in own.iter().filter(|judged| judged.role() != Role::Dns) {
-        let remote = judged.seen_from(&addresses).remote;
+        let remote = judged.seen_from(|ip| addresses.contains(&ip)).remote;
         for (kind, at, packet) in kinds(judged) {
             let before = session.media_start.map(|media| media.as_nanos().saturating_sub(at.as_nanos()));
             let new = Contact { at, before_media_ns: before, remote, kind, packet, flows: 1 };
@@ -141,12 +141,12 @@ pub(super) struct Connections {
 
 /// TLS and QUIC connections by server.
 pub(super) fn tls(own: &[&Judged], session: &Session) -> BTreeMap<IpAddr, Connections> {
-    let addresses: Vec<IpAddr> = session.addresses.iter().map(|used| used.ip).collect();
+    let addresses = session.own();
     let mut found: BTreeMap<IpAddr, Connections> = BTreeMap::new();
     for judged in own {
         let flow = &judged.flow;
         let Some(tls) = flow.facts.as_deref().and_then(|facts| facts.tls.as_deref()) else { continue };
-        let sides = judged.seen_from(&addresses);
+        let sides = judged.seen_from(|ip| addresses.contains(&ip));
         let [forward, reverse] = flow.bytes;
         let received = if sides.local_is_source { reverse } else { forward };
         let answered = tls.server_hello.is_some() || tls.client_hello.is_none() || received > REFUSAL;

@@ -8,6 +8,7 @@ use super::contact::Connections;
 use super::documents::{Mode, Said};
 use super::{Basis, CouldHold, FlowKeying, Holder, Known, Method};
 use crate::classify::Role;
+use crate::observe::PacketRef;
 use crate::session::{Server, Session};
 
 /// An answer with its reason.
@@ -35,11 +36,16 @@ pub(super) fn judge(
     said: &Said,
     shown: &[FlowKeying],
     contacts: &BTreeMap<IpAddr, Connections>,
-    known: &Known,
+    known: &Known<'_>,
     session: &Session,
 ) -> Vec<Holder> {
-    let judge = Judge { method, said, shown, contacts, known, session };
-    let third = |server: &Server| !server.is_peer() && !known.is_participant(session, server.address);
+    let mut shown_at = BTreeMap::new();
+    for flow in shown.iter().filter(|flow| flow.method == method) {
+        shown_at.entry(flow.remote.ip()).or_insert(flow.packet);
+    }
+    let judge = Judge { method, said, shown, shown_at, contacts, known, session };
+    let participants = known.participants(session);
+    let third = |server: &Server| !server.is_peer() && !participants.contains(&server.address);
     let servers = session.servers.iter().enumerate().filter(|(_, server)| third(server));
     servers.map(|(index, server)| judge.holder(index, server)).collect()
 }
@@ -48,8 +54,10 @@ struct Judge<'a> {
     method: Method,
     said: &'a Said,
     shown: &'a [FlowKeying],
+    /// The first packet that shows the method, by the address that it went to.
+    shown_at: BTreeMap<IpAddr, PacketRef>,
     contacts: &'a BTreeMap<IpAddr, Connections>,
-    known: &'a Known,
+    known: &'a Known<'a>,
     session: &'a Session,
 }
 
@@ -60,8 +68,7 @@ impl Judge<'_> {
         let mut packets = vec![server.handshake.unwrap_or(server.first_packet)];
         packets.extend(server.name.as_ref().map(|(_, _, packet)| *packet));
         if answer.could_hold == CouldHold::Yes {
-            let flows = self.shown.iter().filter(|flow| flow.remote.ip() == server.address);
-            packets.extend(flows.filter(|flow| flow.method == self.method).map(|flow| flow.packet).take(1));
+            packets.extend(self.shown_at.get(&server.address));
         }
         packets.sort_unstable();
         packets.dedup();

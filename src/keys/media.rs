@@ -1,6 +1,9 @@
 //! How the keys of each media flow arose, as far as the wire shows it. In: the flows of a session. Out: [`FlowKeying`].
 
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashMap;
 
 use super::{Basis, FlowKeying, Handshake, Method, cipher};
 use crate::classify::Role;
@@ -17,17 +20,24 @@ pub(super) fn keying(own: &[&Judged], session: &Session) -> (Vec<FlowKeying>, Op
         .filter_map(|judged| judged.flow.facts.as_deref()?.sip.as_deref())
         .flat_map(|sip| &sip.media)
         .collect();
-    let mut shown = Vec::new();
-    for judged in own {
-        shown.extend(of_flow(judged, &announced, session));
+    let mut by_end: HashMap<SocketAddr, Vec<&Announced>> = HashMap::new();
+    for held in &announced {
+        by_end.entry(held.address).or_default().push(held);
     }
+    let addresses = session.own();
+    let shown: Vec<FlowKeying> =
+        own.iter().filter_map(|judged| of_flow(judged, &by_end, &addresses)).collect();
     let spoken = announced.last().filter(|_| session.media_start.is_none() || shown.is_empty());
     (shown, spoken.and_then(|last| by_description(&[*last])).map(|(method, why, _)| (method, why)))
 }
 
-fn of_flow(judged: &Judged, announced: &[&Announced], session: &Session) -> Option<FlowKeying> {
+fn of_flow(
+    judged: &Judged,
+    announced: &HashMap<SocketAddr, Vec<&Announced>>,
+    own: &BTreeSet<IpAddr>,
+) -> Option<FlowKeying> {
     let facts = judged.flow.facts.as_deref()?;
-    let sides = judged.seen_from(&session.addresses.iter().map(|used| used.ip).collect::<Vec<_>>());
+    let sides = judged.seen_from(|ip| own.contains(&ip));
     let made = |method, why: String, packet, handshake| FlowKeying {
         flow: judged.flow.id,
         flows: 1,
@@ -53,8 +63,10 @@ fn of_flow(judged: &Judged, announced: &[&Announced], session: &Session) -> Opti
         return Some(made(Method::Zrtp, why, first, None));
     }
     let start = facts.media.as_ref().map_or(first, |media| media.packet);
-    let said: Vec<&Announced> =
-        [sides.local, sides.remote].into_iter().filter_map(|end| latest(announced, end, start)).collect();
+    let said: Vec<&Announced> = [sides.local, sides.remote]
+        .into_iter()
+        .filter_map(|end| latest(announced.get(&end)?, start))
+        .collect();
     let described = by_description(&said);
     // What payloads show is so, whatever was asked for; keys that both sides announced may still authenticate.
     if described.as_ref().is_none_or(|(method, ..)| *method == Method::NotDeterminable)
@@ -109,10 +121,9 @@ fn handshake(judged: &Judged, dtls: &Dtls) -> Handshake {
 
 /// The description of an end that was in force when media began: the latest before it, else the first after it. Calls that
 /// follow each other on one signalling socket may use an address twice.
-fn latest<'a>(announced: &[&'a Announced], end: SocketAddr, start: PacketRef) -> Option<&'a Announced> {
-    let of_end = || announced.iter().copied().filter(|held| held.address == end);
-    let before = of_end().filter(|held| held.packet <= start).max_by_key(|held| held.packet);
-    before.or_else(|| of_end().min_by_key(|held| held.packet))
+fn latest<'a>(of_end: &[&'a Announced], start: PacketRef) -> Option<&'a Announced> {
+    let before = of_end.iter().copied().filter(|held| held.packet <= start).max_by_key(|held| held.packet);
+    before.or_else(|| of_end.iter().copied().min_by_key(|held| held.packet))
 }
 
 /// What session descriptions of the two ends say together; the last packet of them.
@@ -146,14 +157,20 @@ fn by_payload(facts: &Facts) -> Option<(String, PacketRef)> {
 
 /// The flow that speaks for the session: of the methods that the wire shows that of the most packets.
 pub(super) fn decisive<'a>(shown: &'a [FlowKeying], own: &[&Judged]) -> Option<&'a FlowKeying> {
-    let packets = |number: u64| {
-        let flow = own.iter().find(|judged| judged.flow.id == number);
-        flow.map_or(0, |judged| judged.flow.packets.iter().fold(0_u64, |all, one| all.saturating_add(*one)))
-    };
+    let packets: HashMap<u64, u64> = own
+        .iter()
+        .map(|judged| {
+            (judged.flow.id, judged.flow.packets.iter().fold(0_u64, |all, one| all.saturating_add(*one)))
+        })
+        .collect();
+    let mut weights: BTreeMap<Method, u64> = BTreeMap::new();
+    for flow in shown {
+        let weight = weights.entry(flow.method).or_default();
+        *weight = weight.saturating_add(packets.get(&flow.flow).copied().unwrap_or(0));
+    }
     let mut best: Option<(&FlowKeying, u64)> = None;
     for flow in shown.iter().filter(|flow| is_shown(flow.method)) {
-        let all = shown.iter().filter(|other| other.method == flow.method);
-        let weight = all.map(|other| packets(other.flow)).fold(0_u64, u64::saturating_add);
+        let weight = weights.get(&flow.method).copied().unwrap_or(0);
         if best.is_none_or(|(_, held)| weight > held) {
             best = Some((flow, weight));
         }

@@ -17,6 +17,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hashbrown::HashMap;
+
 pub use contact::{Contact, ContactKind};
 pub use documents::{EndToEnd, Mode, Said};
 
@@ -184,21 +186,22 @@ pub struct Analysis {
 }
 
 /// What the sessions of a capture say of each other's servers.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// Flows with the addresses of the endpoints whose calls they are in.
-    participants: BTreeSet<(usize, IpAddr)>,
+#[derive(Debug)]
+pub struct Known<'s> {
+    sessions: &'s [Session],
+    /// Sessions of which a flow is. Asked, never walked.
+    by_flow: HashMap<usize, Vec<usize>>,
     /// Addresses that some endpoint used as a TURN relay.
     relays: BTreeSet<IpAddr>,
 }
 
-impl Known {
+impl<'s> Known<'s> {
     /// Gathers it.
-    pub fn of(sessions: &[Session]) -> Self {
-        let mut known = Self::default();
-        for session in sessions {
+    pub fn of(sessions: &'s [Session]) -> Self {
+        let mut known = Self { sessions, by_flow: HashMap::new(), relays: BTreeSet::new() };
+        for (number, session) in sessions.iter().enumerate() {
             for index in &session.flows {
-                known.participants.extend(session.addresses.iter().map(|used| (*index, used.ip)));
+                known.by_flow.entry(*index).or_default().push(number);
             }
             let relays = session.servers.iter().filter(|server| server.roles.contains(&Role::Relay));
             known.relays.extend(relays.map(|server| server.address));
@@ -206,14 +209,17 @@ impl Known {
         known
     }
 
-    /// True for the other participant of a session: an endpoint whose call shares a flow with it.
-    fn is_participant(&self, session: &Session, address: IpAddr) -> bool {
-        session.flows.iter().any(|index| self.participants.contains(&(*index, address)))
+    /// Addresses of the participants of a session: of the endpoints whose calls share a flow with it.
+    fn participants(&self, session: &Session) -> BTreeSet<IpAddr> {
+        let numbers: BTreeSet<usize> =
+            session.flows.iter().filter_map(|index| self.by_flow.get(index)).flatten().copied().collect();
+        let sharing = numbers.into_iter().filter_map(|number| self.sessions.get(number));
+        sharing.flat_map(|sharing| &sharing.addresses).map(|used| used.ip).collect()
     }
 }
 
 /// Judges the servers of a session.
-pub fn keys(rules: &Rules, known: &Known, flows: &[Judged], session: &Session) -> Keys {
+pub fn keys(rules: &Rules, known: &Known<'_>, flows: &[Judged], session: &Session) -> Keys {
     let provider = session.provider.and_then(|number| rules.provider(number));
     let own: Vec<&Judged> = session.flows.iter().filter_map(|index| flows.get(*index)).collect();
     let said = documents::said(provider, session.call_start, is_straight(session));
@@ -254,8 +260,11 @@ fn is_straight(session: &Session) -> bool {
 /// Flows of which the wire shows nothing take what is known of the session; those that are alike stand once.
 fn alike(shown: Vec<FlowKeying>, session: &Session, method: Method, why: &str) -> Vec<FlowKeying> {
     let mut kept: Vec<FlowKeying> = Vec::new();
+    // Those that were kept with a remote end.
+    let mut places: HashMap<SocketAddr, Vec<usize>> = HashMap::new();
     let is_told = shown.iter().any(|flow| flow.method == method);
-    let keyed: Vec<SocketAddr> = shown
+    let moved_to: BTreeSet<SocketAddr> = session.changes.iter().map(|change| change.to).collect();
+    let keyed: BTreeSet<SocketAddr> = shown
         .iter()
         .filter(|flow| flow.method == Method::DtlsSrtp)
         .flat_map(|flow| [flow.local, flow.remote])
@@ -263,8 +272,7 @@ fn alike(shown: Vec<FlowKeying>, session: &Session, method: Method, why: &str) -
     for mut flow in shown {
         let ends = [flow.local, flow.remote];
         // One end moved, and the other stayed: DTLS goes on with the keys that it has.
-        let moved = session.changes.iter().any(|change| ends.contains(&change.to))
-            || ends.iter().any(|end| keyed.contains(end));
+        let moved = ends.iter().any(|end| moved_to.contains(end) || keyed.contains(end));
         let open = flow.method == Method::NotDeterminable;
         if open && moved && method == Method::DtlsSrtp {
             flow.method = method;
@@ -274,11 +282,17 @@ fn alike(shown: Vec<FlowKeying>, session: &Session, method: Method, why: &str) -
             flow.method = method;
             why.clone_into(&mut flow.why);
         }
-        let same = |held: &&mut FlowKeying| {
-            (held.remote, held.method, &held.handshake) == (flow.remote, flow.method, &flow.handshake)
+        let places = places.entry(flow.remote).or_default();
+        let same = |at: &usize| {
+            let alike = kept.get(*at);
+            alike.is_some_and(|held| (held.method, &held.handshake) == (flow.method, &flow.handshake))
         };
-        match kept.iter_mut().find(same) {
+        match places.iter().copied().find(same).and_then(|at| kept.get_mut(at)) {
             Some(held) => held.flows = held.flows.saturating_add(1),
+            None if places.len() < FLOWS => {
+                places.push(kept.len());
+                kept.push(flow);
+            }
             None => kept.push(flow),
         }
     }

@@ -122,9 +122,8 @@ pub fn witnesses(flows: &[Judged], meetings: &[Meeting], sessions: &mut [(Sessio
     if !flows.iter().filter_map(|judged| judged.flow.facts.as_deref()).any(has_values) {
         return;
     }
-    let names = names(sessions);
-    let found: Vec<Witnesses> =
-        sessions.iter().map(|(session, _)| of_session(flows, meetings, sessions, session, &names)).collect();
+    let around = Around::of(flows, meetings, sessions);
+    let found: Vec<Witnesses> = sessions.iter().map(|(session, _)| of_session(&around, session)).collect();
     for ((session, keys), found) in sessions.iter_mut().zip(found) {
         judge(session, keys, &found);
         keys.witnesses = found;
@@ -141,53 +140,71 @@ fn names(sessions: &[(Session, Keys)]) -> BTreeMap<IpAddr, String> {
     servers.filter_map(|server| Some((server.address, server.name.as_ref()?.0.clone()))).collect()
 }
 
-/// Flows whose signalling may have carried a session's key: its own, those of its endpoint around the call, those of the other
-/// sessions of its meeting. Own first.
-fn around<'a>(
+/// What is looked up for each session.
+struct Around<'a> {
     flows: &'a [Judged],
-    meetings: &[Meeting],
-    sessions: &[(Session, Keys)],
-    session: &Session,
-) -> Vec<&'a Judged> {
-    let mates = meetings
-        .iter()
-        .find(|meeting| meeting.sessions.contains(&session.id))
-        .map(|meeting| meeting.sessions.as_slice())
-        .unwrap_or_default();
-    let met = sessions.iter().map(|(other, _)| other).filter(|other| mates.contains(&other.id));
-    let mut chosen: BTreeSet<usize> = BTreeSet::new();
-    let mut out = Vec::new();
-    for member in std::iter::once(session).chain(met) {
-        let own = member.flows.iter().copied();
-        let beside = flows.iter().enumerate().filter(|(_, judged)| {
-            let flow = &judged.flow;
-            let near = member.addresses.iter().any(|used| used.ip == judged.sides.local.ip())
-                || member.endpoint == judged.sides.local.ip();
-            near && flow.start <= member.end && member.start.since(flow.end) <= SIGNALLING_LEAD
-        });
-        for index in own.chain(beside.map(|(index, _)| index)) {
-            if chosen.insert(index)
-                && let Some(judged) = flows.get(index)
-            {
-                out.push(judged);
-            }
-        }
-    }
-    out
+    sessions: &'a [(Session, Keys)],
+    names: BTreeMap<IpAddr, String>,
+    /// Flows in which values may have stood, by the endpoint's address.
+    speaking: BTreeMap<IpAddr, Vec<usize>>,
+    /// Place of a session by its number, and the sessions of its meeting.
+    places: BTreeMap<u64, usize>,
+    mates: BTreeMap<u64, &'a [u64]>,
 }
 
-fn of_session(
-    flows: &[Judged],
-    meetings: &[Meeting],
-    sessions: &[(Session, Keys)],
-    session: &Session,
-    names: &BTreeMap<IpAddr, String>,
-) -> Witnesses {
+impl<'a> Around<'a> {
+    fn of(flows: &'a [Judged], meetings: &'a [Meeting], sessions: &'a [(Session, Keys)]) -> Self {
+        let mut speaking: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+        for (index, judged) in flows.iter().enumerate() {
+            if judged.flow.facts.as_deref().is_some_and(|facts| facts.opened.is_some() || facts.sip.is_some())
+            {
+                speaking.entry(judged.sides.local.ip()).or_default().push(index);
+            }
+        }
+        let places = sessions.iter().enumerate().map(|(place, (session, _))| (session.id, place)).collect();
+        let mates = meetings.iter().flat_map(|meeting| {
+            meeting.sessions.iter().map(|session| (*session, meeting.sessions.as_slice()))
+        });
+        Self { flows, sessions, names: names(sessions), speaking, places, mates: mates.collect() }
+    }
+
+    /// Flows whose signalling may have carried a session's key: its own, those of its endpoint around the call, those of the
+    /// other sessions of its meeting. Own first.
+    fn around(&self, session: &'a Session) -> Vec<&'a Judged> {
+        let mates = self.mates.get(&session.id).copied().unwrap_or_default();
+        let met: BTreeSet<usize> = mates.iter().filter_map(|mate| self.places.get(mate)).copied().collect();
+        let met = met.into_iter().filter_map(|place| self.sessions.get(place)).map(|(met, _)| met);
+        let mut chosen: BTreeSet<usize> = BTreeSet::new();
+        let mut out = Vec::new();
+        for member in std::iter::once(session).chain(met) {
+            let mut ends = member.own();
+            ends.insert(member.endpoint);
+            let near = ends.iter().filter_map(|end| self.speaking.get(end)).flatten().copied();
+            let beside: BTreeSet<usize> = near.filter(|index| self.is_beside(*index, member)).collect();
+            for index in member.flows.iter().copied().chain(beside) {
+                if chosen.insert(index)
+                    && let Some(judged) = self.flows.get(index)
+                {
+                    out.push(judged);
+                }
+            }
+        }
+        out
+    }
+
+    /// Around the time of the call.
+    fn is_beside(&self, index: usize, member: &Session) -> bool {
+        let flow = self.flows.get(index).map(|judged| &judged.flow);
+        flow.is_some_and(|flow| flow.start <= member.end && member.start.since(flow.end) <= SIGNALLING_LEAD)
+    }
+}
+
+fn of_session<'a>(known: &Around<'a>, session: &'a Session) -> Witnesses {
     let mut found = Witnesses::default();
     let media: Vec<(&Judged, &RtpStream, &Samples)> = session
         .flows
         .iter()
-        .filter_map(|index| flows.get(*index))
+        .filter_map(|index| known.flows.get(*index))
         .flat_map(|judged| {
             let media = judged.flow.facts.as_deref().and_then(|facts| facts.media.as_deref());
             let streams = media.map(|media| media.streams.as_slice()).unwrap_or_default();
@@ -198,7 +215,7 @@ fn of_session(
     if media.is_empty() {
         return found;
     }
-    let around = around(flows, meetings, sessions, session);
+    let around = known.around(session);
     let mut sources: Vec<Source<'_>> = around.iter().flat_map(|judged| sources(judged)).collect();
     let mut seen = BTreeSet::new();
     for (judged, ..) in &media {
@@ -232,7 +249,7 @@ fn of_session(
     for (index, (cipher, streams)) in opened {
         let Some(key) = keys.get(index) else { continue };
         for source in sources.iter().filter(|source| source.key.bytes == key.bytes) {
-            found.found.push(witness(source, names, cipher.clone(), streams.clone()));
+            found.found.push(witness(source, &known.names, cipher.clone(), streams.clone()));
         }
     }
     found.found.sort_by(|a, b| {

@@ -138,7 +138,7 @@ pub(super) fn tied(flows: &[Judged], endpoint: IpAddr, members: &[usize], server
     for (place, judged) in
         members.iter().enumerate().filter_map(|(place, index)| Some((place, flows.get(*index)?)))
     {
-        let sides = judged.seen_from(&[endpoint]);
+        let sides = judged.seen_from(|ip| ip == endpoint);
         let flow = &judged.flow;
         for (mark, _) in marks(judged, sides) {
             let is_remote = mark == Mark::Address(sides.remote) && judged.role() == Role::Media;
@@ -182,7 +182,7 @@ fn part(flows: &[Judged], endpoint: IpAddr, set: Vec<usize>, rooms: Option<&BTre
     let end = chosen().map(|judged| judged.flow.end).max().unwrap_or_default();
     let servers = chosen()
         .filter(|judged| judged.media_start().is_some())
-        .map(|judged| judged.seen_from(&[endpoint]).remote.ip())
+        .map(|judged| judged.seen_from(|ip| ip == endpoint).remote.ip())
         .collect();
     let room = rooms.and_then(|rooms| set.iter().find_map(|index| rooms.get(index)).copied());
     Part { talk: talk(endpoint, chosen()), start, end, servers, room, flows: set }
@@ -193,7 +193,7 @@ fn talk<'a>(endpoint: IpAddr, flows: impl Iterator<Item = &'a Judged>) -> Option
     let (mut up, mut down): (Option<Span>, Option<Span>) = (None, None);
     let (mut remotes, mut locals) = (BTreeSet::new(), BTreeSet::new());
     for judged in flows {
-        let sides = judged.seen_from(&[endpoint]);
+        let sides = judged.seen_from(|ip| ip == endpoint);
         for stream in streams(judged).filter(|stream| stream.stats.packets() >= TALK) {
             let way = if is_sent(stream, sides) { &mut up } else { &mut down };
             let (from, to) = way.unwrap_or((stream.start, stream.last));

@@ -80,10 +80,10 @@ impl Judged {
         first.or_else(|| hidden.then_some(self.flow.start))
     }
 
-    /// The ends of the flow for an endpoint that had these addresses: of a flow between two endpoints each sees the other.
-    pub fn seen_from(&self, addresses: &[IpAddr]) -> Sides {
+    /// The ends of the flow for an endpoint whose addresses are told: of a flow between two endpoints each sees the other.
+    pub fn seen_from(&self, is_own: impl Fn(IpAddr) -> bool) -> Sides {
         let Sides { local, remote, local_is_source } = self.sides;
-        if addresses.contains(&remote.ip()) && !addresses.contains(&local.ip()) {
+        if is_own(remote.ip()) && !is_own(local.ip()) {
             return Sides { local: remote, remote: local, local_is_source: !local_is_source };
         }
         self.sides
@@ -121,6 +121,13 @@ pub struct Session {
     pub servers: Vec<Server>,
     /// What was received and sent.
     pub quality: Quality,
+}
+
+impl Session {
+    /// The addresses of its endpoint.
+    pub fn own(&self) -> BTreeSet<IpAddr> {
+        self.addresses.iter().map(|used| used.ip).collect()
+    }
 }
 
 /// The endpoint and the app of a session.
@@ -211,8 +218,7 @@ fn moved(flows: &[Judged], groups: Vec<Group>) -> Vec<Group> {
             .iter()
             .filter_map(|(index, number)| {
                 let (judged, group) = (flows.get(*index)?, groups.get(*number)?);
-                let addresses: Vec<IpAddr> = group.addresses.iter().copied().collect();
-                Some(((judged, judged.seen_from(&addresses)), *number))
+                Some(((judged, judged.seen_from(|ip| group.addresses.contains(&ip))), *number))
             })
             .collect();
         let views: Vec<moves::Seen<'_>> = seen.iter().map(|(view, _)| *view).collect();
@@ -277,9 +283,8 @@ fn build(
     let call_start = calls.clone().map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = calls.clone().map(|judged| judged.flow.end).max().unwrap_or_default();
     let media_start = calls.clone().filter_map(Judged::media_start).min();
-    let own: Vec<IpAddr> = addresses.iter().copied().collect();
-    let used = used_addresses(&own, calls);
-    for address in &own {
+    let used = used_addresses(&addresses, calls);
+    for address in &addresses {
         if let Some(companions) = companions.get(&(*address, provider)) {
             members.extend(companions.overlapping(call_start, end, SIGNALLING_LEAD));
         }
@@ -291,7 +296,7 @@ fn build(
     let turned: Vec<Option<Judged>> = chosen
         .iter()
         .map(|judged| {
-            let sides = judged.seen_from(&own);
+            let sides = judged.seen_from(|ip| addresses.contains(&ip));
             (sides != judged.sides).then(|| Judged { sides, ..(*judged).clone() })
         })
         .collect();
@@ -316,22 +321,19 @@ fn build(
 }
 
 /// The addresses of an endpoint in a call's flows, in the order in which they were first used.
-fn used_addresses<'a>(own: &[IpAddr], calls: impl Iterator<Item = &'a Judged>) -> Vec<Address> {
-    let mut used: Vec<Address> = Vec::new();
+fn used_addresses<'a>(own: &BTreeSet<IpAddr>, calls: impl Iterator<Item = &'a Judged>) -> Vec<Address> {
+    let mut used: BTreeMap<IpAddr, Address> = BTreeMap::new();
     for judged in calls {
         let flow = &judged.flow;
-        let ip = judged.seen_from(own).local.ip();
+        let ip = judged.seen_from(|ip| own.contains(&ip)).local.ip();
         let seen = Address { ip, from: flow.start, to: flow.end, packet: flow.first_packet };
-        match used.iter_mut().find(|held| held.ip == ip) {
-            Some(held) => {
-                if (seen.from, seen.packet) < (held.from, held.packet) {
-                    (held.from, held.packet) = (seen.from, seen.packet);
-                }
-                held.to = held.to.max(seen.to);
-            }
-            None => used.push(seen),
+        let held = used.entry(ip).or_insert(seen);
+        if (seen.from, seen.packet) < (held.from, held.packet) {
+            (held.from, held.packet) = (seen.from, seen.packet);
         }
+        held.to = held.to.max(seen.to);
     }
+    let mut used: Vec<Address> = used.into_values().collect();
     used.sort_by_key(|address| (address.from, address.packet));
     used
 }

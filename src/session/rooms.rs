@@ -118,7 +118,7 @@ fn seen(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>, app: Option<u16>)
             if !matches!(judged.role(), Role::Media | Role::Relay) {
                 continue;
             }
-            let sides = judged.seen_from(&[whose.0]);
+            let sides = judged.seen_from(|ip| ip == whose.0);
             let zoom = judged.flow.facts.as_deref().is_some_and(|facts| facts.zoom.is_some());
             for stream in streams(judged).filter(|stream| stream.stats.packets() >= PACKETS) {
                 let stream = StreamTrace::of(stream, is_sent(stream, sides), zoom);

@@ -1,5 +1,6 @@
 //! What is kept of a session to find out which others share its meeting: small enough to keep for an hour.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::marks::{Mark, is_sent, marks, streams};
@@ -78,7 +79,7 @@ pub(super) struct StreamTrace {
 
 impl Trace {
     pub(super) fn of(flows: &[Judged], session: &Session) -> Self {
-        let addresses: Vec<IpAddr> = session.addresses.iter().map(|address| address.ip).collect();
+        let own = session.own();
         let mut trace = Self {
             id: session.id,
             provider: session.provider,
@@ -89,20 +90,20 @@ impl Trace {
             marks: Vec::new(),
         };
         for judged in session.flows.iter().filter_map(|index| flows.get(*index)) {
-            let sides = judged.seen_from(&addresses);
+            let sides = judged.seen_from(|ip| own.contains(&ip));
             let zoom = judged.flow.facts.as_deref().is_some_and(|facts| facts.zoom.is_some());
             for stream in streams(judged).filter(|stream| stream.stats.packets() >= PACKETS) {
                 if trace.streams.len() < STREAMS {
                     trace.streams.push(StreamTrace::of(stream, is_sent(stream, sides), zoom));
                 }
             }
-            trace.mark(judged, &addresses);
+            trace.mark(judged, &own);
         }
         trace
     }
 
-    fn mark(&mut self, judged: &Judged, addresses: &[IpAddr]) {
-        let sides = judged.seen_from(addresses);
+    fn mark(&mut self, judged: &Judged, own: &BTreeSet<IpAddr>) {
+        let sides = judged.seen_from(|ip| own.contains(&ip));
         let mut found: Vec<(Shared, PacketRef)> = Vec::new();
         if judged.role() == Role::P2p {
             found.push((Shared::Flow(judged.flow.id), judged.flow.first_packet));
@@ -118,7 +119,7 @@ impl Trace {
         if let Some(sip) = judged.flow.facts.as_deref().and_then(|facts| facts.sip.as_deref())
             && sip.call_ids.len() <= CALLS
         {
-            let others = sip.media.iter().filter(|held| !addresses.contains(&held.address.ip()));
+            let others = sip.media.iter().filter(|held| !own.contains(&held.address.ip()));
             found.extend(others.map(|held| (Shared::Spoken(held.address), held.packet)));
         }
         if let Some(stun) = judged.flow.facts.as_deref().and_then(|facts| facts.stun.as_deref()) {

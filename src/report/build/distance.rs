@@ -48,12 +48,12 @@ struct Timing {
 
 impl Timing {
     fn of(analysis: &Analysis, session: &Session, public: Option<IpAddr>) -> Self {
-        let own: Vec<IpAddr> = session.addresses.iter().map(|used| used.ip).collect();
+        let own = session.own();
         let mut timing = Self::default();
         for judged in flows(analysis, session).filter(|judged| judged.role() != Role::Dns) {
             let Some(facts) = judged.flow.facts.as_deref() else { continue };
             let Some(answers) = facts.answers.as_deref() else { continue };
-            let sides = judged.seen_from(&own);
+            let sides = judged.seen_from(|ip| own.contains(&ip));
             let (theirs, ours) = if sides.local_is_source {
                 (&answers.responder, &answers.originator)
             } else {

@@ -97,10 +97,11 @@ pub(super) fn signalling(
     analysis: &Analysis,
     session: &Session,
 ) -> (Vec<SignallingRecord>, u32) {
+    let own = session.own();
     let mut groups: BTreeMap<Key, (PacketRef, SignallingRecord)> = BTreeMap::new();
     for judged in flows(analysis, session) {
         let Some(hello) = hello(judged) else { continue };
-        let remote = remote(judged, session);
+        let remote = judged.seen_from(|ip| own.contains(&ip)).remote;
         let key = (hello.transport, remote, hello.version, hello.suite);
         let (first, held) = groups.entry(key).or_insert_with(|| (hello.packet, empty(&hello, remote)));
         *first = (*first).min(hello.packet);
@@ -128,11 +129,6 @@ pub(super) fn signalling(
     all.sort_by_key(|(first, _)| *first);
     let more = u32::try_from(all.len().saturating_sub(GROUPS)).unwrap_or(u32::MAX);
     (all.into_iter().take(GROUPS).map(|(_, record)| record).collect(), more)
-}
-
-fn remote(judged: &Judged, session: &Session) -> SocketAddr {
-    let own: Vec<_> = session.addresses.iter().map(|used| used.ip).collect();
-    judged.seen_from(&own).remote
 }
 
 fn empty(hello: &Hello<'_>, remote: SocketAddr) -> SignallingRecord {
@@ -190,6 +186,7 @@ pub(super) fn findings(
     session: &Session,
     keys: &Keys,
 ) -> Vec<Finding> {
+    let own = session.own();
     let mut found: BTreeMap<(&'static str, String), Weak> = BTreeMap::new();
     let serves = |role| matches!(role, Role::Signalling | Role::Media | Role::Relay);
     for judged in flows(analysis, session).filter(|judged| serves(judged.role())) {
@@ -198,7 +195,8 @@ pub(super) fn findings(
             let leaf = hello.chain.first().filter(|_| id.starts_with("certificate"));
             let packet = leaf.map_or(hello.packet, |leaf| leaf.packet);
             let weak = found.entry((id, what)).or_default();
-            let (times, first) = weak.entry(remote(judged, session)).or_insert((0, packet));
+            let remote = judged.seen_from(|ip| own.contains(&ip)).remote;
+            let (times, first) = weak.entry(remote).or_insert((0, packet));
             *times = times.saturating_add(1);
             *first = (*first).min(packet);
         }
