@@ -366,5 +366,5 @@ fn analyse_with(
     let keys: Vec<_> = sessions.iter().map(|session| keys::keys(rules, &known, &flows, session)).collect();
     let mut sessions: Vec<_> = sessions.into_iter().zip(keys).collect();
     keys::witness::witnesses(&flows, &meetings, &mut sessions);
-    Analysis { flows, sessions, meetings }
+    Analysis::new(flows, sessions, meetings)
 }

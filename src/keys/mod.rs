@@ -183,6 +183,26 @@ pub struct Analysis {
     pub sessions: Vec<(Session, Keys)>,
     /// Sessions that share a meeting, in the order in which the meetings began.
     pub meetings: Vec<Meeting>,
+    /// Place of a session's meeting. Asked, never walked.
+    met: HashMap<u64, usize>,
+}
+
+impl Analysis {
+    /// Puts it together.
+    pub fn new(flows: Vec<Judged>, sessions: Vec<(Session, Keys)>, meetings: Vec<Meeting>) -> Self {
+        let mut met = HashMap::new();
+        for (place, meeting) in meetings.iter().enumerate() {
+            for session in &meeting.sessions {
+                met.entry(*session).or_insert(place);
+            }
+        }
+        Self { flows, sessions, meetings, met }
+    }
+
+    /// The meeting of the session with this number.
+    pub fn meeting_of(&self, session: u64) -> Option<&Meeting> {
+        self.meetings.get(*self.met.get(&session)?)
+    }
 }
 
 /// What the sessions of a capture say of each other's servers.

@@ -32,7 +32,6 @@ pub use hint::address_hint;
 pub use interim::{Going, GoingMeeting, GoingSession, going};
 pub use jurisdiction::jurisdiction_record;
 pub(super) use meeting::meeting_id;
-use meeting::meeting_of;
 pub use meeting::meeting_record;
 pub(super) use session::flows as flows_of;
 pub use session::session_record;
@@ -183,7 +182,7 @@ pub(super) fn session_records(context: &mut Context<'_>, analysis: &Analysis) ->
 
 /// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.
 fn met<'m>(analysis: &'m Analysis, session: &'m Session) -> Vec<&'m Session> {
-    let Some(meeting) = meeting_of(analysis, session) else { return vec![session] };
+    let Some(meeting) = analysis.meeting_of(session.id) else { return vec![session] };
     let place =
         |id: &u64| analysis.sessions.binary_search_by_key(&order(*id), |(other, _)| order(other.id)).ok();
     let others = meeting.sessions.iter().filter_map(|id| analysis.sessions.get(place(id)?));

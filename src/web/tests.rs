@@ -232,7 +232,7 @@ fn records_are_given_in_pages_and_none_is_missing() {
     assert_eq!(found, wanted);
     assert_eq!(get(&router, "/api/v1/sessions?limit=0").status, StatusCode::BAD_REQUEST);
     assert_eq!(get(&router, "/api/v1/sessions?what=1").status, StatusCode::BAD_REQUEST);
-    let end = get(&router, "/api/v1/sessions?after=s999");
+    let end = get(&router, "/api/v1/sessions?after=s999999");
     let list: Value = serde_json::from_str(&end.text).unwrap();
     assert_eq!((end.status, &list["sessions"]), (StatusCode::OK, &serde_json::json!([])));
     assert_eq!(get(&router, "/api/v1/sessions/s999/page").status, StatusCode::NOT_FOUND);

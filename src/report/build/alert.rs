@@ -14,7 +14,7 @@ use super::super::record::{
 };
 use super::session::public_address;
 use super::shared::Shared;
-use super::{Context, count, meeting_of, met, session_id, session_record};
+use super::{Context, count, met, session_id, session_record};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::{Analysis, CouldHold, Keys};
@@ -118,7 +118,7 @@ impl Context<'_> {
                 seats.push(self.seat(analysis, other));
             }
         }
-        if let Some(meeting) = meeting_of(analysis, session) {
+        if let Some(meeting) = analysis.meeting_of(session.id) {
             // Sessions of a live run that were written before.
             for id in &meeting.sessions {
                 let name = session_id(*id);

@@ -82,11 +82,6 @@ impl Context<'_> {
     }
 }
 
-/// The meeting of a session, where it is known to be in one.
-pub(super) fn meeting_of<'m>(analysis: &'m Analysis, session: &Session) -> Option<&'m Meeting> {
-    analysis.meetings.iter().find(|meeting| meeting.sessions.contains(&session.id))
-}
-
 /// The name of a meeting in records.
 pub(in super::super) fn meeting_id(number: u64) -> String {
     named('m', number)

@@ -11,8 +11,8 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, meeting_of,
-    milli, round3, session_id, signalling, trend, witness,
+    Context, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, milli, round3,
+    session_id, signalling, trend, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -51,7 +51,7 @@ pub fn session_record(
         app: provider.map(|provider| provider.app.clone()),
         app_name: provider.map(|provider| provider.name.clone()),
         confidence: round3(session.confidence),
-        meeting_id: meeting_of(analysis, session).map(|meeting| meeting_id(meeting.id)),
+        meeting_id: analysis.meeting_of(session.id).map(|meeting| meeting_id(meeting.id)),
         addresses: addresses(context, session),
         address_changes: session.changes.iter().map(|change| address_change(context, change)).collect(),
         endpoint: EndpointRecord {
