@@ -15,11 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use meetscope::capture::live::owner;
 use meetscope::capture::{CaptureError, FileReader, LinkType, Packet};
 use meetscope::classify;
 use meetscope::geo::{Databases, Jurisdictions};
 use meetscope::keys::Analysis;
-use meetscope::pipeline::{Config, Pipeline};
+use meetscope::pipeline::{Config, Numbering, Pipeline, Share};
 use meetscope::policy::{self, Known};
 use meetscope::report::record::{InterfaceRecord, SinkRecord};
 use meetscope::report::{Context, Kind, Told};
@@ -345,15 +346,21 @@ impl Source for Clocked {
     }
 }
 
-#[test]
-fn a_call_survives_a_clock_that_is_set_forward_and_back() {
+/// An RTP packet of 160 bytes of media from 10.0.0.1 to a host in 198.51.100.0/24, in Ethernet.
+fn rtp(to: u8) -> Vec<u8> {
     let mut packet = vec![0_u8; 42 + 12 + 160];
     packet[12..14].copy_from_slice(&[8, 0]);
     packet[14..34]
-        .copy_from_slice(&[0x45, 0, 0, 200, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 198, 51, 100, 7]);
+        .copy_from_slice(&[0x45, 0, 0, 200, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 198, 51, 100, to]);
     packet[34..42].copy_from_slice(&[0x13, 0x88, 0x13, 0x8a, 0, 180, 0, 0]);
     packet[42] = 0x80;
     packet[50..54].copy_from_slice(&[0x5e, 0x11, 0x22, 0x33]);
+    packet
+}
+
+#[test]
+fn a_call_survives_a_clock_that_is_set_forward_and_back() {
+    let packet = rtp(7);
     let stop = Arc::new(AtomicBool::new(false));
     let now = 1_790_000_000_000_000_000;
     let source = Clocked { packet, number: 0, now, stop: Arc::clone(&stop) };
@@ -379,4 +386,97 @@ fn a_call_survives_a_clock_that_is_set_forward_and_back() {
     assert!(Duration::from_millis(20 * 1498).abs_diff(length) < Duration::from_secs(1), "{length:?}");
     let media = flows[0].facts.as_ref().unwrap().media.as_ref().unwrap();
     assert_eq!(media.streams.len(), 1);
+}
+
+/// Packets in a tunnel (RFC 2003) that the kernel has dealt to one worker, though they are another's. Their clock is set in the middle.
+struct Tunnelled {
+    packet: Vec<u8>,
+    number: u16,
+    stop: Arc<AtomicBool>,
+}
+
+/// Packets that are there at once.
+const AT_ONCE: u16 = 50;
+
+impl Source for Tunnelled {
+    fn wait(&mut self, _: Duration) {}
+
+    fn close(&mut self) -> bool {
+        true
+    }
+
+    fn dispatch(
+        &mut self,
+        _: usize,
+        take: &mut impl FnMut(usize, &Packet<'_>),
+    ) -> Result<usize, CaptureError> {
+        if self.packet.is_empty() || self.stop.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        for _ in 0..AT_ONCE {
+            self.number += 1;
+            self.packet[64..66].copy_from_slice(&self.number.to_be_bytes());
+            self.packet[66..70].copy_from_slice(&(u32::from(self.number) * 160).to_be_bytes());
+            let step = if self.number > 700 { YEAR_NS } else { 0 };
+            let now = 1_790_000_000_000_000_000 + i64::from(self.number) * 20_000_000 + step;
+            let packet = Packet {
+                timestamp: Timestamp::from_nanos(now),
+                link_type: LinkType::ETHERNET,
+                interface: 0,
+                original_len: u32::try_from(self.packet.len()).unwrap(),
+                data: &self.packet,
+            };
+            take(0, &packet);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        if self.number == 1500 {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        Ok(usize::from(AT_ONCE))
+    }
+
+    fn counters(&mut self) -> Vec<InterfaceCount> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_worker_that_has_all_packets_from_another_follows_the_clock() {
+    let to = (1..255).find(|to| owner([10, 0, 0, 1].into(), [198, 51, 100, *to].into(), 2) == 1).unwrap();
+    let inner = rtp(to);
+    let outer = [0x45, 0, 0, 220, 0, 0, 0, 0, 64, 4, 0, 0, 203, 0, 113, 1, 203, 0, 113, 2];
+    let packet = [&inner[..14], &outer, &inner[14..]].concat();
+    let rules = classify::embedded().unwrap();
+    let (outbox, inbox) = queue();
+    let stop = Arc::new(AtomicBool::new(false));
+    let numbering = Numbering::shared();
+    let exchanges = Exchange::among(2, 1).into_iter().enumerate();
+    let workers: Vec<_> = exchanges
+        .map(|(number, exchange)| {
+            let packet = if number == 0 { packet.clone() } else { Vec::new() };
+            let source = Tunnelled { packet, number: 0, stop: Arc::clone(&stop) };
+            let share = Some(Share { own: u32::try_from(number).unwrap(), count: 2, owner });
+            let config = Config { numbering: numbering.clone(), share, ..Config::default() };
+            let pipeline = Pipeline::new(&config, &rules);
+            let question = Question::default();
+            Worker::new(number, source, pipeline, Box::new(|_| {}), question, outbox.clone(), exchange)
+        })
+        .collect();
+    drop(outbox);
+    let mut flows = Vec::new();
+    let mut steps = [0; 2];
+    std::thread::scope(|threads| {
+        for worker in workers {
+            threads.spawn(|| worker.run(&stop));
+        }
+        while let Ok(batch) = inbox.next(Duration::from_secs(10)) {
+            let Some(batch) = batch else { continue };
+            flows.extend(batch.ended);
+            steps[batch.worker] = batch.clock_steps;
+        }
+    });
+    assert_eq!((flows.len(), steps), (1, [1, 1]));
+    assert_eq!(flows[0].packets, [1500, 0]);
+    let length = flows[0].end.since(flows[0].start);
+    assert!(Duration::from_millis(20 * 1499).abs_diff(length) < Duration::from_secs(2), "{length:?}");
 }

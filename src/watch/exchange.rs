@@ -7,6 +7,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::Duration;
 
+use super::steps::Steps;
 use crate::capture::Packet;
 use crate::capture::live::{Chunk, Hold};
 use crate::pipeline::{Carried, Dealt, Handover, Pipeline};
@@ -24,27 +25,38 @@ const PAUSE: Duration = Duration::from_millis(1);
 type Tag = (Carried, usize);
 type Parcels = Chunk<Tag>;
 
+/// Packets on their way to another worker.
+#[derive(Debug)]
+struct Sent {
+    by: usize,
+    /// Offset of the clock that stamped them.
+    offset: i64,
+    parcels: Parcels,
+}
+
 /// One worker's end of the exchange.
 #[derive(Debug)]
 pub struct Exchange {
     own: usize,
     /// To each worker; none to itself, and after the end.
-    to: Vec<Option<SyncSender<(usize, Parcels)>>>,
+    to: Vec<Option<SyncSender<Sent>>>,
     filling: Vec<Parcels>,
-    from: Receiver<(usize, Parcels)>,
+    from: Receiver<Sent>,
     hold: Hold<Tag>,
     lanes: usize,
     /// When the last packet came from another; with others, the beginning counts as one.
     received: Option<Duration>,
     /// Packets lost, by lane.
     lost: Vec<u64>,
+    steps: Steps,
 }
 
 impl Exchange {
     /// The ends of so many workers, each of which reads so many lanes.
     pub fn among(workers: usize, lanes: usize) -> Vec<Self> {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| sync_channel(QUEUE)).unzip();
-        let ends = receivers.into_iter().enumerate().map(|(own, from)| Self {
+        let steps = Steps::shared(senders.len());
+        let ends = receivers.into_iter().zip(steps).enumerate().map(|(own, (from, steps))| Self {
             own,
             to: senders.iter().enumerate().map(|(to, sender)| (to != own).then(|| sender.clone())).collect(),
             filling: senders.iter().map(|_| Chunk::default()).collect(),
@@ -53,6 +65,7 @@ impl Exchange {
             lanes,
             received: (senders.len() > 1).then_some(Duration::ZERO),
             lost: vec![0; lanes],
+            steps,
         });
         ends.collect()
     }
@@ -65,14 +78,17 @@ impl Exchange {
 
     /// Takes in what others have handed over.
     pub(super) fn receive(&mut self, now: Duration) {
-        while let Ok((worker, parcels)) = self.from.try_recv() {
-            self.store(worker, parcels, now);
+        while let Ok(sent) = self.from.try_recv() {
+            self.store(sent, now);
         }
     }
 
-    fn store(&mut self, worker: usize, parcels: Parcels, now: Duration) {
+    fn store(&mut self, Sent { by, offset, mut parcels }: Sent, now: Duration) {
         self.received = Some(now);
-        let place = if worker > self.own { worker.saturating_sub(1) } else { worker };
+        if let Some(nanos) = self.steps.set_since(offset) {
+            parcels.shift(nanos);
+        }
+        let place = if by > self.own { by.saturating_sub(1) } else { by };
         self.hold.push_chunk(self.lanes.saturating_add(place), now, parcels);
     }
 
@@ -132,10 +148,9 @@ impl Exchange {
         let Some(filling) = self.filling.get_mut(owner).filter(|filling| !filling.is_empty()) else { return };
         let parcels = std::mem::replace(filling, self.hold.spare());
         let Some(Some(sender)) = self.to.get(owner) else { return self.lose(&parcels) };
-        if let Err(TrySendError::Full((_, parcels)) | TrySendError::Disconnected((_, parcels))) =
-            sender.try_send((self.own, parcels))
-        {
-            self.lose(&parcels);
+        let sent = Sent { by: self.own, offset: self.steps.offset(), parcels };
+        if let Err(TrySendError::Full(sent) | TrySendError::Disconnected(sent)) = sender.try_send(sent) {
+            self.lose(&sent.parcels);
         }
     }
 
@@ -145,6 +160,19 @@ impl Exchange {
                 *lost = lost.saturating_add(1);
             }
         }
+    }
+
+    /// What is known of the clock that stamps packets.
+    pub(super) const fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// The clock was set by so many nanoseconds: what is held and put aside was stamped before, and goes first.
+    pub(super) fn set_clock(&mut self, nanos: i64, now: Duration, pipeline: &mut Pipeline) {
+        self.release(now, true, pipeline);
+        self.send_all();
+        pipeline.shift(nanos);
+        self.steps.note(nanos);
     }
 
     /// Packets of each lane that were lost on their way to another worker.
@@ -164,7 +192,7 @@ impl Exchange {
         pipeline.stay_alone();
         loop {
             match self.from.try_recv() {
-                Ok((worker, parcels)) => self.store(worker, parcels, now()),
+                Ok(sent) => self.store(sent, now()),
                 Err(TryRecvError::Empty) => std::thread::sleep(PAUSE),
                 Err(TryRecvError::Disconnected) => break,
             }
@@ -176,13 +204,14 @@ impl Exchange {
     /// Waits for room, and makes room for the others meanwhile.
     fn send_last(&mut self, owner: usize, now: &impl Fn() -> Duration) {
         let Some(filling) = self.filling.get_mut(owner).filter(|filling| !filling.is_empty()) else { return };
-        let mut parcels = std::mem::take(filling);
+        let parcels = std::mem::take(filling);
+        let mut sent = Sent { by: self.own, offset: self.steps.offset(), parcels };
         loop {
-            let Some(Some(sender)) = self.to.get(owner) else { return self.lose(&parcels) };
-            match sender.try_send((self.own, parcels)) {
+            let Some(Some(sender)) = self.to.get(owner) else { return self.lose(&sent.parcels) };
+            match sender.try_send(sent) {
                 Ok(()) => return,
-                Err(TrySendError::Disconnected((_, rest))) => return self.lose(&rest),
-                Err(TrySendError::Full((_, rest))) => parcels = rest,
+                Err(TrySendError::Disconnected(rest)) => return self.lose(&rest.parcels),
+                Err(TrySendError::Full(rest)) => sent = rest,
             }
             self.receive(now());
             std::thread::sleep(PAUSE);

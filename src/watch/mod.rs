@@ -14,6 +14,7 @@ mod losses;
 mod memory;
 mod queue;
 mod source;
+mod steps;
 mod totals;
 mod worker;
 

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::clock::Stopwatch;
 use super::exchange::Exchange;
+use super::steps::Seen;
 use super::{Batch, InterfaceCount, Last, Outbox, Source};
 use crate::capture::CaptureError;
 use crate::observe::Summary;
@@ -29,8 +30,6 @@ const WAIT_HOLDING: Duration = Duration::from_millis(10);
 const EMPTY_LOOKS: u32 = 5;
 /// A look at all flows takes at most this part of a worker's time; while it takes more, it is taken more seldom.
 const LOOKING_SHARE: u32 = 32;
-/// Packet time that jumps by more than this from one packet to the next was set, in either direction.
-const STEP: Duration = Duration::from_secs(60);
 
 /// What the judge tells workers: which endpoints it asks for (of those that are silent, whether they have flows that are alive), and
 /// how many flows may be held.
@@ -82,7 +81,6 @@ pub struct Worker<S> {
     since_look: Stopwatch,
     /// Since the last batch with packets.
     since_packet: Stopwatch,
-    clock_steps: u64,
     interfaces: Vec<InterfaceCount>,
     exchange: Exchange,
     begun: Stopwatch,
@@ -122,7 +120,6 @@ impl<S: Source> Worker<S> {
             is_fresh: false,
             since_look: Stopwatch::start(),
             since_packet: Stopwatch::start(),
-            clock_steps: 0,
             interfaces: Vec::new(),
             exchange,
             begun: Stopwatch::start(),
@@ -139,7 +136,7 @@ impl<S: Source> Worker<S> {
         self.exchange.finish(&mut self.pipeline, || begun.elapsed());
         self.count();
         let now = self.now();
-        let (counts, clock_steps) = (self.pipeline.counts(), self.clock_steps);
+        let (counts, clock_steps) = (self.pipeline.counts(), self.exchange.steps().count());
         let flows = self.pipeline.finish();
         self.outbox.finish(Batch {
             worker: self.number,
@@ -201,29 +198,30 @@ impl<S: Source> Worker<S> {
     /// Takes the packets that are there, or waits for some, while packets are held for `holding` at most; false where none came.
     fn take(&mut self, holding: Duration) -> Result<bool, CaptureError> {
         let now = self.begun.elapsed();
+        self.follow_clock(now);
         self.exchange.receive(now);
         self.pipeline.renumber();
         let is_holding = self.exchange.is_holding(now);
         let Self { source, pipeline, exchange, latest, is_live, .. } = self;
-        let (since, mut steps) = (self.since_packet, 0_u64);
+        let since = self.since_packet;
         let read = source.dispatch(BATCH, &mut |lane, packet| {
-            let time = packet.timestamp;
-            if let Some(latest) = latest.replace(time)
+            let mut packet = *packet;
+            if let Some(latest) = *latest
                 && *is_live
-                && let Some(nanos) = step(latest, time, since)
             {
-                // What is held was stamped before.
-                exchange.release(now, true, pipeline);
-                pipeline.shift(nanos);
-                steps = steps.saturating_add(1);
+                match exchange.steps().see(latest, packet.timestamp, since) {
+                    Seen::InTime => {}
+                    Seen::Late(nanos) => packet.timestamp = packet.timestamp.moved(nanos),
+                    Seen::Set(nanos) => exchange.set_clock(nanos, now, pipeline),
+                }
             }
+            *latest = Some(packet.timestamp);
             if is_holding {
-                exchange.keep(lane, now, packet, pipeline);
-            } else if let Some(handover) = pipeline.watched(packet) {
-                exchange.hand_over(lane, packet, handover);
+                exchange.keep(lane, now, &packet, pipeline);
+            } else if let Some(handover) = pipeline.watched(&packet) {
+                exchange.hand_over(lane, &packet, handover);
             }
         })?;
-        self.clock_steps = self.clock_steps.saturating_add(steps);
         let mut is_idle = read == 0;
         if is_holding && let Some(time) = exchange.release(now, false, pipeline) {
             *latest = Some(time);
@@ -237,6 +235,14 @@ impl<S: Source> Worker<S> {
         }
         self.is_fresh = true;
         Ok(true)
+    }
+
+    /// Takes a step of the clock that another worker has seen.
+    fn follow_clock(&mut self, now: Duration) {
+        if let Some(nanos) = self.exchange.steps().missed() {
+            self.exchange.set_clock(nanos, now, &mut self.pipeline);
+            self.latest = self.latest.map(|latest| latest.moved(nanos));
+        }
     }
 
     /// Also when the clock was set back.
@@ -296,21 +302,9 @@ impl<S: Source> Worker<S> {
             decode: self.pipeline.decode_counters().clone(),
             table,
             interfaces: self.interfaces.clone(),
-            clock_steps: self.clock_steps,
+            clock_steps: self.exchange.steps().count(),
             ..Batch::default()
         };
         self.outbox.offer(batch);
     }
-}
-
-/// By how much the clock that stamps packets was set between two of them, in nanoseconds, where it was: of a silence the other clock
-/// knows. `since` is the time since packets were looked at last.
-#[inline]
-fn step(latest: Timestamp, time: Timestamp, since: Stopwatch) -> Option<i64> {
-    if time.since(latest) <= STEP && latest.since(time) <= STEP {
-        return None;
-    }
-    let expected = latest.plus(since.elapsed());
-    let is_step = time.since(expected) > STEP || expected.since(time) > STEP;
-    is_step.then(|| time.as_nanos().saturating_sub(expected.as_nanos()))
 }

@@ -68,6 +68,13 @@ impl<T> Chunk<T> {
         self.items.iter().map(|item| &item.tag)
     }
 
+    /// Moves the times of its packets by so many nanoseconds: they were stamped by a clock that has been set since.
+    pub fn shift(&mut self, nanos: i64) {
+        for item in &mut self.items {
+            item.timestamp = item.timestamp.moved(nanos);
+        }
+    }
+
     /// True without packets.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
