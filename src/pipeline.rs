@@ -271,6 +271,11 @@ impl Pipeline {
         self.engine.table_stats()
     }
 
+    /// Flows that have ended and were not taken. Only for a single thread.
+    pub fn ended(&self) -> usize {
+        self.engine.ended()
+    }
+
     /// Takes the flows that have ended by packet time `now`; flows that are alive stay. Only for a single thread.
     pub fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
         self.engine.take_ended(now)

@@ -33,6 +33,10 @@ use serde_json::Value;
 
 /// Time that the judge is given for each second of packets.
 const SECOND: Duration = Duration::from_millis(30);
+/// Ended flows on their way to the judge.
+const WAITING: usize = 1 << 10;
+/// Bytes of packets that workers hold.
+const HELD: usize = 80 << 20;
 
 fn capture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name)
@@ -132,9 +136,9 @@ fn watch(name: &str, update: u64, dropped: Option<(u64, u64)>) -> Heard {
     let stop = Arc::new(AtomicBool::new(false));
     let reader = FileReader::open(&capture(name)).unwrap();
     let source = Recorded { reader, second: 0, dropped, packets: 0, stop: Arc::clone(&stop) };
-    let (question, (outbox, inbox)) = (Question::default(), queue());
+    let (question, (outbox, inbox)) = (Question::default(), queue(1, WAITING));
     let pipeline = Pipeline::new(&Config::default(), &rules);
-    let exchange = Exchange::among(1, 1).pop().unwrap();
+    let exchange = Exchange::among(1, 1, HELD).pop().unwrap();
     let worker = Worker::new(0, source, pipeline, Box::new(|_| {}), question.clone(), outbox, exchange);
     let mut heard = Heard::default();
     let mut judge = Judge::new(Setup {
@@ -365,9 +369,9 @@ fn a_call_survives_a_clock_that_is_set_forward_and_back() {
     let now = 1_790_000_000_000_000_000;
     let source = Clocked { packet, number: 0, now, stop: Arc::clone(&stop) };
     let rules = classify::embedded().unwrap();
-    let (outbox, inbox) = queue();
+    let (outbox, inbox) = queue(1, WAITING);
     let pipeline = Pipeline::new(&Config::default(), &rules);
-    let exchange = Exchange::among(1, 1).pop().unwrap();
+    let exchange = Exchange::among(1, 1, HELD).pop().unwrap();
     let worker = Worker::new(0, source, pipeline, Box::new(|_| {}), Question::default(), outbox, exchange);
     let mut flows = Vec::new();
     let mut steps = 0;
@@ -447,10 +451,10 @@ fn a_worker_that_has_all_packets_from_another_follows_the_clock() {
     let outer = [0x45, 0, 0, 220, 0, 0, 0, 0, 64, 4, 0, 0, 203, 0, 113, 1, 203, 0, 113, 2];
     let packet = [&inner[..14], &outer, &inner[14..]].concat();
     let rules = classify::embedded().unwrap();
-    let (outbox, inbox) = queue();
+    let (outbox, inbox) = queue(2, WAITING);
     let stop = Arc::new(AtomicBool::new(false));
     let numbering = Numbering::shared();
-    let exchanges = Exchange::among(2, 1).into_iter().enumerate();
+    let exchanges = Exchange::among(2, 1, HELD).into_iter().enumerate();
     let workers: Vec<_> = exchanges
         .map(|(number, exchange)| {
             let packet = if number == 0 { packet.clone() } else { Vec::new() };

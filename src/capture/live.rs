@@ -23,7 +23,7 @@ mod system;
 pub use counters::Counters;
 pub use deal::owner;
 pub use device::{InterfaceInfo, interfaces};
-pub use hold::{Chunk, Hold};
+pub use hold::{CHUNK, Chunk, Hold};
 pub use offload::{distortions, seen_oversized};
 pub use shared::{Opened, open};
 pub use socket::{Live, Options, wait};

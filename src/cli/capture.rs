@@ -65,8 +65,9 @@ impl Capturing {
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let lanes = opened.workers.first().map_or(0, Vec::len);
-        let exchanges = Exchange::among(opened.workers.len(), lanes);
-        let mut pipelines = pipelines(config, opened.workers.len());
+        let (budget, workers) = (config.budget, opened.workers.len());
+        let exchanges = Exchange::among(workers, lanes, budget.packets(workers));
+        let mut pipelines = pipelines(config, workers);
         let key_logs = KeyLogs::read_for(&config.key_logs, &mut pipelines)?;
         let key_logs: Vec<_> = key_logs.into_iter().map(|logs| Arc::new(Mutex::new(logs))).collect();
         // Everything is open; threads inherit what is left.
@@ -83,7 +84,8 @@ impl Capturing {
             });
             let source = Interfaces::new(sockets);
             let worker =
-                Worker::new(number, source, pipeline, refresh, question.clone(), outbox.clone(), exchange);
+                Worker::new(number, source, pipeline, refresh, question.clone(), outbox.clone(), exchange)
+                    .copying(budget.calls(workers));
             let stop = Arc::clone(stop);
             let thread = std::thread::Builder::new()
                 .name(format!("capture-{number}"))

@@ -9,12 +9,13 @@ use meetscope::sink::{self, Outlet, Rotation, Target};
 use super::args::outlets::{Compression, Outlets};
 use super::{UsageError, config, output};
 
-/// The destinations. Standard output is one where no other is named, or where `-o -` asks for it.
+/// The destinations; `queue_bytes` may wait for one where nobody said how many. Standard output is one where no other is named, or where `-o -` asks for it.
 pub(super) fn config(
     typed: &Outlets,
     output: Option<&Path>,
     inputs: &[std::path::PathBuf],
     style: &Style,
+    queue_bytes: u64,
 ) -> Result<sink::Config, UsageError> {
     let mut outlets = Vec::new();
     match output {
@@ -52,7 +53,7 @@ pub(super) fn config(
         outlets.push(Outlet::Send(target.clone()));
     }
     outlets.extend(typed.syslog.iter().cloned().map(Outlet::Syslog));
-    let queue_bytes = typed.queue_mib.saturating_mul(1 << 20);
+    let queue_bytes = typed.queue_mib.map_or(queue_bytes, |mib| mib.saturating_mul(1 << 20));
     Ok(sink::Config { outlets, style: style.clone(), queue_bytes })
 }
 

@@ -45,7 +45,7 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let telemetry = Telemetry::new(&config.web);
     let bound = telemetry.bind(&config.web)?;
     let is_shown = is_served(&bound) || config.screen;
-    let room = board::Config::within(usize::try_from(config.budget.bytes()).unwrap_or(usize::MAX));
+    let room = board::Config::within(usize::try_from(config.budget.tables()).unwrap_or(usize::MAX));
     let board = is_shown.then(|| Arc::new(Mutex::new(Board::new(room))));
     let opened = live::open(&config.interfaces, config.workers, &config.live)?;
     confine::become_user(config)?;
@@ -53,7 +53,7 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     store::warn_of_age(&config.report.databases);
     let interfaces = capture::introduce(&opened);
     let question = Question::default();
-    let (outbox, inbox) = queue();
+    let (outbox, inbox) = queue(opened.workers.len(), config.budget.waiting());
     let capturing = Capturing::start(config, opened, &question, outbox, &stop)?;
     let judge = Judge::new(Setup {
         rules: &config.report.rules,

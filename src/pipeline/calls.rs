@@ -11,12 +11,12 @@ use crate::observe::{CALL, State, Summary, has_facts, snapshot};
 
 /// Flows of calls that are told of while they go on: some thousand calls. Those beyond it are told when they have ended.
 const CALLS: usize = 1 << 13;
-/// Other flows of their endpoints.
-const COMPANIONS: usize = 1 << 13;
 
 /// Gathers the flows of calls, look by look.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Calls {
+    /// Flows of calls that are copied, and other flows of their endpoints: so many of each at most.
+    most: usize,
     /// Endpoints of the calls of the last look: the others of their flows are found in the same pass.
     known: HashSet<IpAddr>,
     found: HashSet<IpAddr>,
@@ -25,7 +25,19 @@ pub struct Calls {
     left_out: u64,
 }
 
+impl Default for Calls {
+    fn default() -> Self {
+        let (known, found) = (HashSet::new(), HashSet::new());
+        Self { most: CALLS, known, found, flows: Vec::new(), companions: Vec::new(), left_out: 0 }
+    }
+}
+
 impl Calls {
+    /// Copies at most so many flows of calls from now on, and as many others.
+    pub const fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Begins a look.
     pub(super) fn turn(&mut self) {
         std::mem::swap(&mut self.known, &mut self.found);
@@ -38,7 +50,7 @@ impl Calls {
     /// Looks at a flow.
     pub(super) fn take(&mut self, flow: &Flow<State>) {
         if flow.class >= CALL {
-            if self.flows.len() >= CALLS {
+            if self.flows.len() >= self.most {
                 self.left_out = self.left_out.saturating_add(1);
                 return;
             }
@@ -65,7 +77,7 @@ impl Calls {
         if self.known.is_empty()
             || flow.class >= CALL
             || !has_facts(flow)
-            || self.companions.len() >= COMPANIONS
+            || self.companions.len() >= self.most
         {
             return;
         }

@@ -80,6 +80,15 @@ impl Engine {
         }
     }
 
+    pub(super) fn ended(&self) -> usize {
+        match self {
+            Self::Here { partitions, .. } => {
+                partitions.iter().map(Partition::ended).fold(0, usize::saturating_add)
+            }
+            Self::Workers(_) => 0,
+        }
+    }
+
     pub(super) fn for_each_alive(&self, mut look: impl FnMut(&Flow<State>)) {
         if let Self::Here { partitions, .. } = self {
             for partition in partitions {

@@ -57,6 +57,11 @@ impl Partition {
         std::mem::take(&mut self.ended)
     }
 
+    /// Flows that have ended and were not taken.
+    pub(super) const fn ended(&self) -> usize {
+        self.ended.len()
+    }
+
     pub(super) fn for_each_alive(&self, look: &mut impl FnMut(&Flow<State>)) {
         self.table.for_each(|flow| look(flow));
     }

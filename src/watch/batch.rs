@@ -52,20 +52,14 @@ pub struct Last {
 }
 
 impl Batch {
-    /// Takes in what came after it, when it could not be handed over. Beyond `most` flows the newest are lost.
-    pub(super) fn join(&mut self, later: Self, most: usize) {
-        let mut ended = std::mem::take(&mut self.ended);
-        let lost = self.flows_lost;
-        let (calls, alive) = (self.calls.take(), self.alive.take());
-        let room = most.saturating_sub(ended.len());
-        let excess = later.ended.len().saturating_sub(room);
-        ended.extend(later.ended.into_iter().take(room));
-        *self = Self {
-            ended,
-            flows_lost: lost.saturating_add(u64::try_from(excess).unwrap_or(u64::MAX)),
-            calls: later.calls.or(calls),
-            alive: later.alive.or(alive),
+    /// This and what came after it, when this could not be handed over.
+    pub(super) fn joined(mut self, later: Self) -> Self {
+        self.ended.extend(later.ended);
+        Self {
+            ended: self.ended,
+            calls: later.calls.or(self.calls),
+            alive: later.alive.or(self.alive),
             ..Self { ended: Vec::new(), calls: None, alive: None, ..later }
-        };
+        }
     }
 }

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use super::steps::Steps;
 use crate::capture::Packet;
-use crate::capture::live::{Chunk, Hold};
+use crate::capture::live::{CHUNK, Chunk, Hold};
 use crate::pipeline::{Carried, Dealt, Handover, Pipeline};
 use crate::time::Timestamp;
 
-/// Chunks of about 256 KiB on their way to one worker: with them, 16 MiB.
-const QUEUE: usize = 64;
+/// Of the bytes that a worker may hold, this part may be on its way to it.
+const QUEUE: usize = 5;
+/// Chunks on their way to a worker, however little memory there is.
+const LEAST_QUEUE: usize = 4;
 /// How long packets are held after one came from another worker, and from the beginning on: of a conversation in tunnels, what comes
 /// another way must not come late.
 const AFTERMATH: Duration = Duration::from_secs(120);
@@ -52,16 +54,19 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The ends of so many workers, each of which reads so many lanes.
-    pub fn among(workers: usize, lanes: usize) -> Vec<Self> {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| sync_channel(QUEUE)).unzip();
+    /// The ends of so many workers, each of which reads so many lanes and holds so many bytes of packets at most.
+    pub fn among(workers: usize, lanes: usize, bytes: usize) -> Vec<Self> {
+        let on_its_way = bytes.div_euclid(QUEUE);
+        let queue = on_its_way.div_euclid(CHUNK).max(LEAST_QUEUE);
+        let held = bytes.saturating_sub(on_its_way);
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| sync_channel(queue)).unzip();
         let steps = Steps::shared(senders.len());
         let ends = receivers.into_iter().zip(steps).enumerate().map(|(own, (from, steps))| Self {
             own,
             to: senders.iter().enumerate().map(|(to, sender)| (to != own).then(|| sender.clone())).collect(),
             filling: senders.iter().map(|_| Chunk::default()).collect(),
             from,
-            hold: Hold::new(lanes.saturating_add(senders.len()).saturating_sub(1)),
+            hold: Hold::new(lanes.saturating_add(senders.len()).saturating_sub(1), held),
             lanes,
             received: (senders.len() > 1).then_some(Duration::ZERO),
             lost: vec![0; lanes],
@@ -254,7 +259,7 @@ mod tests {
     fn pair() -> [(Exchange, Pipeline); 2] {
         let numbering = Numbering::shared();
         let rules = classify::embedded().unwrap();
-        let mut ends = Exchange::among(2, 1).into_iter();
+        let mut ends = Exchange::among(2, 1, 80 << 20).into_iter();
         [0, 1].map(|own| {
             let share = Some(Share { own, count: 2, owner });
             let config = Config { numbering: numbering.clone(), share, ..Config::default() };

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A look at what goes on takes at most this part of the time of who judges.
 const LOOKING_SHARE: u32 = 3;
-/// Ended flows that are looked at beside those that are alive, of the same endpoints.
+/// Ended flows that are looked at beside those that are alive, of the same endpoints, where nobody said how much memory there is.
 const HELD_TOO: usize = 1 << 13;
 
 /// Takes what a run tells.
@@ -81,6 +81,7 @@ pub struct Judge<'a> {
     calls: BTreeMap<usize, Vec<Summary>>,
     losses: Losses,
     keeper: Option<Keeper>,
+    held_too: usize,
     /// How long the last look at what goes on took, and since when that is.
     last_look: (Duration, Stopwatch),
     clock_steps: u64,
@@ -115,6 +116,7 @@ impl<'a> Judge<'a> {
             calls: BTreeMap::new(),
             losses: Losses::default(),
             keeper: None,
+            held_too: HELD_TOO,
             last_look: (Duration::ZERO, Stopwatch::start()),
             clock_steps: 0,
         }
@@ -123,6 +125,7 @@ impl<'a> Judge<'a> {
     /// Keeps all tables together within a budget.
     #[must_use]
     pub fn within(mut self, budget: Budget) -> Self {
+        self.held_too = budget.calls(1);
         self.held.limit(budget.held());
         self.memory.meetings.limit(budget.sessions());
         self.keeper = Some(Keeper::new(budget));
@@ -176,7 +179,7 @@ impl<'a> Judge<'a> {
         let watch = Stopwatch::start();
         let mut flows: Vec<Summary> = std::mem::take(&mut self.calls).into_values().flatten().collect();
         let endpoints: BTreeSet<IpAddr> = flows.iter().map(pipeline::endpoint_of).collect();
-        flows.append(&mut self.held.of(&endpoints, HELD_TOO));
+        flows.append(&mut self.held.of(&endpoints, self.held_too));
         flows.sort_by_key(|flow| flow.id);
         flows.dedup_by_key(|flow| flow.id);
         let Self { setup, memory, live, .. } = self;

@@ -8,16 +8,28 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a flow of which little is known, with its place in the tables; a one-packet flow of UDP takes some 1100.
 const FLOW: u64 = 2048;
+/// Bytes of the program, its libraries and data, and of what it has in use when nothing has come yet.
+const PROGRAM: u64 = 28 << 20;
 /// Bytes of a flow that has ended.
 const ENDED: u64 = 1024;
 /// Bytes of a session that is kept for its meeting.
 const SESSION: u64 = 16 << 10;
+/// Bytes of a flow of a call as it is copied to be told of while it goes on.
+const CALL: u64 = 8 << 10;
+/// Ended flows that wait for the judge, however much memory there is: a second of a flood.
+const MOST_WAITING: usize = 1 << 17;
+/// Bounds of the flows of calls that are copied: some thousand calls at most.
+const CALLS: (usize, usize) = (1 << 8, 1 << 13);
+/// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
+const PACKETS: (usize, usize) = (4 << 20, 80 << 20);
 /// Share of the budget from which on fewer flows are held, in percent.
 const HIGH: u64 = 90;
 /// Share of it below which more are held again, in percent.
 const LOW: u64 = 75;
 /// Flows that are held however little memory there is.
 const FEWEST: usize = 1 << 10;
+/// Sessions that are kept for their meetings likewise.
+const FEWEST_SESSIONS: usize = 1 << 8;
 /// A budget below this has no room for the program itself.
 pub const LEAST_MIB: u64 = 128;
 
@@ -25,6 +37,8 @@ pub const LEAST_MIB: u64 = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     bytes: u64,
+    /// What is left of it for tables.
+    tables: u64,
 }
 
 impl Budget {
@@ -34,8 +48,21 @@ impl Budget {
         let quarter = machine().map(|bytes| bytes.saturating_div(4));
         let group = group().map(|bytes| bytes.saturating_div(4).saturating_mul(3));
         let own = [quarter, group].into_iter().flatten().min();
-        let bytes = chosen.or(own).unwrap_or(1 << 30);
-        Self { bytes: bytes.max(LEAST_MIB << 20) }
+        let bytes = chosen.or(own).unwrap_or(1 << 30).max(LEAST_MIB << 20);
+        Self { bytes, tables: bytes.saturating_sub(PROGRAM) }
+    }
+
+    /// With so many MiB that are in use whatever comes, as the kernel's buffers are; tables have at least a quarter of the whole.
+    #[must_use]
+    pub fn beside(self, mib: u64) -> Self {
+        let left = self.tables.saturating_sub(mib.saturating_mul(1 << 20));
+        Self { tables: left.max(self.bytes.saturating_div(4)), ..self }
+    }
+
+    /// What is left of it for tables, in bytes. The shares of it that follow are together more than the whole: not all is usual at
+    /// once, and flows make room where it is.
+    pub const fn tables(self) -> u64 {
+        self.tables
     }
 
     /// In bytes.
@@ -43,19 +70,36 @@ impl Budget {
         self.bytes
     }
 
-    /// Flows that are alive, at most: half of it.
+    /// Flows that are alive, at most: half of the tables.
     pub fn flows(self) -> usize {
-        of(self.bytes.saturating_div(2), FLOW).max(FEWEST)
+        of(self.tables.saturating_div(2), FLOW).max(FEWEST)
     }
 
-    /// Ended flows that wait for their endpoint to fall silent, at most: a sixteenth of it.
+    /// Ended flows that wait for their endpoint to fall silent, at most: a sixteenth of the tables.
     pub fn held(self) -> usize {
-        of(self.bytes.saturating_div(16), ENDED).max(FEWEST)
+        of(self.tables.saturating_div(16), ENDED).max(FEWEST)
     }
 
-    /// Sessions that are kept for their meetings, at most: a sixteenth of it.
+    /// Sessions that are kept for their meetings, at most: a sixteenth of the tables.
     pub fn sessions(self) -> usize {
-        of(self.bytes.saturating_div(16), SESSION).max(FEWEST)
+        of(self.tables.saturating_div(16), SESSION).max(FEWEST_SESSIONS)
+    }
+
+    /// Ended flows on their way to the judge, at most, over all workers: a sixteenth of the tables.
+    pub fn waiting(self) -> usize {
+        of(self.tables.saturating_div(16), ENDED).clamp(FEWEST, MOST_WAITING)
+    }
+
+    /// Flows of calls that a worker copies in a look, at most, and as many others of their endpoints: together an eighth of the tables.
+    pub fn calls(self, workers: usize) -> usize {
+        let all = of(self.tables.saturating_div(16), CALL);
+        all.checked_div(workers).unwrap_or(all).clamp(CALLS.0, CALLS.1)
+    }
+
+    /// Bytes of packets that a worker holds for their order or has on their way from others, at most: together an eighth of the tables.
+    pub fn packets(self, workers: usize) -> usize {
+        let all = of(self.tables.saturating_div(8), 1);
+        all.checked_div(workers).unwrap_or(all).clamp(PACKETS.0, PACKETS.1)
     }
 }
 
@@ -198,6 +242,29 @@ mod tests {
             one.first().unwrap().to_str(),
             Some("/sys/fs/cgroup/memory/daemons/memory.limit_in_bytes")
         );
+    }
+
+    #[test]
+    fn with_little_memory_everything_that_waits_is_less() {
+        let parts = |mib, buffers| {
+            let budget = Budget::new(Some(mib)).beside(buffers);
+            let bytes = |number: usize, each: u64| u64::try_from(number).unwrap() * each;
+            [
+                bytes(budget.flows(), FLOW),
+                bytes(budget.held() + budget.waiting(), ENDED),
+                bytes(budget.sessions(), SESSION),
+                bytes(2 * budget.calls(1), CALL),
+                bytes(budget.packets(1), 1),
+                budget.tables() / 8,
+            ]
+        };
+        let little: u64 = parts(128, 64).into_iter().sum();
+        assert!(little < (128 - 64) << 20, "{} MiB", little >> 20);
+        for (more, less) in parts(1024, 64).into_iter().zip(parts(256, 64)) {
+            assert!(more > less, "{more} {less}");
+        }
+        // Where buffers take all of it there are tables nevertheless.
+        assert_eq!(Budget::new(Some(128)).beside(2047).tables(), 32 << 20);
     }
 
     #[test]

@@ -129,6 +129,13 @@ impl<S: Source> Worker<S> {
         }
     }
 
+    /// Copies at most so many flows of calls that go on.
+    #[must_use]
+    pub fn copying(mut self, most: usize) -> Self {
+        self.calls.limit(most);
+        self
+    }
+
     /// Takes packets until told to stop, and then those that the kernel still holds. The last batch says how it ended.
     pub fn run(mut self, stop: &AtomicBool) {
         let error = self.listen(stop).err();
@@ -155,7 +162,8 @@ impl<S: Source> Worker<S> {
     fn listen(&mut self, stop: &AtomicBool) -> Result<(), CaptureError> {
         while !stop.load(Ordering::Relaxed) {
             if self.take(WAIT_HOLDING)? {
-                if self.is_due() {
+                // In a flood flows end faster than they could be kept for a second.
+                if self.is_due() || self.pipeline.ended() >= self.outbox.portion() {
                     self.look();
                 }
             } else if self.since_look.elapsed() >= LOOK {

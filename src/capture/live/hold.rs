@@ -15,10 +15,8 @@ use crate::time::Timestamp;
 /// How long a packet waits for an earlier one of another lane. The kernel hands a block of packets out when it is full or 100
 /// ms old (`Options::timeout_ms`); the rest is for a reader that was kept waiting for its processor.
 const HOLD_BACK: Duration = Duration::from_millis(200);
-/// Most bytes held, over all lanes: 200 ms at 2.5 Gbit/s. Beyond it the earliest goes at once, which costs order, not packets.
-const MAX_HELD: usize = 64 << 20;
 /// Bytes after which a chunk is full.
-const CHUNK: usize = 256 << 10;
+pub const CHUNK: usize = 256 << 10;
 /// Emptied chunks that are kept for what comes next.
 const SPARE: usize = 16;
 
@@ -48,6 +46,9 @@ impl<T> Default for Chunk<T> {
 }
 
 impl<T> Chunk<T> {
+    /// Bytes beside each packet.
+    const BESIDE: usize = size_of::<Item<T>>();
+
     /// Copies a packet in.
     pub fn push(&mut self, packet: &Packet<'_>, tag: T) {
         let start = self.bytes.len();
@@ -81,8 +82,13 @@ impl<T> Chunk<T> {
     }
 
     /// True when the next packet belongs into another.
-    pub const fn is_full(&self) -> bool {
-        self.bytes.len() >= CHUNK
+    pub fn is_full(&self) -> bool {
+        self.weight() >= CHUNK
+    }
+
+    /// Bytes that it takes, with what stands beside each packet.
+    fn weight(&self) -> usize {
+        self.bytes.len().saturating_add(self.items.len().saturating_mul(Self::BESIDE))
     }
 
     /// Takes the first packet out.
@@ -105,12 +111,8 @@ pub struct Hold<T> {
 }
 
 impl<T> Hold<T> {
-    /// Without packets.
-    pub fn new(lanes: usize) -> Self {
-        Self::with_most(lanes, MAX_HELD)
-    }
-
-    fn with_most(lanes: usize, most: usize) -> Self {
+    /// Without packets. Beyond `most` bytes, over all lanes, the earliest goes at once, which costs order, not packets.
+    pub fn new(lanes: usize, most: usize) -> Self {
         let lanes = (0..lanes).map(|_| VecDeque::new()).collect();
         Self { lanes, spare: Vec::new(), bytes: 0, most, early: 0 }
     }
@@ -135,7 +137,7 @@ impl<T> Hold<T> {
         }
         if let Some(chunk) = lane.back_mut() {
             chunk.push(packet, tag);
-            self.bytes = self.bytes.saturating_add(packet.data.len());
+            self.bytes = self.bytes.saturating_add(packet.data.len().saturating_add(Chunk::<T>::BESIDE));
         }
     }
 
@@ -146,7 +148,7 @@ impl<T> Hold<T> {
             return;
         }
         chunk.read_at = now;
-        self.bytes = self.bytes.saturating_add(chunk.bytes.len());
+        self.bytes = self.bytes.saturating_add(chunk.weight());
         lane.push_back(chunk);
     }
 
@@ -222,7 +224,7 @@ impl<T> Hold<T> {
         let Some(chunk) = lane.front_mut() else { return false };
         let len = chunk.pop(|packet, tag| {
             take(packet, tag);
-            packet.data.len()
+            packet.data.len().saturating_add(Chunk::<T>::BESIDE)
         });
         self.bytes = self.bytes.saturating_sub(len.unwrap_or(0));
         if chunk.is_empty()
@@ -239,6 +241,8 @@ impl<T> Hold<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MOST: usize = 1 << 20;
 
     fn packet(nanos: i64, data: &[u8]) -> Packet<'_> {
         Packet {
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn two_halves_come_in_the_order_of_time() {
-        let mut hold = Hold::new(2);
+        let mut hold = Hold::new(2, MOST);
         for (lane, time, tag) in [(0, 1, "a"), (0, 4, "b"), (0, 9, "c"), (1, 2, "d"), (1, 4, "e")] {
             hold.push(lane, ms(0), &packet(time, tag.as_bytes()), tag);
         }
@@ -287,7 +291,7 @@ mod tests {
 
     #[test]
     fn an_idle_lane_delays_and_does_not_stop() {
-        let mut hold = Hold::new(3);
+        let mut hold = Hold::new(3, MOST);
         for step in 0..1000_u64 {
             let time = i64::try_from(step).unwrap();
             hold.push(0, ms(step), &packet(time, b"0123456789"), "a");
@@ -306,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_packet_that_is_late_in_its_lane_goes_when_it_is_met() {
-        let mut hold = Hold::new(2);
+        let mut hold = Hold::new(2, MOST);
         for (lane, time) in [(0, 5), (0, 3), (0, 8), (1, 6), (1, 9)] {
             hold.push(lane, ms(0), &packet(time, b"x"), "");
         }
@@ -315,17 +319,18 @@ mod tests {
 
     #[test]
     fn beyond_the_cap_order_is_given_up_and_no_packet() {
-        let mut hold = Hold::with_most(2, 25);
+        let each = 10 + Chunk::<&str>::BESIDE;
+        let mut hold = Hold::new(2, 2 * each + 5);
         for time in 1..=4 {
             hold.push(0, ms(0), &packet(time, b"0123456789"), "");
         }
         assert_eq!(times(&mut hold, ms(0)), [1, 2]);
-        assert_eq!((hold.early(), hold.bytes), (2, 20));
+        assert_eq!((hold.early(), hold.bytes), (2, 2 * each));
     }
 
     #[test]
     fn chunks_of_others_are_a_lane_like_any() {
-        let mut hold = Hold::new(2);
+        let mut hold = Hold::new(2, MOST);
         hold.push(0, ms(0), &packet(2, b"two"), "own");
         let mut chunk = hold.spare();
         chunk.push(&packet(1, b"one"), "given");

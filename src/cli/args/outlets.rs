@@ -26,9 +26,10 @@ pub(in super::super) struct Outlets {
     /// `tcp://HOST:PORT` or `unix:/dev/log`; may be given several times
     #[arg(long, value_name = "WHERE")]
     pub(in super::super) syslog: Vec<Target>,
-    /// Most memory for records that wait for one destination, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    pub(in super::super) queue_mib: u64,
+    /// Most memory for records that wait for one destination, in MiB [default: 64, or an eighth of what tables have of the budget where
+    /// that is less]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(in super::super) queue_mib: Option<u64>,
     /// Show in this terminal what goes on; records go to the other destinations
     #[arg(long)]
     pub(in super::super) tui: bool,

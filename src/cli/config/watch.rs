@@ -7,6 +7,7 @@ use std::time::Duration;
 use meetscope::watch::Budget;
 use meetscope::{capture, pipeline, report, sink};
 
+use super::super::messages::say;
 use super::super::{args, dashboard, outlets, reload};
 use super::{Colour, Report, check_filter, check_inputs, is_stdin, pipeline_config};
 
@@ -54,13 +55,7 @@ impl Watch {
             None if for_people => report::Format::Text,
             Some(args::LiveFormat::Ndjson) | None => report::Format::Ndjson,
         };
-        let mut interfaces: Vec<String> = Vec::new();
-        for interface in typed.capture.interface {
-            // Named twice, each of its packets would come twice.
-            if !interfaces.contains(&interface) {
-                interfaces.push(interface);
-            }
-        }
+        let interfaces = interfaces(typed.capture.interface);
         let live = capture::live::Options {
             promiscuous: !typed.capture.no_promiscuous,
             snaplen: typed.capture.snaplen,
@@ -75,13 +70,16 @@ impl Watch {
         let reload = reload::Source { policy: common.policy.clone(), geoip: common.geoip.clone() };
         let report = Report::new(typed.common, inputs, format, colour)?;
         let (dump, screen) = (typed.outlets.dump.clone(), typed.outlets.tui);
-        let outlets =
-            outlets::config(&typed.outlets, report.output.as_deref(), &report.inputs, &report.style)?;
+        let buffers = u64::try_from(interfaces.len()).unwrap_or(u64::MAX);
+        let buffers = buffers.saturating_mul(u64::from(typed.capture.ring_mib));
+        let budget = Budget::new(typed.pace.memory_mib).beside(buffers);
+        let (output, inputs) = (report.output.as_deref(), &report.inputs);
+        let queue_bytes = sink::DEFAULT_BYTES.min(budget.tables().saturating_div(8));
+        let outlets = outlets::config(&typed.outlets, output, inputs, &report.style, queue_bytes)?;
         let update = Duration::from_secs(typed.pace.update);
         let web = meetscope::web::Config { metrics: typed.metrics.metrics, ..dashboard::config(&typed.web)? };
         let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
         let workers = typed.capture.workers;
-        let budget = Budget::new(typed.pace.memory_mib);
         let stop_after = typed.pace.stop_after.map(Duration::from_secs);
         pipeline.max_flows = budget.flows();
         Ok(Self {
@@ -103,4 +101,17 @@ impl Watch {
             screen,
         })
     }
+}
+
+/// Interfaces in the order in which they were named. Of one that is named twice each packet would come twice.
+fn interfaces(typed: Vec<String>) -> Vec<String> {
+    let mut interfaces: Vec<String> = Vec::new();
+    for name in typed {
+        if interfaces.contains(&name) {
+            say(format_args!("{name} is named more than once, and is watched once"));
+        } else {
+            interfaces.push(name);
+        }
+    }
+    interfaces
 }
