@@ -44,25 +44,24 @@ impl Reload {
             // Nobody waits for it where the run has ended.
             let _ = sender.send(read(&source));
         });
-        match begun {
-            Ok(_) => self.0 = Some(fresh),
-            Err(error) => say(format_args!("SIGHUP: nothing is read anew: {error}")),
+        if let Err(error) = begun {
+            say(format_args!("SIGHUP: no thread to read with: {error}"));
         }
+        self.0 = Some(fresh);
     }
 
-    /// What was read, once it is.
+    /// What was read, once it is; nothing where the reading has failed, so that who waits for its end hears of one.
     pub(super) fn done(&mut self) -> Option<Fresh> {
-        match self.0.as_ref()?.try_recv() {
-            Ok(fresh) => {
-                self.0 = None;
-                Some(fresh)
-            }
-            Err(TryRecvError::Empty) => None,
+        let fresh = match self.0.as_ref()?.try_recv() {
+            Ok(fresh) => fresh,
+            Err(TryRecvError::Empty) => return None,
             Err(TryRecvError::Disconnected) => {
-                self.0 = None;
-                None
+                say(format_args!("SIGHUP: nothing was read anew; what was read before stays in force"));
+                Fresh { databases: None, policy: None }
             }
-        }
+        };
+        self.0 = None;
+        Some(fresh)
     }
 }
 
@@ -114,5 +113,20 @@ impl Fresh {
         let (policy, groups, records) = self.policy.as_ref()?;
         context.judge_anew(Arc::clone(policy), Arc::<Jurisdictions>::clone(groups));
         Some(records.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_that_fails_ends_nevertheless() {
+        let (sender, fresh) = channel();
+        let mut reload = Reload(Some(fresh));
+        assert!(reload.done().is_none(), "it is under way");
+        drop(sender);
+        assert!(reload.done().is_some_and(|fresh| fresh.databases.is_none() && fresh.policy.is_none()));
+        assert!(reload.done().is_none(), "and is told once");
     }
 }
