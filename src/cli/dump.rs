@@ -2,7 +2,7 @@
 //!
 //! It holds the latest counters with interfaces, destinations and tables, and a row for each session that goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -33,7 +33,8 @@ struct Row {
 pub(super) struct Dump {
     stats: Option<Arc<Record>>,
     sessions: BTreeMap<String, Row>,
-    left_out: u64,
+    /// Sessions that go on and found no room; as many at most as are named.
+    left_out: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -46,7 +47,7 @@ struct State<'a> {
     /// Destinations, as they are now.
     sinks: &'a [SinkRecord],
     sessions: &'a BTreeMap<String, Row>,
-    /// Sessions that are not in `sessions` because there were too many.
+    /// Sessions that go on and are not in `sessions` because there were too many.
     sessions_left_out: u64,
 }
 
@@ -62,21 +63,29 @@ impl Dump {
 
     fn session(&mut self, session: &SessionRecord) {
         if matches!(session.phase, None | Some(Phase::Ended)) {
-            self.sessions.remove(&session.session_id);
-            return;
+            return self.over(&session.session_id);
         }
-        if self.sessions.len() >= SESSIONS && !self.sessions.contains_key(&session.session_id) {
-            self.left_out = self.left_out.saturating_add(1);
-            return;
-        }
-        let row = Row {
+        self.goes_on(&session.session_id, || Row {
             app: session.app.clone(),
             src_ip: session.endpoint.ip.clone(),
             start: session.start.clone(),
             end: session.end.clone(),
             findings: session.findings.len(),
-        };
-        self.sessions.insert(session.session_id.clone(), row);
+        });
+    }
+
+    fn over(&mut self, id: &str) {
+        self.sessions.remove(id);
+        self.left_out.remove(id);
+    }
+
+    fn goes_on(&mut self, id: &str, row: impl FnOnce() -> Row) {
+        if self.sessions.len() < SESSIONS || self.sessions.contains_key(id) {
+            self.left_out.remove(id);
+            self.sessions.insert(id.to_owned(), row());
+        } else if self.left_out.len() < SESSIONS {
+            self.left_out.insert(id.to_owned());
+        }
     }
 
     /// Writes the state to a file, made anew, or to standard error. A file that cannot be written is told of.
@@ -103,12 +112,45 @@ impl Dump {
             stats: self.stats.as_deref(),
             sinks,
             sessions: &self.sessions,
-            sessions_left_out: self.left_out,
+            sessions_left_out: u64::try_from(self.left_out.len()).unwrap_or(u64::MAX),
         };
         let mut document = Vec::new();
         // Writing to memory does not fail.
         let _ = write_json_pretty(&mut document, &state);
         document.push(b'\n');
         document
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes_on(dump: &mut Dump, number: usize) {
+        let row =
+            Row { app: None, src_ip: String::new(), start: String::new(), end: String::new(), findings: 0 };
+        dump.goes_on(&format!("s{number}"), || row);
+    }
+
+    fn left_out(dump: &Dump) -> u64 {
+        let state: serde_json::Value = serde_json::from_slice(&dump.document(&[])).unwrap();
+        state["sessions_left_out"].as_u64().unwrap()
+    }
+
+    #[test]
+    fn sessions_that_found_no_room_are_counted_and_not_their_records() {
+        let mut dump = Dump::default();
+        for number in 0..SESSIONS + 2 {
+            goes_on(&mut dump, number);
+        }
+        for _ in 0..3 {
+            goes_on(&mut dump, SESSIONS);
+        }
+        assert_eq!(left_out(&dump), 2);
+        dump.over(&format!("s{}", SESSIONS + 1));
+        assert_eq!(left_out(&dump), 1);
+        dump.over("s0");
+        goes_on(&mut dump, SESSIONS);
+        assert_eq!((left_out(&dump), dump.sessions.len()), (0, SESSIONS));
     }
 }
