@@ -18,6 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A destination that takes nothing for so long is called slow.
 const SLOW_AFTER: Duration = Duration::from_secs(2);
 
+/// A destination that takes records, but fewer than come, is told of as often.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
 /// Where messages for people go.
 pub type Voice = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -102,9 +105,17 @@ struct Mood {
     /// When the destination last took something.
     moved: Instant,
     was_connected: bool,
+    /// Records lost for want of room when that was last told, and when it was.
+    crowded_out: u64,
+    told: Option<Instant>,
 }
 
 impl Mood {
+    fn new(voice: Voice) -> Self {
+        let moved = clock::instant();
+        Self { voice, fault: None, lost: 0, moved, was_connected: false, crowded_out: 0, told: None }
+    }
+
     fn say(&self, queue: &Queue, text: &str) {
         (self.voice)(&format!("{}: {text}", queue.name));
     }
@@ -124,7 +135,22 @@ impl Mood {
             let lost = queue.record().lost;
             let gone = lost.saturating_sub(self.lost);
             self.lost = lost;
+            self.crowded_out = queue.crowded_out();
             self.say(queue, &format!("takes records again; {gone} were lost"));
+        } else {
+            self.keeps_up(queue);
+        }
+    }
+
+    /// Says where it does not.
+    fn keeps_up(&mut self, queue: &Queue) {
+        let crowded_out = queue.crowded_out();
+        let gone = crowded_out.saturating_sub(self.crowded_out);
+        let was_just_told = |told| self.moved.saturating_duration_since(told) < TOLD_AGAIN;
+        if gone > 0 && !self.told.is_some_and(was_just_told) {
+            self.crowded_out = crowded_out;
+            self.told = Some(self.moved);
+            self.say(queue, &format!("takes fewer records than come; {gone} were lost"));
         }
     }
 
@@ -138,7 +164,7 @@ impl Mood {
 
 /// Runs until the queue is asked to finish, or the destination is gone for good.
 pub(super) fn run(queue: &Queue, destination: &mut dyn Destination, voice: Voice) {
-    let mut mood = Mood { voice, fault: None, lost: 0, moved: clock::instant(), was_connected: false };
+    let mut mood = Mood::new(voice);
     let mut backoff = Backoff::new();
     let mut batch = Batch::default();
     loop {
@@ -183,7 +209,53 @@ pub(super) fn run(queue: &Queue, destination: &mut dyn Destination, voice: Voice
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use super::super::queue::Worth;
     use super::*;
+
+    /// Takes a record at a time.
+    struct Slow;
+
+    impl Destination for Slow {
+        fn hand_over(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+            std::thread::sleep(Duration::from_millis(1));
+            batch.taken();
+            Ok(())
+        }
+
+        fn look_after(&mut self, _: &mut Batch) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn reopen(&mut self) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn close(&mut self, _: &mut Batch) {}
+    }
+
+    #[test]
+    fn a_destination_that_takes_fewer_records_than_come_is_told_of_once_a_minute() {
+        let queue = Arc::new(Queue::new("x".to_owned(), 1000));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let voice: Voice = Arc::new(move |text| heard.lock().unwrap().push(text.to_owned()));
+        let at_work = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || run(&at_work, &mut Slow, voice));
+        for _ in 0..5 {
+            for _ in 0..100 {
+                queue.push(Worth::Passing, Arc::from(*b"record\n"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let end = clock::instant() + Duration::from_secs(10);
+        queue.finish(end);
+        thread.join().unwrap();
+        assert!(queue.record().lost > 300, "{:?}", queue.record());
+        let said = said.lock().unwrap();
+        assert!(said.len() == 1 && said[0].starts_with("x: takes fewer records than come; "), "{said:?}");
+    }
 
     #[test]
     fn waits_double_up_to_a_cap_and_vary() {

@@ -130,6 +130,8 @@ struct State {
     written: u64,
     lost: u64,
     in_doubt: u64,
+    /// Of those that are lost: for want of room.
+    crowded_out: u64,
     reconnects: u64,
     error: Option<String>,
     reopen: bool,
@@ -174,6 +176,7 @@ impl State {
         let Some((_, record)) = lanes.find_map(VecDeque::pop_front) else { return false };
         self.bytes = self.bytes.saturating_sub(cost(&record));
         self.lost = self.lost.saturating_add(1);
+        self.crowded_out = self.crowded_out.saturating_add(1);
         true
     }
 
@@ -205,6 +208,7 @@ impl Queue {
             written: 0,
             lost: 0,
             in_doubt: 0,
+            crowded_out: 0,
             reconnects: 0,
             error: None,
             reopen: false,
@@ -230,6 +234,7 @@ impl Queue {
         }
         if !has_room {
             state.lost = state.lost.saturating_add(1);
+            state.crowded_out = state.crowded_out.saturating_add(u64::from(!state.over));
             return;
         }
         let number = state.next;
@@ -348,6 +353,11 @@ impl Queue {
     /// What is wrong with the destination now.
     pub(super) fn set_error(&self, error: Option<String>) {
         self.lock().error = error;
+    }
+
+    /// Records that were lost because they came faster than they were taken.
+    pub(super) fn crowded_out(&self) -> u64 {
+        self.lock().crowded_out
     }
 
     pub(super) fn reconnected(&self) {
