@@ -3,16 +3,19 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use rustix::fs::FileType;
 
 use super::archive::Archive;
 use super::clock;
 use super::pump::{Destination, Fault};
 use super::queue::Batch;
 use super::rotation::{Part, Rotation};
+use super::wait::{Window, capacity};
 
-/// Seconds until a rotation that failed is tried again; records go on into the old file.
-const RETRY_ROTATION: u64 = 60;
+/// Time until a rotation that failed is tried again; records go on into the old file.
+const RETRY_ROTATION: Duration = Duration::from_secs(60);
 /// Parts of one second that are tried before rotation gives up.
 const MOST_NUMBERS: u32 = 1000;
 
@@ -22,8 +25,8 @@ pub(super) struct Output {
     rotation: Rotation,
     archive: Option<Archive>,
     open: Option<Open>,
-    /// No rotation before this second.
-    not_before: u64,
+    /// When a rotation failed last, by a clock that nobody sets.
+    failed: Option<Instant>,
     /// What an earlier run left undone is being done.
     is_tidied: bool,
 }
@@ -35,14 +38,16 @@ struct Open {
     is_regular: bool,
     /// It ends in the middle of a record.
     is_torn: bool,
-    /// Interval of `--rotate` that it belongs to.
+    /// Interval of `--rotate` that its first record belongs to.
     interval: u64,
+    /// Records that a pipe may hold.
+    window: Window,
 }
 
 impl Output {
     /// Opens the file, so that what is wrong with it is known before anything else is done.
     pub(super) fn open(path: PathBuf, rotation: Rotation, archive: Option<Archive>) -> io::Result<Self> {
-        let mut output = Self { path, rotation, archive, open: None, not_before: 0, is_tidied: false };
+        let mut output = Self { path, rotation, archive, open: None, failed: None, is_tidied: false };
         output.opened()?;
         Ok(output)
     }
@@ -62,7 +67,9 @@ impl Output {
         let (seconds, _) = clock::now();
         let more = u64::try_from(more).unwrap_or(u64::MAX);
         let is_full = self.rotation.bytes.is_some_and(|most| open.length.saturating_add(more) > most);
-        (is_full || self.rotation.interval(seconds) != open.interval) && seconds >= self.not_before
+        let is_over = self.rotation.interval(seconds) != open.interval;
+        let has_just_failed = |failed| clock::instant().saturating_duration_since(failed) < RETRY_ROTATION;
+        (is_full || is_over) && !self.failed.is_some_and(has_just_failed)
     }
 
     /// Gives the file its name for good, and begins a new one. Where that fails the old one goes on.
@@ -74,9 +81,10 @@ impl Output {
         }
         let moved = move_away(&self.path, seconds);
         if let Err(error) = moved {
-            self.not_before = seconds.saturating_add(RETRY_ROTATION);
+            self.failed = Some(clock::instant());
             return Err(Fault::new(&format!("cannot be rotated, and goes on: {error}")));
         }
+        self.failed = None;
         self.open = None;
         self.opened()?;
         self.tidy();
@@ -92,8 +100,13 @@ impl Output {
 
     /// As many records as fit before the next rotation, in one write.
     fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
-        let most = self.rotation.bytes;
+        let rotation = self.rotation;
+        let most = rotation.bytes;
         let open = self.opened()?;
+        if open.length == 0 {
+            // However long it has been there.
+            open.interval = rotation.interval(clock::now().0);
+        }
         let mut text = Vec::new();
         let mut ends = Vec::new();
         if open.is_torn {
@@ -120,11 +133,15 @@ impl Output {
                 // Half a record is taken back; where even that fails the next one begins on a line of its own.
                 open.is_torn = open.file.set_len(open.length).is_err();
             }
-        } else if done > kept {
-            open.is_torn = true;
+        } else {
+            open.is_torn |= done > kept;
+            open.window.add_all(&ends, done);
         }
         for _ in 0..whole {
             batch.taken();
+        }
+        if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(open.window.in_doubt());
         }
         outcome
     }
@@ -156,14 +173,16 @@ fn open(path: &Path, rotation: Rotation) -> io::Result<Open> {
     let about = file.metadata()?;
     let (now, _) = clock::now();
     if !about.is_file() {
-        return Ok(Open { file, length: 0, is_regular: false, is_torn: false, interval: 0 });
+        let is_pipe = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) == FileType::Fifo;
+        let window = Window::new(if is_pipe { capacity(&file) } else { 0 });
+        return Ok(Open { file, length: 0, is_regular: false, is_torn: false, interval: 0, window });
     }
     let length = about.len();
     let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let last = changed.map_or(now, |time| time.as_secs());
     let is_torn = length > 0 && !ends_in_newline(&mut file)?;
     let interval = rotation.interval(if length > 0 { last } else { now });
-    Ok(Open { file, length, is_regular: true, is_torn, interval })
+    Ok(Open { file, length, is_regular: true, is_torn, interval, window: Window::new(0) })
 }
 
 fn ends_in_newline(file: &mut File) -> io::Result<bool> {
@@ -304,13 +323,75 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         fs::write(&path, "old\n").unwrap();
-        let yesterday = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let yesterday = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         File::options().write(true).open(&path).unwrap().set_modified(yesterday).unwrap();
         let rotation = Rotation { bytes: None, seconds: Some(3600) };
         let mut output = Output::open(path.clone(), rotation, None).unwrap();
         hand_over(&mut output, &["new\n"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_comes_after_a_silence_is_not_rotated_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let rotation = Rotation { bytes: None, seconds: Some(3600) };
+        let mut output = Output::open(path.clone(), rotation, None).unwrap();
+        // Opened many hours ago, and nothing came.
+        output.opened().unwrap().interval -= 100;
+        hand_over(&mut output, &["a\n"]);
+        hand_over(&mut output, &["b\n"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// Root may rename whatever the rights of a directory are; a name that is no text is refused for all.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_rotation_that_failed_is_tried_again_by_a_clock_that_nobody_sets() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(std::ffi::OsStr::from_bytes(b"out\xff"));
+        let rotation = Rotation { bytes: Some(3), seconds: None };
+        let mut output = Output::open(path.clone(), rotation, None).unwrap();
+        hand_over(&mut output, &["a\n"]);
+        let mut batch = Batch::of(&[b"b\n"]);
+        assert!(output.hand_over(&mut batch).unwrap_err().error.contains("cannot be rotated"));
+        assert!(output.hand_over(&mut batch).is_ok(), "it goes on into the old one");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb\n");
+        output.failed = output.failed.and_then(|at| at.checked_sub(RETRY_ROTATION));
+        let mut batch = Batch::of(&[b"c\n"]);
+        assert!(output.hand_over(&mut batch).is_err(), "a minute later it is tried");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_reader_of_a_pipe_that_dies_leaves_in_doubt_what_the_pipe_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        // Opened for both ways nobody is waited for.
+        let reader = File::options().read(true).write(true).open(&path).unwrap();
+        let mut output = Output::open(path, Rotation::default(), None).unwrap();
+        let record = format!("{}\n", "x".repeat(999));
+        let many: Vec<&[u8]> = vec![record.as_bytes(); 20];
+        for _ in 0..3 {
+            let mut batch = Batch::of(&many);
+            output.hand_over(&mut batch).unwrap();
+            assert_eq!((batch.tally.written, batch.tally.in_doubt), (20, 0));
+        }
+        drop(reader);
+        let mut batch = Batch::of(&many);
+        assert!(output.hand_over(&mut batch).is_err());
+        assert_eq!((batch.tally.written, batch.tally.in_doubt), (0, 60));
     }
 
     #[cfg(target_os = "linux")]

@@ -10,12 +10,10 @@ use rustix::fs::FileType;
 
 use super::pump::{Destination, Fault};
 use super::queue::Batch;
-use super::wait::{PATIENCE, Window, ready};
+use super::wait::{PATIENCE, Window, capacity, ready};
 
 /// Bytes that a pipe which is ready takes without waiting: a page of every system.
 const PIPE_BYTES: usize = 4096;
-/// What a pipe holds where the system does not say.
-const PIPE_CAPACITY: u64 = 65_536;
 
 /// Standard output.
 pub(super) struct Standard {
@@ -37,19 +35,6 @@ impl Standard {
         batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(self.window.in_doubt());
         Fault { error: "nobody reads it any more".to_owned(), is_final: true }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn capacity(pipe: &File) -> u64 {
-    rustix::pipe::fcntl_getpipe_size(pipe)
-        .ok()
-        .and_then(|size| u64::try_from(size).ok())
-        .unwrap_or(PIPE_CAPACITY)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn capacity(_: &File) -> u64 {
-    PIPE_CAPACITY
 }
 
 impl Destination for Standard {

@@ -1,6 +1,7 @@
 //! Waiting for a descriptor, for a time; and which of the records that were handed over somebody may not have taken.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use rustix::io::Errno;
 /// How long a destination waits for the other side before it looks at its orders again.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
+/// What a pipe holds where the system does not say.
+const PIPE_CAPACITY: u64 = 65_536;
+
 /// What a descriptor is ready for; nothing when the time is over.
 pub(super) fn ready(descriptor: &impl AsFd, wanted: PollFlags, patience: Duration) -> io::Result<PollFlags> {
     let mut asked = [PollFd::new(descriptor, wanted)];
@@ -20,6 +24,21 @@ pub(super) fn ready(descriptor: &impl AsFd, wanted: PollFlags, patience: Duratio
         Err(Errno::INTR) => Ok(PollFlags::empty()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Bytes that a pipe holds.
+#[cfg(target_os = "linux")]
+pub(super) fn capacity(pipe: &File) -> u64 {
+    rustix::pipe::fcntl_getpipe_size(pipe)
+        .ok()
+        .and_then(|size| u64::try_from(size).ok())
+        .unwrap_or(PIPE_CAPACITY)
+}
+
+/// Bytes that a pipe holds, where the system does not say.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn capacity(_: &File) -> u64 {
+    PIPE_CAPACITY
 }
 
 /// The records whose last byte lies among the last bytes handed over: a buffer of that size may still hold them.
@@ -45,6 +64,16 @@ impl Window {
         while self.ends.front().is_some_and(|end| *end <= taken_to) {
             self.ends.pop_front();
         }
+    }
+
+    /// Bytes of several records were handed over, up to `done`; they end at these places.
+    pub(super) fn add_all(&mut self, ends: &[usize], done: usize) {
+        let mut before = 0_usize;
+        for end in ends.iter().copied().take_while(|end| *end <= done) {
+            self.add(end.saturating_sub(before), true);
+            before = end;
+        }
+        self.add(done.saturating_sub(before), false);
     }
 
     /// How many they are.
