@@ -129,3 +129,39 @@ fn an_interface_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert!(words(&output).contains("meetscope: nosuchif0: "), "{}", words(&output));
 }
+
+#[test]
+fn an_interface_that_is_named_twice_is_told_of() {
+    let output = run(&["watch", "-i", "nosuchif0,nosuchif0"]);
+    assert!(words(&output).contains("nosuchif0 is named more than once"), "{}", words(&output));
+}
+
+/// 1 is what the system refuses, 2 what was typed: a service that is started anew for the first is not for the second.
+#[test]
+fn what_cannot_be_served_is_told_apart_from_what_must_not_be() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("token");
+    fs::write(&short, "short\n").unwrap();
+    let short = short.to_str().unwrap();
+    let absent = folder.path().join("none");
+    let absent = absent.to_str().unwrap();
+    let cases: [(i32, &[&str]); 8] = [
+        (1, &["--web", &taken]),
+        (1, &["--metrics", &taken]),
+        (1, &["--web", "127.0.0.1:0", "--web-token-file", absent]),
+        (2, &["--web", "0.0.0.0:0"]),
+        (2, &["--metrics", "[::]:0"]),
+        (2, &["--web", "127.0.0.1:0", "--web-token-file", short]),
+        (2, &["--web", "127.0.0.1:9", "--metrics", "127.0.0.1:9"]),
+        (2, &["--web", "somewhere"]),
+    ];
+    for (status, arguments) in cases {
+        let output = run(&[&["watch", "-i", "nosuchif0"], arguments].concat());
+        let said = words(&output);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(!said.contains("nosuchif0"), "{arguments:?} goes first: {said}");
+        assert!(said.matches("os error").count() < 2, "the reason is told once: {said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The dashboard of `watch`: what is typed becomes what is served.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -8,6 +9,7 @@ use zeroize::Zeroizing;
 
 use meetscope::web::{self, Token};
 
+use super::UsageError;
 use super::args::web::Dashboard;
 use super::messages::say;
 
@@ -17,22 +19,36 @@ const VARIABLE: &str = "MEETSCOPE_WEB_TOKEN";
 const LONGEST: usize = 4_096;
 
 /// What is to be served, if anything is.
-pub(super) fn config(typed: &Dashboard) -> anyhow::Result<web::Config> {
+pub(super) fn config(typed: &Dashboard, metrics: Option<SocketAddr>) -> anyhow::Result<web::Config> {
+    if metrics.is_some() && metrics == typed.web {
+        let fault =
+            "--metrics: the dashboard serves /metrics at its own address; expected another, or --web alone";
+        return Err(UsageError(fault.to_owned()).into());
+    }
     let token = match &typed.web_token_file {
-        Some(file) => Some(read(file).with_context(|| format!("the token in {}", file.display()))?),
+        Some(file) => Some(read(file)?),
         None => match std::env::var(VARIABLE).map(Zeroizing::new) {
-            Ok(text) if !text.is_empty() => Some(Token::new(&text).context(VARIABLE)?),
+            Ok(text) if !text.is_empty() => Some(token(&text, VARIABLE)?),
             _ => None,
         },
     };
-    Ok(web::Config { dashboard: typed.web, token, hosts: typed.web_host.clone(), ..web::Config::default() })
+    let hosts = typed.web_host.clone();
+    Ok(web::Config { dashboard: typed.web, metrics, token, hosts, ..web::Config::default() })
 }
 
 fn read(file: &Path) -> anyhow::Result<Token> {
-    let text = Zeroizing::new(fs::read_to_string(file)?);
-    anyhow::ensure!(text.len() <= LONGEST, "it is longer than {LONGEST} bytes");
+    let name = format!("the token in {}", file.display());
+    let text = Zeroizing::new(fs::read_to_string(file).with_context(|| name.clone())?);
+    if text.len() > LONGEST {
+        return Err(UsageError(format!("{name}: it is longer than {LONGEST} bytes")).into());
+    }
     warn_of_readers(file);
-    Ok(Token::new(text.lines().next().unwrap_or_default())?)
+    Ok(token(text.lines().next().unwrap_or_default(), &name)?)
+}
+
+/// One that is none is a fault of who gave it, which no second try mends.
+fn token(text: &str, name: &str) -> Result<Token, UsageError> {
+    Token::new(text).map_err(|error| UsageError(format!("{name}: {error}")))
 }
 
 /// A token that every user of the machine can read is none.

@@ -9,6 +9,8 @@ use meetscope::report::record::Record;
 use meetscope::sandbox::Notifier;
 use meetscope::web::{self, Bound, Config, MetricsText, WebError};
 
+use super::UsageError;
+
 /// What is counted for Prometheus, where somebody may ask, and the line to systemd.
 pub(super) struct Telemetry {
     tally: Option<Arc<Mutex<Tally>>>,
@@ -27,8 +29,12 @@ impl Telemetry {
     }
 
     /// Opens the ports of the dashboard and of the metrics.
-    pub(super) fn bind(&self, web: &Config) -> Result<Bound, WebError> {
-        web::bind(Config { metrics_text: self.text(), ..web.clone() })
+    pub(super) fn bind(&self, web: &Config) -> anyhow::Result<Bound> {
+        web::bind(Config { metrics_text: self.text(), ..web.clone() }).map_err(|error| {
+            // The system may say something else the next time; the command line says the same.
+            let is_typed = matches!(error, WebError::TokenNeeded { .. });
+            if is_typed { UsageError(error.to_string()).into() } else { error.into() }
+        })
     }
 
     /// Makes the page, whenever somebody asks.

@@ -77,7 +77,7 @@ impl Watch {
         let queue_bytes = sink::DEFAULT_BYTES.min(budget.tables().saturating_div(8));
         let outlets = outlets::config(&typed.outlets, output, inputs, &report.style, queue_bytes)?;
         let update = Duration::from_secs(typed.pace.update);
-        let web = meetscope::web::Config { metrics: typed.metrics.metrics, ..dashboard::config(&typed.web)? };
+        let web = dashboard::config(&typed.web, typed.metrics.metrics)?;
         let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
         let workers = typed.capture.workers;
         let stop_after = typed.pace.stop_after.map(Duration::from_secs);
