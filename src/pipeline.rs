@@ -83,7 +83,6 @@ pub struct Pipeline {
     filters: BTreeMap<u16, Filter>,
     counts: Counts,
     numbers: Numbers,
-    share: Option<Share>,
     key_log: KeyLog,
 }
 
@@ -115,7 +114,6 @@ impl Pipeline {
             filters: BTreeMap::new(),
             counts: Counts::default(),
             numbers: Numbers::new(&config.numbering),
-            share: config.share,
             key_log: KeyLog::new(),
         }
     }
@@ -196,7 +194,7 @@ impl Pipeline {
             }
             Deal::Datagram(owner, parcel) => {
                 let carried = Carried { number, parcel: Some(Box::new(parcel)) };
-                if self.share.is_none_or(|share| share.own == owner) {
+                if self.decoder.is_own(owner) {
                     Dealt::Here(carried)
                 } else {
                     Dealt::Elsewhere(Handover { owner, carried })

@@ -98,7 +98,7 @@ struct Heard {
 impl Listener for Heard {
     fn told(&mut self, told: Told) {
         let mut line = Vec::new();
-        meetscope::report::write_line(&mut line, &told.record).unwrap();
+        meetscope::report::write_json_pretty(&mut line, &*told.record).unwrap();
         self.told.push((serde_json::from_slice(&line).unwrap(), told.is_for_sinks));
     }
 

@@ -118,6 +118,7 @@ impl Shelf {
         self.entries.len()
     }
 
+    #[cfg(test)]
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -185,10 +185,6 @@ impl History {
         self.rows.len()
     }
 
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) const fn left_out(&self) -> u64 {
         self.left_out
     }

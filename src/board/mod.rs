@@ -9,7 +9,6 @@ mod changes;
 mod current;
 mod history;
 mod rates;
-mod totals;
 mod weight;
 
 #[cfg(test)]
@@ -21,7 +20,6 @@ pub use changes::{Changes, GoneNames};
 pub use current::Name;
 pub use history::Past;
 pub use rates::{Point, Rates};
-pub use totals::{OTHER, Totals};
 
 use crate::report::Told;
 use crate::report::record::{
@@ -90,10 +88,6 @@ pub struct Counters {
     pub history_left_out: u64,
     /// Whole records of ended sessions whose rows stay, the oldest first.
     pub details_left_out: u64,
-    /// Bytes that records of current sessions take, about.
-    pub current_bytes: usize,
-    /// Bytes that whole records of ended sessions take, about.
-    pub history_bytes: usize,
 }
 
 /// What is known now. [`take`](Self::take) is quick: it moves references and never waits.
@@ -109,7 +103,6 @@ pub struct Board {
     gone: changes::Gone,
     stats: Option<Arc<Record>>,
     rates: Rates,
-    totals: Totals,
 }
 
 impl Board {
@@ -127,7 +120,6 @@ impl Board {
             gone: changes::Gone::default(),
             stats: None,
             rates: Rates::default(),
-            totals: Totals::default(),
         }
     }
 
@@ -139,15 +131,12 @@ impl Board {
             Record::Meeting(meeting) => self.meeting_told(meeting, &told.record),
             Record::Alert(alert) => self.alert_told(alert, &told.record),
             Record::Stats(stats) => self.stats_told(stats, &told.record),
-            Record::Flow(flow) => self.totals.flow(flow),
-            Record::Software(_) | Record::Server(_) | Record::Inventory(_) => {}
+            Record::Flow(_) | Record::Software(_) | Record::Server(_) | Record::Inventory(_) => {}
         }
     }
 
     fn session_told(&mut self, session: &SessionRecord, record: &Arc<Record>) {
         let id = &session.session_id;
-        let was_known = self.sessions.get(id).is_some() || self.history.get(id).is_some();
-        self.totals.session(session, was_known);
         if matches!(session.phase, None | Some(Phase::Ended)) {
             if self.sessions.remove(id) {
                 self.gone.session(self.version, id);
@@ -168,7 +157,6 @@ impl Board {
 
     fn meeting_told(&mut self, meeting: &MeetingRecord, record: &Arc<Record>) {
         let id = &meeting.meeting_id;
-        self.totals.meeting(self.meetings.get(id).is_some());
         if matches!(meeting.phase, None | Some(Phase::Ended)) {
             if self.meetings.remove(id) {
                 self.gone.meeting(self.version, id);
@@ -182,10 +170,6 @@ impl Board {
     }
 
     fn alert_told(&mut self, alert: &AlertRecord, record: &Arc<Record>) {
-        let had_fired = self.alerts.get(&alert.alert_id).is_some_and(is_fired);
-        if alert.fired && !had_fired {
-            self.totals.fired(alert);
-        }
         let weight = weight::alert(alert);
         for lost in self.alerts.put(&alert.alert_id, record, weight, self.version, self.uptime_s) {
             self.gone.alert(self.version, &lost);
@@ -289,12 +273,6 @@ impl Board {
         &self.rates
     }
 
-    /// Sums since the run began.
-    #[must_use]
-    pub const fn totals(&self) -> &Totals {
-        &self.totals
-    }
-
     /// Sessions that ended in the last day, the oldest first.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = &Past> {
         self.history.iter()
@@ -315,8 +293,6 @@ impl Board {
             alerts_left_out: self.alerts.left_out(),
             history_left_out: self.history.left_out(),
             details_left_out: self.history.details_left_out(),
-            current_bytes: self.sessions.bytes(),
-            history_bytes: self.history.bytes(),
         }
     }
 
@@ -332,10 +308,6 @@ impl Board {
             gone: self.gone.since(since),
         }
     }
-}
-
-fn is_fired(record: &Arc<Record>) -> bool {
-    as_alert(record).is_some_and(|alert| alert.fired)
 }
 
 /// The session that a record tells of, if it tells of one.

@@ -129,6 +129,11 @@ impl Decoder {
         self.share = share;
     }
 
+    /// True where what belongs to `owner` is to be decoded here.
+    pub fn is_own(&self, owner: u32) -> bool {
+        self.share.is_none_or(|share| share.own == owner)
+    }
+
     /// The datagram that [`Outcome::Elsewhere`] is about, where the last packet completed one: to be given to its owner's
     /// [`Decoder::resume`] in place of that packet.
     pub const fn take_parcel(&mut self) -> Option<Parcel> {

@@ -243,14 +243,6 @@ pub fn session_name(number: u64) -> String {
     build::session_id(number)
 }
 
-/// Writes one record as a line of NDJSON.
-///
-/// # Errors
-/// What `out` says.
-pub fn write_line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
-    writer::line(out, record)
-}
-
 /// Writes the last record of a run that was written by [`write_records`].
 ///
 /// # Errors

@@ -60,13 +60,6 @@ pub struct Report {
     pub steps: Vec<Step>,
 }
 
-impl Report {
-    /// True where every step was wholly done.
-    pub fn is_whole(&self) -> bool {
-        self.steps.iter().all(|step| step.lacking.is_none())
-    }
-}
-
 impl fmt::Display for Report {
     /// `no capabilities, no new privileges, files by Landlock, calls by seccomp; not done: ...`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,7 +164,6 @@ mod tests {
         let step = |what, lacking: Option<&str>| Step { what, lacking: lacking.map(str::to_owned) };
         let report = Report { steps: vec![step("a", None), step("b", Some("old kernel")), step("c", None)] };
         assert_eq!(report.to_string(), "a, c; not b: old kernel");
-        assert!(!report.is_whole());
         assert_eq!(Report { steps: vec![step("b", Some("x"))] }.to_string(), "nothing; not b: x");
     }
 }
