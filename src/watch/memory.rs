@@ -85,9 +85,9 @@ impl Budget {
         of(self.tables.saturating_div(16), SESSION).max(FEWEST_SESSIONS)
     }
 
-    /// Ended flows on their way to the judge, at most, over all workers: a sixteenth of the tables.
+    /// Ended flows on their way to the judge, at most, over all workers: an eighth of the tables.
     pub fn waiting(self) -> usize {
-        of(self.tables.saturating_div(16), ENDED).clamp(FEWEST, MOST_WAITING)
+        of(self.tables.saturating_div(8), ENDED).clamp(FEWEST, MOST_WAITING)
     }
 
     /// Flows of calls that a worker copies in a look, at most, and as many others of their endpoints: together an eighth of the tables.
