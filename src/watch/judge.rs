@@ -134,30 +134,32 @@ impl<'a> Judge<'a> {
 
     /// Takes what a worker found, and tells what follows from it.
     pub fn take(&mut self, mut batch: Batch, listener: &mut dyn Listener) {
-        self.totals.take(&batch);
         if let Some((from, to, packets)) = self.losses.since(&batch) {
             self.setup.context.lost(from, to, packets);
         }
-        let mut ended = std::mem::take(&mut batch.ended);
+        let worker = batch.worker;
+        let (mut ended, last) = (std::mem::take(&mut batch.ended), batch.last.take());
+        let (alive, calls) = (batch.alive.take(), batch.calls.take());
+        self.totals.take(batch, last.is_some());
         // A name may be asked for by one endpoint and used by another that is let go first.
         for flow in &ended {
             self.memory.names.learn(flow);
         }
-        if let Some(last) = batch.last.take() {
+        if let Some(last) = last {
             self.last.append(&mut ended);
             self.endings.push(last);
             return;
         }
         self.held.push(ended);
-        if let Some((number, alive)) = batch.alive
+        if let Some((number, alive)) = alive
             && number == self.asked
         {
-            self.answers.retain(|(worker, _)| *worker != batch.worker);
-            self.answers.push((batch.worker, alive));
+            self.answers.retain(|(by, _)| *by != worker);
+            self.answers.push((worker, alive));
         }
-        if let Some((flows, left_out)) = batch.calls {
-            self.calls.insert(batch.worker, flows);
-            self.totals.leave_out(batch.worker, left_out);
+        if let Some((flows, left_out)) = calls {
+            self.calls.insert(worker, flows);
+            self.totals.leave_out(worker, left_out);
         }
         let Some(now) = self.totals.now() else { return self.count(None, listener) };
         if self.totals.clock_steps() != self.clock_steps {

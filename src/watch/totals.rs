@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Batch, InterfaceCount};
+use super::Batch;
 use crate::capture::CaptureError;
 use crate::capture::live::seen_oversized;
 use crate::decode::{Counters, Counts};
@@ -19,42 +19,26 @@ pub struct Totals {
 
 #[derive(Debug, Default)]
 struct Share {
-    now: Option<Timestamp>,
-    counts: Counts,
-    decode: Counters,
-    table: TableStats,
-    interfaces: Vec<InterfaceCount>,
-    flows_alive: usize,
-    flows_lost: u64,
-    clock_steps: u64,
+    /// The latest, without flows.
+    batch: Batch,
     /// Flows of calls that nothing is told of while they go on.
     left_out: u64,
     has_ended: bool,
 }
 
 impl Totals {
-    /// Takes over the counters of a batch.
-    pub(super) fn take(&mut self, batch: &Batch) {
-        let share = Share {
-            now: batch.now,
-            counts: batch.counts,
-            decode: batch.decode.clone(),
-            table: batch.table,
-            interfaces: batch.interfaces.clone(),
-            flows_alive: batch.flows_alive,
-            flows_lost: batch.flows_lost,
-            clock_steps: batch.clock_steps,
-            left_out: self.workers.get(&batch.worker).map_or(0, |share| share.left_out),
-            has_ended: batch.last.is_some(),
-        };
-        self.workers.insert(batch.worker, share);
+    /// Takes over the counters of a batch, of which the flows have been taken out.
+    pub(super) fn take(&mut self, batch: Batch, has_ended: bool) {
+        let share = self.workers.entry(batch.worker).or_default();
+        share.has_ended = has_ended;
+        share.batch = batch;
     }
 
     /// The packet time that all workers have come to; those that have ended or have no packet yet do not count.
     pub fn now(&self) -> Option<Timestamp> {
         let going = self.workers.values().filter(|share| !share.has_ended);
-        let least = going.filter_map(|share| share.now).min();
-        least.or_else(|| self.workers.values().filter_map(|share| share.now).max())
+        let least = going.filter_map(|share| share.batch.now).min();
+        least.or_else(|| self.workers.values().filter_map(|share| share.batch.now).max())
     }
 
     /// Workers that go on.
@@ -65,32 +49,32 @@ impl Totals {
     /// What became of packets.
     pub fn counts(&self) -> Counts {
         let mut all = Counts::default();
-        self.workers.values().for_each(|share| all.add(share.counts));
+        self.workers.values().for_each(|share| all.add(share.batch.counts));
         all
     }
 
     /// What the decoders met.
     pub fn decode(&self) -> Counters {
         let mut all = Counters::default();
-        self.workers.values().for_each(|share| all.add(&share.decode));
+        self.workers.values().for_each(|share| all.add(&share.batch.decode));
         all
     }
 
     /// What the flow tables did.
     pub fn table(&self) -> TableStats {
         let mut all = TableStats::default();
-        self.workers.values().for_each(|share| all.add(share.table));
+        self.workers.values().for_each(|share| all.add(share.batch.table));
         all
     }
 
     /// Packets that were lost.
     pub fn dropped(&self) -> Dropped {
         let mut all = Dropped::default();
-        for count in self.workers.values().flat_map(|share| &share.interfaces) {
+        for count in self.workers.values().flat_map(|share| &share.batch.interfaces) {
             all.kernel = all.kernel.saturating_add(count.dropped_by_kernel);
             all.own = all.own.saturating_add(count.dropped_by_us);
         }
-        let interfaces = self.workers.values().map(|share| share.interfaces.len()).max().unwrap_or(0);
+        let interfaces = self.workers.values().map(|share| share.batch.interfaces.len()).max().unwrap_or(0);
         all.interface =
             (0..interfaces).fold(0, |sum, place| sum.saturating_add(self.lost_by_interface(place)));
         all
@@ -98,15 +82,18 @@ impl Totals {
 
     /// Packets that an interface dropped: each worker is told of all.
     fn lost_by_interface(&self, place: usize) -> u64 {
-        let counts = self.workers.values().filter_map(|share| share.interfaces.get(place));
+        let counts = self.workers.values().filter_map(|share| share.batch.interfaces.get(place));
         counts.map(|count| count.dropped_by_interface).max().unwrap_or(0)
     }
 
     /// Why interfaces are not read from any more, each interface once.
     pub fn errors(&self) -> Vec<&CaptureError> {
         let mut errors: Vec<&CaptureError> = Vec::new();
-        for error in
-            self.workers.values().flat_map(|share| &share.interfaces).filter_map(|count| count.error.as_ref())
+        for error in self
+            .workers
+            .values()
+            .flat_map(|share| &share.batch.interfaces)
+            .filter_map(|count| count.error.as_ref())
         {
             if errors.iter().all(|known| known.name != error.name) {
                 errors.push(error);
@@ -117,12 +104,12 @@ impl Totals {
 
     /// Flows that are alive.
     pub fn flows_alive(&self) -> usize {
-        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.flows_alive))
+        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.batch.flows_alive))
     }
 
     /// Ended flows that were lost because the judging fell behind.
     pub fn flows_lost(&self) -> u64 {
-        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.flows_lost))
+        self.workers.values().fold(0, |sum, share| sum.saturating_add(share.batch.flows_lost))
     }
 
     pub(super) fn leave_out(&mut self, worker: usize, flows: u64) {
@@ -138,7 +125,7 @@ impl Totals {
 
     /// How often the time of packets jumped.
     pub fn clock_steps(&self) -> u64 {
-        self.workers.values().map(|share| share.clock_steps).max().unwrap_or(0)
+        self.workers.values().map(|share| share.batch.clock_steps).max().unwrap_or(0)
     }
 
     /// Fills in what was counted on each interface, in the order of the interfaces.
@@ -147,7 +134,7 @@ impl Totals {
             record.workers.clear();
             let mut oversized = 0_u64;
             for (number, share) in &self.workers {
-                let count = share.interfaces.get(place).cloned().unwrap_or_default();
+                let count = share.batch.interfaces.get(place).cloned().unwrap_or_default();
                 let received = count.delivered.saturating_add(count.dropped_by_kernel);
                 oversized = oversized.saturating_add(count.oversized);
                 record.error = record.error.take().or_else(|| count.error.as_ref().map(ToString::to_string));
