@@ -33,7 +33,7 @@ use crate::time::Timestamp;
 use engine::Engine;
 
 pub use calls::Calls;
-pub use live::{Alive, Held, endpoint_of};
+pub use live::{Alive, Held, endpoint_of, parts};
 pub use selection::{Chosen, Selection};
 use shared::Numbers;
 pub use shared::{Carried, Dealt, Handover, Numbering};

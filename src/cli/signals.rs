@@ -39,6 +39,11 @@ impl Signals {
         }
     }
 
+    /// True from the look on that saw that an end is asked for.
+    pub(super) const fn is_ending(&self) -> bool {
+        self.ending.get().is_some()
+    }
+
     /// What is left of the time that an end may take, and `least` in any case.
     pub(super) fn left(&self, of: Duration, least: Duration) -> Duration {
         self.look();

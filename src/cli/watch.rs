@@ -35,6 +35,8 @@ const WAIT: Duration = Duration::from_millis(500);
 const ENDING: Duration = Duration::from_millis(4300);
 /// What destinations have of it in any case to take what waits.
 const FLUSH: Duration = Duration::from_millis(800);
+/// What the judging of all that is left has of it.
+const JUDGING: Duration = Duration::from_millis(2500);
 
 /// Listens until told to stop, or until the interface fails.
 pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
@@ -79,8 +81,9 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
         board: board.clone(),
         telemetry,
         dump: Dump::default(),
+        signals: &signals,
     };
-    let orders = Orders { config, signals };
+    let orders = Orders { config, signals: &signals };
     let screen =
         board.filter(|_| config.screen).map(|board| screen::show(board, &stop, config)).transpose()?;
     let mut status = judge_all(judge, &inbox, telling, &orders, &capturing);
@@ -132,6 +135,9 @@ fn judge_all(
     telling.telemetry.stopping();
     let ending = judge.finish(|logs| capturing.key_log_records(logs), &mut telling);
     telling.servers.save(telling.report);
+    if ending.unjudged > 0 {
+        say(format_args!("{} flows were not judged: there was no time for them at the end", ending.unjudged));
+    }
     let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
     policy::status(is_whole, &ending.context)
 }
@@ -177,12 +183,13 @@ struct Telling<'a> {
     telemetry: Telemetry,
     /// What SIGUSR1 writes.
     dump: Dump,
+    signals: &'a Signals,
 }
 
 /// What a run is told from outside.
 struct Orders<'a> {
     config: &'a config::Watch,
-    signals: Signals,
+    signals: &'a Signals,
 }
 
 impl Orders<'_> {
@@ -224,6 +231,11 @@ impl Listener for Telling<'_> {
 
     fn sinks(&self) -> Vec<SinkRecord> {
         self.sinks.records()
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.signals.look();
+        self.signals.is_ending().then(|| self.signals.left(JUDGING, Duration::ZERO))
     }
 }
 

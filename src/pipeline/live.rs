@@ -98,6 +98,39 @@ pub fn endpoint_of(flow: &Summary) -> IpAddr {
     session::sides(flow, &Verdict::default()).local.ip()
 }
 
+/// Flows in parts of some `most` each, those of one endpoint together; endpoints with flows of calls first. Each part is in the
+/// order in which its flows began.
+pub fn parts(flows: Vec<Summary>, most: usize) -> Vec<Vec<Summary>> {
+    if flows.len() <= most {
+        return if flows.is_empty() { Vec::new() } else { vec![flows] };
+    }
+    let mut endpoints: BTreeMap<IpAddr, Vec<Summary>> = BTreeMap::new();
+    for flow in flows {
+        endpoints.entry(endpoint_of(&flow)).or_default().push(flow);
+    }
+    let mut endpoints: Vec<Vec<Summary>> = endpoints.into_values().collect();
+    endpoints
+        .sort_by_cached_key(|flows| (!flows.iter().any(is_of_a_call), flows.first().map(|flow| flow.id)));
+    let mut parts: Vec<Vec<Summary>> = Vec::new();
+    for mut flows in endpoints {
+        match parts.last_mut() {
+            Some(part) if part.len().saturating_add(flows.len()) <= most => part.append(&mut flows),
+            _ => parts.push(flows),
+        }
+    }
+    for part in &mut parts {
+        part.sort_by_key(|flow| flow.id);
+    }
+    parts
+}
+
+/// Media, or what leads to it.
+fn is_of_a_call(flow: &Summary) -> bool {
+    flow.facts.as_deref().is_some_and(|facts| {
+        facts.media.is_some() || facts.zoom.is_some() || facts.stun.is_some() || facts.sip.is_some()
+    })
+}
+
 impl Held {
     /// Holds at most `most` flows.
     pub const fn new(most: usize) -> Self {
@@ -208,6 +241,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::observe::facts::Facts;
     use crate::observe::{Beginning, Ending, PacketRef};
 
     fn flow(id: u64, source: &str, destination: &str, protocol: u8, end: i64) -> Summary {
@@ -291,6 +325,30 @@ mod tests {
         held.push(vec![flow(3, ALICE, SERVER, 17, 1), flow(2, BOB, SERVER, 6, 2)]);
         let last = vec![flow(1, ALICE, SERVER, 6, 3), flow(4, BOB, SERVER, 6, 3)];
         assert_eq!(ids(&held.finish(last)), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn parts_have_whole_endpoints_and_nothing_is_missing() {
+        let flows = |count: u64| -> Vec<Summary> {
+            (0..count)
+                .map(|id| {
+                    flow(id, [ALICE, BOB, "10.0.0.3:5000"][usize::try_from(id % 3).unwrap()], SERVER, 17, 1)
+                })
+                .collect()
+        };
+        assert!(parts(Vec::new(), 10).is_empty());
+        assert_eq!(parts(flows(10), 10).len(), 1);
+        let made = parts(flows(30), 20);
+        assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [20, 10]);
+        assert!(made.iter().all(|part| part.is_sorted_by_key(|flow| flow.id)));
+        let mut ids: Vec<u64> = made.iter().flatten().map(|flow| flow.id).collect();
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(0..30));
+        assert_eq!(parts(flows(30), 5).len(), 3, "an endpoint is not divided");
+        let mut calls = flows(30);
+        calls[29].facts = Some(Box::new(Facts { sip: Some(Box::default()), ..Facts::default() }));
+        let first = &parts(calls, 10)[0];
+        assert!(first.iter().all(|flow| flow.id % 3 == 2), "whose flows are of calls");
     }
 
     #[test]

@@ -28,6 +28,9 @@ const LOOKING_SHARE: u32 = 3;
 /// Ended flows that are looked at beside those that are alive, of the same endpoints, where nobody said how much memory there is.
 const HELD_TOO: usize = 1 << 13;
 
+/// Flows that are judged together, about; those of one endpoint always are.
+const PART: usize = 1 << 12;
+
 /// Takes what a run tells.
 pub trait Listener {
     /// One thing that is told.
@@ -38,6 +41,11 @@ pub trait Listener {
 
     /// How the destinations of records do.
     fn sinks(&self) -> Vec<SinkRecord>;
+
+    /// What is left of the time in which an end has to be judged; none while no end is asked for.
+    fn left(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What a run is judged by, and what is told of it.
@@ -85,6 +93,8 @@ pub struct Judge<'a> {
     /// How long the last look at what goes on took, and since when that is.
     last_look: (Duration, Stopwatch),
     clock_steps: u64,
+    /// Flows for which there was no time at the end.
+    unjudged: u64,
 }
 
 /// How a run ended, for who must know.
@@ -93,8 +103,10 @@ pub struct Judge<'a> {
 pub struct Ending<'a> {
     /// What was judged by, and whether a rule fired.
     pub context: Context<'a>,
-    /// False where a worker failed.
+    /// False where a worker failed, or where there was no time to judge all flows.
     pub complete: bool,
+    /// Flows for which there was no time.
+    pub unjudged: u64,
 }
 
 impl<'a> Judge<'a> {
@@ -119,6 +131,7 @@ impl<'a> Judge<'a> {
             held_too: HELD_TOO,
             last_look: (Duration::ZERO, Stopwatch::start()),
             clock_steps: 0,
+            unjudged: 0,
         }
     }
 
@@ -166,8 +179,11 @@ impl<'a> Judge<'a> {
             self.clock_steps = self.totals.clock_steps();
             self.held.restart(now);
         }
-        self.release(now, listener);
-        self.look(now, listener);
+        // At the end all that is left is judged together, those of calls first.
+        if listener.left().is_none() {
+            self.release(now, listener);
+            self.look(now, listener);
+        }
         self.count(Some(now), listener);
     }
 
@@ -213,8 +229,18 @@ impl<'a> Judge<'a> {
         }
         over.append(&mut self.held.take_excess());
         over.sort_by_key(|flow| flow.id);
-        if !over.is_empty() {
-            let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, over);
+        self.judge(over, listener);
+    }
+
+    /// Judges flows that are over, and tells of them: many in parts, of whole endpoints, as long as there is time.
+    fn judge(&mut self, over: Vec<Summary>, listener: &mut dyn Listener) {
+        for part in pipeline::parts(over, PART) {
+            if listener.left() == Some(Duration::ZERO) {
+                let flows = u64::try_from(part.len()).unwrap_or(u64::MAX);
+                self.unjudged = self.unjudged.saturating_add(flows);
+                continue;
+            }
+            let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, part);
             self.written.add(&analysis);
             listener.learn(&mut self.setup.context, &analysis);
             self.tell(&analysis, listener);
@@ -253,19 +279,19 @@ impl<'a> Judge<'a> {
             self.setup.question.limit_flows(most.div_ceil(workers));
         }
         let way = Way { phase: Phase::Update, is_written: is_for_sinks };
-        self.tell_counters(&Analysis::default(), Vec::new(), true, way, listener);
+        self.tell_counters(Vec::new(), true, way, listener);
     }
 
     fn tell_counters(
         &self,
-        analysis: &Analysis,
         key_logs: Vec<KeyLogRecord>,
         complete: bool,
         way: Way,
         listener: &mut dyn Listener,
     ) {
         let decode = self.totals.decode();
-        let mut record = stats_record(&self.run(analysis, &decode, key_logs, complete));
+        let nothing = Analysis::default();
+        let mut record = stats_record(&self.run(&nothing, &decode, key_logs, complete));
         record.interfaces = self.interfaces();
         record.sinks = listener.sinks();
         record.live = Some(self.live());
@@ -288,7 +314,7 @@ impl<'a> Judge<'a> {
             flows_left_out: self.totals.left_out(),
             memory_bytes: self.keeper.as_ref().map_or_else(memory::used, Keeper::used),
             memory_budget_bytes: self.keeper.as_ref().map(|keeper| keeper.budget().bytes()),
-            flows_lost: self.totals.flows_lost(),
+            flows_lost: self.totals.flows_lost().saturating_add(self.unjudged),
             clock_steps: self.totals.clock_steps(),
         }
     }
@@ -359,14 +385,12 @@ impl<'a> Judge<'a> {
     ) -> Ending<'a> {
         let held = std::mem::take(&mut self.held);
         let flows = held.finish(std::mem::take(&mut self.last));
-        let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, flows);
-        let complete = self.error().is_none() && self.totals.errors().is_empty();
+        self.judge(flows, listener);
+        let complete = self.error().is_none() && self.totals.errors().is_empty() && self.unjudged == 0;
         let logs: Vec<&KeyLog> = self.endings.iter().map(|last| &last.key_log).collect();
         let key_logs = key_logs(&logs);
-        listener.learn(&mut self.setup.context, &analysis);
-        self.tell(&analysis, listener);
-        self.tell_counters(&analysis, key_logs, complete, Way::written(Phase::Ended), listener);
-        Ending { context: self.setup.context, complete }
+        self.tell_counters(key_logs, complete, Way::written(Phase::Ended), listener);
+        Ending { context: self.setup.context, complete, unjudged: self.unjudged }
     }
 }
 
