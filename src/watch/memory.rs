@@ -16,8 +16,8 @@ const ENDED: u64 = 1024;
 const SESSION: u64 = 16 << 10;
 /// Bytes of a flow of a call as it is copied to be told of while it goes on.
 const CALL: u64 = 8 << 10;
-/// Ended flows that wait for the judge, however much memory there is: a second of a flood.
-const MOST_WAITING: usize = 1 << 17;
+/// Bounds of the ended flows that wait for the judge: what a flood ends in a tenth of a second, and in one.
+const WAITING: (usize, usize) = (1 << 13, 1 << 17);
 /// Bounds of the flows of calls that are copied: some thousand calls at most.
 const CALLS: (usize, usize) = (1 << 8, 1 << 13);
 /// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
@@ -87,7 +87,7 @@ impl Budget {
 
     /// Ended flows on their way to the judge, at most, over all workers: an eighth of the tables.
     pub fn waiting(self) -> usize {
-        of(self.tables.saturating_div(8), ENDED).clamp(FEWEST, MOST_WAITING)
+        of(self.tables.saturating_div(8), ENDED).clamp(WAITING.0, WAITING.1)
     }
 
     /// Flows of calls that a worker copies in a look, at most, and as many others of their endpoints: together an eighth of the tables.
