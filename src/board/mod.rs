@@ -1,4 +1,4 @@
-//! Stage 13: what is known now. In: what a run on interfaces tells ([`Told`]). Out: current sessions and meetings, alerts, the
+//! Stage: what is known now. In: what a run on interfaces tells ([`Told`]). Out: current sessions and meetings, alerts, the
 //! latest counters, rates over the last minutes and the last day, sessions that ended in the last day.
 //!
 //! Pure: no clock, no file, no socket. Time is the run's own uptime, which the counters of every second carry, so that a step of

@@ -1,4 +1,4 @@
-//! Stage 1, packets in: capture files, standard input, live interfaces.
+//! Stage: packets in. Capture files, standard input, live interfaces.
 //!
 //! In: classic pcap (micro- and nanosecond, both byte orders, the modified header with interface index) and
 //! pcapng (draft-ietf-opsawg-pcapng: several sections and interfaces), plain or inside gzip, zstd or xz, all

@@ -1,4 +1,4 @@
-//! Stage 5: evidence to app and role. In: [`Summary`] of flows. Out: a [`Verdict`] each.
+//! Stage: evidence to app and role. In: [`Summary`] of flows. Out: a [`Verdict`] each.
 //!
 //! Sees no bytes. Knowledge is data: `providers/*.toml`, compiled into [`Rules`]; Rust only weighs. Unknown is
 //! an ordinary answer, and later evidence corrects an earlier verdict, because all flows are judged together.

@@ -92,6 +92,13 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The time of the clock.
+pub(super) fn now() -> Timestamp {
+    let since = since_epoch();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+    Timestamp::from_secs_nanos(seconds, i64::from(since.subsec_nanos()))
+}
+
 /// The day of the clock.
 pub(super) fn today() -> Option<Date> {
     let seconds = i64::try_from(since_epoch().as_secs()).ok()?;

@@ -144,7 +144,9 @@ fn judge_all(
 
 /// Only the dashboard draws how a session went.
 fn context(report: &Report, has_dashboard: bool) -> Context<'_> {
-    let mut context = Context::new(&report.rules, &report.databases, false).captured_in(report.capture_point);
+    let mut context = Context::new(&report.rules, &report.databases, false)
+        .captured_in(report.capture_point)
+        .in_run(store::now());
     if has_dashboard {
         context = context.with_trends();
     }

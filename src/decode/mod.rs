@@ -1,4 +1,4 @@
-//! Stage 2: link -> tunnels -> IP -> defragment -> TCP/UDP.
+//! Stage: link -> tunnels -> IP -> defragment -> TCP/UDP.
 //!
 //! In: one captured frame with its link type, its length on the wire and its time. Out: an [`Outcome`], at best
 //! a [`Decoded`]: the *innermost* addresses and ports, the transport header and payload, and the [`Path`] of

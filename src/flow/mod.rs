@@ -1,4 +1,4 @@
-//! Stage 3: packets to flows. In: five-tuples with packet time and length. Out: per-flow counters, a state of
+//! Stage: packets to flows. In: five-tuples with packet time and length. Out: per-flow counters, a state of
 //! the caller's choosing, and the flow itself when it ends.
 //!
 //! This stage knows no protocol: what a flow *is* lives in the state `S` that later stages attach to it.

@@ -1,4 +1,4 @@
-//! Stage 7: who could hold the media key. In: a session with its flows. Out: [`Keys`].
+//! Stage: who could hold the media key. In: a session with its flows. Out: [`Keys`].
 //!
 //! Inference from the wire and from the provider's documented keying. Nothing here claims that a server
 //! *holds* a key: the answers are could hold, could not, not determinable, each with its reason. The rules and their

@@ -1,4 +1,4 @@
-//! Stage 4: bytes to messages. Every parser here is pure: a slice in, a borrowed struct or a
+//! Stage: bytes to messages. Every parser here is pure: a slice in, a borrowed struct or a
 //! [`crate::bytes::ParseError`] out. No clock, no log, no provider (except [`zoom`], a wire format).
 
 pub mod demux;

@@ -74,6 +74,8 @@ pub struct Context<'a> {
     judging: Option<alert::Judging<'a>>,
     /// Sessions are recorded with their media over time.
     trends: bool,
+    /// A run on interfaces, by when it began.
+    run: Option<String>,
 }
 
 /// A database is some days older or younger than a capture; its answer is the same all day.
@@ -94,6 +96,7 @@ impl<'a> Context<'a> {
             losses: losses::Losses::default(),
             judging: None,
             trends: false,
+            run: None,
         }
     }
 
@@ -102,6 +105,18 @@ impl<'a> Context<'a> {
     pub const fn captured_in(mut self, country: Option<Country>) -> Self {
         self.capture_point = country;
         self
+    }
+
+    /// Names the run in all records.
+    #[must_use]
+    pub fn in_run(mut self, began: Timestamp) -> Self {
+        self.run = Some(time::eve(began));
+        self
+    }
+
+    /// The name of the run.
+    pub fn run(&self) -> Option<&str> {
+        self.run.as_deref()
     }
 
     /// Records of sessions hold their media over time, in a few points.
@@ -204,6 +219,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
     StatsRecord {
         timestamp: counts.latest.map(time::eve),
         phase: None,
+        run: None,
         version: env!("CARGO_PKG_VERSION"),
         packets: PacketStats {
             seen: counts.seen.saturating_add(dropped.total()),

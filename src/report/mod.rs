@@ -1,4 +1,4 @@
-//! Stage 10: what is said. In: an [`Analysis`] and the counts of a run. Out: records ([`record`]) as JSON, NDJSON
+//! Stage: what is said. In: an [`Analysis`] and the counts of a run. Out: records ([`record`]) as JSON, NDJSON
 //! or text for people, as a table (CSV) or as logs of Zeek.
 //!
 //! The only stage that writes, and only to where the caller says. It reads no clock and asks no terminal: the caller

@@ -1,4 +1,4 @@
-//! Stage 8: the inventory of provider servers. In: judged flows and sessions. Out: [`Inventory`], and [`groups`] of
+//! Stage: the inventory of provider servers. In: judged flows and sessions. Out: [`Inventory`], and [`groups`] of
 //! servers that answer TLS alike.
 //!
 //! An inventory knows no capture: everything in it is the least, the greatest or the set of what was seen, under keys

@@ -1,4 +1,4 @@
-//! Stage 6: flows to sessions. In: judged flows. Out: [`Session`], one endpoint's part in one call.
+//! Stage: flows to sessions. In: judged flows. Out: [`Session`], one endpoint's part in one call.
 //!
 //! Flows that only a call has (media, NAT traversal, relays) make a session; they are held together by what they show
 //! in common, and by time (`calls`). An endpoint that changes its address stays one session (`moves`). Signalling

@@ -17,6 +17,7 @@ fn told(number: usize, phase: Phase, bytes: usize) -> Told {
         timestamp: "2026-11-26T10:55:00.000000+0000".to_owned(),
         meeting_id: format!("m{number}"),
         phase: Some(phase),
+        run: None,
         superseded_by: None,
         app: None,
         app_name: Some("x".repeat(bytes)),

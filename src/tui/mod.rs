@@ -1,4 +1,4 @@
-//! Stage 16: what the dashboard shows, in a terminal. In: the [`Board`], keys. Out: a screen.
+//! Stage: what the dashboard shows, in a terminal. In: the [`Board`], keys. Out: a screen.
 //!
 //! The board is read under its lock for as long as it takes to copy references; rows are made and drawn after that. Every string
 //! that a stranger may have chosen is written out where a terminal would obey it.

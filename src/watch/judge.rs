@@ -295,6 +295,7 @@ impl<'a> Judge<'a> {
         record.interfaces = self.interfaces();
         record.sinks = listener.sinks();
         record.live = Some(self.live());
+        record.run = self.setup.context.run().map(ToOwned::to_owned);
         tell(&self.setup.kinds, Record::Stats(Box::new(record)), way, listener);
     }
 

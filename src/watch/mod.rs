@@ -1,4 +1,4 @@
-//! Stage 12: a run on interfaces. In: packets as they come. Out: [`Told`](crate::report::Told)s: sessions, meetings and alerts as
+//! Stage: a run on interfaces. In: packets as they come. Out: [`Told`](crate::report::Told)s: sessions, meetings and alerts as
 //! they form, go on and end, flows as they end, and the counters of every second.
 //!
 //! A [`Worker`] is a thread that takes packets and has no time for anything else: what it has found goes as a [`Batch`] a second

@@ -1,4 +1,4 @@
-//! Stage 15: the dashboard. In: the [`Board`], behind a lock that is held for microseconds. Out: pages, records as JSON and events to
+//! Stage: the dashboard. In: the [`Board`], behind a lock that is held for microseconds. Out: pages, records as JSON and events to
 //! browsers.
 //!
 //! One thread with a runtime of its own, off the way of packets: whatever a browser does, or does not do, costs a bounded queue

@@ -321,6 +321,7 @@ fn alert(outcome: &Outcome<'_>, facts: &Facts<'_>, participants: &[AlertParticip
         timestamp: record.timestamp.clone(),
         alert_id: format!("{}/{}", record.session_id, rule.id),
         phase: None,
+        run: record.run.clone(),
         rule: rule.id.clone(),
         policy: rule.file.clone(),
         line: count(rule.line),

@@ -23,6 +23,7 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
     let facts = flow.facts.as_deref().unwrap_or(&empty);
     FlowRecord {
         flow_id: flow.id,
+        run: context.run.clone(),
         src_ip: source.ip().to_string(),
         src_port: ports.map(|(port, _)| port),
         dest_ip: destination.ip().to_string(),

@@ -18,6 +18,9 @@ pub struct AlertRecord {
     /// Where the session stood when this was written; left out by `replay`, which writes what is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// The run on interfaces that wrote it, by when it began: ids are unique within a run. Left out by `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The rule's identifier.
     pub rule: String,
     /// The policy file that it stands in, as it was given.

@@ -20,6 +20,9 @@ pub struct FlowRecord {
     pub timestamp: String,
     /// Unique within the run: the number of its first packet.
     pub flow_id: u64,
+    /// The run on interfaces that wrote it, by when it began: ids are unique within a run. Left out by `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Originator's address.
     pub src_ip: String,
     /// Originator's port.

@@ -18,6 +18,9 @@ pub struct MeetingRecord {
     /// Where it stood when this was written; left out by `replay`, which writes what is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// The run on interfaces that wrote it, by when it began: ids are unique within a run. Left out by `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// In the last record of a meeting that was told while it went on and then turned out to be another: that one, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,

@@ -26,6 +26,9 @@ pub struct SessionRecord {
     /// Where it stood when this was written; left out by `replay`, which writes what is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// The run on interfaces that wrote it, by when it began: ids are unique within a run. Left out by `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// In the last record of one that turned out to be none of its own: the session that its flows are a part of, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
