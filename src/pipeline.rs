@@ -297,7 +297,7 @@ impl Pipeline {
     /// Ends all flows.
     pub fn finish(self) -> Flows {
         let (mut flows, table) = self.engine.finish();
-        flows.sort_by_key(|flow| flow.id);
+        flows.sort_by_cached_key(|flow| flow.id);
         let decode = self.decoder.counters().clone();
         Flows { flows, counts: self.counts, decode, table, key_log: self.key_log }
     }
@@ -342,6 +342,19 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analy
     analyse_with(rules, names, flows, |flows, sessions| meetings.join(flows, sessions))
 }
 
+/// Judges flows and puts them into sessions, and no more: for those who ask for flows alone. How the keys of its sessions arose
+/// stands there as not determinable.
+pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>) -> Analysis {
+    let mut names = Names::default();
+    for flow in &flows {
+        names.learn(flow);
+    }
+    let flows = judged(rules, &names, flows);
+    let sessions = session::assemble(rules, &names, &flows);
+    let sessions = sessions.into_iter().map(|session| (session, keys::Keys::default())).collect();
+    Analysis::new(flows, sessions, Vec::new())
+}
+
 /// The same for flows that go on, of which nothing is remembered: they will come again when they have ended.
 pub fn analyse_interim(rules: &Rules, memory: &Memory, flows: Vec<Summary>) -> Analysis {
     analyse_with(rules, &memory.names, flows, |flows, sessions| memory.meetings.peek(flows, sessions))
@@ -353,16 +366,7 @@ fn analyse_with(
     flows: Vec<Summary>,
     join: impl FnOnce(&[Judged], &[Session]) -> Vec<Meeting>,
 ) -> Analysis {
-    let verdicts = classify::judge(rules, names, &flows);
-    let mut flows: Vec<Judged> = flows
-        .into_iter()
-        .zip(verdicts)
-        .map(|(flow, verdict)| {
-            let sides = session::sides(&flow, &verdict);
-            Judged { flow, verdict, sides }
-        })
-        .collect();
-    session::settle(&mut flows);
+    let flows = judged(rules, names, flows);
     let sessions = session::assemble(rules, names, &flows);
     let known = keys::Known::of(&sessions);
     let meetings = join(&flows, &sessions);
@@ -370,4 +374,18 @@ fn analyse_with(
     let mut sessions: Vec<_> = sessions.into_iter().zip(keys).collect();
     keys::witness::witnesses(&flows, &meetings, &mut sessions);
     Analysis::new(flows, sessions, meetings)
+}
+
+fn judged(rules: &Rules, names: &Names, flows: Vec<Summary>) -> Vec<Judged> {
+    let verdicts = classify::judge(rules, names, &flows);
+    let mut flows: Vec<Judged> = flows
+        .into_iter()
+        .zip(verdicts)
+        .map(|(flow, verdict)| {
+            let local_is_source = session::sides(&flow, &verdict).local_is_source;
+            Judged { flow, verdict, local_is_source }
+        })
+        .collect();
+    session::settle(&mut flows);
+    flows
 }

@@ -337,7 +337,7 @@ fn opened_late(at: u64, expected: bool) -> Opened {
     let beijing = flows
         .into_iter()
         .find(|flow| flow.tuple.destination.ip().to_string() == "52.81.151.250" && flow.tuple.protocol == 6);
-    *beijing.unwrap().facts.unwrap().opened.unwrap_or_default()
+    *beijing.unwrap().facts.take().unwrap().opened.unwrap_or_default()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::provider::{Grade, HostRole};
 use super::rules::{HostRule, Mark, Rules, Standing};
+use super::value::Value;
 use super::verdict::{Evidence, Role};
 use crate::flow::FiveTuple;
 use crate::observe::PacketRef;
@@ -87,11 +88,18 @@ impl<'a> Collector<'a> {
         self.found
     }
 
-    fn push(&mut self, worth: &Worth, mark: Mark, value: String, packet: PacketRef, role: Option<Role>) {
+    fn push(
+        &mut self,
+        worth: &Worth,
+        mark: Mark,
+        value: impl Into<Value>,
+        packet: PacketRef,
+        role: Option<Role>,
+    ) {
         self.found.push(Evidence {
             provider: mark.provider,
             what: worth.what,
-            value,
+            value: value.into(),
             weight: worth.of(mark.standing),
             packet,
             checked: mark.standing.checked,
@@ -102,7 +110,7 @@ impl<'a> Collector<'a> {
     fn host(&mut self, worth: &Worth, name: &str, packet: PacketRef) {
         for HostRule { provider, role, standing, .. } in self.rules.host(name) {
             let mark = Mark { provider, standing };
-            self.push(worth, mark, name.to_owned(), packet, Some(host_role(role)));
+            self.push(worth, mark, name, packet, Some(host_role(role)));
         }
     }
 
@@ -282,7 +290,8 @@ impl<'a> Collector<'a> {
                 let worth = if foreign { &OPERATOR_PREFIX } else { worth };
                 let mark = Mark { provider: net.provider, standing: net.standing };
                 let role = (net.everything && self.tuple.protocol == 6).then_some(Role::Other);
-                self.push(worth, mark, format!("{} in {}", end.ip(), net.net), PacketRef::default(), role);
+                let value = Value::Prefix { address: end.ip(), net: net.net };
+                self.push(worth, mark, value, PacketRef::default(), role);
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod keying;
 pub mod provider;
 mod rules;
 mod ties;
+mod value;
 pub mod verdict;
 mod visits;
 mod wire;
@@ -18,7 +19,10 @@ pub(crate) use evidence::could_be_server;
 pub use provider::ProviderError;
 pub use rules::Rules;
 pub use ties::{Names, is_service_port};
+pub use value::Value;
 pub use verdict::{Evidence, Role, Verdict};
+
+use verdict::Ranking;
 
 use crate::observe::Summary;
 use crate::observe::facts::{Facts, Protocol};
@@ -46,11 +50,12 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
     let mut open: Vec<(usize, Vec<Evidence>)> = Vec::new();
     for (index, flow) in flows.iter().enumerate() {
         let own = own_evidence(rules, names, flow);
-        let verdict = conclude(flow, own.clone());
-        ties.learn(flow, &verdict);
-        if can_borrow(flow, &verdict) {
-            open.push((index, own));
+        let ranking = verdict::rank(&own);
+        if can_borrow(flow, &ranking) {
+            open.push((index, own.clone()));
         }
+        let verdict = conclude(flow, ranking, own);
+        ties.learn(flow, &verdict);
         verdicts.push(verdict);
     }
     for _ in 0..ROUNDS {
@@ -61,9 +66,10 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
             if borrowed.is_empty() {
                 return true;
             }
-            let verdict = conclude(flow, own.iter().cloned().chain(borrowed).collect());
-            let stays = can_borrow(flow, &verdict);
-            learned.push((*index, verdict));
+            let all: Vec<Evidence> = own.iter().cloned().chain(borrowed).collect();
+            let ranking = verdict::rank(&all);
+            let stays = can_borrow(flow, &ranking);
+            learned.push((*index, conclude(flow, ranking, all)));
             stays
         });
         for (index, verdict) in learned {
@@ -89,8 +95,8 @@ fn own_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<Evidence> {
 }
 
 /// A flow that is plainly something else, or plainly named, borrows no name.
-fn can_borrow(flow: &Summary, verdict: &Verdict) -> bool {
-    if verdict.confidence >= 0.9 && !is_close(verdict) {
+fn can_borrow(flow: &Summary, ranking: &Ranking) -> bool {
+    if ranking.confidence >= 0.9 && !is_close(ranking) {
         return false;
     }
     let ports = [flow.tuple.source.port(), flow.tuple.destination.port()];
@@ -98,12 +104,12 @@ fn can_borrow(flow: &Summary, verdict: &Verdict) -> bool {
         return false;
     }
     let is_other = flow.facts.as_deref().is_some_and(|facts| facts.other.is_some());
-    !is_other && (!is_named(flow) || verdict.runner_up.is_some())
+    !is_other && (!is_named(flow) || ranking.runner_up.is_some())
 }
 
 /// True when another app's evidence came as close as makes no difference.
-fn is_close(verdict: &Verdict) -> bool {
-    verdict.runner_up.is_some_and(|(_, second)| second > verdict.confidence - verdict::CLOSE)
+fn is_close(ranking: &Ranking) -> bool {
+    ranking.runner_up.is_some_and(|(_, second)| second > ranking.confidence - verdict::CLOSE)
 }
 
 /// True for flows that asked for a host by name.
@@ -112,8 +118,8 @@ fn is_named(flow: &Summary) -> bool {
     tls.is_some_and(|tls| tls.asked_name().is_some())
 }
 
-fn conclude(flow: &Summary, evidence: Vec<Evidence>) -> Verdict {
-    let mut verdict = verdict::weigh(evidence);
+fn conclude(flow: &Summary, ranking: Ranking, evidence: Vec<Evidence>) -> Verdict {
+    let mut verdict = ranking.verdict(evidence);
     verdict.role = Some(role(flow, &verdict));
     verdict
 }
@@ -174,7 +180,7 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
 /// SIP inside TLS: by its port, or by what the two ends agreed to speak; one offer among several is none.
 fn is_sips(facts: &Facts, ports: [u16; 2]) -> bool {
     facts.tls.as_ref().filter(|_| facts.quic.is_none()).is_some_and(|tls| {
-        let agreed = tls.alpn_chosen.as_deref().or(match tls.alpn.as_slice() {
+        let agreed = tls.alpn_chosen.as_deref().or(match &*tls.alpn {
             // TLS 1.3 hides the answer: who offers nothing else speaks nothing else.
             [only] => Some(only),
             _ => None,

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
-use regex::Regex;
+use regex::{Regex, RegexSet};
 
 use super::keying::{self, KeyMethod, Keying};
 use super::provider::{
@@ -77,7 +77,9 @@ pub struct Rules {
     pub(super) providers: Vec<Provider>,
     exact: HashMap<String, Vec<HostRule>>,
     suffix: HashMap<String, Vec<HostRule>>,
-    patterns: Vec<(Regex, HostRule)>,
+    /// All patterns in one, and the rule of each.
+    patterns: RegexSet,
+    of_patterns: Vec<(String, HostRule)>,
     nets: HashMap<IpNet, Vec<NetRule>>,
     lengths: [Vec<u8>; 2],
     /// By the first two bytes of an IPv4 address: whether any prefix is there.
@@ -114,7 +116,7 @@ impl Rules {
             Compiler { file, text, number, rules: &mut rules }.provider(&provider)?;
             rules.providers.push(provider);
         }
-        rules.finish();
+        rules.finish()?;
         Ok(rules)
     }
 
@@ -123,7 +125,8 @@ impl Rules {
             providers: Vec::new(),
             exact: HashMap::new(),
             suffix: HashMap::new(),
-            patterns: Vec::new(),
+            patterns: RegexSet::empty(),
+            of_patterns: Vec::new(),
             nets: HashMap::new(),
             lengths: [Vec::new(), Vec::new()],
             occupied: vec![false; 1 << 16],
@@ -143,12 +146,19 @@ impl Rules {
         }
     }
 
-    /// Longest prefixes first.
-    fn finish(&mut self) {
+    /// Longest prefixes first; all patterns in one.
+    fn finish(&mut self) -> Result<(), ProviderError> {
+        let patterns = self.of_patterns.iter().map(|(pattern, _)| pattern.as_str());
+        self.patterns = RegexSet::new(patterns).map_err(|error| ProviderError::Schema {
+            file: "all host patterns together".to_owned(),
+            line: 0,
+            reason: error.to_string().replace('\n', " "),
+        })?;
         for lengths in &mut self.lengths {
             lengths.sort_unstable_by(|a, b| b.cmp(a));
             lengths.dedup();
         }
+        Ok(())
     }
 
     /// The providers, in the order of their files.
@@ -180,8 +190,13 @@ impl Rules {
             found.extend(self.suffix.get(suffix).into_iter().flatten());
             rest = suffix.split_once('.').map(|(_, parent)| parent);
         }
-        let matching = self.patterns.iter().filter(|(regex, _)| regex.is_match(name));
-        found.extend(matching.map(|(_, rule)| *rule));
+        if self.patterns.is_match(name) {
+            let matching = self.patterns.matches(name);
+            found.extend(matching.iter().filter_map(|index| Some(self.of_patterns.get(index)?.1)));
+        }
+        if found.is_empty() {
+            return found;
+        }
         let best = found.iter().map(|rule| rule.specificity).max().unwrap_or(0);
         let (mut first, others): (Vec<HostRule>, Vec<HostRule>) =
             found.into_iter().partition(|rule| rule.specificity == best);
@@ -338,13 +353,11 @@ impl Compiler<'_> {
             Matching::Exact => self.rules.exact.entry(pattern).or_default().push(rule),
             Matching::Suffix => self.rules.suffix.entry(pattern).or_default().push(rule),
             Matching::Regex => {
-                let regex = self.regex(&host.pattern, "host.pattern")?;
-                self.rules.patterns.push((regex, rule));
+                self.regex(&host.pattern, "host.pattern")?;
+                self.rules.of_patterns.push((host.pattern.get_ref().clone(), rule));
             }
             Matching::Prefix => {
-                let regex = Regex::new(&format!("^{}", regex::escape(&pattern)));
-                let regex = regex.map_err(|error| self.error(&host.pattern.span(), error.to_string()))?;
-                self.rules.patterns.push((regex, rule));
+                self.rules.of_patterns.push((format!("^{}", regex::escape(&pattern)), rule));
             }
         }
         Ok(())

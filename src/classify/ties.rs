@@ -4,10 +4,12 @@
 
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::evidence::{could_be_server, host_role};
 use super::provider::Grade;
 use super::rules::Rules;
+use super::value::Value;
 use super::verdict::{Evidence, Role, Verdict};
 use crate::observe::facts::{Facts, OtherName};
 use crate::observe::{PacketRef, Summary};
@@ -34,7 +36,7 @@ struct Lender {
 #[derive(Debug, Clone)]
 pub(crate) struct NameHit {
     client: IpAddr,
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) packet: PacketRef,
 }
 
@@ -71,9 +73,9 @@ impl Names {
         for (name, address, packet) in &dns.addresses {
             let hits = self.new.by_address.entry(*address).or_default();
             let client = flow.tuple.source.ip();
-            let known = hits.iter().any(|hit| hit.client == client && *hit.name == **name);
+            let known = hits.iter().any(|hit| hit.client == client && hit.name == *name);
             if !known && hits.len() < NAMES_PER_ADDRESS {
-                hits.push(NameHit { client, name: name.as_str().into(), packet: *packet });
+                hits.push(NameHit { client, name: Arc::clone(name), packet: *packet });
             }
         }
     }
@@ -198,7 +200,7 @@ impl Ties {
         vec![Evidence {
             provider: only.provider,
             what: "tie_program",
-            value: "the same program of the endpoint (JA4) spoke to this app's servers".to_owned(),
+            value: "the same program of the endpoint (JA4) spoke to this app's servers".into(),
             weight: 0.9 * only.confidence,
             packet: only.packet,
             checked: true,
@@ -213,7 +215,7 @@ impl Ties {
             found.push(Evidence {
                 provider: lender.provider,
                 what,
-                value,
+                value: value.into(),
                 weight: weight * lender.confidence,
                 packet: lender.packet,
                 checked: true,
@@ -274,7 +276,7 @@ pub(super) fn dns_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<
                 found.push(Evidence {
                     provider: rule.provider,
                     what: "dns_name",
-                    value: format!("{server} is {}", hit.name),
+                    value: Value::Named { address: server, name: Arc::clone(&hit.name) },
                     weight: if rule.standing.checked { weight } else { weight * 0.5 },
                     packet: hit.packet,
                     checked: rule.standing.checked,

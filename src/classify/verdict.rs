@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::value::Value;
 use crate::observe::PacketRef;
 
 /// What a flow does in a call.
@@ -57,7 +58,7 @@ pub struct Evidence {
     /// Kind of evidence, a stable word.
     pub what: &'static str,
     /// What was seen.
-    pub value: String,
+    pub value: Value,
     /// Probability that it is this app, were this all there is; 0 to 1.
     pub weight: f32,
     /// Packet that shows it; frame 0 when it is a property of the five-tuple.
@@ -92,9 +93,9 @@ pub const THRESHOLD: f32 = 0.5;
 /// Weighs evidence: kinds are taken as independent, within one kind the strongest counts once.
 ///
 /// Unchecked evidence adds weight, but no verdict rests on it alone.
-pub(super) fn weigh(evidence: Vec<Evidence>) -> Verdict {
+pub(super) fn rank(evidence: &[Evidence]) -> Ranking {
     let mut scores: Vec<Score> = Vec::new();
-    for item in &evidence {
+    for item in evidence {
         match scores.iter_mut().find(|score| score.provider == item.provider) {
             Some(score) => score.add(item),
             None => scores.push(Score::new(item)),
@@ -103,22 +104,39 @@ pub(super) fn weigh(evidence: Vec<Evidence>) -> Verdict {
     scores.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()).then(a.provider.cmp(&b.provider)));
     let mut ranked = scores.iter().filter(|score| score.checked);
     let winner = ranked.next().filter(|score| score.confidence() >= THRESHOLD);
-    let Some(winner) = winner else {
-        return Verdict { evidence, ..Verdict::default() };
-    };
+    let Some(winner) = winner else { return Ranking::default() };
     let runner_up = ranked.next().map(|score| (score.provider, score.confidence()));
     // Two apps that share a dialect: the name is a choice between them, and says so.
     let doubt = match runner_up {
         Some((_, second)) if second > winner.confidence() - CLOSE => 0.75,
         _ => 1.0,
     };
-    Verdict {
-        provider: Some(winner.provider),
-        role: None,
-        confidence: winner.confidence() * doubt,
-        evidence: evidence.into_iter().filter(|item| item.provider == winner.provider).collect(),
-        runner_up,
+    Ranking { provider: Some(winner.provider), confidence: winner.confidence() * doubt, runner_up }
+}
+
+/// What evidence comes to.
+#[derive(Debug, Default)]
+pub(super) struct Ranking {
+    provider: Option<u16>,
+    pub(super) confidence: f32,
+    pub(super) runner_up: Option<(u16, f32)>,
+}
+
+impl Ranking {
+    /// The verdict, with that of the evidence which speaks for it.
+    pub(super) fn verdict(self, mut evidence: Vec<Evidence>) -> Verdict {
+        if let Some(provider) = self.provider {
+            evidence.retain(|item| item.provider == provider);
+        }
+        evidence.shrink_to_fit();
+        let Self { provider, confidence, runner_up } = self;
+        Verdict { provider, role: None, confidence, evidence, runner_up }
     }
+}
+
+#[cfg(test)]
+fn weigh(evidence: Vec<Evidence>) -> Verdict {
+    rank(&evidence).verdict(evidence)
 }
 
 struct Score {
@@ -154,7 +172,15 @@ mod tests {
 
     fn item(provider: u16, what: &'static str, weight: f32, checked: bool) -> Evidence {
         let value = String::new();
-        Evidence { provider, what, value, weight, packet: PacketRef::default(), checked, role: None }
+        Evidence {
+            provider,
+            what,
+            value: value.into(),
+            weight,
+            packet: PacketRef::default(),
+            checked,
+            role: None,
+        }
     }
 
     #[test]

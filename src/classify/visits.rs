@@ -41,7 +41,8 @@ pub(super) fn settle(rules: &Rules, flows: &[Summary], verdicts: &mut [Verdict])
                         "{} was in a call within {} s",
                         flow.tuple.source.ip(),
                         CALL_REACH.as_secs()
-                    ),
+                    )
+                    .into(),
                     weight: 0.0,
                     packet,
                     checked: true,
@@ -78,6 +79,7 @@ fn beside(calls: &Calls, provider: u16, flow: &Summary) -> Option<PacketRef> {
 fn is_of_the_program(rules: &Rules, provider: u16, verdict: &Verdict) -> bool {
     let named = verdict.evidence.iter().filter(|item| matches!(item.what, "sni" | "certificate_name"));
     named
-        .flat_map(|item| rules.host(&item.value))
+        .filter_map(|item| item.value.text())
+        .flat_map(|name| rules.host(name))
         .any(|rule| rule.provider == provider && rule.role == HostRole::Client)
 }

@@ -11,7 +11,7 @@ use meetscope::decode::{self, Decoder, Outcome, Reason};
 use meetscope::flow::TableStats;
 use meetscope::pipeline::{self, Analysis, Counts, Memory, Pipeline};
 use meetscope::report::record::{FileRecord, KeyLogRecord};
-use meetscope::report::{self, Dropped, Format, Run, Written, ZeekLog};
+use meetscope::report::{self, Dropped, Format, Kind, Run, Written, ZeekLog};
 use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
 
@@ -41,8 +41,13 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     let outputs = Outputs::open(&report)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let sums = provenance.then(|| Sums::begin(&files));
-    let gathered = gather(files, order, &pipeline, &key_logs, &report.rules)?;
-    let is_kept = keep(report.state.as_ref(), servers::inventory_of(&gathered, &report.rules), &mut known);
+    let depth = if wanted.is_none() && wants_flows_alone(&report) { Depth::Flows } else { Depth::Calls };
+    let gathered = gather(files, order, &pipeline, &key_logs, &report.rules, depth)?;
+    let mut is_kept = true;
+    if depth == Depth::Calls || report.state.is_some() {
+        let seen = servers::inventory_of(&gathered, &report.rules);
+        is_kept = keep(report.state.as_ref(), seen, &mut known);
+    }
     let Gathered { analysis, counts, decode, table, mut files, key_logs, complete } = gathered;
     if let Some(sums) = sums {
         sums.finish(&mut files);
@@ -80,6 +85,23 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     std::mem::forget(analysis);
     let is_whole = complete && is_kept && is_exported && store::were_sound(&report.databases);
     Ok(policy::status(is_whole, &context))
+}
+
+/// How far flows are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// To their app, and to the session that they are in.
+    Flows,
+    /// To sessions with their keys, and to meetings.
+    Calls,
+}
+
+/// True where nothing is shown but flows and what the run counted.
+fn wants_flows_alone(report: &config::Report) -> bool {
+    let others = [Kind::Session, Kind::Meeting, Kind::Alert];
+    matches!(report.style.format, Format::Ndjson | Format::Json)
+        && report.policy.is_none()
+        && !others.into_iter().any(|kind| report.style.wants(kind))
 }
 
 /// Where the report goes: one file or standard output, or a log each.
@@ -143,6 +165,7 @@ pub(super) fn gather(
     config: &pipeline::Config,
     key_logs: &[PathBuf],
     rules: &Rules,
+    depth: Depth,
 ) -> anyhow::Result<Gathered> {
     let mut pipeline = Pipeline::new(config, rules);
     let mut key_logs = KeyLogs::read(key_logs, &mut pipeline)?;
@@ -169,7 +192,10 @@ pub(super) fn gather(
     warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
     let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
     Ok(Gathered {
-        analysis: pipeline::analyse(rules, &mut Memory::default(), flows.flows),
+        analysis: match depth {
+            Depth::Flows => pipeline::analyse_flows(rules, flows.flows),
+            Depth::Calls => pipeline::analyse(rules, &mut Memory::default(), flows.flows),
+        },
         counts: add(flows.counts, &left_out),
         decode: flows.decode,
         table: flows.table,

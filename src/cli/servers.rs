@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meetscope::report::{self, Context};
 use meetscope::servers::Inventory;
 
-use super::replay::{self, Gathered};
+use super::replay::{self, Depth, Gathered};
 use super::{Status, config, output, store};
 
 /// Reads all files, adds what they show to the state, and writes the inventory.
@@ -26,7 +26,8 @@ pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
     };
     let mut complete = true;
     if !files.is_empty() {
-        let gathered = replay::gather(files, meetscope::capture::Order::Time, &pipeline, &[], &report.rules)?;
+        let order = meetscope::capture::Order::Time;
+        let gathered = replay::gather(files, order, &pipeline, &[], &report.rules, Depth::Flows)?;
         complete = gathered.complete;
         let seen = inventory_of(&gathered, &report.rules);
         match state {

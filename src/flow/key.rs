@@ -43,9 +43,10 @@ impl Direction {
 }
 
 /// One end in 18 bytes; IPv4 stands in its IPv4-mapped form (RFC 4291 section 2.5.5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct End {
-    address: u128,
+    /// In the order of the wire: a `u128` would be aligned to 16 bytes.
+    octets: [u8; 16],
     port: u16,
 }
 
@@ -55,11 +56,15 @@ impl End {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        Self { address: u128::from(ip), port: address.port() }
+        Self { octets: ip.octets(), port: address.port() }
+    }
+
+    const fn address(self) -> u128 {
+        u128::from_be_bytes(self.octets)
     }
 
     fn socket(self) -> SocketAddr {
-        SocketAddr::new(Ipv6Addr::from(self.address).to_canonical(), self.port)
+        SocketAddr::new(Ipv6Addr::from(self.octets).to_canonical(), self.port)
     }
 }
 
@@ -93,7 +98,7 @@ impl Key {
     /// nothing else (tables are seeded at random, because strangers choose five-tuples).
     pub fn dealing_hash(&self) -> u64 {
         const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mixed = self.low.address ^ self.high.address.rotate_left(64) ^ self.ports().rotate_left(32);
+        let mixed = self.low.address() ^ self.high.address().rotate_left(64) ^ self.ports().rotate_left(32);
         let half = u128::from(u64::MAX);
         let folded = u64::try_from(mixed & half).unwrap_or(0) ^ u64::try_from(mixed >> 64).unwrap_or(0);
         let once = (folded ^ (folded >> 32)).wrapping_mul(MIX);
@@ -109,8 +114,8 @@ impl Key {
 
 impl std::hash::Hash for Key {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u128(self.low.address);
-        state.write_u128(self.high.address);
+        state.write_u128(self.low.address());
+        state.write_u128(self.high.address());
         state.write_u128(self.ports());
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod key;
 pub mod reassembly;
+mod slots;
 pub mod table;
 mod wheel;
 

@@ -102,7 +102,8 @@ pub struct Stream {
     held: VecDeque<Held>,
     held_bytes: u32,
     limits: Limits,
-    stats: Stats,
+    /// None while nothing was odd, as most streams stay.
+    stats: Option<Box<Stats>>,
 }
 
 /// How far `sequence` lies after `origin`; negative when before (RFC 9293 §3.4: arithmetic modulo 2³²).
@@ -129,16 +130,7 @@ impl Stream {
             held: VecDeque::new(),
             held_bytes: 0,
             limits,
-            stats: Stats {
-                retransmitted: 0,
-                conflicting: 0,
-                out_of_order: 0,
-                gaps: 0,
-                gap_bytes: 0,
-                forced: 0,
-                keep_alives: 0,
-                foreign: 0,
-            },
+            stats: None,
         }
     }
 
@@ -210,8 +202,12 @@ impl Stream {
     }
 
     /// Counts so far.
-    pub const fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn stats(&self) -> Stats {
+        self.stats.as_deref().copied().unwrap_or_default()
+    }
+
+    fn counts(&mut self) -> &mut Stats {
+        self.stats.get_or_insert_default()
     }
 
     /// A SYN tells the first sequence number; the latest one wins as long as nothing was delivered.
@@ -249,8 +245,9 @@ impl Stream {
         }
         self.state = State::Flowing;
         self.next = self.next.wrapping_add(length);
-        self.stats.gaps = self.stats.gaps.saturating_add(1);
-        self.stats.gap_bytes = self.stats.gap_bytes.saturating_add(u64::from(length));
+        let counts = self.counts();
+        counts.gaps = counts.gaps.saturating_add(1);
+        counts.gap_bytes = counts.gap_bytes.saturating_add(u64::from(length));
         sink(Chunk::Gap(u64::from(length)));
     }
 
@@ -264,21 +261,25 @@ impl Stream {
         let mut length = declared;
         if away < 0 {
             if away == -1 && declared == 1 {
-                self.stats.keep_alives = self.stats.keep_alives.saturating_add(1);
+                let counts = self.counts();
+                counts.keep_alives = counts.keep_alives.saturating_add(1);
                 return;
             }
             let late = away.unsigned_abs().min(declared);
-            self.stats.retransmitted = self.stats.retransmitted.saturating_add(u64::from(late));
+            let counts = self.counts();
+            counts.retransmitted = counts.retransmitted.saturating_add(u64::from(late));
             sequence = first.wrapping_add(late);
             length = declared.saturating_sub(late);
             if length == 0 {
                 return;
             }
         } else if away > LARGEST_WINDOW {
-            self.stats.foreign = self.stats.foreign.saturating_add(1);
+            let counts = self.counts();
+            counts.foreign = counts.foreign.saturating_add(1);
             return;
         } else if away > 0 {
-            self.stats.out_of_order = self.stats.out_of_order.saturating_add(1);
+            let counts = self.counts();
+            counts.out_of_order = counts.out_of_order.saturating_add(1);
         }
         let skipped = declared.saturating_sub(length);
         let payload = payload.get(index_of(skipped)..).unwrap_or_default();
@@ -315,9 +316,11 @@ impl Stream {
             let from = held.bytes.get(index_of(sequence.wrapping_sub(held.sequence))..).unwrap_or_default();
             let differ = from.iter().zip(again).filter(|(old, new)| old != new).count();
             let differ = u64::try_from(differ).unwrap_or(u64::MAX);
-            self.stats.conflicting = self.stats.conflicting.saturating_add(differ);
+            let counts = self.counts();
+            counts.conflicting = counts.conflicting.saturating_add(differ);
             let again = u64::from(until.wrapping_sub(sequence));
-            self.stats.retransmitted = self.stats.retransmitted.saturating_add(again);
+            let counts = self.counts();
+            counts.retransmitted = counts.retransmitted.saturating_add(again);
             sequence = until;
             at = at.saturating_add(1);
         }
@@ -375,7 +378,8 @@ impl Stream {
                 return;
             }
             if !known {
-                self.stats.forced = self.stats.forced.saturating_add(1);
+                let counts = self.counts();
+                counts.forced = counts.forced.saturating_add(1);
             }
             self.skip(sink);
             self.drain(sink);

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::key::{Direction, FiveTuple, Key};
+use super::slots::Slots;
 use super::wheel::{Entry, Wheel};
 use crate::time::Timestamp;
 
@@ -144,7 +145,7 @@ pub struct Table<S> {
     limits: Limits,
     hasher: RandomState,
     index: HashTable<u32>,
-    slots: Vec<Option<Flow<S>>>,
+    slots: Slots<Flow<S>>,
     free: Vec<u32>,
     wheel: Wheel,
     due: Vec<Entry>,
@@ -164,7 +165,7 @@ impl<S> Table<S> {
             limits,
             hasher: RandomState::default(),
             index: HashTable::new(),
-            slots: Vec::new(),
+            slots: Slots::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
             due: Vec::new(),
@@ -202,10 +203,7 @@ impl<S> Table<S> {
         let hash = self.hasher.hash_one(key);
         let mut slot = self.find(hash, &key);
         if let Some(found) = slot
-            && self
-                .slots
-                .get(position(found))
-                .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.is_idle(packet.timestamp)))
+            && self.slots.get(position(found)).is_some_and(|flow| flow.is_idle(packet.timestamp))
         {
             self.end(found, EndReason::Idle, ended);
             slot = None;
@@ -214,7 +212,7 @@ impl<S> Table<S> {
             Some(slot) => slot,
             None => self.begin(hash, key, source_is_low, packet, begin(), ended)?,
         };
-        let flow = self.slots.get_mut(position(slot))?.as_mut()?;
+        let flow = self.slots.get_mut(position(slot))?;
         let direction =
             if flow.originator_is_low == source_is_low { Direction::Forward } else { Direction::Reverse };
         if packet.timestamp > flow.last {
@@ -235,16 +233,19 @@ impl<S> Table<S> {
     pub fn finish(&mut self, ended: &mut impl FnMut(Ended<S>)) {
         self.index.clear();
         self.free.clear();
-        let mut flows: Vec<Flow<S>> = self.slots.drain(..).flatten().collect();
-        flows.sort_by_key(|flow| flow.id);
-        for flow in flows {
-            ended(Ended { flow, reason: EndReason::EndOfCapture });
+        let mut order: Vec<(u64, usize)> = self.slots.iter().map(|(slot, flow)| (flow.id, slot)).collect();
+        order.sort_unstable();
+        for (_, slot) in order {
+            if let Some(flow) = self.slots.take(slot) {
+                ended(Ended { flow, reason: EndReason::EndOfCapture });
+            }
         }
+        self.slots = Slots::new();
     }
 
     /// Looks at every flow that is held, in no particular order.
     pub fn for_each(&self, mut look: impl FnMut(&Flow<S>)) {
-        self.slots.iter().flatten().for_each(&mut look);
+        self.slots.iter().for_each(|(_, flow)| look(flow));
     }
 
     /// Ends the flows that have been idle for their timeout by `now`.
@@ -260,7 +261,7 @@ impl<S> Table<S> {
     fn expire_due(&mut self, now: Timestamp, ended: &mut impl FnMut(Ended<S>)) {
         let mut due = std::mem::take(&mut self.due);
         for entry in due.drain(..) {
-            let Some(Some(flow)) = self.slots.get(position(entry.slot)) else { continue };
+            let Some(flow) = self.slots.get(position(entry.slot)) else { continue };
             if flow.generation != entry.generation {
                 continue;
             }
@@ -278,8 +279,8 @@ impl<S> Table<S> {
     pub fn shift(&mut self, nanos: i64) {
         self.wheel = Wheel::new();
         self.due.clear();
-        for (slot, flow) in self.slots.iter_mut().enumerate() {
-            let (Some(flow), Ok(slot)) = (flow, u32::try_from(slot)) else { continue };
+        for (slot, flow) in self.slots.iter_mut() {
+            let Ok(slot) = u32::try_from(slot) else { continue };
             flow.start = flow.start.moved(nanos);
             flow.last = flow.last.moved(nanos);
             let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
@@ -301,13 +302,7 @@ impl<S> Table<S> {
 
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {
         let slots = &self.slots;
-        self.index
-            .find(hash, |slot| {
-                slots
-                    .get(position(*slot))
-                    .is_some_and(|flow| flow.as_ref().is_some_and(|flow| flow.key == *key))
-            })
-            .copied()
+        self.index.find(hash, |slot| slots.get(position(*slot)).is_some_and(|flow| flow.key == *key)).copied()
     }
 
     fn begin(
@@ -340,16 +335,16 @@ impl<S> Table<S> {
         };
         let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
         let slot = if let Some(slot) = self.free.pop() {
-            *self.slots.get_mut(position(slot))? = Some(flow);
+            self.slots.put(position(slot), flow)?;
             slot
         } else {
             let slot = u32::try_from(self.slots.len()).ok()?;
-            self.slots.push(Some(flow));
+            self.slots.push(flow);
             slot
         };
         let (hasher, slots) = (&self.hasher, &self.slots);
         self.index.insert_unique(hash, slot, |slot| {
-            slots.get(position(*slot)).and_then(Option::as_ref).map_or(0, |flow| hasher.hash_one(flow.key))
+            slots.get(position(*slot)).map_or(0, |flow| hasher.hash_one(flow.key))
         });
         self.wheel.arm(Entry { slot, generation }, due);
         self.stats.created = self.stats.created.saturating_add(1);
@@ -358,7 +353,7 @@ impl<S> Table<S> {
     }
 
     fn end(&mut self, slot: u32, reason: EndReason, ended: &mut impl FnMut(Ended<S>)) {
-        let Some(flow) = self.slots.get_mut(position(slot)).and_then(Option::take) else { return };
+        let Some(flow) = self.slots.take(position(slot)) else { return };
         let hash = self.hasher.hash_one(flow.key);
         if let Ok(entry) = self.index.find_entry(hash, |held| *held == slot) {
             entry.remove();
@@ -373,7 +368,7 @@ impl<S> Table<S> {
         let mut seen = 0_usize;
         for _ in 0..self.slots.len() {
             self.cursor = self.cursor.checked_add(1).filter(|next| *next < self.slots.len()).unwrap_or(0);
-            let Some(Some(flow)) = self.slots.get(self.cursor) else { continue };
+            let Some(flow) = self.slots.get(self.cursor) else { continue };
             let candidate = (flow.class, flow.last, u32::try_from(self.cursor).unwrap_or(u32::MAX));
             if victim.is_none_or(|held| candidate < held) {
                 victim = Some(candidate);

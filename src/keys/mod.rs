@@ -30,7 +30,7 @@ use crate::session::{Judged, Meeting, Session};
 const FLOWS: usize = 64;
 
 /// How the media keys of a session arose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -52,6 +52,7 @@ pub enum Method {
     /// Media runs inside TLS or QUIC; what is inside is not visible.
     InsideTls,
     /// RTP with none of the above, and no document that says more.
+    #[default]
     NotDeterminable,
 }
 
@@ -70,10 +71,11 @@ pub enum CouldHold {
 }
 
 /// What stands behind an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Basis {
     /// The capture alone.
+    #[default]
     Capture,
     /// The capture, and what a key log opens of it.
     KeyLog,
@@ -140,8 +142,8 @@ pub struct FlowKeying {
     pub handshake: Option<Handshake>,
 }
 
-/// The keying of a session.
-#[derive(Debug, Clone)]
+/// The keying of a session. The default is that of a session which was not looked at.
+#[derive(Debug, Clone, Default)]
 pub struct Keys {
     /// How the keys arose.
     pub method: Method,

@@ -158,7 +158,7 @@ impl<'a> Around<'a> {
         for (index, judged) in flows.iter().enumerate() {
             if judged.flow.facts.as_deref().is_some_and(|facts| facts.opened.is_some() || facts.sip.is_some())
             {
-                speaking.entry(judged.sides.local.ip()).or_default().push(index);
+                speaking.entry(judged.sides().local.ip()).or_default().push(index);
             }
         }
         let places = sessions.iter().enumerate().map(|(place, (session, _))| (session.id, place)).collect();
@@ -313,7 +313,7 @@ fn sources(judged: &Judged) -> Vec<Source<'_>> {
         if !super::verify::fits_something(candidate.value.len(), None, false) {
             continue;
         }
-        let from_remote = (candidate.direction == Direction::Reverse) == judged.sides.local_is_source;
+        let from_remote = (candidate.direction == Direction::Reverse) == judged.sides().local_is_source;
         let form = form_words(candidate.form);
         out.push(Source {
             judged,
@@ -362,7 +362,7 @@ fn witness(
     (mode, cipher): (Mode, String),
     streams: Vec<OpenedStream>,
 ) -> Witness {
-    let mut server = source.judged.sides.remote;
+    let mut server = source.judged.sides().remote;
     // A relay forwards the handshake; who answers it stands behind.
     let behind = || {
         let facts = source.judged.flow.facts.as_deref()?;
@@ -376,7 +376,7 @@ fn witness(
     Witness {
         server,
         name: names.get(&server.ip()).cloned(),
-        endpoint: source.judged.sides.local,
+        endpoint: source.judged.sides().local,
         delivery: source.delivery,
         packet: source.packet,
         place: source.place.clone(),

@@ -40,7 +40,8 @@ pub(super) struct Meta {
 /// Reads the datagrams of one flow.
 #[derive(Debug, Default)]
 pub(super) struct Datagrams {
-    pub(super) media: MediaTable,
+    /// Of flows with packets that could be media.
+    media: Option<Box<MediaTable>>,
     stun: Option<Box<Pending>>,
     dtls: Option<Box<DtlsWork>>,
     quic: Option<(Box<QuicWork>, PacketRef)>,
@@ -70,24 +71,26 @@ impl Datagrams {
 
     /// True when the flow carries media, STUN or anything else of a call.
     pub(super) fn is_call(&self) -> bool {
-        self.stun.is_some() || self.dtls.is_some() || self.zoom.is_some() || self.media.is_accepted()
+        self.stun.is_some() || self.dtls.is_some() || self.zoom.is_some() || self.has_media()
     }
 
     /// True when RTP streams are being counted.
     #[inline]
-    pub(super) const fn has_media(&self) -> bool {
-        self.media.is_accepted()
+    pub(super) fn has_media(&self) -> bool {
+        self.media.as_ref().is_some_and(|media| media.is_accepted())
     }
 
     /// Reads one payload.
     #[inline]
     pub(super) fn payload(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
-        if self.media.known(meta, payload) {
+        if let Some(media) = &mut self.media
+            && media.known(meta, payload)
+        {
             self.unrecognised = 0;
             return;
         }
         if let Some(zoom) = &mut self.zoom
-            && zoom.media(&mut self.media, meta, payload)
+            && zoom.media(self.media.get_or_insert_default(), meta, payload)
         {
             self.unrecognised = 0;
             return;
@@ -135,7 +138,8 @@ impl Datagrams {
     }
 
     fn rtp(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
-        if self.media.rtcp(meta, payload) {
+        let media = self.media.get_or_insert_default();
+        if media.rtcp(meta, payload) {
             return true;
         }
         // A provider's own bytes on the flow support it as a handshake does.
@@ -144,7 +148,7 @@ impl Datagrams {
             || facts.sip.is_some()
             || !facts.marks.is_empty()
             || meta.wrapping != Wrapping::None;
-        self.media.candidate(meta, payload, supported)
+        media.candidate(meta, payload, supported)
     }
 
     fn stun(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) -> bool {
@@ -165,7 +169,7 @@ impl Datagrams {
     }
 
     fn inner(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], depth: u8) {
-        if !self.media.known(meta, payload) {
+        if !self.media.as_mut().is_some_and(|media| media.known(meta, payload)) {
             self.recognise(facts, meta, payload, depth);
         }
     }
@@ -177,7 +181,7 @@ impl Datagrams {
             Probe::No => false,
         };
         if likely {
-            self.media.handshake_seen();
+            self.media.get_or_insert_default().handshake_seen();
             let work = self.dtls.get_or_insert_with(|| Box::new(DtlsWork::new()));
             work.datagram(facts, meta, payload, self.key_log.as_deref());
         }
@@ -205,10 +209,10 @@ impl Datagrams {
 
     fn zoom(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
         if let Some(zoom) = &mut self.zoom {
-            return zoom.datagram(facts, &mut self.media, meta, payload);
+            return zoom.datagram(facts, self.media.get_or_insert_default(), meta, payload);
         }
         let Some(mut zoom) = ZoomWork::recognise(meta, payload) else { return false };
-        let taken = zoom.datagram(facts, &mut self.media, meta, payload);
+        let taken = zoom.datagram(facts, self.media.get_or_insert_default(), meta, payload);
         if taken {
             self.zoom = Some(Box::new(zoom));
         }
@@ -246,7 +250,9 @@ impl Datagrams {
         if let Some(zoom) = self.zoom {
             zoom.finish(facts);
         }
-        self.media.finish(facts);
+        if let Some(media) = &self.media {
+            media.finish(facts);
+        }
     }
 
     /// Writes down what is known by now of a flow that goes on, but for what was opened.
@@ -257,7 +263,9 @@ impl Datagrams {
         if let Some(zoom) = &self.zoom {
             zoom.finish(facts);
         }
-        self.media.finish(facts);
+        if let Some(media) = &self.media {
+            media.finish(facts);
+        }
     }
 }
 

@@ -130,7 +130,7 @@ fn handshake_message(
 pub(super) struct QuicWork {
     connection: quic::Connection,
     assemblers: [tls::HandshakeAssembler; 2],
-    sides: [handshake::Side; 2],
+    sides: [handshake::LazySide; 2],
     fed: [usize; 2],
     datagrams: u32,
     opening: Option<Box<QuicOpening>>,
@@ -163,7 +163,7 @@ impl QuicWork {
         Self {
             connection: quic::Connection::new(),
             assemblers: [tls::HandshakeAssembler::new(), tls::HandshakeAssembler::new()],
-            sides: [handshake::Side::default(), handshake::Side::default()],
+            sides: [handshake::LazySide::default(), handshake::LazySide::default()],
             fed: [0, 0],
             datagrams: 0,
             opening: None,
@@ -260,13 +260,15 @@ impl QuicWork {
         let [client_assembler, server_assembler] = &mut self.assemblers;
         let [client_fed, server_fed] = &mut self.fed;
         let [client_bytes, server_bytes] = streams;
+        let [client_gone, server_gone] = self.connection.gone();
         let mut offered = client.session_id.clone();
-        for (side, assembler, fed, bytes) in [
-            (client, client_assembler, client_fed, client_bytes),
-            (server, server_assembler, server_fed, server_bytes),
+        for (side, assembler, fed, bytes, gone) in [
+            (client, client_assembler, client_fed, client_bytes, client_gone),
+            (server, server_assembler, server_fed, server_bytes, server_gone),
         ] {
-            let Some(fresh) = bytes.get(*fed..).filter(|fresh| !fresh.is_empty()) else { continue };
-            *fed = bytes.len();
+            let fresh = bytes.get(fed.saturating_sub(gone)..).filter(|fresh| !fresh.is_empty());
+            let Some(fresh) = fresh else { continue };
+            *fed = gone.saturating_add(bytes.len());
             let known = facts.tls.get_or_insert_with(Box::default);
             let mut fault = None;
             let result = assembler.feed(fresh, |message| {
@@ -281,6 +283,7 @@ impl QuicWork {
                 facts.anomaly(field, meta.packet);
             }
         }
+        self.connection.let_go();
     }
 
     /// Writes down what is known of the connection, where it was one.

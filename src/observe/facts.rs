@@ -9,6 +9,7 @@ mod samples;
 mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 pub use answers::{Answered, Answers, Exchange, Quickest};
 pub use cipher::{Body, CLUSTER_CAP, Cipher, Cluster, Framing, Heads, Shapes};
@@ -185,7 +186,7 @@ pub struct Dns {
     /// Other names of addresses, which nobody asked for by them.
     pub other_names: Vec<OtherName>,
     /// Addresses learned: (name that was asked for, address, packet).
-    pub addresses: Vec<(String, IpAddr, PacketRef)>,
+    pub addresses: Vec<(Arc<str>, IpAddr, PacketRef)>,
     /// Messages parsed.
     pub messages: u32,
     /// First DNS packet.

@@ -1,6 +1,7 @@
 //! TLS handshake messages into facts; shared by TLS over TCP, QUIC's CRYPTO streams and DTLS.
 
 use super::PacketRef;
+use super::alpn;
 use super::certificates::{certificates, certificates_1_3};
 use super::facts::{Dtls, LIST_CAP, Tls};
 use crate::fingerprint::{self, Transport};
@@ -44,21 +45,25 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 fn escape(out: &mut String, byte: u8) {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     out.push_str("\\x");
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('?'));
-    }
+    push_hex(out, byte);
 }
 
 /// Bytes in hex.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        push_hex(&mut out, *byte);
+    }
+    out
+}
+
+fn push_hex(out: &mut String, byte: u8) {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('?'));
+    }
 }
 
 /// Writes down a ClientHello. The first one of a flow is kept; a second (after `HelloRetryRequest`) is counted.
@@ -74,7 +79,7 @@ pub(super) fn client_hello(
     }
     tls.client_hello = Some(packet);
     tls.sni = hello.server_name_bytes().filter(|name| !name.is_empty()).map(host_name);
-    tls.alpn = hello.alpn().take(LIST_CAP).map(text).collect();
+    tls.alpn = alpn::offered(hello);
     tls.ja3 = Some(*fingerprint::ja3(hello).digest());
     tls.ja4 = Some(fingerprint::ja4(hello, transport).as_str().to_owned());
     tls.ech = hello.ech().is_some();
@@ -151,6 +156,35 @@ pub(super) struct Side {
     pub(super) agreed: Option<Chosen>,
     /// Nothing more is to be learned from this side.
     pub(super) done: bool,
+}
+
+/// A side that most directions of most connections never get: it takes no room before something is written down.
+#[derive(Debug, Default)]
+pub(super) struct LazySide(Option<Box<Side>>);
+
+/// What is read of a side of which nothing was written down.
+static BLANK: Side = Side {
+    session_id: Vec::new(),
+    is_client: false,
+    client_random: None,
+    early_data: false,
+    asked_again: false,
+    agreed: None,
+    done: false,
+};
+
+impl std::ops::Deref for LazySide {
+    type Target = Side;
+
+    fn deref(&self) -> &Side {
+        self.0.as_deref().unwrap_or(&BLANK)
+    }
+}
+
+impl std::ops::DerefMut for LazySide {
+    fn deref_mut(&mut self) -> &mut Side {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// What a ServerHello chose, as far as keys depend on it.

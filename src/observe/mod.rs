@@ -4,6 +4,7 @@
 //! In: decoded packets of one flow. Out: facts, with the packet behind each. No provider is known here; byte
 //! patterns come in compiled ([`pattern`]).
 
+mod alpn;
 mod call;
 mod certificates;
 mod datagram;
@@ -27,4 +28,4 @@ mod zoom;
 pub use handshake::hex;
 pub use packet_ref::PacketRef;
 pub use state::{CALL, Seen, State, has_facts, observe, snapshot, summarise};
-pub use summary::{Beginning, Ending, Summary};
+pub use summary::{Beginning, Ending, Outline, Summary};

@@ -1,5 +1,7 @@
 //! DNS messages into facts.
 
+use std::sync::Arc;
+
 use super::PacketRef;
 use super::facts::{Dns, Facts, LIST_CAP, OtherName};
 use crate::proto::dns::{self, Answer};
@@ -57,9 +59,12 @@ fn other_name(known: &mut Dns, name: &str, address: std::net::IpAddr, reverse: b
 }
 
 fn learn(known: &mut Dns, name: &str, address: std::net::IpAddr, packet: PacketRef) {
-    let held = known.addresses.iter().any(|(held, at, _)| *at == address && held == name);
+    let held = known.addresses.iter().any(|(held, at, _)| *at == address && **held == *name);
     if !held && known.addresses.len() < LIST_CAP {
-        known.addresses.push((name.to_owned(), address, packet));
+        // Most answers give several addresses to one name.
+        let last = known.addresses.last().map(|(last, ..)| last).filter(|last| ***last == *name);
+        let name = last.map_or_else(|| Arc::from(name), Arc::clone);
+        known.addresses.push((name, address, packet));
     }
 }
 
@@ -107,7 +112,7 @@ mod tests {
         assert!(message(&mut facts, &answer(other, 12, &[(other, 12, name("nowhere.example.net"))]), packet));
         let dns = facts.dns.unwrap();
         let address = "198.51.100.7".parse().unwrap();
-        assert_eq!(dns.addresses, [("meet.example.org".to_owned(), address, packet)]);
+        assert_eq!(dns.addresses, [("meet.example.org".into(), address, packet)]);
         let told = |name: &str, reverse| OtherName { name: name.to_owned(), address, reverse, packet };
         assert_eq!(dns.other_names, [told(host, false), told("edge7.example.net", true)]);
     }

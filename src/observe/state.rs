@@ -6,7 +6,7 @@ use super::facts::{Facts, MarkHit, Pace, Sampling, Wrapping};
 use super::pace;
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
-use super::summary::{Beginning, Ending, Summary};
+use super::summary::{Beginning, Ending, Outline, Summary};
 use crate::decode::{TcpFlags, Transport};
 use crate::flow::{Direction, EndReason, Flow};
 use crate::proto::tls::keylog::KeyLog;
@@ -321,7 +321,7 @@ pub fn has_facts(flow: &Flow<State>) -> bool {
 
 /// A summary before its facts.
 struct Head {
-    summary: Summary,
+    outline: Outline,
     has_syn: bool,
 }
 
@@ -335,7 +335,7 @@ impl Head {
             EndReason::Evicted => Ending::Evicted,
             EndReason::EndOfCapture => Ending::EndOfCapture,
         };
-        let summary = Summary {
+        let outline = Outline {
             id: flow.id,
             first_packet: state.first_packet,
             tuple: flow.tuple(),
@@ -349,18 +349,18 @@ impl Head {
             ending,
             facts: None,
         };
-        Self { summary, has_syn: state.syn }
+        Self { outline, has_syn: state.syn }
     }
 
     fn with(self, facts: Option<Box<Facts>>, path: Option<Box<str>>) -> Summary {
         let facts = facts.filter(|facts| !facts.is_empty());
         let begun = facts.as_deref().is_some_and(Facts::shows_a_beginning);
-        let beginning = match (self.summary.tuple.protocol == TCP, self.has_syn) {
+        let beginning = match (self.outline.tuple.protocol == TCP, self.has_syn) {
             (true, true) => Beginning::Seen,
             (true, false) => Beginning::MidConnection,
             (false, _) if begun => Beginning::Seen,
             (false, _) => Beginning::Unknown,
         };
-        Summary { path, beginning, facts, ..self.summary }
+        Outline { path, beginning, facts, ..self.outline }.into()
     }
 }

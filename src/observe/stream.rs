@@ -27,7 +27,7 @@ const BUFFER_CAP: usize = 1 << 17;
 #[derive(Debug)]
 enum Kind {
     Unknown,
-    Tls(tls::HandshakeAssembler),
+    Tls(Box<tls::HandshakeAssembler>),
     Dns,
     Sip,
     Framed(Framing),
@@ -41,7 +41,7 @@ struct Half {
     stream: Stream,
     buffer: Vec<u8>,
     kind: Kind,
-    tls: handshake::Side,
+    tls: handshake::LazySide,
     lost: bool,
 }
 
@@ -51,7 +51,7 @@ impl Half {
             stream: Stream::new(Limits::default()),
             buffer: Vec::new(),
             kind: Kind::Unknown,
-            tls: handshake::Side::default(),
+            tls: handshake::LazySide::default(),
             lost: false,
         }
     }
@@ -272,7 +272,7 @@ fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<
     if tls::probe(bytes) == Probe::Yes
         || (matches!(other.kind, Kind::Tls(_)) && tls::probe(bytes) != Probe::No)
     {
-        own.kind = Kind::Tls(tls::HandshakeAssembler::new());
+        own.kind = Kind::Tls(Box::default());
         return;
     }
     if sip::probe(bytes) == Probe::Yes {
@@ -295,7 +295,7 @@ fn recognise(own: &mut Half, other: &Half, facts: &mut Facts, segment: &Segment<
     // TLS may begin after a proxy's handshake or after STARTTLS.
     if let Some(offset) = tls::find_hello(bytes) {
         own.buffer.drain(..offset.min(own.buffer.len()));
-        own.kind = Kind::Tls(tls::HandshakeAssembler::new());
+        own.kind = Kind::Tls(Box::default());
         facts.other = None;
         return;
     }

@@ -1,5 +1,7 @@
 //! A flow that has ended, as later stages see it.
 
+use std::ops::{Deref, DerefMut};
+
 use super::PacketRef;
 use super::facts::Facts;
 use crate::flow::FiveTuple;
@@ -37,9 +39,34 @@ pub enum Beginning {
     Unknown,
 }
 
-/// One ended flow.
+/// One ended flow: small to move, since of many flows it is put from one list to the next.
 #[derive(Debug, Clone)]
-pub struct Summary {
+pub struct Summary(Box<Outline>);
+
+impl From<Outline> for Summary {
+    fn from(outline: Outline) -> Self {
+        Self(Box::new(outline))
+    }
+}
+
+impl Deref for Summary {
+    type Target = Outline;
+
+    fn deref(&self) -> &Outline {
+        &self.0
+    }
+}
+
+impl DerefMut for Summary {
+    fn deref_mut(&mut self) -> &mut Outline {
+        &mut self.0
+    }
+}
+
+/// What is known of an ended flow.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "put together where a flow ends")]
+pub struct Outline {
     /// Number in the run of its first packet; unique.
     pub id: u64,
     /// Its first packet, as file and frame.

@@ -242,11 +242,11 @@ mod tests {
 
     use super::*;
     use crate::observe::facts::Facts;
-    use crate::observe::{Beginning, Ending, PacketRef};
+    use crate::observe::{Beginning, Ending, Outline, PacketRef};
 
     fn flow(id: u64, source: &str, destination: &str, protocol: u8, end: i64) -> Summary {
         let end = Timestamp::from_secs_nanos(end, 0);
-        Summary {
+        Summary::from(Outline {
             id,
             first_packet: PacketRef::new(0, id),
             tuple: tuple(source, destination, protocol),
@@ -259,7 +259,7 @@ mod tests {
             beginning: Beginning::Unknown,
             ending: Ending::Idle,
             facts: None,
-        }
+        })
     }
 
     fn tuple(source: &str, destination: &str, protocol: u8) -> FiveTuple {

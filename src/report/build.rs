@@ -180,7 +180,7 @@ impl<'a> Context<'a> {
     fn evidence(&self, item: &Evidence, own: Option<u16>) -> EvidenceRecord {
         EvidenceRecord {
             what: item.what,
-            value: item.value.clone(),
+            value: item.value.to_string(),
             weight: round3(item.weight),
             packet: self.seen(item.packet),
             app: if own == Some(item.provider) { None } else { self.app(Some(item.provider)) },

@@ -10,6 +10,9 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::hidden::is_hidden;
 
+/// Bytes that a buffer begins with; most flow records fit.
+pub(super) const BUFFER: usize = 4096;
+
 /// No space between tokens.
 struct Compact;
 
@@ -66,7 +69,7 @@ impl Formatter for Pretty {
 
 /// A part of a string in which `serde_json` found nothing that JSON itself asks to be escaped.
 fn write_visible<W: ?Sized + io::Write>(out: &mut W, text: &str) -> io::Result<()> {
-    if !text.chars().any(is_hidden) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.chars().any(is_hidden) {
         return out.write_all(text.as_bytes());
     }
     for character in text.chars() {
@@ -86,7 +89,15 @@ fn write_visible<W: ?Sized + io::Write>(out: &mut W, text: &str) -> io::Result<(
 /// # Errors
 /// What `out` says, or what serialising the value does.
 pub fn write_json<T: ?Sized + Serialize>(out: &mut dyn io::Write, value: &T) -> io::Result<()> {
-    value.serialize(&mut Serializer::with_formatter(out, Compact)).map_err(io::Error::from)
+    let mut buffer = Vec::with_capacity(BUFFER);
+    append_json(&mut buffer, value)?;
+    out.write_all(&buffer)
+}
+
+/// Appends a value as JSON without spaces to `buffer`: many small pieces, for which a call through a table would cost more than
+/// they do.
+pub(super) fn append_json<T: ?Sized + Serialize>(buffer: &mut Vec<u8>, value: &T) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(buffer, Compact)).map_err(io::Error::from)
 }
 
 /// Writes a value as indented JSON; nothing follows it, no end of line either.

@@ -10,7 +10,7 @@ use super::*;
 use crate::capture::{Merge, Order};
 use crate::flow::{Direction, FiveTuple};
 use crate::observe::facts::{Certificate, CertificateBody, Facts, Media, Sip, Tls, Zoom};
-use crate::observe::{Beginning, Ending, PacketRef, Summary};
+use crate::observe::{Beginning, Ending, Outline, PacketRef, Summary};
 use crate::pipeline::{Config, Memory, Pipeline, analyse};
 use crate::session::tests::Source;
 use crate::time::Timestamp;
@@ -135,7 +135,7 @@ impl Made {
 fn summary(id: u64, source: &str, destination: &str, protocol: u8, second: i64, facts: Facts) -> Summary {
     let (source, destination): (SocketAddr, SocketAddr) =
         (source.parse().unwrap(), destination.parse().unwrap());
-    Summary {
+    Summary::from(Outline {
         id,
         first_packet: PacketRef::new(0, id),
         tuple: FiveTuple { source, destination, protocol },
@@ -148,7 +148,7 @@ fn summary(id: u64, source: &str, destination: &str, protocol: u8, second: i64, 
         beginning: Beginning::Seen,
         ending: Ending::Fin,
         facts: Some(Box::new(facts)),
-    }
+    })
 }
 
 fn tls(sni: &str, packet: u64) -> Facts {

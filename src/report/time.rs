@@ -1,6 +1,5 @@
 //! Times in records and in text, always UTC. In: packet times, seconds of certificates. Out: strings.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
@@ -13,17 +12,30 @@ pub(super) fn eve(time: Timestamp) -> String {
     let mut out = String::with_capacity(31);
     let Some(when) = civil(time) else { return format!("{} ns", time.as_nanos()) };
     let micros = when.subsec_nanosecond().checked_div(1000).unwrap_or(0);
-    let _ = write!(
-        out,
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{micros:06}+0000",
-        when.year(),
-        when.month(),
-        when.day(),
-        when.hour(),
-        when.minute(),
-        when.second()
-    );
+    let parts = [
+        (when.month().unsigned_abs().into(), 2, '-'),
+        (when.day().unsigned_abs().into(), 2, 'T'),
+        (when.hour().unsigned_abs().into(), 2, ':'),
+        (when.minute().unsigned_abs().into(), 2, ':'),
+        (when.second().unsigned_abs().into(), 2, '.'),
+        (micros.unsigned_abs(), 6, '+'),
+    ];
+    digits(&mut out, when.year().unsigned_abs().into(), 4);
+    out.push('-');
+    for (number, width, then) in parts {
+        digits(&mut out, number, width);
+        out.push(then);
+    }
+    out.push_str("0000");
     out
+}
+
+/// A number with leading zeros. Two or three times are written of every flow, and the general formatter is slow.
+fn digits(out: &mut String, number: u32, width: u32) {
+    for place in (0..width).rev() {
+        let digit = number.checked_div(10_u32.saturating_pow(place)).unwrap_or(0) % 10;
+        out.push(char::from_digit(digit, 10).unwrap_or('0'));
+    }
 }
 
 /// Seconds since the epoch as `2020-04-02T14:00:03+0000`, or the number where the calendar ends (year 9999).

@@ -5,20 +5,17 @@
 use std::io;
 
 use super::build::{session_id, sessions_of_flows};
-use super::json::write_json;
+use super::json::{BUFFER, append_json, write_json};
 use super::record::{Kind, Record};
 use super::{
     Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
 };
 use crate::keys::Analysis;
 
-/// Bytes that the buffer begins with; most flow records fit.
-const BUFFER: usize = 4096;
-
 /// One record, one line.
 pub(super) fn line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
-    write_json(&mut buffer, record)?;
+    append_json(&mut buffer, record)?;
     buffer.push(b'\n');
     out.write_all(&buffer)
 }
@@ -33,7 +30,7 @@ pub(super) fn lines(
     let mut buffer = Vec::with_capacity(BUFFER);
     each(context, analysis, style, |_, record| {
         buffer.clear();
-        write_json(&mut buffer, &record)?;
+        append_json(&mut buffer, &record)?;
         buffer.push(b'\n');
         out.write_all(&buffer)
     })
@@ -67,7 +64,7 @@ pub(super) fn json(
         each(context, run.analysis, &only, |index, record| {
             buffer.clear();
             buffer.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-            write_json(&mut buffer, &record)?;
+            append_json(&mut buffer, &record)?;
             out.write_all(&buffer)
         })?;
         out.write_all(b"\n]")?;

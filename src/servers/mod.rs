@@ -152,7 +152,7 @@ impl Inventory {
         }
         let flow = &judged.flow;
         // Who sent the ClientHello began the flow; without it only the ports tell who is the server.
-        let end = if tls.client_hello.is_some() { flow.tuple.destination } else { judged.sides.remote };
+        let end = if tls.client_hello.is_some() { flow.tuple.destination } else { judged.sides().remote };
         let server = self.entry(provider, end.ip(), flow.start, flow.end);
         server.port((flow.tuple.protocol, end.port()));
         if let Some(name) = tls.asked_name() {

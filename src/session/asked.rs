@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashSet;
 
+use super::Judged;
 use super::endpoint::{is_open, is_service};
-use super::{Judged, ends};
 use crate::classify::Role;
 use crate::observe::Summary;
 
@@ -36,8 +36,8 @@ pub(super) fn originator_asks(flow: &Summary) -> Option<bool> {
 pub fn settle(flows: &mut [Judged]) {
     let (mut clients, mut servers) = (HashSet::new(), HashSet::new());
     for judged in flows.iter().filter(|judged| tells(judged)) {
-        clients.insert(judged.sides.local.ip());
-        servers.insert(judged.sides.remote.ip());
+        clients.insert(judged.sides().local.ip());
+        servers.insert(judged.sides().remote.ip());
     }
     let is_client = |address: IpAddr| clients.contains(&address) && !servers.contains(&address);
     let is_server = |address: IpAddr| servers.contains(&address) && !clients.contains(&address);
@@ -47,7 +47,7 @@ pub fn settle(flows: &mut [Judged]) {
         let turned = is_client(destination) && !clients.contains(&source)
             || is_server(source) && !servers.contains(&destination);
         if turned && is_open(&judged.flow, &judged.verdict) {
-            judged.sides = ends(&tuple, false);
+            judged.local_is_source = false;
         }
     }
 }
@@ -55,7 +55,7 @@ pub fn settle(flows: &mut [Judged]) {
 /// True for a flow that shows for itself who is a client: a TLS handshake over TCP, a question for a name, STUN that one
 /// end answers.
 fn tells(judged: &Judged) -> bool {
-    let (local, remote) = (judged.sides.local, judged.sides.remote);
+    let (local, remote) = (judged.sides().local, judged.sides().remote);
     let to_service = is_service(remote.port()) && !is_service(local.port());
     if judged.flow.tuple.protocol == TCP {
         let tls = judged.flow.facts.as_deref().and_then(|facts| facts.tls.as_deref());
@@ -64,7 +64,7 @@ fn tells(judged: &Judged) -> bool {
     if judged.role() == Role::Dns {
         return to_service && remote.port() == DNS;
     }
-    originator_asks(&judged.flow) == Some(judged.sides.local_is_source)
+    originator_asks(&judged.flow) == Some(judged.sides().local_is_source)
 }
 
 /// True for datagrams of a call. Exchanges of SIP ask for names and call as phones do, so that theirs are left as they are.
@@ -88,7 +88,7 @@ mod tests {
     fn begun(id: u64, from: &str, to: &str, facts: Facts) -> Judged {
         let mut judged = flow(id, from, to, (0, 10_000));
         judged.flow.facts = Some(Box::new(facts));
-        judged.sides = super::super::sides(&judged.flow, &judged.verdict);
+        judged.local_is_source = super::super::sides(&judged.flow, &judged.verdict).local_is_source;
         judged
     }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn local(judged: &Judged) -> String {
-        judged.sides.local.to_string()
+        judged.sides().local.to_string()
     }
 
     #[test]

@@ -53,11 +53,8 @@ pub(super) fn is_open(flow: &Summary, verdict: &Verdict) -> bool {
 /// The end that evidence of the winning app names: inside its prefix, or called so by DNS.
 fn named_server(evidence: &[Evidence], source: SocketAddr, destination: SocketAddr) -> Option<SocketAddr> {
     let said = |end: SocketAddr| {
-        let address = end.ip().to_string();
-        evidence.iter().any(|item| {
-            matches!(item.what, "prefix" | "dns_name")
-                && item.value.split(' ').next().is_some_and(|word| word == address)
-        })
+        let of_end = |item: &Evidence| item.value.address() == Some(end.ip());
+        evidence.iter().any(|item| matches!(item.what, "prefix" | "dns_name") && of_end(item))
     };
     match (said(source), said(destination)) {
         (true, false) => Some(source),

@@ -55,13 +55,13 @@ pub(super) fn fallbacks(flows: &[Judged], calls: &[(Whose, usize)]) -> Vec<(Whos
     for (whose, index) in calls {
         let Some(judged) = flows.get(*index).filter(|judged| judged.role() == Role::Media) else { continue };
         if judged.flow.tuple.protocol != TCP {
-            let ends = (judged.sides.local.ip(), judged.sides.remote.ip());
+            let ends = (judged.sides().local.ip(), judged.sides().remote.ip());
             media.entry(ends).or_default().push((*whose, judged.flow.start, judged.flow.end));
         }
     }
     let mut found = Vec::new();
     for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| carries_media(judged)) {
-        let ends = (judged.sides.local.ip(), judged.sides.remote.ip());
+        let ends = (judged.sides().local.ip(), judged.sides().remote.ip());
         let (start, end) = (judged.flow.start, judged.flow.end);
         let took_over = |(whose, from, to): &&Span| {
             let app = judged.verdict.provider;

@@ -59,11 +59,16 @@ pub struct Judged {
     pub flow: Summary,
     /// What it is.
     pub verdict: Verdict,
-    /// Which end is the endpoint's.
-    pub sides: Sides,
+    /// The endpoint is the originator; which end is whose stands in [`Judged::sides`].
+    pub local_is_source: bool,
 }
 
 impl Judged {
+    /// The ends of the flow, told apart.
+    pub fn sides(&self) -> Sides {
+        ends(&self.flow.tuple, self.local_is_source)
+    }
+
     /// What the flow does.
     pub fn role(&self) -> Role {
         self.verdict.role.unwrap_or(Role::Other)
@@ -82,11 +87,11 @@ impl Judged {
 
     /// The ends of the flow for an endpoint whose addresses are told: of a flow between two endpoints each sees the other.
     pub fn seen_from(&self, is_own: impl Fn(IpAddr) -> bool) -> Sides {
-        let Sides { local, remote, local_is_source } = self.sides;
+        let Sides { local, remote, local_is_source } = self.sides();
         if is_own(remote.ip()) && !is_own(local.ip()) {
             return Sides { local: remote, remote: local, local_is_source: !local_is_source };
         }
-        self.sides
+        self.sides()
     }
 }
 
@@ -186,7 +191,7 @@ fn distinct(flows: &[Judged], mut sessions: Vec<Session>) -> Vec<Session> {
             .filter_map(|index| flows.get(*index))
             .find(|judged| judged.flow.id == session.id);
         let begins = first
-            .is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides.local.ip()));
+            .is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides().local.ip()));
         if !begins {
             session.id |= PEER;
         }
@@ -297,7 +302,8 @@ fn build(
         .iter()
         .map(|judged| {
             let sides = judged.seen_from(|ip| addresses.contains(&ip));
-            (sides != judged.sides).then(|| Judged { sides, ..(*judged).clone() })
+            (sides != judged.sides())
+                .then(|| Judged { local_is_source: sides.local_is_source, ..(*judged).clone() })
         })
         .collect();
     let chosen: Vec<&Judged> =
@@ -342,7 +348,7 @@ fn used_addresses<'a>(own: &BTreeSet<IpAddr>, calls: impl Iterator<Item = &'a Ju
 fn companions(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> BTreeMap<Whose, Spans<usize>> {
     let mut found: BTreeMap<Whose, Vec<(Timestamp, Timestamp, usize)>> = BTreeMap::new();
     for (index, judged) in flows.iter().enumerate() {
-        let whose = (judged.sides.local.ip(), judged.verdict.provider);
+        let whose = (judged.sides().local.ip(), judged.verdict.provider);
         // Of the signalling of no known app only SIP's is told from the web, by its port.
         if (whose.1.is_some() || judged.role() == Role::Signalling)
             && matches!(judged.role(), Role::Signalling | Role::Dns | Role::Web)

@@ -25,11 +25,11 @@ type Span = (Timestamp, Timestamp);
 pub(super) fn add(flows: &[Judged], relays: &Relays, calls: &mut BTreeMap<Whose, Vec<usize>>) {
     let mut users: BTreeSet<Whose> = calls.keys().copied().collect();
     for judged in flows.iter().filter(|judged| judged.role() == Role::Signalling) {
-        users.insert((judged.sides.local.ip(), judged.verdict.provider));
+        users.insert((judged.sides().local.ip(), judged.verdict.provider));
     }
     let phones = phones(flows);
     for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| makes_a_call(judged)) {
-        let peer = (judged.sides.remote.ip(), judged.verdict.provider);
+        let peer = (judged.sides().remote.ip(), judged.verdict.provider);
         let is_user = peer.1.is_some() && users.contains(&peer);
         let straight = match judged.role() {
             Role::P2p => {
@@ -49,7 +49,7 @@ pub(super) fn add(flows: &[Judged], relays: &Relays, calls: &mut BTreeMap<Whose,
 
 /// Both may be endpoints of one network. A flow between them may be to an exchange or a server, too.
 fn both_private(judged: &Judged) -> bool {
-    [judged.sides.local.ip(), judged.sides.remote.ip()].into_iter().all(is_private)
+    [judged.sides().local.ip(), judged.sides().remote.ip()].into_iter().all(is_private)
 }
 
 /// The checks of both say that they are clients.
@@ -59,7 +59,7 @@ fn both_clients(judged: &Judged) -> bool {
 }
 
 fn pair(judged: &Judged) -> (IpAddr, IpAddr) {
-    let (one, two) = (judged.sides.local.ip(), judged.sides.remote.ip());
+    let (one, two) = (judged.sides().local.ip(), judged.sides().remote.ip());
     (one.min(two), one.max(two))
 }
 
@@ -74,7 +74,7 @@ fn phones(flows: &[Judged]) -> HashMap<(IpAddr, IpAddr), Vec<Span>> {
     for judged in flows {
         let Some(sip) = judged.flow.facts.as_deref().and_then(|facts| facts.sip.as_deref()) else { continue };
         let has = |wanted: &str| sip.methods.iter().any(|(method, _)| method == wanted);
-        let (local, remote) = (judged.sides.local.ip(), judged.sides.remote.ip());
+        let (local, remote) = (judged.sides().local.ip(), judged.sides().remote.ip());
         if has("REGISTER") {
             exchanges.insert(judged.flow.tuple.destination.ip());
         }
@@ -136,7 +136,7 @@ impl Relays {
         for judged in flows {
             let stun = judged.flow.facts.as_deref().and_then(|facts| facts.stun.as_deref());
             if judged.role() == Role::Relay {
-                relays.hosts.insert(judged.sides.remote.ip());
+                relays.hosts.insert(judged.sides().remote.ip());
             }
             for (address, _) in stun.iter().filter(|stun| stun.relays).flat_map(|stun| &stun.relayed) {
                 relays.given.entry(*address).or_default().push((judged.flow.start, judged.flow.end));
@@ -147,9 +147,9 @@ impl Relays {
         }
         for judged in flows.iter().filter(|judged| judged.role() != Role::Dns) {
             if !relays.is_leg(judged) {
-                relays.clients.insert(judged.sides.local.ip());
+                relays.clients.insert(judged.sides().local.ip());
                 if judged.role() == Role::Media {
-                    relays.servers.insert(judged.sides.remote.ip());
+                    relays.servers.insert(judged.sides().remote.ip());
                 }
             }
         }
@@ -170,12 +170,12 @@ impl Relays {
 
     /// Whether a flow leads from a relay onwards.
     pub(super) fn is_leg(&self, judged: &Judged) -> bool {
-        self.is_given(judged.sides.local, judged) || self.is_given(judged.sides.remote, judged)
+        self.is_given(judged.sides().local, judged) || self.is_given(judged.sides().remote, judged)
     }
 
     /// Whose call a flow is: of a leg that leads from a relay to a server nobody's, as the client's flow to the relay is there.
     pub(super) fn endpoint(&self, judged: &Judged) -> Option<IpAddr> {
-        let (local, remote) = (judged.sides.local, judged.sides.remote);
+        let (local, remote) = (judged.sides().local, judged.sides().remote);
         match (self.is_given(local, judged), self.is_given(remote, judged)) {
             (true, true) => None,
             (false, false) => Some(local.ip()),

@@ -98,9 +98,9 @@ impl Server {
 pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&Judged]) -> Vec<Server> {
     let mut found: BTreeMap<IpAddr, Server> = BTreeMap::new();
     for judged in flows.iter().filter(|judged| judged.role() != Role::Dns) {
-        let server = found.entry(judged.sides.remote.ip()).or_insert_with(|| begin(judged));
+        let server = found.entry(judged.sides().remote.ip()).or_insert_with(|| begin(judged));
         // Who is spoken to at an address that a relay gave away is somebody behind that relay.
-        let is_relayed = relays.is_given(judged.sides.remote, judged);
+        let is_relayed = relays.is_given(judged.sides().remote, judged);
         add(server, judged, if is_relayed { Role::Relay } else { judged.role() });
         name(rules, names, server, judged, is_relayed || is_forwarded(judged));
     }
@@ -112,9 +112,9 @@ pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&J
     servers
 }
 
-const fn begin(judged: &Judged) -> Server {
+fn begin(judged: &Judged) -> Server {
     Server {
-        address: judged.sides.remote.ip(),
+        address: judged.sides().remote.ip(),
         ports: Vec::new(),
         name: None,
         names: Vec::new(),
@@ -138,7 +138,7 @@ const fn begin(judged: &Judged) -> Server {
 
 fn add(server: &mut Server, judged: &Judged, role: Role) {
     let flow = &judged.flow;
-    let port = (flow.tuple.protocol, judged.sides.remote.port());
+    let port = (flow.tuple.protocol, judged.sides().remote.port());
     if !server.ports.contains(&port) {
         server.ports.push(port);
         server.ports.sort_unstable();
@@ -154,7 +154,7 @@ fn add(server: &mut Server, judged: &Judged, role: Role) {
     server.last_contact = server.last_contact.max(flow.end);
     let [forward, reverse] = flow.bytes;
     server.bytes = server.bytes.saturating_add(forward).saturating_add(reverse);
-    let received = if judged.sides.local_is_source { reverse } else { forward };
+    let received = if judged.sides().local_is_source { reverse } else { forward };
     server.bytes_received = server.bytes_received.saturating_add(received);
     server.media_service |= matches!(role, Role::Media);
     let stun = flow.facts.as_deref().and_then(|facts| facts.stun.as_ref());
@@ -172,7 +172,7 @@ fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
     let Some(stun) = &facts.stun else { return };
     for behind in stun.behind.iter().filter(|behind| behind.payloads >= PASSED) {
         let address = behind.peer.ip();
-        if address == judged.sides.local.ip() {
+        if address == judged.sides().local.ip() {
             continue;
         }
         let server = found.entry(address).or_insert_with(|| Server {
@@ -185,7 +185,7 @@ fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
             server.ports.push(port);
             server.ports.sort_unstable();
         }
-        server.behind = Some(judged.sides.remote.ip());
+        server.behind = Some(judged.sides().remote.ip());
         // What passed the relay passed between the endpoint and the one that nearly all of it went to.
         if stun.behind.iter().all(|other| other.payloads <= behind.payloads) {
             let [forward, reverse] = judged.flow.bytes;
@@ -239,7 +239,7 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
         let name = leaf.subject_cn.as_ref().filter(|name| name.contains('.'))?;
         Some((NameSource::Certificate, name.clone(), leaf.packet))
     }));
-    let hits = names.of(judged.sides.local.ip(), server.address);
+    let hits = names.of(judged.sides().local.ip(), server.address);
     candidates.extend(hits.first().map(|hit| (NameSource::Dns, hit.name.to_string(), hit.packet)));
     let told = candidates.iter().map(|(_, name, packet)| (name.as_str(), false, *packet));
     let more = hits.iter().skip(1).map(|hit| (&*hit.name, false, hit.packet));

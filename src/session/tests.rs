@@ -7,7 +7,7 @@ use crate::flow::Direction;
 use crate::observe::facts::{
     Facts, Media, MediaKind, Pace, PaceWay, RtpStream, Sip, Sketch, Stun, Tls, Wrapping, Zoom,
 };
-use crate::observe::{Beginning, Ending, PacketRef};
+use crate::observe::{Beginning, Ending, Outline, PacketRef};
 use crate::proto::rtp::Peek;
 use crate::proto::rtp::runs::Runs;
 use crate::proto::rtp::series::Series;
@@ -117,7 +117,7 @@ pub(crate) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -
     let (source, destination) = (socket(local), socket(remote));
     let tuple = FiveTuple { source, destination, protocol: UDP };
     Judged {
-        flow: Summary {
+        flow: Summary::from(Outline {
             id,
             first_packet: PacketRef::new(0, id),
             tuple,
@@ -130,9 +130,9 @@ pub(crate) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -
             beginning: Beginning::Unknown,
             ending: Ending::Idle,
             facts: Some(Box::default()),
-        },
+        }),
         verdict: Verdict { provider: APP, role: Some(Role::Media), confidence: 0.9, ..Verdict::default() },
-        sides: Sides { local: source, remote: destination, local_is_source: true },
+        local_is_source: true,
     }
 }
 

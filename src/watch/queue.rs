@@ -142,12 +142,12 @@ pub struct Gone;
 mod tests {
     use super::*;
     use crate::flow::FiveTuple;
-    use crate::observe::{Beginning, Ending, PacketRef};
+    use crate::observe::{Beginning, Ending, Outline, PacketRef};
     use crate::time::Timestamp;
 
     fn batch(worker: usize, flows: usize) -> Batch {
         let socket = "10.0.0.1:5000".parse().unwrap();
-        let flow = Summary {
+        let flow = Summary::from(Outline {
             id: 1,
             first_packet: PacketRef::new(0, 1),
             tuple: FiveTuple { source: socket, destination: socket, protocol: 17 },
@@ -160,7 +160,7 @@ mod tests {
             beginning: Beginning::Unknown,
             ending: Ending::Idle,
             facts: None,
-        };
+        });
         Batch { worker, ended: vec![flow; flows], ..Batch::default() }
     }
 

@@ -26,7 +26,7 @@ fn run(limits: Limits, segments: &[(u32, &str)]) -> (String, Stats) {
         stream.segment(*sequence, false, false, payload, payload.len(), &mut out.sink());
     }
     stream.flush(&mut out.sink());
-    (String::from_utf8(out.0).unwrap(), *stream.stats())
+    (String::from_utf8(out.0).unwrap(), stream.stats())
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub struct Tls {
     /// `server_name` of the ClientHello, lower case, hostile bytes escaped.
     pub sni: Option<String>,
     /// Protocols offered by the client.
-    pub alpn: Vec<String>,
+    pub alpn: Arc<[String]>,
     /// Protocol chosen by the server (visible up to TLS 1.2; later with a key log).
     pub alpn_chosen: Option<String>,
     /// Version chosen, or the highest offered when no ServerHello was seen; wire value.

@@ -149,11 +149,11 @@ fn is_promised(key_log: &KeyLog, client: &Side) -> bool {
 }
 
 /// The client, with its direction, and the server.
-const fn ends<'h>(own: &'h Half, other: &'h Half, direction: Direction) -> ((&'h Side, Direction), &'h Side) {
+fn ends<'h>(own: &'h Half, other: &'h Half, direction: Direction) -> ((&'h Side, Direction), &'h Side) {
     if own.tls.is_client {
-        ((&own.tls, direction), &other.tls)
+        ((&*own.tls, direction), &*other.tls)
     } else {
-        ((&other.tls, direction.flipped()), &own.tls)
+        ((&*other.tls, direction.flipped()), &*own.tls)
     }
 }
 

@@ -70,7 +70,6 @@ impl KeySet {
 #[derive(Default)]
 pub struct Connection {
     key_sets: Vec<KeySet>,
-    scratch: Vec<u8>,
     client: CryptoStream,
     server: CryptoStream,
     /// Of the packet verified last, else of the first long header.
@@ -137,6 +136,21 @@ impl Connection {
     /// TLS handshake bytes of the server's Initial packets, likewise.
     pub fn server_crypto(&self) -> &[u8] {
         self.server.contiguous()
+    }
+
+    /// Handshake bytes that were [let go](Connection::let_go) and stood before [`Connection::client_crypto`] and
+    /// [`Connection::server_crypto`].
+    pub const fn gone(&self) -> [usize; 2] {
+        [self.client.gone(), self.server.gone()]
+    }
+
+    /// Lets go of the handshake bytes that are there: they were read. Those of Google's own handshake stay, which are read in one
+    /// piece.
+    pub fn let_go(&mut self) {
+        if self.version.is_none_or(|version| !version.has_google_handshake()) {
+            self.client.let_go();
+            self.server.let_go();
+        }
     }
 
     /// True when [`Connection::client_crypto`] holds a whole TLS handshake message.
@@ -228,7 +242,8 @@ impl Connection {
         if self.first_dcid.is_none() && guess == Role::Client {
             self.first_dcid = Id::new(header.dcid);
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
+        // Not kept: thousands of connections wait for their next packet at a time.
+        let mut scratch = Vec::new();
         if self.facts.initials_failed >= MAX_FAILURES {
             count(&mut self.facts.initials_failed);
         } else if let Some(role) = self.open(guess, header, &mut scratch) {
@@ -241,7 +256,6 @@ impl Connection {
         } else {
             count(&mut self.facts.initials_failed);
         }
-        self.scratch = scratch;
     }
 
     /// Finds the keys that open the packet: those at hand first, then fresh ones. On success the

@@ -15,6 +15,8 @@ const MAX_HELD: usize = 128;
 /// See the module's text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CryptoStream {
+    /// Bytes before `whole` that were let go.
+    gone: usize,
     whole: Vec<u8>,
     held: BTreeMap<usize, Box<[u8]>>,
     held_bytes: usize,
@@ -22,9 +24,25 @@ pub(super) struct CryptoStream {
 }
 
 impl CryptoStream {
-    /// The bytes from offset 0 up to the first hole.
+    /// The bytes from offset 0, or from where they were let go, up to the first hole.
     pub(super) fn contiguous(&self) -> &[u8] {
         &self.whole
+    }
+
+    /// Bytes from offset 0 on that were let go.
+    pub(super) const fn gone(&self) -> usize {
+        self.gone
+    }
+
+    /// Lets go of the bytes up to the first hole: they were read.
+    pub(super) fn let_go(&mut self) {
+        self.gone = self.length();
+        self.whole = Vec::new();
+    }
+
+    /// Offset of the first hole.
+    const fn length(&self) -> usize {
+        self.gone.saturating_add(self.whole.len())
     }
 
     /// Bytes that were left out because of a cap.
@@ -34,7 +52,7 @@ impl CryptoStream {
 
     /// Takes a piece. True when [`CryptoStream::contiguous`] grew.
     pub(super) fn insert(&mut self, offset: u64, data: &[u8]) -> bool {
-        let length = self.whole.len();
+        let length = self.length();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(data.len());
         if end <= length {
@@ -50,8 +68,10 @@ impl CryptoStream {
             return false;
         }
         self.append(start, data);
-        while let Some(piece) = self.held.first_entry().filter(|piece| *piece.key() <= self.whole.len()) {
-            let (start, piece) = piece.remove_entry();
+        while let Some((start, _)) = self.held.first_key_value()
+            && *start <= self.length()
+            && let Some((start, piece)) = self.held.pop_first()
+        {
             self.held_bytes = self.held_bytes.saturating_sub(piece.len());
             self.append(start, &piece);
         }
@@ -59,7 +79,7 @@ impl CryptoStream {
     }
 
     fn append(&mut self, start: usize, data: &[u8]) {
-        let known = self.whole.len().saturating_sub(start);
+        let known = self.length().saturating_sub(start);
         self.whole.extend_from_slice(data.get(known..).unwrap_or_default());
     }
 

@@ -52,23 +52,91 @@ impl Labels {
 }
 
 /// Both directions' Initial keys for one Destination Connection ID.
+///
+/// Thousands of connections wait for their next packet at a time, and most have one more or none: what is kept is small, a
+/// direction's keys are derived when its first packet comes, and their schedules are expanded for each packet anew. Everybody on
+/// the path can derive them, so that they are not wiped.
 #[derive(Debug)]
 pub(super) struct InitialKeys {
-    pub(super) client: Keys,
-    pub(super) server: Keys,
+    pub(super) client: InitialSide,
+    pub(super) server: InitialSide,
 }
 
 impl InitialKeys {
     /// `None` cannot happen: every length is the hash's own.
     pub(super) fn derive(salt: Salt, dcid: &[u8]) -> Option<Self> {
-        let initial = kdf::extract_sha256(salt_bytes(salt), dcid);
-        let labels = if salt == Salt::V2 { V2_LABELS } else { LABELS };
-        let role = |label| {
-            let hash = INITIAL.hash;
-            let secret = kdf::expand_label(hash, initial.bytes(), Prefix::Tls, label, &[], hash.length())?;
-            Keys::derive(INITIAL, labels, &secret)
+        let initial: [u8; 32] = kdf::extract_sha256(salt_bytes(salt), dcid).bytes().try_into().ok()?;
+        let side = |is_client| InitialSide {
+            is_client,
+            is_v2: salt == Salt::V2,
+            known: Known::Secret(initial),
+            largest: None,
         };
-        Some(Self { client: role(b"client in")?, server: role(b"server in")? })
+        Some(Self { client: side(true), server: side(false) })
+    }
+}
+
+/// Initial keys of one direction.
+pub(super) struct InitialSide {
+    is_client: bool,
+    is_v2: bool,
+    known: Known,
+    /// Largest packet number opened so far.
+    largest: Option<u64>,
+}
+
+/// What is kept of one direction.
+#[derive(Clone, Copy)]
+enum Known {
+    /// The secret that both directions' come from.
+    Secret([u8; 32]),
+    /// Its own keys.
+    Keys(InitialBytes),
+}
+
+#[derive(Clone, Copy)]
+struct InitialBytes {
+    packet: [u8; 16],
+    iv: [u8; NONCE],
+    header: [u8; 16],
+}
+
+impl std::fmt::Debug for InitialSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InitialSide").field("is_client", &self.is_client).finish_non_exhaustive()
+    }
+}
+
+impl InitialSide {
+    fn keys(&mut self) -> Option<InitialBytes> {
+        let initial = match self.known {
+            Known::Keys(keys) => return Some(keys),
+            Known::Secret(initial) => initial,
+        };
+        let expand = |secret: &[u8], label: &[u8], length| {
+            kdf::expand_label(INITIAL.hash, secret, Prefix::Tls, label, &[], length)
+        };
+        let label: &[u8] = if self.is_client { b"client in" } else { b"server in" };
+        let labels = if self.is_v2 { V2_LABELS } else { LABELS };
+        let secret = expand(&initial, label, INITIAL.hash.length())?;
+        let keys = InitialBytes {
+            packet: expand(secret.bytes(), labels.key, 16)?.bytes().try_into().ok()?,
+            iv: expand(secret.bytes(), labels.iv, NONCE)?.bytes().try_into().ok()?,
+            header: expand(secret.bytes(), labels.header, 16)?.bytes().try_into().ok()?,
+        };
+        self.known = Known::Keys(keys);
+        Some(keys)
+    }
+
+    /// As [`Keys::open`].
+    pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
+        let keys = self.keys()?;
+        let header = HeaderKey::new(INITIAL.aead, &keys.header)?;
+        let (number, end) = unmask(&header, packet, number_offset, self.largest, scratch)?;
+        let key = PacketKey { aead: OpeningKey::new(INITIAL.aead, &keys.packet)?, iv: keys.iv };
+        key.open(number, end, scratch).then_some(())?;
+        self.largest = self.largest.max(Some(number));
+        Some(number)
     }
 }
 
@@ -132,7 +200,7 @@ fn unmask(
     Some((widen(truncated, number_length, largest), number_end))
 }
 
-/// Keys of one direction's Initial or Handshake packets, with their schedules expanded once.
+/// Keys of one direction's Handshake packets, with their schedules expanded once.
 #[derive(Debug)]
 pub(super) struct Keys {
     packet: PacketKey,

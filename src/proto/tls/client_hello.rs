@@ -235,6 +235,11 @@ impl<'a> ClientHello<'a> {
         std::str::from_utf8(name).ok().filter(|name| !name.is_empty())
     }
 
+    /// The extension that offers application protocols, as it was sent; empty when it is absent.
+    pub fn alpn_bytes(&self) -> &'a [u8] {
+        self.known.alpn.unwrap_or_default()
+    }
+
     /// The offered application protocols in order, GREASE included.
     pub fn alpn(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         alpn_names(self.known.alpn.unwrap_or_default())

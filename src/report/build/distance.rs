@@ -93,7 +93,7 @@ impl Nearby {
             else {
                 continue;
             };
-            let sides = judged.sides;
+            let sides = judged.sides();
             let theirs = if sides.local_is_source { &answers.responder } else { &answers.originator };
             let pair = (sides.local.ip(), sides.remote.ip());
             if theirs.first.is_some() && (self.pairs.len() < PAIRS || self.pairs.contains_key(&pair)) {

@@ -19,7 +19,7 @@ pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
         version: tls.version.map(|version| ProtocolVersion(version).to_string()),
         version_chosen: tls.version_chosen,
         sni: tls.sni.clone(),
-        alpn: tls.alpn.clone(),
+        alpn: tls.alpn.to_vec(),
         alpn_chosen: tls.alpn_chosen.clone(),
         cipher: tls.cipher_suite.map(|suite| CipherSuite(suite).to_string()),
         group: tls.group.map(|group| NamedGroup(group).to_string()),

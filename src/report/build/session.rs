@@ -168,7 +168,7 @@ fn told<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item 
     flows(analysis, session)
         .filter(move |judged| {
             geo::special(session.endpoint).is_some()
-                && judged.sides.local_is_source
+                && judged.sides().local_is_source
                 && judged.role() != Role::P2p
         })
         .filter_map(|judged| {

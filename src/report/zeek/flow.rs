@@ -182,7 +182,7 @@ fn service(record: &FlowRecord) -> String {
 }
 
 /// Only the states that follow from what is known: which side reset a connection, say, is not.
-const fn state(flow: &Summary) -> Option<&'static str> {
+fn state(flow: &Summary) -> Option<&'static str> {
     let [sent, received] = flow.packets;
     match (flow.tuple.protocol, flow.beginning, flow.ending) {
         (17, ..) => Some(match (sent > 0, received > 0) {

@@ -53,7 +53,7 @@ fn sentence(what: Missing, places: &[(String, PacketRef)]) -> String {
 
 /// `the TLS session with 192.0.2.1 (a.example)`, and the packet that shows it.
 fn place(judged: &Judged, facts: &Facts) -> (String, PacketRef) {
-    let server = judged.sides.remote.ip();
+    let server = judged.sides().remote.ip();
     let tls = facts.tls.as_deref();
     let kind = if facts.dtls.is_some() {
         "DTLS handshake"
