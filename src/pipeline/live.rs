@@ -215,6 +215,11 @@ impl Held {
         flows
     }
 
+    /// Whether any flow of an endpoint is held.
+    pub fn has(&self, endpoint: IpAddr) -> bool {
+        self.endpoints.contains_key(&endpoint)
+    }
+
     /// Copies of the flows that are held of these endpoints, `most` of them.
     pub fn of(&self, endpoints: &BTreeSet<IpAddr>, most: usize) -> Vec<Summary> {
         let held = endpoints.iter().filter_map(|address| self.endpoints.get(address));

@@ -200,7 +200,7 @@ impl<'a> Judge<'a> {
         flows.append(&mut self.held.of(&endpoints, self.held_too));
         flows.sort_by_key(|flow| flow.id);
         flows.dedup_by_key(|flow| flow.id);
-        let Self { setup, memory, live, .. } = self;
+        let Self { setup, memory, live, held, .. } = self;
         let going = if flows.is_empty() {
             Going::default()
         } else {
@@ -208,7 +208,10 @@ impl<'a> Judge<'a> {
             report::going(&mut setup.context, &analysis)
         };
         let wanted = &setup.kinds;
-        live.take(going, now, setup.update, &mut |record, way| tell(wanted, record, way, listener));
+        let is_held = |endpoint| held.has(endpoint);
+        live.take(going, (now, setup.update), is_held, &mut |record, way| {
+            tell(wanted, record, way, listener);
+        });
         self.last_look = (watch.elapsed(), watch);
     }
 
@@ -277,6 +280,8 @@ impl<'a> Judge<'a> {
             let workers = self.totals.going().count().max(1);
             let most = keeper.look(memory::used(), self.totals.flows_alive());
             self.setup.question.limit_flows(most.div_ceil(workers));
+            self.held.limit(keeper.scaled(keeper.budget().held()));
+            self.live.limit(keeper.scaled(keeper.budget().going()));
         }
         let way = Way { phase: Phase::Update, is_written: is_for_sinks };
         self.tell_counters(Vec::new(), true, way, listener);
@@ -313,6 +318,7 @@ impl<'a> Judge<'a> {
             flows_held: count(self.held.len()),
             sessions_alive: count(self.live.sessions()),
             flows_left_out: self.totals.left_out(),
+            sessions_left_out: count(self.live.left_out()),
             memory_bytes: self.keeper.as_ref().map_or_else(memory::used, Keeper::used),
             memory_budget_bytes: self.keeper.as_ref().map(|keeper| keeper.budget().bytes()),
             flows_lost: self.totals.flows_lost().saturating_add(self.unjudged),

@@ -2,12 +2,13 @@
 //! when it ends. In: records of what goes on, and of what has ended. Out: those that are to be told, with their phases.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::keys::Analysis;
 use crate::policy::State;
 use crate::report::record::{AlertRecord, MeetingRecord, Phase, SessionRecord, Severity};
-use crate::report::{Going, GoingMeeting, GoingSession, Record};
+use crate::report::{Going, GoingMeeting, GoingSession, Record, session_name};
 use crate::session::order;
 use crate::time::Timestamp;
 
@@ -17,20 +18,27 @@ const SHOWN: Duration = Duration::from_secs(5);
 const SETTLES: Duration = Duration::from_secs(10);
 /// A session of whose flows nothing was seen for so long is over, whatever became of them.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// One whose endpoint has no held flows either: they were lost on their way to the judge.
+const LOST: Duration = Duration::from_secs(120);
+/// Sessions that are told of while they go on, where nothing else is set.
+const SESSIONS: usize = 1 << 13;
 /// Stands for no session at all.
 const NONE: &str = "none";
 
-/// What was told of that which goes on. It holds no more sessions than there are flows of calls in a look (`pipeline::Calls`), and
-/// those that were told before until they end.
-#[derive(Debug, Default)]
+/// What was told of that which goes on. Sessions for which there is no room are told when they have ended.
+#[derive(Debug)]
 pub(super) struct Live {
+    most: usize,
     sessions: BTreeMap<String, Session>,
     meetings: BTreeMap<String, Meeting>,
+    /// Sessions of the latest look for which there was no room.
+    left_out: usize,
 }
 
 #[derive(Debug)]
 struct Session {
     number: u64,
+    endpoint: Option<IpAddr>,
     record: Box<SessionRecord>,
     told: Told,
     /// When it was last seen.
@@ -91,20 +99,39 @@ impl Told {
     }
 }
 
+impl Default for Live {
+    fn default() -> Self {
+        Self { most: SESSIONS, sessions: BTreeMap::new(), meetings: BTreeMap::new(), left_out: 0 }
+    }
+}
+
 impl Live {
     /// Sessions that go on.
     pub(super) fn sessions(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Takes what goes on at `now`; sessions first, then meetings, then alerts are handed to `tell`.
+    /// Sessions that go on and are told when they have ended, because there is no room for more.
+    pub(super) const fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Takes no more sessions than so many from now on.
+    pub(super) const fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Takes what goes on at `now`; sessions first, then meetings, then alerts are handed to `tell`. `is_held` says whether ended
+    /// flows of an endpoint are there still.
     pub(super) fn take(
         &mut self,
         going: Going,
-        now: Timestamp,
-        update: Duration,
+        (now, update): (Timestamp, Duration),
+        is_held: impl Fn(IpAddr) -> bool,
         tell: &mut dyn FnMut(Record, Way),
     ) {
+        self.forget(now, is_held, tell);
+        self.left_out = 0;
         let mut alerts = Vec::new();
         for GoingSession { id, record, alerts: found, .. } in going.sessions {
             alerts.push((record.session_id.clone(), found));
@@ -118,7 +145,6 @@ impl Live {
                 session.alerts(found, now, tell);
             }
         }
-        self.forget(now, tell);
     }
 
     fn session(
@@ -129,6 +155,10 @@ impl Live {
         update: Duration,
         tell: &mut dyn FnMut(Record, Way),
     ) {
+        if self.sessions.len() >= self.most && !self.sessions.contains_key(&record.session_id) {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
         let digest = of_session(&record);
         let record = Box::new(record);
         if let Some(session) = self.sessions.get_mut(&record.session_id) {
@@ -140,7 +170,9 @@ impl Live {
         } else {
             tell(Record::Session(record.clone()), Way::written(Phase::Begun));
             let (id, told) = (record.session_id.clone(), Told::new(now, digest));
-            self.sessions.insert(id, Session { number, record, told, seen: now, alerts: BTreeMap::new() });
+            let endpoint = record.endpoint.ip.parse().ok();
+            let session = Session { number, endpoint, record, told, seen: now, alerts: BTreeMap::new() };
+            self.sessions.insert(id, session);
         }
     }
 
@@ -231,10 +263,10 @@ impl Live {
     }
 
     fn goes_on(&self, meeting: &str) -> bool {
-        let numbers = |meeting: &Meeting| {
-            self.sessions.values().any(|session| meeting.sessions.contains(&session.number))
+        let any = |meeting: &Meeting| {
+            meeting.sessions.iter().any(|number| self.sessions.contains_key(&session_name(*number)))
         };
-        self.meetings.get(meeting).is_some_and(numbers)
+        self.meetings.get(meeting).is_some_and(any)
     }
 
     /// Tells what follows for the rest when all records of `analysis` have been noted: what turned out to be something else, and
@@ -252,7 +284,7 @@ impl Live {
             })
             .collect();
         for (id, owner) in gone {
-            let by = owner.map_or_else(|| NONE.to_owned(), crate::report::session_name);
+            let by = owner.map_or_else(|| NONE.to_owned(), session_name);
             self.end_session(&id, &by, tell);
         }
         for alert in ended.alerts.into_values() {
@@ -269,9 +301,16 @@ impl Live {
     }
 
     /// Ends what was lost sight of.
-    fn forget(&mut self, now: Timestamp, tell: &mut dyn FnMut(Record, Way)) {
-        let is_old =
-            |session: &Session| now.since(session.seen) > FORGOTTEN || session.seen.since(now) > FORGOTTEN;
+    fn forget(
+        &mut self,
+        now: Timestamp,
+        is_held: impl Fn(IpAddr) -> bool,
+        tell: &mut dyn FnMut(Record, Way),
+    ) {
+        let is_old = |session: &Session| {
+            let unseen = now.since(session.seen).max(session.seen.since(now));
+            unseen > FORGOTTEN || (unseen > LOST && !session.endpoint.is_some_and(&is_held))
+        };
         let old: Vec<String> =
             self.sessions.iter().filter(|(_, session)| is_old(session)).map(|(id, _)| id.clone()).collect();
         for id in old {
@@ -347,4 +386,59 @@ fn of_meeting(record: &MeetingRecord) -> Vec<String> {
     digest.extend(record.sessions.iter().cloned());
     digest.extend(record.jurisdictions.iter().map(|one| one.jurisdiction.clone()));
     digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::beijing;
+
+    /// As many sessions as numbers, all of one endpoint.
+    fn going(numbers: &[u64]) -> Going {
+        let records = beijing().records();
+        let Some(Record::Session(session)) =
+            records.into_iter().find(|one| matches!(one, Record::Session(_)))
+        else {
+            panic!("no session")
+        };
+        let sessions = numbers.iter().map(|number| {
+            let mut record = (*session).clone();
+            record.session_id = session_name(*number);
+            GoingSession { id: *number, record, alerts: Vec::new() }
+        });
+        Going { sessions: sessions.collect(), ..Going::default() }
+    }
+
+    /// What is told, as `id phase`.
+    fn told(live: &mut Live, numbers: &[u64], second: i64, is_held: bool) -> Vec<String> {
+        let mut told = Vec::new();
+        let when = (Timestamp::from_secs_nanos(second, 0), Duration::from_secs(3600));
+        live.take(going(numbers), when, |_| is_held, &mut |record, way| {
+            let Record::Session(session) = record else { panic!("not a session") };
+            if way.is_written {
+                told.push(format!("{} {:?}", session.session_id, way.phase));
+            }
+        });
+        told
+    }
+
+    #[test]
+    fn sessions_beyond_the_cap_are_counted_and_those_before_go_on() {
+        let mut live = Live::default();
+        live.limit(2);
+        assert_eq!(told(&mut live, &[1, 2, 3, 4], 10, true), ["s1 Begun", "s2 Begun"]);
+        assert_eq!((live.sessions(), live.left_out()), (2, 2));
+        assert!(told(&mut live, &[1, 2], 20, true).is_empty());
+        assert_eq!((live.sessions(), live.left_out()), (2, 0));
+    }
+
+    #[test]
+    fn a_session_whose_flows_were_lost_makes_room_and_one_whose_flows_are_held_stays() {
+        let mut live = Live::default();
+        live.limit(1);
+        told(&mut live, &[1], 10, true);
+        assert!(told(&mut live, &[], 10 + 600, true).is_empty(), "it waits for its endpoint to fall silent");
+        assert!(told(&mut live, &[2], 10 + 119, false).is_empty());
+        assert_eq!(told(&mut live, &[2], 10 + 121, false), ["s1 Ended", "s2 Begun"]);
+    }
 }

@@ -14,6 +14,8 @@ const PROGRAM: u64 = 28 << 20;
 const ENDED: u64 = 1024;
 /// Bytes of a session that is kept for its meeting.
 const SESSION: u64 = 16 << 10;
+/// Bytes of a session that goes on, as it was told last.
+const GOING: u64 = 32 << 10;
 /// Bytes of a flow of a call as it is copied to be told of while it goes on.
 const CALL: u64 = 8 << 10;
 /// Bounds of the ended flows that wait for the judge: what a flood ends in a tenth of a second, and in one.
@@ -23,9 +25,9 @@ const CALLS: (usize, usize) = (1 << 8, 1 << 13);
 /// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
 const PACKETS: (usize, usize) = (4 << 20, 80 << 20);
 /// Share of the budget from which on fewer flows are held, in percent.
-const HIGH: u64 = 90;
+const HIGH: u64 = 85;
 /// Share of it below which more are held again, in percent.
-const LOW: u64 = 75;
+const LOW: u64 = 70;
 /// Flows that are held however little memory there is.
 const FEWEST: usize = 1 << 10;
 /// Sessions that are kept for their meetings likewise.
@@ -85,6 +87,11 @@ impl Budget {
         of(self.tables.saturating_div(16), SESSION).max(FEWEST_SESSIONS)
     }
 
+    /// Sessions that are told of while they go on, at most: an eighth of the tables.
+    pub fn going(self) -> usize {
+        of(self.tables.saturating_div(8), GOING).max(FEWEST_SESSIONS)
+    }
+
     /// Ended flows on their way to the judge, at most, over all workers: an eighth of the tables.
     pub fn waiting(self) -> usize {
         of(self.tables.saturating_div(8), ENDED).clamp(WAITING.0, WAITING.1)
@@ -130,6 +137,14 @@ impl Keeper {
 
     pub(super) const fn budget(&self) -> Budget {
         self.budget
+    }
+
+    /// As much of what is usual as there may be of flows.
+    pub(super) fn scaled(&self, usual: usize) -> usize {
+        let part = u128::try_from(self.flows).unwrap_or(u128::MAX);
+        let whole = u128::try_from(self.budget.flows()).unwrap_or(u128::MAX);
+        let scaled = u128::try_from(usual).unwrap_or(u128::MAX).saturating_mul(part).checked_div(whole);
+        scaled.and_then(|scaled| usize::try_from(scaled).ok()).unwrap_or(usual).max(FEWEST_SESSIONS)
     }
 
     /// How many flows may be held, now that so many bytes are in use and so many flows are held.

@@ -92,6 +92,8 @@ pub struct LiveRecord {
     pub flows_lost: u64,
     /// Flows of calls that are alive and are told of only when they have ended, because too many are alive.
     pub flows_left_out: u64,
+    /// Sessions that go on and are told of only when they have ended, because there is no room for more.
+    pub sessions_left_out: u64,
     /// How often the clock that stamps packets was set, by more than a minute.
     pub clock_steps: u64,
 }
