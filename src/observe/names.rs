@@ -19,6 +19,7 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
     known.messages = known.messages.saturating_add(1);
     for question in &message.questions {
         if known.questions.len() < LIST_CAP && !known.questions.contains(&question.name) {
+            known.questions.reserve_exact(1);
             known.questions.push(question.name.clone());
         }
     }
@@ -54,6 +55,7 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
 fn other_name(known: &mut Dns, name: &str, address: std::net::IpAddr, reverse: bool, packet: PacketRef) {
     let is_held = |held: &OtherName| held.address == address && held.reverse == reverse && held.name == name;
     if known.other_names.len() < LIST_CAP && !known.other_names.iter().any(is_held) {
+        known.other_names.reserve_exact(1);
         known.other_names.push(OtherName { name: name.to_owned(), address, reverse, packet });
     }
 }
@@ -64,6 +66,7 @@ fn learn(known: &mut Dns, name: &str, address: std::net::IpAddr, packet: PacketR
         // Most answers give several addresses to one name.
         let last = known.addresses.last().map(|(last, ..)| last).filter(|last| ***last == *name);
         let name = last.map_or_else(|| Arc::from(name), Arc::clone);
+        known.addresses.reserve_exact(1);
         known.addresses.push((name, address, packet));
     }
 }

@@ -301,6 +301,8 @@ impl Connection {
             // The first stays: it tells the original ID.
             self.key_sets.remove(1);
         }
+        // Nearly all connections have one.
+        self.key_sets.reserve_exact(1);
         self.key_sets.push(set);
     }
 

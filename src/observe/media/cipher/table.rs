@@ -130,6 +130,10 @@ impl Table {
             }
             Spot::Free(index, tag) => {
                 self.fill(index, tag, self.entries.len());
+                if self.entries.len() == self.entries.capacity() {
+                    // By less than the double: thousands of short streams have a table each.
+                    self.entries.reserve_exact((self.entries.len() / 4).max(FIRST / 2));
+                }
                 self.entries.push(Entry { block, place, cluster: None });
                 None
             }
@@ -172,7 +176,6 @@ impl Table {
         }
         self.slots.clear();
         self.slots.resize(size, 0);
-        self.entries.reserve_exact(limit(size).saturating_sub(self.entries.len()));
         for number in 0..self.entries.len() {
             let Some(entry) = self.entries.get(number) else { return };
             let (block, hash) = (entry.block, hash_of(entry));
