@@ -5,6 +5,7 @@
 
 mod alert;
 mod cipher;
+mod finding;
 mod flow;
 mod jurisdiction;
 mod live;
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 pub use alert::{AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert};
 pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
+pub use finding::{Finding, Severity};
 pub use flow::{FlowCounters, FlowRecord, RunnerUp};
 pub use jurisdiction::{GroupRecord, JurisdictionRecord, LawRecord, ReachPart, ReachRecord};
 pub use live::{InterfaceRecord, LiveRecord, SinkRecord, WorkerRecord};
@@ -39,9 +41,9 @@ pub use protocol::{
     ZoomRecord,
 };
 pub use session::{
-    AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, Finding,
-    FlowKeyingRecord, HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
-    ServiceOperator, SessionRecord, Severity, WayRecord,
+    AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, FlowKeyingRecord,
+    HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord, ServiceOperator,
+    SessionRecord, WayRecord,
 };
 pub use signalling::{ChainRecord, SignallingRecord};
 pub use software::{

@@ -1,13 +1,13 @@
-//! Records of sessions: servers, keys, findings.
+//! Records of sessions: servers, keys.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::{
-    CaptureLossRecord, DistanceRecord, EstimateRecord, EvidenceRecord, JurisdictionRecord, MosRecord,
-    PacketNumber, Phase, PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord, TrendRecord,
-    TriedRecord, WitnessRecord,
+    CaptureLossRecord, DistanceRecord, EstimateRecord, EvidenceRecord, Finding, JurisdictionRecord,
+    MosRecord, PacketNumber, Phase, PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord,
+    TrendRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, KnownNetwork, LocatedIn, OperatedBy};
@@ -423,30 +423,4 @@ pub struct HolderRecord {
     /// Jurisdictions.
     #[serde(flatten)]
     pub place: PlaceRecord,
-}
-
-/// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Severity {
-    /// Look at it.
-    High,
-    /// Worth knowing.
-    Notice,
-}
-
-/// Something that stands out.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Finding {
-    /// Stable word.
-    pub id: &'static str,
-    /// How grave.
-    pub severity: Severity,
-    /// A sentence for people.
-    pub text: String,
-    /// The packets that show it.
-    pub packets: Vec<PacketNumber>,
 }
