@@ -113,8 +113,8 @@ def whole(path):
 def parts(folder, name):
     """Records of a rotated file, the oldest first, read by the tools of the formats."""
     records, count = [], 0
-    # Compressed ones end in .zst or .gz; the file itself is the newest.
-    for entry in sorted(e for e in os.listdir(folder) if e.startswith(name + ".2")) + [name]:
+    # Compressed ones end in .zst or .gz; the file itself is the newest. A draft (.part) is of one that an end left uncompressed.
+    for entry in sorted(e for e in os.listdir(folder) if e.startswith(name + ".2") and not e.endswith(".part")) + [name]:
         path = os.path.join(folder, entry)
         tool = "zstd" if entry.endswith(".zst") else "gzip" if entry.endswith(".gz") else None
         data = subprocess.run([tool, "-dc", path], check=True, capture_output=True).stdout if tool else open(path, "rb").read()
