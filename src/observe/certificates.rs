@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::PacketRef;
 use super::facts::{Certificate, CertificateBody};
 use super::handshake::hex;
+use super::memo::Memo;
 use crate::proto::tls::certificate::{Chain, Facts};
 
 /// Certificates kept of a chain.
@@ -18,8 +17,7 @@ const MEMO_CAP: usize = 2048;
 const MEMO_DER_CAP: usize = 4096;
 
 thread_local! {
-    /// What reading these bytes gave; a pure function's memory, which cannot be told from reading them again.
-    static MEMO: RefCell<HashMap<Vec<u8>, Option<Arc<CertificateBody>>>> = RefCell::new(HashMap::new());
+    static MEMO: RefCell<Memo<Option<Arc<CertificateBody>>>> = RefCell::new(Memo::new(MEMO_CAP, MEMO_DER_CAP));
 }
 
 /// Certificates of a chain, leaf first.
@@ -42,29 +40,12 @@ fn of_chain(chain: &Chain<'_>, packet: PacketRef) -> Result<Vec<Certificate>, &'
     let mut out = Vec::new();
     let mut is_broken = false;
     for der in chain.certificates().take(CHAIN_CAP) {
-        match remembered(der) {
+        match MEMO.with_borrow_mut(|memo| memo.of(der, || read(der))) {
             Some(body) => out.push(Certificate { body, packet }),
             None => is_broken = true,
         }
     }
     if out.is_empty() && is_broken { Err("certificate") } else { Ok(out) }
-}
-
-fn remembered(der: &[u8]) -> Option<Arc<CertificateBody>> {
-    if der.len() > MEMO_DER_CAP {
-        return read(der);
-    }
-    MEMO.with_borrow_mut(|memo| {
-        if let Some(known) = memo.get(der) {
-            return known.clone();
-        }
-        if memo.len() >= MEMO_CAP {
-            memo.clear();
-        }
-        let body = read(der);
-        memo.insert(der.to_vec(), body.clone());
-        body
-    })
 }
 
 fn read(der: &[u8]) -> Option<Arc<CertificateBody>> {

@@ -12,6 +12,7 @@ mod datagram_tls;
 pub mod facts;
 mod handshake;
 mod media;
+mod memo;
 mod names;
 pub mod opened;
 mod pace;
