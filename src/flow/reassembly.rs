@@ -316,10 +316,9 @@ impl Stream {
             let from = held.bytes.get(index_of(sequence.wrapping_sub(held.sequence))..).unwrap_or_default();
             let differ = from.iter().zip(again).filter(|(old, new)| old != new).count();
             let differ = u64::try_from(differ).unwrap_or(u64::MAX);
-            let counts = self.counts();
-            counts.conflicting = counts.conflicting.saturating_add(differ);
             let again = u64::from(until.wrapping_sub(sequence));
             let counts = self.counts();
+            counts.conflicting = counts.conflicting.saturating_add(differ);
             counts.retransmitted = counts.retransmitted.saturating_add(again);
             sequence = until;
             at = at.saturating_add(1);

@@ -1,6 +1,6 @@
 //! Who was contacted when. In: the flows of a session. Out: the TLS contacts of each server, and a timeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::classify::Role;
@@ -69,8 +69,11 @@ pub struct Contact {
 }
 
 /// First contacts in order of time, and how many did not fit.
-pub(super) fn timeline(own: &[&Judged], session: &Session) -> (Vec<Contact>, u32) {
-    let addresses = session.own();
+pub(super) fn timeline(
+    own: &[&Judged],
+    addresses: &BTreeSet<IpAddr>,
+    session: &Session,
+) -> (Vec<Contact>, u32) {
     let mut found: BTreeMap<(SocketAddr, ContactKind), Contact> = BTreeMap::new();
     for judged in own.iter().filter(|judged| judged.role() != Role::Dns) {
         let remote = judged.seen_from(|ip| addresses.contains(&ip)).remote;
@@ -140,8 +143,7 @@ pub(super) struct Connections {
 }
 
 /// TLS and QUIC connections by server.
-pub(super) fn tls(own: &[&Judged], session: &Session) -> BTreeMap<IpAddr, Connections> {
-    let addresses = session.own();
+pub(super) fn tls(own: &[&Judged], addresses: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Connections> {
     let mut found: BTreeMap<IpAddr, Connections> = BTreeMap::new();
     for judged in own {
         let flow = &judged.flow;

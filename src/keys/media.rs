@@ -14,7 +14,11 @@ use crate::session::{Judged, Session};
 
 /// Media flows of a session, in the order in which they began; and what session descriptions alone say, for a call whose media
 /// was not seen.
-pub(super) fn keying(own: &[&Judged], session: &Session) -> (Vec<FlowKeying>, Option<(Method, String)>) {
+pub(super) fn keying(
+    own: &[&Judged],
+    addresses: &BTreeSet<IpAddr>,
+    session: &Session,
+) -> (Vec<FlowKeying>, Option<(Method, String)>) {
     let announced: Vec<&Announced> = own
         .iter()
         .filter_map(|judged| judged.flow.facts.as_deref()?.sip.as_deref())
@@ -24,9 +28,8 @@ pub(super) fn keying(own: &[&Judged], session: &Session) -> (Vec<FlowKeying>, Op
     for held in &announced {
         by_end.entry(held.address).or_default().push(held);
     }
-    let addresses = session.own();
     let shown: Vec<FlowKeying> =
-        own.iter().filter_map(|judged| of_flow(judged, &by_end, &addresses)).collect();
+        own.iter().filter_map(|judged| of_flow(judged, &by_end, addresses)).collect();
     let spoken = announced.last().filter(|_| session.media_start.is_none() || shown.is_empty());
     (shown, spoken.and_then(|last| by_description(&[*last])).map(|(method, why, _)| (method, why)))
 }

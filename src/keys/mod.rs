@@ -245,15 +245,16 @@ pub fn keys(rules: &Rules, known: &Known<'_>, flows: &[Judged], session: &Sessio
     let provider = session.provider.and_then(|number| rules.provider(number));
     let own: Vec<&Judged> = session.flows.iter().filter_map(|index| flows.get(*index)).collect();
     let said = documents::said(provider, session.call_start, is_straight(session));
-    let (shown, shown_by_signalling) = media::keying(&own, session);
+    let addresses = session.own();
+    let (shown, shown_by_signalling) = media::keying(&own, &addresses, session);
     let (method, why, basis) = method(&said, &shown, shown_by_signalling, session, &own);
-    let contacts = contact::tls(&own, session);
+    let contacts = contact::tls(&own, &addresses);
     let mut holders = holders::judge(method, &said, &shown, &contacts, known, session);
     holders.sort_by(likelier);
     let mut shown = alike(shown, session, method, &why);
     let flows_left_out = u32::try_from(shown.len().saturating_sub(FLOWS)).unwrap_or(u32::MAX);
     shown.truncate(FLOWS);
-    let (timeline, timeline_left_out) = contact::timeline(&own, session);
+    let (timeline, timeline_left_out) = contact::timeline(&own, &addresses, session);
     Keys {
         method,
         why,
@@ -309,13 +310,13 @@ fn alike(shown: Vec<FlowKeying>, session: &Session, method: Method, why: &str) -
             let alike = kept.get(*at);
             alike.is_some_and(|held| (held.method, &held.handshake) == (flow.method, &flow.handshake))
         };
-        match places.iter().copied().find(same).and_then(|at| kept.get_mut(at)) {
-            Some(held) => held.flows = held.flows.saturating_add(1),
-            None if places.len() < FLOWS => {
+        if let Some(held) = places.iter().copied().find(same).and_then(|at| kept.get_mut(at)) {
+            held.flows = held.flows.saturating_add(1);
+        } else {
+            if places.len() < FLOWS {
                 places.push(kept.len());
-                kept.push(flow);
             }
-            None => kept.push(flow),
+            kept.push(flow);
         }
     }
     kept

@@ -313,7 +313,7 @@ fn sources(judged: &Judged) -> Vec<Source<'_>> {
         if !super::verify::fits_something(candidate.value.len(), None, false) {
             continue;
         }
-        let from_remote = (candidate.direction == Direction::Reverse) == judged.sides().local_is_source;
+        let from_remote = (candidate.direction == Direction::Reverse) == judged.local_is_source;
         let form = form_words(candidate.form);
         out.push(Source {
             judged,

@@ -64,7 +64,7 @@ fn tells(judged: &Judged) -> bool {
     if judged.role() == Role::Dns {
         return to_service && remote.port() == DNS;
     }
-    originator_asks(&judged.flow) == Some(judged.sides().local_is_source)
+    originator_asks(&judged.flow) == Some(judged.local_is_source)
 }
 
 /// True for datagrams of a call. Exchanges of SIP ask for names and call as phones do, so that theirs are left as they are.

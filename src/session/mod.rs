@@ -87,11 +87,9 @@ impl Judged {
 
     /// The ends of the flow for an endpoint whose addresses are told: of a flow between two endpoints each sees the other.
     pub fn seen_from(&self, is_own: impl Fn(IpAddr) -> bool) -> Sides {
-        let Sides { local, remote, local_is_source } = self.sides();
-        if is_own(remote.ip()) && !is_own(local.ip()) {
-            return Sides { local: remote, remote: local, local_is_source: !local_is_source };
-        }
-        self.sides()
+        let sides = self.sides();
+        let is_others = is_own(sides.remote.ip()) && !is_own(sides.local.ip());
+        if is_others { ends(&self.flow.tuple, !self.local_is_source) } else { sides }
     }
 }
 

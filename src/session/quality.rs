@@ -134,10 +134,10 @@ pub fn quality(flows: &[&Judged]) -> Quality {
     let mut rtt = RttSum::default();
     for judged in flows {
         let Some(facts) = judged.flow.facts.as_deref() else { continue };
-        rtt.add(facts, !judged.sides().local_is_source);
+        rtt.add(facts, !judged.local_is_source);
         for stream in facts.media.iter().flat_map(|media| &media.streams) {
             let from_source = stream.direction == Direction::Forward;
-            let sum = if from_source == judged.sides().local_is_source { &mut sent } else { &mut received };
+            let sum = if from_source == judged.local_is_source { &mut sent } else { &mut received };
             sum.add(stream);
         }
     }

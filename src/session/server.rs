@@ -154,7 +154,7 @@ fn add(server: &mut Server, judged: &Judged, role: Role) {
     server.last_contact = server.last_contact.max(flow.end);
     let [forward, reverse] = flow.bytes;
     server.bytes = server.bytes.saturating_add(forward).saturating_add(reverse);
-    let received = if judged.sides().local_is_source { reverse } else { forward };
+    let received = if judged.local_is_source { reverse } else { forward };
     server.bytes_received = server.bytes_received.saturating_add(received);
     server.media_service |= matches!(role, Role::Media);
     let stun = flow.facts.as_deref().and_then(|facts| facts.stun.as_ref());

@@ -89,7 +89,6 @@ pub struct Judge<'a> {
     calls: BTreeMap<usize, Vec<Summary>>,
     losses: Losses,
     keeper: Option<Keeper>,
-    held_too: usize,
     /// How long the last look at what goes on took, and since when that is.
     last_look: (Duration, Stopwatch),
     clock_steps: u64,
@@ -128,7 +127,6 @@ impl<'a> Judge<'a> {
             calls: BTreeMap::new(),
             losses: Losses::default(),
             keeper: None,
-            held_too: HELD_TOO,
             last_look: (Duration::ZERO, Stopwatch::start()),
             clock_steps: 0,
             unjudged: 0,
@@ -138,7 +136,6 @@ impl<'a> Judge<'a> {
     /// Keeps all tables together within a budget.
     #[must_use]
     pub fn within(mut self, budget: Budget) -> Self {
-        self.held_too = budget.calls(1);
         self.held.limit(budget.held());
         self.memory.meetings.limit(budget.sessions());
         self.keeper = Some(Keeper::new(budget));
@@ -197,7 +194,8 @@ impl<'a> Judge<'a> {
         let watch = Stopwatch::start();
         let mut flows: Vec<Summary> = std::mem::take(&mut self.calls).into_values().flatten().collect();
         let endpoints: BTreeSet<IpAddr> = flows.iter().map(pipeline::endpoint_of).collect();
-        flows.append(&mut self.held.of(&endpoints, self.held_too));
+        let most = self.keeper.as_ref().map_or(HELD_TOO, |keeper| keeper.budget().calls(1));
+        flows.append(&mut self.held.of(&endpoints, most));
         flows.sort_by_key(|flow| flow.id);
         flows.dedup_by_key(|flow| flow.id);
         let Self { setup, memory, live, held, .. } = self;

@@ -141,10 +141,8 @@ impl Keeper {
 
     /// As much of what is usual as there may be of flows.
     pub(super) fn scaled(&self, usual: usize) -> usize {
-        let part = u128::try_from(self.flows).unwrap_or(u128::MAX);
-        let whole = u128::try_from(self.budget.flows()).unwrap_or(u128::MAX);
-        let scaled = u128::try_from(usual).unwrap_or(u128::MAX).saturating_mul(part).checked_div(whole);
-        scaled.and_then(|scaled| usize::try_from(scaled).ok()).unwrap_or(usual).max(FEWEST_SESSIONS)
+        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        of(wide(usual).saturating_mul(wide(self.flows)), wide(self.budget.flows())).max(FEWEST_SESSIONS)
     }
 
     /// How many flows may be held, now that so many bytes are in use and so many flows are held.

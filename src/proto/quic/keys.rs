@@ -131,11 +131,13 @@ impl InitialSide {
     /// As [`Keys::open`].
     pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
         let keys = self.keys()?;
-        let header = HeaderKey::new(INITIAL.aead, &keys.header)?;
-        let (number, end) = unmask(&header, packet, number_offset, self.largest, scratch)?;
-        let key = PacketKey { aead: OpeningKey::new(INITIAL.aead, &keys.packet)?, iv: keys.iv };
-        key.open(number, end, scratch).then_some(())?;
-        self.largest = self.largest.max(Some(number));
+        let mut expanded = Keys {
+            packet: PacketKey { aead: OpeningKey::new(INITIAL.aead, &keys.packet)?, iv: keys.iv },
+            header: HeaderKey::new(INITIAL.aead, &keys.header)?,
+            largest: self.largest,
+        };
+        let number = expanded.open(packet, number_offset, scratch)?;
+        self.largest = expanded.largest;
         Some(number)
     }
 }

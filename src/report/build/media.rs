@@ -238,7 +238,7 @@ pub(super) fn session_estimate<'a>(flows: impl Iterator<Item = &'a Judged>) -> O
     let mut best: Option<(u32, EstimateRecord)> = None;
     for judged in flows {
         let Some(mut found) = estimate(judged) else { continue };
-        if !judged.sides().local_is_source {
+        if !judged.local_is_source {
             std::mem::swap(&mut found.sent, &mut found.received);
         }
         let packets = volume(&found.sent).saturating_add(volume(&found.received));

@@ -167,9 +167,7 @@ fn told<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item 
     let is_server = move |address: IpAddr| session.servers.iter().any(|server| server.address == address);
     flows(analysis, session)
         .filter(move |judged| {
-            geo::special(session.endpoint).is_some()
-                && judged.sides().local_is_source
-                && judged.role() != Role::P2p
+            geo::special(session.endpoint).is_some() && judged.local_is_source && judged.role() != Role::P2p
         })
         .filter_map(|judged| {
             Some((judged.flow.tuple.destination.ip(), judged.flow.facts.as_ref()?.stun.as_ref()?))

@@ -39,7 +39,7 @@ pub(super) fn trend(analysis: &Analysis, session: &Session) -> Option<TrendRecor
         let Some(facts) = judged.flow.facts.as_deref() else { continue };
         let rtt = speech::round_trip(facts);
         for stream in facts.media.iter().flat_map(|media| &media.streams) {
-            let is_sent = (stream.direction == Direction::Forward) == judged.sides().local_is_source;
+            let is_sent = (stream.direction == Direction::Forward) == judged.local_is_source;
             parts.push(Part { stream, is_sent, rtt });
         }
     }
