@@ -331,17 +331,8 @@ impl Source for Clocked {
             }
             _ => {}
         }
-        // RTP: number and timestamp behind the 42 bytes of Ethernet, IPv4 and UDP.
-        self.packet[44..46].copy_from_slice(&self.number.to_be_bytes());
-        self.packet[46..50].copy_from_slice(&(u32::from(self.number) * 160).to_be_bytes());
-        let packet = Packet {
-            timestamp: Timestamp::from_nanos(self.now),
-            link_type: LinkType::ETHERNET,
-            interface: 0,
-            original_len: u32::try_from(self.packet.len()).unwrap(),
-            data: &self.packet,
-        };
-        take(0, &packet);
+        // Behind the 42 bytes of Ethernet, IPv4 and UDP.
+        take(0, &numbered(&mut self.packet, 42, self.number, self.now));
         Ok(1)
     }
 
@@ -360,6 +351,19 @@ fn rtp(to: u8) -> Vec<u8> {
     packet[42] = 0x80;
     packet[50..54].copy_from_slice(&[0x5e, 0x11, 0x22, 0x33]);
     packet
+}
+
+/// The packet with its RTP number and timestamp set, whose header begins at `at`.
+fn numbered(packet: &mut [u8], at: usize, number: u16, nanos: i64) -> Packet<'_> {
+    packet[at + 2..at + 4].copy_from_slice(&number.to_be_bytes());
+    packet[at + 4..at + 8].copy_from_slice(&(u32::from(number) * 160).to_be_bytes());
+    Packet {
+        timestamp: Timestamp::from_nanos(nanos),
+        link_type: LinkType::ETHERNET,
+        interface: 0,
+        original_len: u32::try_from(packet.len()).unwrap(),
+        data: packet,
+    }
 }
 
 #[test]
@@ -419,18 +423,9 @@ impl Source for Tunnelled {
         }
         for _ in 0..AT_ONCE {
             self.number += 1;
-            self.packet[64..66].copy_from_slice(&self.number.to_be_bytes());
-            self.packet[66..70].copy_from_slice(&(u32::from(self.number) * 160).to_be_bytes());
             let step = if self.number > 700 { YEAR_NS } else { 0 };
             let now = 1_790_000_000_000_000_000 + i64::from(self.number) * 20_000_000 + step;
-            let packet = Packet {
-                timestamp: Timestamp::from_nanos(now),
-                link_type: LinkType::ETHERNET,
-                interface: 0,
-                original_len: u32::try_from(self.packet.len()).unwrap(),
-                data: &self.packet,
-            };
-            take(0, &packet);
+            take(0, &numbered(&mut self.packet, 62, self.number, now));
         }
         std::thread::sleep(Duration::from_millis(2));
         if self.number == 1500 {

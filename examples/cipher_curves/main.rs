@@ -25,6 +25,8 @@ mod pool;
 #[allow(dead_code, reason = "shared with the generator of captures")]
 mod rng;
 mod seal;
+#[path = "../make_captures/splitmix.rs"]
+mod splitmix;
 mod wire;
 
 use std::collections::BTreeMap;

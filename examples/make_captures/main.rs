@@ -29,6 +29,7 @@ mod rng;
 mod rtp;
 mod sip;
 mod site;
+mod splitmix;
 mod srtp;
 mod srtp_call;
 mod stream;

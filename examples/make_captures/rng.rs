@@ -3,23 +3,21 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::splitmix::SplitMix64;
+
 /// A seeded generator.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng(SplitMix64);
 
 impl Rng {
     /// The generator that belongs to a label.
     pub(crate) fn named(label: &str) -> Self {
         let digest = Sha256::digest(label.as_bytes());
-        Self(digest.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte)))
+        Self(SplitMix64(digest.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next()
     }
 
     /// A number in `0..bound`.

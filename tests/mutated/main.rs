@@ -10,6 +10,8 @@
 )]
 
 mod mutator;
+#[path = "../../examples/make_captures/splitmix.rs"]
+mod splitmix;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,6 +3,8 @@
 use meetscope::capture::{FileReader, LinkType, Packet};
 use meetscope::time::Timestamp;
 
+use crate::splitmix::SplitMix64;
+
 /// Most packets of a capture, and of what is made of it.
 const PACKETS: usize = 3_000;
 /// Bytes that a frame is made longer by, at most.
@@ -10,20 +12,16 @@ const GROWTH: usize = 70_000;
 /// Where lengths stand in Ethernet frames with IPv4: of IP, of UDP, of TCP's header; and in what UDP carries.
 const LENGTHS: [usize; 8] = [14, 16, 18, 20, 38, 42, 44, 46];
 
-/// Numbers that look random and are the same for a seed: splitmix64.
-pub(crate) struct Draw(u64);
+/// Numbers that look random and are the same for a seed.
+pub(crate) struct Draw(SplitMix64);
 
 impl Draw {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64(seed))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next()
     }
 
     /// Below `end`; 0 where that is 0.
