@@ -36,6 +36,15 @@ def with_package(name, wanted):
     os.execve(python, [python, *sys.argv], {**os.environ, "MEETSCOPE_TEST_VENV": "1"})
 
 
+def pcap_head(path, most):
+    """the first packets of a little-endian pcap file, each as its header and its bytes, after the header of the file"""
+    with open(path, "rb") as source:
+        parts = [source.read(24)]
+        while len(parts) <= most and len(header := source.read(16)) == 16:
+            parts.append((header, source.read(int.from_bytes(header[8:12], "little"))))
+    return parts[0], parts[1:]
+
+
 def captures():
     """paths of the corpus, each below CORPUS"""
     if not os.path.isdir(CORPUS):
