@@ -288,7 +288,7 @@ impl Track {
         self.detail.picture(peek, time);
     }
 
-    fn kind(&self) -> (Option<MediaKind>, Option<KindSource>) {
+    fn kind(&self, stats: &Stream) -> (Option<MediaKind>, Option<KindSource>) {
         if self.kind.is_some() {
             return (self.kind, Some(KindSource::Framing));
         }
@@ -300,14 +300,15 @@ impl Track {
             };
             return (Some(kind), Some(KindSource::PayloadType));
         }
-        let clock = self.stats.clock_hz();
+        let clock = stats.clock_hz();
         let kind =
             clock.map(|clock| if clock == VIDEO_CLOCK_HZ { MediaKind::Video } else { MediaKind::Audio });
         (kind, clock.map(|_| KindSource::Clock))
     }
 
     pub(super) fn finish(&self, may_repair: impl Fn(&Self, u32) -> bool) -> RtpStream {
-        let (mut kind, mut kind_source) = self.kind();
+        let stats = self.stats.concluded();
+        let (mut kind, mut kind_source) = self.kind(&stats);
         let echo = &self.detail.echo;
         let paceless = self.stats.clock_hz().is_none();
         let repairs = echo
@@ -324,10 +325,10 @@ impl Track {
         let known_level = (self.wrapping == Wrapping::Zoom).then_some(ZOOM_LEVEL);
         let pictures = matches!(kind, None | Some(MediaKind::Video | MediaKind::Screen));
         // In speech a marker begins a talk spurt, before which the sender was silent; where most packets have it, it says nothing.
-        let (mean, max) = if pictures || self.detail.marked.saturating_mul(2) > self.stats.packets() {
-            (self.stats.jitter_all_ms(), self.stats.jitter_peak_ms())
+        let (mean, max) = if pictures || self.detail.marked.saturating_mul(2) > stats.packets() {
+            (stats.jitter_all_ms(), stats.jitter_peak_ms())
         } else {
-            (self.stats.jitter_mean_ms(), self.stats.jitter_max_ms())
+            (stats.jitter_mean_ms(), stats.jitter_max_ms())
         };
         RtpStream {
             direction: self.direction,
@@ -351,7 +352,7 @@ impl Track {
                 .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
             level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
             cipher: Some(Box::new(self.detail.cipher.finish(self.settled.unwrap_or(0)))),
-            stats: self.stats.clone(),
+            stats,
             samples: self.detail.sampler.finish(self.wrapping, kind),
             packet: self.packet,
             start: self.start,

@@ -316,12 +316,26 @@ impl Stream {
 
     /// Looks at powers of two only: the pace of a stream need not be judged at each packet.
     fn infer_clock(&mut self, number: u8) {
-        let is_given = self.clock_hz != 0 && !self.flags.clock_inferred;
-        if is_given || number < 96 || self.flags.has_static_clock {
-            return;
+        if number >= 96 && self.packets.is_power_of_two() {
+            self.judge_pace();
         }
+    }
+
+    /// The same after the last packet, for a stream whose clock is not known by then: one that began with a stall, as after
+    /// a change of path, may have kept its pace since the last look only.
+    #[must_use]
+    pub fn concluded(&self) -> Self {
+        let mut whole = self.clone();
+        if whole.clock_hz().is_none() {
+            whole.judge_pace();
+        }
+        whole
+    }
+
+    fn judge_pace(&mut self) {
+        let is_given = self.clock_hz != 0 && !self.flags.clock_inferred;
         let elapsed = self.reference_time.since(self.first_time);
-        if !self.packets.is_power_of_two() || self.packets < 16 || elapsed < INFERENCE_SPAN {
+        if is_given || self.flags.has_static_clock || self.packets < 16 || elapsed < INFERENCE_SPAN {
             return;
         }
         let ticks = u64::from(self.newest_timestamp.wrapping_sub(self.first_timestamp));

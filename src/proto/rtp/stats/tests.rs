@@ -92,6 +92,30 @@ fn clock_is_inferred_from_pace_and_frames_from_timestamps() {
     assert_eq!(stream.bytes(), 300_000);
 }
 
+/// What was held up while the path changed comes at once; from then on the pace is right, and in the long run of the whole too.
+#[test]
+fn a_clock_hidden_by_a_stall_is_inferred_at_the_end() {
+    // 60 packets a second on a 90 kHz clock, of which the first quarter of a second came late.
+    let stream_of = |packets: u16| {
+        let at = |index: u16| Peek { payload_type: 96, ..packet(index, u32::from(index) * 1_500) };
+        let time = |index: u16| {
+            Timestamp::from_nanos(i64::from(index) * 16_666_667).max(Timestamp::from_nanos(250_000_000))
+        };
+        let mut stream = Stream::new(&at(0), 1000, time(0), None);
+        (1..packets).for_each(|index| stream.update(&at(index), 1000, time(index)));
+        stream
+    };
+    let (short, whole) = (stream_of(300), stream_of(480));
+    assert_eq!(
+        (short.concluded().clock_hz(), whole.clock_hz()),
+        (None, None),
+        "4 percent off is not guessed"
+    );
+    let whole = whole.concluded();
+    assert_eq!(whole.clock_hz(), Some(90_000));
+    assert!(whole.is_clock_inferred() && whole.jitter_ms().is_some());
+}
+
 #[test]
 fn media_clock_that_jumps_or_runs_back_leaves_the_jitter_alone() {
     let mut stream = stream_of(&[1, 2, 3]);
