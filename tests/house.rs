@@ -128,6 +128,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("tokio", &["web/"]),
     ("futures_core", &["web/"]),
     ("subtle", &["web/"]),
+    ("mimalloc", &["main.rs"]),
     ("clap", &["main.rs", "cli/"]),
     ("anyhow", &["main.rs", "cli/"]),
     ("signal_hook", &["cli/"]),

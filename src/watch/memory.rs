@@ -24,10 +24,13 @@ const WAITING: (usize, usize) = (1 << 13, 1 << 17);
 const CALLS: (usize, usize) = (1 << 8, 1 << 13);
 /// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
 const PACKETS: (usize, usize) = (4 << 20, 80 << 20);
-/// Share of the budget from which on fewer flows are held, in percent.
-const HIGH: u64 = 85;
+/// Share of the budget from which on fewer flows are held while what is in use grows, in percent. What is let go takes memory
+/// until it is judged.
+const HIGH: u64 = 75;
+/// Share of it from which on they become fewer in any case, in percent.
+const FULL: u64 = 90;
 /// Share of it below which more are held again, in percent.
-const LOW: u64 = 70;
+const LOW: u64 = 65;
 /// Flows that are held however little memory there is.
 const FEWEST: usize = 1 << 10;
 /// Sessions that are kept for their meetings likewise.
@@ -152,7 +155,9 @@ impl Keeper {
         let share = |percent: u64| self.budget.bytes.saturating_div(100).saturating_mul(percent);
         // What was let go is used again, though the system may not get it back: without growth there is no reason for more.
         let grows = used > self.lowered_at;
-        if used >= share(HIGH) && grows {
+        // Down to what an eighth of the usual is: were it not flows that fill the memory, fewer would not help.
+        let is_full = used >= share(FULL) && self.flows > self.budget.flows().div_ceil(8);
+        if is_full || (used >= share(HIGH) && grows) {
             let fewer = held.saturating_sub(held.div_ceil(8));
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
@@ -287,16 +292,26 @@ mod tests {
         let all = budget.flows();
         let percent = |percent: u64| Some(budget.bytes() / 100 * percent);
         assert_eq!(keeper.look(percent(50), 1000), all);
-        let fewer = keeper.look(percent(91), 100_000);
+        let fewer = keeper.look(percent(80), 100_000);
         assert_eq!(fewer, 87_500);
-        assert_eq!(keeper.look(percent(91), 87_500), fewer, "what was freed is not given back at once");
-        assert!(keeper.look(percent(92), 87_500) < fewer);
-        let low = keeper.look(percent(80), 70_000);
+        assert_eq!(keeper.look(percent(80), 87_500), fewer, "what was freed is not given back at once");
+        assert!(keeper.look(percent(82), 87_500) < fewer);
+        let low = keeper.look(percent(70), 70_000);
         assert!(keeper.look(percent(60), 70_000) > low);
         for _ in 0..1000 {
             keeper.look(percent(60), 70_000);
         }
         assert_eq!(keeper.look(percent(60), 70_000), all);
+        let full = keeper.look(percent(91), 80_000);
+        assert!(keeper.look(percent(91), full) < full, "fuller than this it need not grow");
+        let mut held = full;
+        for _ in 0..100 {
+            held = keeper.look(percent(91), held);
+        }
+        assert!(
+            (all / 10..=all / 8).contains(&held),
+            "something else than flows fills the memory: {held} of {all}"
+        );
         for used in 0..200_000_u64 {
             keeper.look(percent(95).map(|bytes| bytes + used), 2000);
         }
