@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 use lengths::residues;
 use look::Look;
 use repeat::{Booked, Kind, after, before, mark, repeat};
-use table::{Place, Table};
+use table::{Place, Table, Unit};
 use window::Window;
 
 /// Slots of each table of a stream of Zoom's: 45 kB when full.
@@ -292,22 +292,20 @@ impl Collector {
         let first = blocks.first().unwrap_or(last);
         let middle = blocks.get(blocks.len() / 2).unwrap_or(last);
         let mark = mark(whole.bytes.len(), first, middle, last);
-        let unit = u32::try_from(self.units).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.units).unwrap_or(u32::MAX);
         let position = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         let place = Place {
-            unit,
-            mark,
-            at_ms: whole.at_ms,
+            unit: Unit { number, mark, at_ms: whole.at_ms },
             position: position(inner.len()),
             before: inner.last().map(before),
             after: rest.first().map(|byte| (*byte, 0)),
-            packet: whole.packet,
         };
         let is_unit = inner.is_empty();
         let fresh_clock = self.latest_timestamp != Some(whole.media_timestamp);
         self.latest_timestamp = Some(whole.media_timestamp);
         // Copies of a unit are told by its last block: nothing else of them is looked at.
-        if self.book(Kind::Last { is_unit, fresh_clock }, last, place, looks) == Booked::Copy {
+        if self.book(Kind::Last { is_unit, fresh_clock }, last, (place, whole.packet), looks) == Booked::Copy
+        {
             self.copies = self.copies.saturating_add(1);
             return;
         }
@@ -329,7 +327,7 @@ impl Collector {
                 after: side(index.checked_add(1)).map(after),
                 ..place
             };
-            if self.book(Kind::Inner, block, place, looks) == Booked::Copy {
+            if self.book(Kind::Inner, block, (place, whole.packet), looks) == Booked::Copy {
                 self.copies = self.copies.saturating_add(1);
                 return;
             }
@@ -339,8 +337,14 @@ impl Collector {
         }
     }
 
-    /// Books one block.
-    fn book(&mut self, kind: Kind, block: &[u8; BLOCK], place: Place, looks: bool) -> Booked {
+    /// Books one block, with its packet.
+    fn book(
+        &mut self,
+        kind: Kind,
+        block: &[u8; BLOCK],
+        (place, packet): (Place, PacketRef),
+        looks: bool,
+    ) -> Booked {
         let hash = table::hash(block);
         let table = match kind {
             Kind::Inner => &mut self.inner,
@@ -369,18 +373,18 @@ impl Collector {
             return Booked::New;
         };
         let earlier = found.place;
-        if earlier.unit == place.unit {
+        if earlier.unit.number == place.unit.number {
             self.within_unit = self.within_unit.saturating_add(1);
             return Booked::Repeat;
         }
-        let is_copy = earlier.mark == place.mark && earlier.position == place.position;
+        let is_copy = earlier.unit.mark == place.unit.mark && earlier.position == place.position;
         match kind {
             // A unit of one block that comes again under a fresh number and clock is a constant sound, or a copy.
             Kind::Last { is_unit: true, fresh_clock: true } => {}
             _ if is_copy => return Booked::Copy,
             Kind::Inner | Kind::Last { .. } => {}
         }
-        repeat(&mut self.clusters, &mut self.clusters_left_out, kind, hash, &place, &mut found);
+        repeat(&mut self.clusters, &mut self.clusters_left_out, kind, hash, (&place, packet), &mut found);
         Booked::Repeat
     }
 
@@ -392,18 +396,14 @@ impl Collector {
             return;
         }
         self.nonces_seen = self.nonces_seen.saturating_add(1);
-        let unit = u32::try_from(self.units).unwrap_or(u32::MAX);
-        let place = Place {
-            unit,
+        let unit = Unit {
+            number: u32::try_from(self.units).unwrap_or(u32::MAX),
             mark: mark(whole.bytes.len(), tag, tag, &block),
             at_ms: whole.at_ms,
-            position: 0,
-            before: None,
-            after: None,
-            packet: whole.packet,
         };
+        let place = Place { unit, position: 0, before: None, after: None };
         let other =
-            self.nonces.insert(block, hash, place).is_some_and(|found| found.place.mark != place.mark);
+            self.nonces.insert(block, hash, place).is_some_and(|found| found.place.unit.mark != unit.mark);
         if other {
             self.nonces_reused = self.nonces_reused.saturating_add(1);
             self.nonce_packet.get_or_insert(whole.packet);

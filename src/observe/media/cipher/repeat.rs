@@ -1,6 +1,7 @@
 //! A block that came again: where its equal stretch ends, and what it is booked under.
 
 use super::table::{self, Found, Place, Side};
+use crate::observe::PacketRef;
 use crate::observe::facts::{CLUSTER_CAP, Cluster};
 
 /// Where a block stands in its unit.
@@ -25,7 +26,7 @@ pub(super) fn repeat(
     left_out: &mut u32,
     kind: Kind,
     hash: u64,
-    place: &Place,
+    (place, packet): (&Place, PacketRef),
     found: &mut Found<'_>,
 ) {
     let earlier = found.place;
@@ -37,7 +38,7 @@ pub(super) fn repeat(
     let held = found.cluster.and_then(|number| clusters.get_mut(usize::from(number)));
     if let Some(cluster) = held {
         cluster.repeats = cluster.repeats.saturating_add(1);
-        cluster.span_ms[1] = place.at_ms;
+        cluster.span_ms[1] = place.unit.at_ms;
         cluster.on_grid = cluster.on_grid.saturating_add(on_grid);
         cluster.off_grid = cluster.off_grid.saturating_add(off_grid);
         return;
@@ -54,13 +55,13 @@ pub(super) fn repeat(
     clusters.push(Cluster {
         hash,
         repeats: 1,
-        units: [earlier.unit, place.unit],
-        span_ms: [earlier.at_ms, place.at_ms],
+        units: [earlier.unit.number, place.unit.number],
+        span_ms: [earlier.unit.at_ms, place.unit.at_ms],
         on_grid,
         off_grid,
         is_tail,
         is_unit,
-        packet: place.packet,
+        packet,
     });
 }
 

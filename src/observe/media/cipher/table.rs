@@ -3,8 +3,6 @@
 //! When it is full it keeps the half of the blocks whose hash is small, and from then on looks at such blocks alone: equal
 //! blocks are kept or left together, so that the expected number of repeats shrinks with the share and not with its square.
 
-use crate::observe::PacketRef;
-
 /// Slots at the start.
 const FIRST: usize = 32;
 /// Slots looked at for one block; what finds none of them free is left out.
@@ -24,29 +22,58 @@ pub(super) fn hash(block: &[u8; 16]) -> u64 {
 /// What stood beside a block: the neighbouring byte and a mark of the whole neighbouring block; `None` at the edge of the unit.
 pub(super) type Side = Option<(u8, u16)>;
 
-/// Where a block stood.
+/// A unit of which blocks are booked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    /// Number of the unit, from 1.
-    pub(super) unit: u32,
+pub(super) struct Unit {
+    /// Its number, from 1.
+    pub(super) number: u32,
     /// Mark of the whole unit: equal for copies.
     pub(super) mark: u32,
     /// Milliseconds from the stream's first packet.
     pub(super) at_ms: u32,
+}
+
+/// Where a block stood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) unit: Unit,
     /// Block number within the unit.
     pub(super) position: u32,
     pub(super) before: Side,
     pub(super) after: Side,
-    pub(super) packet: PacketRef,
 }
 
+/// A [`Side`] in 32 bits.
+#[derive(Debug, Clone, Copy)]
+struct Packed(u32);
+
+impl Packed {
+    const PRESENT: u32 = 1 << 24;
+
+    fn new(side: Side) -> Self {
+        Self(side.map_or(0, |(byte, mark)| Self::PRESENT | u32::from(byte) << 16 | u32::from(mark)))
+    }
+
+    fn side(self) -> Side {
+        let [present, byte, high, low] = self.0.to_be_bytes();
+        (present != 0).then(|| (byte, u16::from_be_bytes([high, low])))
+    }
+}
+
+/// Thousands of short streams have some hundred of these each: what is alike for all blocks of a unit stands once.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     block: [u8; 16],
-    place: Place,
+    position: u32,
+    before: Packed,
+    after: Packed,
+    /// Index of the unit.
+    unit: u16,
     /// Number of the cluster that repeats of this block are booked under.
     cluster: Option<u8>,
 }
+
+const _: () = assert!(size_of::<Entry>() == 32);
 
 /// Where a block is, or could be.
 enum Spot {
@@ -67,6 +94,8 @@ pub(super) struct Table {
     /// Number of the entry, from 1, and bits of its hash above; 0 is free.
     slots: Vec<u32>,
     entries: Vec<Entry>,
+    /// Units with an entry, in the order of their first; after a halving without those that lost all of theirs.
+    units: Vec<Unit>,
     most: usize,
     threshold: u64,
     left_out: u32,
@@ -82,7 +111,14 @@ pub(super) struct Found<'t> {
 impl Table {
     /// `most` is the number of slots, a power of two; five of eight are filled.
     pub(super) const fn new(most: usize) -> Self {
-        Self { slots: Vec::new(), entries: Vec::new(), most, threshold: u64::MAX, left_out: 0 }
+        Self {
+            slots: Vec::new(),
+            entries: Vec::new(),
+            units: Vec::new(),
+            most,
+            threshold: u64::MAX,
+            left_out: 0,
+        }
     }
 
     /// True when blocks of this hash are looked at.
@@ -104,7 +140,7 @@ impl Table {
 
     /// Looks at no more blocks.
     pub(super) fn close(&mut self) {
-        (self.slots, self.entries, self.threshold) = (Vec::new(), Vec::new(), 0);
+        (self.slots, self.entries, self.units, self.threshold) = (Vec::new(), Vec::new(), Vec::new(), 0);
     }
 
     /// Allows more slots, a power of two.
@@ -126,7 +162,13 @@ impl Table {
         match self.find(&block, hash)? {
             Spot::Held(number) => {
                 let entry = self.entries.get_mut(number)?;
-                Some(Found { place: entry.place, cluster: &mut entry.cluster })
+                let place = Place {
+                    unit: *self.units.get(usize::from(entry.unit))?,
+                    position: entry.position,
+                    before: entry.before.side(),
+                    after: entry.after.side(),
+                };
+                Some(Found { place, cluster: &mut entry.cluster })
             }
             Spot::Free(index, tag) => {
                 self.fill(index, tag, self.entries.len());
@@ -134,10 +176,30 @@ impl Table {
                     // By less than the double: thousands of short streams have a table each.
                     self.entries.reserve_exact((self.entries.len() / 4).max(FIRST / 2));
                 }
-                self.entries.push(Entry { block, place, cluster: None });
+                let unit = self.unit(place.unit);
+                let (before, after) = (Packed::new(place.before), Packed::new(place.after));
+                self.entries.push(Entry {
+                    block,
+                    position: place.position,
+                    before,
+                    after,
+                    unit,
+                    cluster: None,
+                });
                 None
             }
         }
+    }
+
+    /// Index of the unit, which is the latest or new.
+    fn unit(&mut self, unit: Unit) -> u16 {
+        if self.units.last().is_none_or(|last| last.number != unit.number) {
+            if self.units.len() == self.units.capacity() {
+                self.units.reserve_exact((self.units.len() / 4).max(FIRST / 8));
+            }
+            self.units.push(unit);
+        }
+        u16::try_from(self.units.len().saturating_sub(1)).unwrap_or(u16::MAX)
     }
 
     /// Where the block is held, or a free slot for it.
@@ -173,6 +235,7 @@ impl Table {
             self.threshold >>= 1;
             let threshold = self.threshold;
             self.entries.retain(|entry| hash_of(entry) <= threshold);
+            self.forget_units();
         }
         self.slots.clear();
         self.slots.resize(size, 0);
@@ -183,6 +246,20 @@ impl Table {
                 self.fill(index, tag, number);
             }
         }
+    }
+
+    /// Leaves out units without entries. Entries stand in the order of their units.
+    fn forget_units(&mut self) {
+        let mut kept: Vec<Unit> = Vec::new();
+        let mut latest = None;
+        for entry in &mut self.entries {
+            if latest != Some(entry.unit) {
+                latest = Some(entry.unit);
+                kept.extend(self.units.get(usize::from(entry.unit)));
+            }
+            entry.unit = u16::try_from(kept.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        }
+        self.units = kept;
     }
 
     fn fill(&mut self, index: usize, tag: u32, number: usize) {
@@ -204,20 +281,20 @@ mod tests {
 
     fn place(unit: u32) -> Place {
         Place {
-            unit,
-            mark: unit,
-            at_ms: unit,
+            unit: Unit { number: unit, mark: unit, at_ms: unit },
             position: 0,
             before: None,
-            after: None,
-            packet: PacketRef::default(),
+            after: Some((7, 9)),
         }
     }
 
     fn insert(table: &mut Table, number: u32, unit: u32) -> Option<u32> {
         let block = block(number);
         let hash = hash(&block);
-        table.wants(hash).then(|| table.insert(block, hash, place(unit)))?.map(|found| found.place.unit)
+        table.wants(hash).then(|| table.insert(block, hash, place(unit)))?.map(|found| {
+            assert_eq!((found.place.before, found.place.after), (None, Some((7, 9))));
+            found.place.unit.number
+        })
     }
 
     #[test]
@@ -237,6 +314,7 @@ mod tests {
             found.len()
         );
         assert!(table.entries.len() <= 160 && table.left_out() == 0);
+        assert!(table.units.len() <= 320, "units whose blocks are all gone are forgotten");
     }
 
     #[test]
