@@ -180,6 +180,47 @@ fn rtcp_of_a_gateway_makes_no_session() {
     }
 }
 
+/// A capture without its first frames. Blocks: pcapng, section 3.1; 6 is an Enhanced Packet Block.
+fn without_first(name: &str, frames: u64) -> Vec<u8> {
+    let whole = fs::read(file(name, "pcapng")).unwrap();
+    let (mut rest, mut kept, mut left_out) = (whole.as_slice(), Vec::new(), 0_u64);
+    while let Some((kind, length)) = rest.first_chunk().zip(rest.get(4..8)) {
+        let length = u32::from_le_bytes(length.try_into().unwrap());
+        let (block, behind) = rest.split_at(usize::try_from(length).unwrap());
+        rest = behind;
+        if u32::from_le_bytes(*kind) == 6 && left_out < frames {
+            left_out = left_out.saturating_add(1);
+        } else {
+            kept.extend_from_slice(block);
+        }
+    }
+    kept
+}
+
+/// A capture that begins after the handshakes and before media: of a connection under way nobody knows whether it is
+/// encrypted, and that a key could have been read on its way may not be said of TLS.
+#[test]
+fn signalling_under_way_is_not_said_to_be_in_the_clear() {
+    let whole = replay("zoom-beijing-2020", false);
+    let is_media = |record: &&Value| record["role"] == "media" && record["app"] == "zoom";
+    let first =
+        whole.iter().filter(is_media).map(|record| record["flow"]["first_packet"]["frame"].as_u64().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.pcapng");
+    fs::write(&path, without_first("zoom-beijing-2020", first.min().unwrap() - 1)).unwrap();
+    let output = meetscope(&["replay", path.to_str().unwrap(), "--format", "ndjson"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let cut: Vec<&Value> = records
+        .iter()
+        .filter(|record| record["event_type"] == "session" && record["app"] == "zoom")
+        .collect();
+    let under_way = |session: &&&Value| session["findings"].to_string().contains("signalling_under_way");
+    assert!(!cut.is_empty() && cut.iter().filter(under_way).count() > 0, "{cut:?}");
+    let said = cut.iter().map(|session| session["keys"]["holders"].to_string()).collect::<String>();
+    assert!(said.contains("no handshake was captured") && !said.contains("in the clear"), "{said}");
+}
+
 /// Inside TLS nothing shows SDES, and it may not be taken for anything else; a key log shows it.
 #[test]
 fn sdes_inside_tls_is_seen_with_a_key_log() {

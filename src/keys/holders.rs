@@ -178,11 +178,18 @@ impl Judge<'_> {
             "a key service hands out keys"
         };
         let roles = &server.roles;
-        if roles.contains(&Role::Signalling) && !server.tls {
+        if roles.contains(&Role::Signalling) && !server.tls && server.clear_sip {
             let why =
                 format!("{words}, and signalling ended here in the clear, for everybody on its way to read");
             let sure = if shown { 0.9 } else { 0.6 };
             return Answer::new(CouldHold::Yes, sure, why).by(Basis::Standard("RFC 4568 section 8"));
+        }
+        if roles.contains(&Role::Signalling) && !server.tls {
+            let why = format!(
+                "{words}, and signalling ended here over a connection of which no handshake was captured: whether it was \
+                 protected was not seen"
+            );
+            return Answer::new(CouldHold::Unknown, 0.2, why).by(self.documents());
         }
         if let Some(contact) = self.contacts.get(&server.address) {
             let mut answer = self.tls_server(server, *contact, words);
@@ -199,7 +206,7 @@ impl Judge<'_> {
 
     /// True when SIP in the clear stands in the session.
     fn is_clear(&self) -> bool {
-        self.session.servers.iter().any(|server| server.signals() && !server.tls)
+        self.session.servers.iter().any(|server| server.signals() && server.clear_sip)
     }
 
     fn untouched(&self, server: &Server) -> Answer {

@@ -21,10 +21,12 @@ fn opens(judged: &Judged, media_start: Option<Timestamp>) -> bool {
     let before = media_start.is_none_or(|media| flow.start < media);
     let empty = Facts::default();
     let facts = flow.facts.as_deref().unwrap_or(&empty);
-    let handshake = facts.dtls.as_ref().is_some_and(|dtls| dtls.client_hello.is_some())
+    let greeted = facts.dtls.as_ref().is_some_and(|dtls| dtls.client_hello.is_some())
         || facts.zoom.as_ref().is_some_and(|zoom| zoom.hellos > 0)
         || facts.quic.as_ref().is_some_and(|quic| quic.dcid.is_some() || quic.user_agent.is_some())
-        || facts.tls.as_ref().is_some_and(|tls| tls.client_hello.is_some()) && before;
+        || facts.tls.as_ref().is_some_and(|tls| tls.client_hello.is_some());
+    // A call under way has handshakes too: of what is shared later, of another path.
+    let handshake = greeted && before;
     let signalled = match judged.role() {
         Role::Dns => before,
         // A connection that was under way says nothing of when the call began.

@@ -64,6 +64,8 @@ pub struct Server {
     pub answered_turn: bool,
     /// TLS or QUIC ended here.
     pub tls: bool,
+    /// SIP in the clear was read here.
+    pub clear_sip: bool,
     /// DTLS ended here with media keys agreed (`use_srtp`).
     pub dtls_srtp: bool,
     /// The TURN relay that it was reached through, where it was.
@@ -125,6 +127,7 @@ fn begin(judged: &Judged) -> Server {
         relays: false,
         answered_turn: false,
         tls: false,
+        clear_sip: false,
         dtls_srtp: false,
         behind: None,
         first_contact: judged.flow.start,
@@ -223,6 +226,7 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
         server.handshake = Some(server.handshake.map_or(hello, |held| held.min(hello)));
         candidates.extend(tls.sni.iter().map(|name| (NameSource::Sni, name.clone(), hello)));
     }
+    server.clear_sip |= tls.is_none() && facts.is_some_and(|facts| facts.sip.is_some());
     if let Some(dtls) = dtls {
         server.dtls_srtp |= agrees_media_keys(dtls) && !is_forwarded;
     }

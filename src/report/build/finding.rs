@@ -15,7 +15,7 @@ use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
 use crate::keys::Analysis;
 use crate::keys::{CouldHold, Keys, Method};
-use crate::observe::PacketRef;
+use crate::observe::{Beginning, PacketRef};
 use crate::session::Session;
 
 /// A database further than this from the capture may describe other holders of the addresses.
@@ -198,6 +198,22 @@ fn course(context: &Context<'_>, analysis: &Analysis, session: &Session, keys: &
         notice(
             "signalling_not_captured",
             "no signalling of this call was captured: which server could hold the key cannot be judged",
+        );
+    }
+    let under_way = flows(analysis, session).filter(|judged| {
+        let facts = judged.flow.facts.as_deref();
+        let is_read =
+            facts.is_some_and(|facts| facts.tls.is_some() || facts.sip.is_some() || facts.dtls.is_some());
+        judged.role() == Role::Signalling && judged.flow.beginning == Beginning::MidConnection && !is_read
+    });
+    let count = under_way.count();
+    if count > 0 && !session.begun_mid_call && matches!(keys.method, Method::KeyService | Method::Sdes) {
+        notice(
+            "signalling_under_way",
+            &format!(
+                "connections that carry signalling were under way when they were first seen ({count}): what passed in them, or \
+                 in others, before that was not captured, keys included"
+            ),
         );
     }
     if session.media_start.is_none() {
