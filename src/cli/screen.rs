@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use meetscope::board::Board;
@@ -32,8 +33,19 @@ pub(super) fn show(
 }
 
 impl Screen {
-    /// Waits until the terminal is as it was, and says what was held back.
+    /// Waits until the terminal is as it was, and says what was held back. Of a terminal that hangs, the run does not wait longer than it must.
     pub(super) fn end(self) {
+        for _ in 0..20 {
+            if self.0.is_finished() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        if !self.0.is_finished() {
+            messages::release();
+            messages::say(format_args!("the screen: the terminal does not answer"));
+            return;
+        }
         let outcome = self.0.join();
         messages::release();
         match outcome {

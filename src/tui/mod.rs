@@ -11,11 +11,19 @@ mod view;
 mod tests;
 
 use std::io;
+#[cfg(unix)]
+use std::io::IsTerminal as _;
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+#[cfg(unix)]
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+#[cfg(unix)]
+use rustix::io::Errno;
 
 use crate::board::Board;
 use rows::Shown;
@@ -70,17 +78,38 @@ fn show(
         said = news;
         let news = said.as_deref().filter(|_| drawn < NEWS);
         terminal.draw(|frame| draw::screen(frame, &mut view, &shown, news))?;
-        if event::poll(TICK)? {
-            // All that were typed meanwhile.
-            loop {
-                take(&event::read()?, &mut view, &shown, stop);
-                if !event::poll(Duration::ZERO)? {
-                    break;
-                }
-            }
+        await_keys()?;
+        // All that were typed meanwhile.
+        while event::poll(Duration::ZERO)? {
+            take(&event::read()?, &mut view, &shown, stop);
         }
     }
     Ok(())
+}
+
+/// Waits for a key, for one tick at most.
+///
+/// # Errors
+/// When the terminal is gone, as after a lost connection: crossterm would look for its keys without end.
+#[cfg(unix)]
+fn await_keys() -> io::Result<()> {
+    let (input, output) = (io::stdin(), io::stdout());
+    let terminal = if input.is_terminal() { input.as_fd() } else { output.as_fd() };
+    let mut waited = [PollFd::from_borrowed_fd(terminal, PollFlags::IN)];
+    let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
+    match poll(&mut waited, Some(&tick)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let gone =
+        waited.iter().any(|one| one.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL));
+    if gone { Err(io::Error::other("the terminal is gone")) } else { Ok(()) }
+}
+
+/// Waits for a key, for one tick at most.
+#[cfg(not(unix))]
+fn await_keys() -> io::Result<()> {
+    event::poll(TICK).map(drop)
 }
 
 fn take(event: &Event, view: &mut View, shown: &Shown, stop: &Arc<AtomicBool>) {
