@@ -72,6 +72,12 @@ pub(super) fn announce(bound: &web::Bound) {
     if let Some(address) = bound.metrics() {
         say(format_args!("metrics at http://{address}/metrics"));
     }
+    let mut all = bound.dashboard().into_iter().chain(bound.metrics());
+    if all.any(|address| !address.ip().to_canonical().is_loopback()) {
+        say(format_args!(
+            "the token and what is shown go over plain HTTP, which others on the way can read: put a proxy with TLS in front"
+        ));
+    }
 }
 
 /// Waits for the end of what is served: the last of what was told has been sent then.

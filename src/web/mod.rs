@@ -2,13 +2,15 @@
 //! browsers.
 //!
 //! One thread with a runtime of its own, off the way of packets: whatever a browser does, or does not do, costs a bounded queue
-//! and a counter. Loopback needs no token, any other address does. Requests of other sites and for names that are not ours are
+//! and a counter. Loopback needs no token unless one is given, and metrics at an address of their own there not even then; any other
+//! address does. Requests of other sites and for names that are not ours are
 //! refused, so that a page elsewhere can neither read nor rebind its way in. Nothing is asked of any other host.
 
 mod access;
 mod events;
 mod page;
 mod routes;
+mod seats;
 mod wire;
 
 #[cfg(test)]
@@ -48,7 +50,7 @@ pub struct Config {
     pub dashboard: Option<SocketAddr>,
     /// Address that has `/metrics` and `/healthz` only, if there is to be one.
     pub metrics: Option<SocketAddr>,
-    /// Who brings it may look; needed beyond loopback.
+    /// Who brings it may look; needed beyond loopback, and not asked for by an address of loopback that has metrics only.
     pub token: Option<Token>,
     /// Names, beside `localhost` and addresses, by which browsers may ask.
     pub hosts: Vec<String>,
@@ -249,13 +251,16 @@ async fn run(
     shared: Arc<Shared>,
     stop: &AtomicBool,
 ) {
-    let seats = Arc::new(tokio::sync::Semaphore::new(wire::CONNECTIONS));
-    let routers = [routes::dashboard(&shared), routes::metrics_only(&shared)];
-    for (listener, router) in [dashboard, metrics].into_iter().zip(routers) {
-        let Some(listener) = listener else { continue };
-        let listener = wire::Listener::new(listener, &seats, &shared.counters);
+    let start = |listener: Option<TcpListener>, seats, router| {
+        let Some(listener) = listener else { return };
+        let listener = wire::Listener::new(listener, seats, &shared.counters);
         tokio::spawn(async move { axum::serve(listener, router).await });
-    }
+    };
+    let is_near = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+    let is_near = is_near.is_some_and(|address| is_loopback(address.ip()));
+    // Each has seats of its own: browsers lock out no scraper.
+    start(dashboard, wire::CONNECTIONS, routes::dashboard(&shared));
+    start(metrics, wire::SCRAPERS, routes::metrics_only(&shared, is_near));
     let mut look = tokio::time::interval(STOP_LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut due = tokio::time::Instant::now();

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::Instant;
 
+use super::access::Door;
 use super::{Shared, access, page};
 use crate::board::{Board, Name, Past, as_alert, as_session};
 use crate::metrics::Format;
@@ -50,14 +51,14 @@ pub(super) fn dashboard(shared: &Arc<Shared>) -> Router {
         .layer(DefaultBodyLimit::max(FORM));
     routes
         .merge(common())
-        .layer(middleware::from_fn_with_state(Arc::clone(shared), access::guard))
+        .layer(middleware::from_fn_with_state(Door::new(shared, false), access::guard))
         .with_state(Arc::clone(shared))
 }
 
-/// Metrics and health, for an address of their own.
-pub(super) fn metrics_only(shared: &Arc<Shared>) -> Router {
+/// Metrics and health, for an address of their own: one that no other machine reaches is open.
+pub(super) fn metrics_only(shared: &Arc<Shared>, is_open: bool) -> Router {
     common()
-        .layer(middleware::from_fn_with_state(Arc::clone(shared), access::guard))
+        .layer(middleware::from_fn_with_state(Door::new(shared, is_open), access::guard))
         .with_state(Arc::clone(shared))
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -194,6 +196,64 @@ fn beyond_loopback_a_token_is_needed() {
     assert!(!format!("{:?}", with_token()).contains(TOKEN));
 }
 
+/// What comes back at a socket until it is closed, as much of it as is let through.
+fn ask_at(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    // It may be closed before all of it is sent.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn at_a_socket_large_heads_are_refused_and_metrics_on_loopback_are_open() {
+    let text: MetricsText = Arc::new(|_, _| "counted\n".to_owned());
+    let loopback = Some("127.0.0.1:0".parse().unwrap());
+    let config = Config { dashboard: loopback, metrics: loopback, metrics_text: Some(text), ..with_token() };
+    let bound = bind(config).unwrap();
+    let (dashboard, metrics) = (bound.dashboard().unwrap(), bound.metrics().unwrap());
+    let stop = Arc::<AtomicBool>::default();
+    let handle = bound.serve(board_of("plain-rtp.pcapng"), Arc::clone(&stop)).unwrap();
+    let get = |path: &str, padding: usize, end: &str| {
+        let padding = "x".repeat(padding);
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\npadding: {padding}{end}")
+    };
+    for address in [dashboard, metrics] {
+        let whole = ask_at(address, &get("/healthz", 70_000, "\r\n\r\n"));
+        assert!(whole.starts_with("HTTP/1.1 431 "), "{whole}");
+        let unfinished = ask_at(address, &get("/healthz", 390_000, ""));
+        assert!(unfinished.starts_with("HTTP/1.1 431 "), "{unfinished}");
+    }
+    let large = ask_at(dashboard, &get("/login", 12_000, "\r\n\r\n"));
+    assert!(large.starts_with("HTTP/1.1 200 "), "what browsers send is let in: {large}");
+    assert_eq!(handle.counts().connections_cut, 4);
+    let guarded = ask_at(dashboard, &get("/metrics", 0, "\r\n\r\n"));
+    assert!(guarded.starts_with("HTTP/1.1 401 "), "{guarded}");
+    let open = ask_at(metrics, &get("/metrics", 0, "\r\n\r\n"));
+    assert!(open.starts_with("HTTP/1.1 200 ") && open.ends_with("counted\n"), "{open}");
+    stop.store(true, Ordering::Relaxed);
+    assert!(handle.join());
+}
+
+#[test]
+fn one_peer_does_not_take_all_seats() {
+    let seats = seats::Seats::new(8);
+    let take = |address: &str| seats.take(address.parse().unwrap());
+    let far: Vec<_> = (0..3).map(|_| take("192.0.2.7")).collect();
+    assert_eq!(far.iter().flatten().count(), 2, "a quarter of them");
+    let mapped = take("::ffff:192.0.2.7");
+    assert!(mapped.is_none(), "the same address");
+    let network = [take("2001:db8::1"), take("2001:db8::2"), take("2001:db8::3"), take("2001:db8:0:1::1")];
+    assert_eq!(network.iter().flatten().count(), 3, "one network is one peer");
+    assert!(network[3].as_ref().is_some_and(seats::Seat::is_crowded), "five of eight");
+    drop(far);
+    assert!(take("192.0.2.7").is_some_and(|seat| !seat.is_crowded()), "given back");
+    let near: Vec<_> = (0..8).map(|_| take("127.0.0.1")).collect();
+    assert_eq!(near.iter().flatten().count(), 5, "all that are left");
+}
+
 #[test]
 fn every_answer_carries_what_keeps_browsers_in_bounds() {
     let router = routes::dashboard(&shared_with(&with_token(), "plain-rtp.pcapng"));
@@ -378,7 +438,7 @@ fn strings_of_strangers_stay_words() {
 #[test]
 fn health_is_news() {
     let shared = shared_with(&Config::default(), "plain-rtp.pcapng");
-    let router = routes::metrics_only(&shared);
+    let router = routes::metrics_only(&shared, false);
     assert_eq!(get(&router, "/healthz").status, StatusCode::SERVICE_UNAVAILABLE, "nothing was looked at yet");
     shared.hub.tick(&shared.board, Instant::now());
     assert_eq!(get(&router, "/healthz").status, StatusCode::OK);
@@ -386,8 +446,9 @@ fn health_is_news() {
     assert_eq!(get(&router, "/").status, StatusCode::NOT_FOUND, "no dashboard at that address");
     let text: MetricsText =
         Arc::new(|format, visitors| format!("{format:?}, clients {}\n", visitors.clients));
-    let shared = shared_with(&Config { metrics_text: Some(text), ..Config::default() }, "plain-rtp.pcapng");
-    let metrics = get(&routes::metrics_only(&shared), "/metrics");
+    let shared = shared_with(&Config { metrics_text: Some(text), ..with_token() }, "plain-rtp.pcapng");
+    assert_eq!(get(&routes::metrics_only(&shared, false), "/metrics").status, StatusCode::UNAUTHORIZED);
+    let metrics = get(&routes::metrics_only(&shared, true), "/metrics");
     assert_eq!(metrics.text, "Prometheus, clients 0\n");
     assert!(metrics.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
 }

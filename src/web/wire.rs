@@ -9,21 +9,37 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use super::seats::{Seat, Seats};
 use super::{Counters, count};
 
-/// Connections at a time: those that take events, and some that ask.
+/// Connections to the dashboard at a time: those that take events, and some that ask.
 pub(super) const CONNECTIONS: usize = 2_304;
+/// Connections to the metrics at a time, where they have an address of their own: a few that scrape.
+pub(super) const SCRAPERS: usize = 256;
 /// How long a connection may be without being sent anything: longer than the time between two events, or two visits of Prometheus.
 const IDLE: Duration = Duration::from_secs(75);
 /// How long a new connection may take to ask.
 const FIRST: Duration = Duration::from_secs(15);
+/// The same two where more than half of the seats are taken. Events come once a second, so their readers stay.
+const IDLE_CROWDED: Duration = Duration::from_secs(10);
+const FIRST_CROWDED: Duration = Duration::from_secs(3);
 /// How long a browser may leave what it is sent where it is.
 const BLOCKED: Duration = Duration::from_secs(10);
+/// How long what is too large is thrown away, so that its sender gets to read why.
+const PARTING: Duration = Duration::from_secs(1);
 /// Wait after an error of the system, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Bytes that a browser may send before it has to be sent something: a request's head and a form. Hyper's own limit is 408 KiB, and
+/// axum does not hand it out.
+const UNANSWERED: usize = 16 << 10;
+/// Bytes that are read at once, so that buffers above do not grow.
+const PIECE: usize = 4 << 10;
+/// The answer to who sends more.
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ncache-control: no-store\r\n\r\n";
 
 /// Bytes that the kernel may keep of what a browser does not take (it doubles them). Its own choice would be megabytes, in which a
 /// browser that has stopped to take could hide for an hour.
@@ -40,16 +56,16 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts as many as there are seats for; others are closed at once and counted.
+/// Accepts as many as it has seats for; others are closed at once and counted.
 pub(super) struct Listener {
     inner: TcpListener,
-    seats: Arc<Semaphore>,
+    seats: Arc<Seats>,
     counters: Arc<Counters>,
 }
 
 impl Listener {
-    pub(super) fn new(inner: TcpListener, seats: &Arc<Semaphore>, counters: &Arc<Counters>) -> Self {
-        Self { inner, seats: Arc::clone(seats), counters: Arc::clone(counters) }
+    pub(super) fn new(inner: TcpListener, most: usize, counters: &Arc<Counters>) -> Self {
+        Self { inner, seats: Seats::new(most), counters: Arc::clone(counters) }
     }
 }
 
@@ -63,7 +79,7 @@ impl axum::serve::Listener for Listener {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
+            let Some(seat) = self.seats.take(address.ip()) else {
                 count(&self.counters.refused_full);
                 continue;
             };
@@ -78,23 +94,28 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// A connection with a time by which something has to have been sent.
+/// A connection with a time by which something has to have been sent, and so many bytes that it may send before.
 pub(super) struct Stream {
     inner: TcpStream,
     limit: Pin<Box<Sleep>>,
+    unanswered: usize,
     is_blocked: bool,
+    is_refused: bool,
     counters: Arc<Counters>,
-    _seat: OwnedSemaphorePermit,
+    seat: Seat,
 }
 
 impl Stream {
-    fn new(inner: TcpStream, seat: OwnedSemaphorePermit, counters: &Arc<Counters>) -> Self {
+    fn new(inner: TcpStream, seat: Seat, counters: &Arc<Counters>) -> Self {
+        let first = if seat.is_crowded() { FIRST_CROWDED } else { FIRST };
         Self {
             inner,
-            limit: Box::pin(tokio::time::sleep(FIRST)),
+            limit: Box::pin(tokio::time::sleep(first)),
+            unanswered: 0,
             is_blocked: false,
+            is_refused: false,
             counters: Arc::clone(counters),
-            _seat: seat,
+            seat,
         }
     }
 
@@ -108,10 +129,38 @@ impl Stream {
         match self.limit.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
-                count(&self.counters.connections_cut);
+                if !self.is_refused {
+                    count(&self.counters.connections_cut);
+                }
                 // What was not taken is not to wait in the kernel either.
                 let _ = self.inner.set_zero_linger();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// Says that it is too much, and throws away what still comes: a connection that is closed with bytes unread takes the answer
+    /// back.
+    fn refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_refused {
+            self.is_refused = true;
+            count(&self.counters.connections_cut);
+            self.give(PARTING);
+            // A socket that takes not even that is closed all the same.
+            let _ = self.inner.try_write(TOO_LARGE);
+            let _ = Pin::new(&mut self.inner).poll_shutdown(context);
+        }
+        loop {
+            if let over @ Poll::Ready(_) = self.check(context) {
+                return over;
+            }
+            let mut scrap = [0; PIECE];
+            let mut piece = ReadBuf::new(&mut scrap);
+            let Poll::Ready(result) = Pin::new(&mut self.inner).poll_read(context, &mut piece) else {
+                return Poll::Pending;
+            };
+            if result.is_err() || piece.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
         }
     }
@@ -121,9 +170,13 @@ impl Stream {
         context: &mut Context<'_>,
         result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        if self.is_refused {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         if result.is_ready() {
             self.is_blocked = false;
-            self.give(IDLE);
+            self.unanswered = 0;
+            self.give(if self.seat.is_crowded() { IDLE_CROWDED } else { IDLE });
             return result;
         }
         if !self.is_blocked {
@@ -140,10 +193,18 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.inner).poll_read(context, buffer) {
-            Poll::Pending => self.check(context),
-            ready @ Poll::Ready(_) => ready,
+        let most = UNANSWERED.saturating_sub(self.unanswered).min(PIECE).min(buffer.remaining());
+        if self.is_refused || (most == 0 && buffer.remaining() > 0) {
+            return self.refuse(context);
         }
+        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        let Poll::Ready(result) = Pin::new(&mut self.inner).poll_read(context, &mut piece) else {
+            return self.check(context);
+        };
+        let read = piece.filled().len();
+        buffer.advance(read);
+        self.unanswered = self.unanswered.saturating_add(read);
+        Poll::Ready(result)
     }
 }
 
