@@ -2,18 +2,26 @@
 //!
 //! Over UDP nobody tells what arrives, so that all that was sent is in doubt. A datagram on a Unix socket lies with the peer once it
 //! is sent; when the peer ends, what it had not read is in doubt.
+//!
+//! A system that nobody listens on for UDP may refuse: it is told with the next datagram, so that one that was sent shows nothing for
+//! a while. Each that was refused was counted as in doubt when it was sent.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::net::sockopt;
 
+use super::clock;
 use super::pump::{Destination, Fault};
 use super::queue::Batch;
 use super::target::Target;
 use super::wait::{PATIENCE, Window, ready};
+
+/// UDP works again when nothing was refused for so long after something was sent.
+const CALM: Duration = Duration::from_secs(10);
 
 enum Socket {
     Udp(UdpSocket),
@@ -25,11 +33,19 @@ pub(super) struct Datagrams {
     target: Target,
     socket: Option<Socket>,
     connected: u64,
+    trial: Option<Trial>,
+}
+
+/// UDP after a failure.
+#[derive(Debug, Default)]
+struct Trial {
+    /// When something was sent for the first time since.
+    begun: Option<Instant>,
 }
 
 impl Datagrams {
     pub(super) const fn new(target: Target) -> Self {
-        Self { target, socket: None, connected: 0 }
+        Self { target, socket: None, connected: 0, trial: None }
     }
 
     fn opened(&mut self) -> Result<&mut Socket, Fault> {
@@ -43,8 +59,12 @@ impl Datagrams {
     }
 
     fn failed(&mut self, error: &io::Error, batch: &mut Batch) -> Fault {
-        if let Some(Socket::Unix(_, window)) = self.socket.take() {
-            batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(window.in_doubt());
+        match self.socket.take() {
+            Some(Socket::Unix(_, window)) => {
+                batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(window.in_doubt());
+            }
+            Some(Socket::Udp(_)) => self.trial = Some(Trial::default()),
+            None => {}
         }
         Fault::new(&format!("not taken: {error}"))
     }
@@ -104,6 +124,9 @@ impl Destination for Datagrams {
                         batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(1);
                     }
                     batch.taken();
+                    if let Some(trial) = &mut self.trial {
+                        trial.begun.get_or_insert_with(clock::instant);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -124,8 +147,12 @@ impl Destination for Datagrams {
         Ok(())
     }
 
-    fn look_after(&mut self, _: &mut Batch) -> Result<(), Fault> {
-        self.opened()?;
+    fn look_after(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        if let Socket::Udp(socket) = self.opened()?
+            && let Some(error) = socket.take_error()?
+        {
+            return Err(self.failed(&error, batch));
+        }
         Ok(())
     }
 
@@ -133,11 +160,44 @@ impl Destination for Datagrams {
         Ok(())
     }
 
-    fn close(&mut self, _: &mut Batch) {
+    fn close(&mut self, _: &mut Batch, _: Duration) {
         self.socket = None;
+    }
+
+    fn is_on_trial(&mut self) -> bool {
+        let now = clock::instant();
+        let is_calm = |begun| now.saturating_duration_since(begun) >= CALM;
+        if self.trial.as_ref().is_some_and(|trial| trial.begun.is_some_and(is_calm)) {
+            self.trial = None;
+        }
+        self.trial.is_some()
     }
 
     fn connected(&mut self) -> u64 {
         std::mem::take(&mut self.connected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn udp_works_again_when_nothing_was_refused_for_a_while() {
+        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut out = Datagrams::new(format!("udp://{nobody}").parse().unwrap());
+        let mut batch = Batch::of(&[b"a", b"b"]);
+        while out.hand_over(&mut batch).is_ok() {
+            batch = Batch::of(&[b"a", b"b"]);
+        }
+        assert!(out.is_on_trial());
+        let peer = UdpSocket::bind(nobody).unwrap();
+        out.hand_over(&mut Batch::of(&[b"c"])).unwrap();
+        assert!(out.is_on_trial(), "one that was sent shows nothing");
+        assert_eq!(peer.recv(&mut [0; 9]).unwrap(), 1);
+        out.look_after(&mut batch).unwrap();
+        let trial = out.trial.as_mut().unwrap();
+        trial.begun = trial.begun.and_then(|begun| begun.checked_sub(CALM));
+        assert!(!out.is_on_trial());
     }
 }

@@ -1,23 +1,29 @@
-//! A file: records are appended, whole; a full disk is told of and waited out; rotation by size and time.
+//! A file: records are appended, whole; a full disk is told of and waited out; rotation by size and time. A pipe with a name is never
+//! waited for: without a reader it is away like a peer, and tried again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rustix::fs::FileType;
+use rustix::event::PollFlags;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::archive::Archive;
 use super::clock;
 use super::pump::{Destination, Fault};
 use super::queue::Batch;
 use super::rotation::{Part, Rotation};
-use super::wait::{Window, capacity};
+use super::wait::{PATIENCE, Window, capacity, ready};
 
 /// Time until a rotation that failed is tried again; records go on into the old file.
 const RETRY_ROTATION: Duration = Duration::from_secs(60);
 /// Parts of one second that are tried before rotation gives up.
 const MOST_NUMBERS: u32 = 1000;
+/// What is wrong with a pipe that has no reader.
+const UNREAD: &str = "nobody reads this pipe";
 
 /// A file that is written to.
 pub(super) struct Output {
@@ -36,6 +42,10 @@ struct Open {
     /// Bytes in it; 0 for what has no length, such as a pipe.
     length: u64,
     is_regular: bool,
+    /// Writes to it do not wait.
+    is_pipe: bool,
+    /// A pipe that something was written to.
+    is_begun: bool,
     /// It ends in the middle of a record.
     is_torn: bool,
     /// Interval of `--rotate` that its first record belongs to.
@@ -47,16 +57,20 @@ struct Open {
 impl Output {
     /// Opens the file, so that what is wrong with it is known before anything else is done.
     pub(super) fn open(path: PathBuf, rotation: Rotation, archive: Option<Archive>) -> io::Result<Self> {
-        let mut output = Self { path, rotation, archive, open: None, failed: None, is_tidied: false };
-        output.opened()?;
-        Ok(output)
+        let open = match open(&path, rotation) {
+            // The thread tells of it, and tries again.
+            Err(error) if is_unread(&path, &error) => None,
+            other => Some(other?),
+        };
+        Ok(Self { path, rotation, archive, open, failed: None, is_tidied: false })
     }
 
-    fn opened(&mut self) -> io::Result<&mut Open> {
+    fn opened(&mut self) -> Result<&mut Open, Fault> {
         if self.open.is_none() {
-            self.open = Some(open(&self.path, self.rotation)?);
+            let open = open(&self.path, self.rotation).map_err(|error| unopened(&self.path, &error))?;
+            self.open = Some(open);
         }
-        self.open.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        self.open.as_mut().ok_or_else(|| Fault::new(&"not open"))
     }
 
     /// Whether the file is to be rotated before `more` bytes go into it.
@@ -102,7 +116,7 @@ impl Output {
     fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
         let rotation = self.rotation;
         let most = rotation.bytes;
-        let open = self.opened()?;
+        let Some(open) = &mut self.open else { return Ok(()) };
         if open.length == 0 {
             // However long it has been there.
             open.interval = rotation.interval(clock::now().0);
@@ -135,15 +149,88 @@ impl Output {
             }
         } else {
             open.is_torn |= done > kept;
-            open.window.add_all(&ends, done);
         }
         for _ in 0..whole {
             batch.taken();
         }
-        if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-            batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(open.window.in_doubt());
-        }
         outcome
+    }
+}
+
+impl Open {
+    /// An empty file.
+    const fn of(file: File, window: Window) -> Self {
+        Self {
+            file,
+            length: 0,
+            is_regular: true,
+            is_pipe: false,
+            is_begun: false,
+            is_torn: false,
+            interval: 0,
+            window,
+        }
+    }
+
+    /// What a pipe takes, and no wait longer than a moment for its reader.
+    fn feed(&mut self, batch: &mut Batch) -> io::Result<()> {
+        if !self.is_begun {
+            // The other half of a record went into another pipe.
+            batch.rewind();
+        }
+        while let Some(rest) = batch.first() {
+            let whole = rest.len();
+            match self.file.write(rest) {
+                Ok(written) => {
+                    self.is_begun = true;
+                    self.window.add(written, written == whole);
+                    batch.sent = batch.sent.saturating_add(written);
+                    if written == whole {
+                        batch.taken();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if ready(&self.file, PollFlags::OUT, PATIENCE)?.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    batch.rewind();
+                    if error.kind() == io::ErrorKind::BrokenPipe {
+                        batch.tally.in_doubt = batch.tally.in_doubt.saturating_add(self.window.in_doubt());
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True for a pipe that is still what its name stands for.
+    fn is_pipe_at(&self, path: &Path) -> bool {
+        let identity = |about: fs::Metadata| (about.dev(), about.ino());
+        let ours = self.file.metadata().ok().map(identity);
+        self.is_pipe && ours.is_some() && ours == path.metadata().ok().map(identity)
+    }
+}
+
+/// Whether a pipe could not be opened because nobody has opened it to read.
+fn is_unread(path: &Path, error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NXIO)
+        && path.metadata().is_ok_and(|about| about.file_type().is_fifo())
+}
+
+/// Why a file could not be opened later than at the start.
+fn unopened(path: &Path, error: &io::Error) -> Fault {
+    if is_unread(path, error) {
+        Fault::new(&UNREAD)
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        Fault::new(&format!(
+            "{error} (the sandbox, where it is on, knows only the directory that was there at the start)"
+        ))
+    } else {
+        Fault::new(error)
     }
 }
 
@@ -164,25 +251,31 @@ fn write_as_far(file: &mut File, text: &[u8]) -> (usize, io::Result<()>) {
 fn open(path: &Path, rotation: Rotation) -> io::Result<Open> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
-    let is_regular = path.metadata().map_or(true, |about| about.is_file());
-    if is_regular {
+    match path.metadata() {
+        Ok(about) if about.file_type().is_fifo() => {
+            // Without this, opening waits for a reader, and so does each write to a full pipe.
+            options.custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default());
+        }
+        Ok(about) if !about.is_file() => {}
         // To see how it ends.
-        options.read(true);
+        _ => {
+            options.read(true);
+        }
     }
     let mut file = options.open(path)?;
     let about = file.metadata()?;
     let (now, _) = clock::now();
     if !about.is_file() {
-        let is_pipe = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) == FileType::Fifo;
+        let is_pipe = about.file_type().is_fifo();
         let window = Window::new(if is_pipe { capacity(&file) } else { 0 });
-        return Ok(Open { file, length: 0, is_regular: false, is_torn: false, interval: 0, window });
+        return Ok(Open { is_regular: false, is_pipe, ..Open::of(file, window) });
     }
     let length = about.len();
     let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let last = changed.map_or(now, |time| time.as_secs());
     let is_torn = length > 0 && !ends_in_newline(&mut file)?;
     let interval = rotation.interval(if length > 0 { last } else { now });
-    Ok(Open { file, length, is_regular: true, is_torn, interval, window: Window::new(0) })
+    Ok(Open { length, is_torn, interval, ..Open::of(file, Window::new(0)) })
 }
 
 fn ends_in_newline(file: &mut File) -> io::Result<bool> {
@@ -216,7 +309,15 @@ fn move_away(path: &Path, seconds: u64) -> io::Result<()> {
 
 impl Destination for Output {
     fn hand_over(&mut self, batch: &mut Batch) -> Result<(), Fault> {
-        self.opened()?;
+        let open = self.opened()?;
+        if open.is_pipe {
+            let outcome = open.feed(batch);
+            if outcome.is_err() {
+                self.open = None;
+            }
+            let unread = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+            return outcome.map_err(|error| if unread(&error) { Fault::new(&UNREAD) } else { error.into() });
+        }
         while let Some(next) = batch.first().map(<[u8]>::len) {
             if self.is_due(next) {
                 self.rotate()?;
@@ -242,12 +343,16 @@ impl Destination for Output {
     }
 
     fn reopen(&mut self) -> Result<(), Fault> {
+        if self.open.as_ref().is_some_and(|open| open.is_pipe_at(&self.path)) {
+            // Half a record may be on its way.
+            return Ok(());
+        }
         self.open = None;
         self.opened()?;
         Ok(())
     }
 
-    fn close(&mut self, _: &mut Batch) {
+    fn close(&mut self, _: &mut Batch, _: Duration) {
         if let Some(open) = self.open.take() {
             let _ = open.file.sync_data();
         }
@@ -366,18 +471,40 @@ mod tests {
     }
 
     #[cfg(target_os = "linux")]
+    fn pipe(folder: &tempfile::TempDir) -> PathBuf {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let path = folder.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        path
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = pipe(&folder);
+        let mut output = Output::open(path.clone(), Rotation::default(), None).unwrap();
+        let record = format!("{}\n", "x".repeat(99_999));
+        let mut batch = Batch::of(&[record.as_bytes(), b"b\n"]);
+        assert_eq!(output.hand_over(&mut batch).unwrap_err().error, UNREAD);
+        let mut reader = File::options().read(true).write(true).open(&path).unwrap();
+        // More than a pipe holds.
+        output.hand_over(&mut batch).unwrap();
+        assert_eq!((batch.tally.written, batch.is_empty(), batch.sent > 0), (0, false, true));
+        output.reopen().unwrap();
+        let mut text = vec![0; record.len() + 2];
+        reader.read_exact(text.get_mut(..50_000).unwrap()).unwrap();
+        output.hand_over(&mut batch).unwrap();
+        assert_eq!((batch.tally.written, batch.is_empty()), (2, true));
+        reader.read_exact(text.get_mut(50_000..).unwrap()).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), format!("{record}b\n"));
+    }
+
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_reader_of_a_pipe_that_dies_leaves_in_doubt_what_the_pipe_holds() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            FileType::Fifo,
-            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-            0,
-        )
-        .unwrap();
+        let path = pipe(&folder);
         // Opened for both ways nobody is waited for.
         let reader = File::options().read(true).write(true).open(&path).unwrap();
         let mut output = Output::open(path, Rotation::default(), None).unwrap();

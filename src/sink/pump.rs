@@ -56,8 +56,13 @@ pub(super) trait Destination: Send + 'static {
     /// Closes; the next record opens again.
     fn reopen(&mut self) -> Result<(), Fault>;
 
-    /// The end: all that was handed over is let go of.
-    fn close(&mut self, batch: &mut Batch);
+    /// The end: all that was handed over is let go of. A peer has so long to show that it has read it.
+    fn close(&mut self, batch: &mut Batch, patience: Duration);
+
+    /// True while it takes records after a failure, and that shows nothing: nobody confirms them.
+    fn is_on_trial(&mut self) -> bool {
+        false
+    }
 
     /// How often it was connected to, since the last time that this was asked.
     fn connected(&mut self) -> u64 {
@@ -186,7 +191,7 @@ pub(super) fn run(queue: &Queue, destination: &mut dyn Destination, voice: Voice
             Ok(()) if work == Work::Records && batch.tally.written == before && !batch.is_empty() => {
                 mood.still(queue);
             }
-            Ok(()) if work == Work::Records => {
+            Ok(()) if work == Work::Records && !destination.is_on_trial() => {
                 mood.works(queue);
                 backoff.begin_anew();
             }
@@ -203,7 +208,7 @@ pub(super) fn run(queue: &Queue, destination: &mut dyn Destination, voice: Voice
             break;
         }
     }
-    destination.close(&mut batch);
+    destination.close(&mut batch, queue.farewell());
     queue.close(std::mem::take(&mut batch.tally));
 }
 
@@ -232,7 +237,7 @@ mod tests {
             Ok(())
         }
 
-        fn close(&mut self, _: &mut Batch) {}
+        fn close(&mut self, _: &mut Batch, _: Duration) {}
     }
 
     #[test]

@@ -306,6 +306,13 @@ impl Queue {
         self.lock().finish.is_some_and(|end| clock::instant() >= end)
     }
 
+    /// How long a peer may take at the end to show that it has read everything.
+    pub(super) fn farewell(&self) -> Duration {
+        let end = self.lock().finish.and_then(|end| end.checked_add(FAREWELL));
+        let left = end.map_or(FAREWELL, |end| end.saturating_duration_since(clock::instant()));
+        left.min(LONGEST_FAREWELL)
+    }
+
     /// Asks for the destination to be opened anew.
     pub(super) fn reopen(&self) {
         self.lock().reopen = true;
@@ -383,6 +390,10 @@ impl Queue {
 
 /// How often something is tried again when the end is near.
 const END_STEP: Duration = Duration::from_millis(200);
+/// How long a peer is waited for after the time for handing over.
+const FAREWELL: Duration = Duration::from_millis(150);
+/// How long it is waited for where there is more time.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

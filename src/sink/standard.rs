@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::FileType;
@@ -66,9 +67,7 @@ impl Destination for Standard {
     }
 
     fn look_after(&mut self, batch: &mut Batch) -> Result<(), Fault> {
-        if self.is_pipe
-            && ready(&self.out, PollFlags::empty(), std::time::Duration::ZERO)?.contains(PollFlags::ERR)
-        {
+        if self.is_pipe && ready(&self.out, PollFlags::empty(), Duration::ZERO)?.contains(PollFlags::ERR) {
             return Err(self.gone(batch));
         }
         Ok(())
@@ -78,7 +77,7 @@ impl Destination for Standard {
         Ok(())
     }
 
-    fn close(&mut self, _: &mut Batch) {
+    fn close(&mut self, _: &mut Batch, _: Duration) {
         let _ = self.out.flush();
     }
 }

@@ -4,17 +4,19 @@
 //! What is written to a connection lies in buffers of two systems until the peer reads it, and no protocol here confirms that. When
 //! a connection ends, three cases are told apart. The peer closed in order: then it had read all (a system answers with a reset
 //! where anything is left, RFC 1122 section 4.2.2.13; a Unix socket reports a reset likewise), and nothing is in doubt. The
-//! connection broke: then what the buffers can hold is in doubt. A record that was handed over in part is sent again, whole.
+//! connection broke: then what the buffers can hold is in doubt. We end, and the peer does not close in turn in the time that it is
+//! given: the same, since what its system confirmed may never be read. A record that was handed over in part is sent again, whole.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::net::sockopt;
 
+use super::clock;
 use super::pump::{Destination, Fault};
 use super::queue::Batch;
 use super::target::Target;
@@ -152,6 +154,19 @@ impl Link {
         Ok(())
     }
 
+    /// Waits for the peer to close in turn, which says that it has read all.
+    fn part(&mut self, until: Instant) -> Result<(), End> {
+        while self.window.in_doubt() > 0 {
+            let left = until.saturating_duration_since(clock::instant());
+            ready(&self.socket, PollFlags::IN, left).map_err(End::Broken)?;
+            self.listen()?;
+            if left.is_zero() {
+                return Err(End::Broken(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        Ok(())
+    }
+
     /// True when something was handed over.
     fn hand_over(&mut self, batch: &mut Batch) -> Result<(), End> {
         while let Some(rest) = batch.first() {
@@ -237,12 +252,12 @@ impl Destination for Stream {
         Ok(())
     }
 
-    fn close(&mut self, batch: &mut Batch) {
+    fn close(&mut self, batch: &mut Batch, patience: Duration) {
         let Some(link) = &mut self.link else { return };
         link.socket.shut();
-        // A peer that closes in turn has read all. One that does not has until now, and may read on.
-        let _ = ready(&link.socket, PollFlags::IN, PATIENCE);
-        if let Err(end @ End::Broken(_)) = link.listen() {
+        let now = clock::instant();
+        // A peer that does not close in turn may still read on; the last counters tell what is in doubt.
+        if let Err(end) = link.part(now.checked_add(patience).unwrap_or(now)) {
             let _ = self.ended(&end, batch);
         }
     }

@@ -17,6 +17,7 @@ fn told(number: usize, phase: Phase, bytes: usize) -> Told {
         timestamp: "2026-11-26T10:55:00.000000+0000".to_owned(),
         meeting_id: format!("m{number}"),
         phase: Some(phase),
+        told_at: None,
         run: None,
         superseded_by: None,
         app: None,
@@ -192,6 +193,41 @@ fn a_peer_that_closes_in_order_leaves_nothing_in_doubt() {
     }
     let record = sinks.finish(SOON).remove(0);
     assert_eq!((record.written, record.in_doubt, record.lost, seen), (300, 0, 0, 300));
+}
+
+/// What its system confirmed it may never read.
+#[test]
+fn a_peer_that_does_not_close_in_turn_leaves_in_doubt_what_it_did_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sinks = sending_to(&listener, DEFAULT_BYTES);
+    let (peer, _) = listener.accept().unwrap();
+    for number in 0..61 {
+        sinks.offer(&told(number, Phase::Ended, 100));
+    }
+    until(&sinks, |record| record.written == 61);
+    let record = sinks.finish(Duration::from_secs(1)).remove(0);
+    assert_eq!((record.offered, record.written, record.in_doubt, record.lost), (61, 61, 61, 0));
+    drop(peer);
+}
+
+/// A datagram that was sent is no sign that somebody listens.
+#[test]
+fn a_refusal_over_udp_is_told_once() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let said = Arc::new(Mutex::new(Vec::<String>::new()));
+    let heard = Arc::clone(&said);
+    let voice: Voice = Arc::new(move |text: &str| heard.lock().unwrap().push(text.to_owned()));
+    let outlets = vec![Outlet::Send(format!("udp://{nobody}").parse().unwrap())];
+    let config = Config { outlets, style: ndjson(), queue_bytes: DEFAULT_BYTES };
+    let sinks = Opened::open(&config, &voice).unwrap().start().unwrap();
+    for number in 0..5 {
+        sinks.offer(&told(number, Phase::Ended, 10));
+    }
+    let record = until(&sinks, |record| record.queued == 0);
+    assert_eq!((record.written, record.in_doubt), (5, 5));
+    assert!(record.error.is_some(), "{record:?}");
+    let said = said.lock().unwrap();
+    assert!(said.len() == 1 && said[0].contains("refused"), "{said:?}");
 }
 
 /// The system says exactly what a peer on a Unix socket had not read.

@@ -66,16 +66,6 @@ impl Window {
         }
     }
 
-    /// Bytes of several records were handed over, up to `done`; they end at these places.
-    pub(super) fn add_all(&mut self, ends: &[usize], done: usize) {
-        let mut before = 0_usize;
-        for end in ends.iter().copied().take_while(|end| *end <= done) {
-            self.add(end.saturating_sub(before), true);
-            before = end;
-        }
-        self.add(done.saturating_sub(before), false);
-    }
-
     /// How many they are.
     pub(super) fn in_doubt(&self) -> u64 {
         u64::try_from(self.ends.len()).unwrap_or(u64::MAX)
