@@ -187,6 +187,7 @@ fn without_phase(record: &Value) -> Value {
     let mut record = record.clone();
     let fields = record.as_object_mut().unwrap();
     fields.remove("phase");
+    assert!(fields.remove("told_at").is_some(), "a live record says when it was told");
     // The name of the file as it was given.
     fields.remove("policy");
     record

@@ -46,6 +46,7 @@ fn alert(session: &str, rule: &str, fired: bool) -> Record {
         timestamp: "2020-04-02T14:00:00.000000+0000".to_owned(),
         alert_id: format!("{session}/{rule}"),
         phase: Some(Phase::Begun),
+        told_at: None,
         run: None,
         rule: rule.to_owned(),
         policy: "policy.toml".to_owned(),

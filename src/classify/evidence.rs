@@ -241,7 +241,7 @@ impl<'a> Collector<'a> {
     fn inside(&self, provider: u16) -> bool {
         [self.tuple.destination.ip(), self.tuple.source.ip()]
             .into_iter()
-            .any(|address| self.rules.nets(address).iter().any(|net| net.provider == provider))
+            .any(|address| self.rules.nets().of(address).any(|net| net.provider == provider))
     }
 
     /// Formats that have a parser of their own, and whose owner a provider file names.
@@ -274,7 +274,7 @@ impl<'a> Collector<'a> {
             if !could_be_server(end.ip()) {
                 continue;
             }
-            for net in self.rules.nets(end.ip()) {
+            for net in self.rules.nets().of(end.ip()) {
                 let ported = self.ported(
                     net.provider,
                     end.port(),

@@ -6,6 +6,7 @@
 mod embedded;
 mod evidence;
 pub mod keying;
+mod nets;
 pub mod provider;
 mod rules;
 mod ties;
@@ -16,6 +17,7 @@ mod wire;
 
 pub use embedded::embedded;
 pub(crate) use evidence::could_be_server;
+pub use nets::Nets;
 pub use provider::ProviderError;
 pub use rules::Rules;
 pub use ties::{Names, is_service_port};

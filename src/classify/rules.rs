@@ -1,13 +1,12 @@
 //! The provider files compiled into look-ups: by name, by address, by mark.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
-use ipnet::IpNet;
 use regex::{Regex, RegexSet};
 
 use super::keying::{self, KeyMethod, Keying};
+use super::nets::{NetRule, Nets};
 use super::provider::{
     self, Grade, Host, HostRole, Matching, Provider, ProviderError, Sources, Wire, line_of, parse,
 };
@@ -33,16 +32,6 @@ pub(super) struct HostRule {
     pub(super) standing: Standing,
     /// Length of the pattern; the longest match speaks.
     specificity: usize,
-}
-
-/// A prefix that holds an address.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NetRule {
-    pub(super) provider: u16,
-    pub(super) net: IpNet,
-    pub(super) dedicated: bool,
-    pub(super) everything: bool,
-    pub(super) standing: Standing,
 }
 
 /// A port range of a provider.
@@ -80,10 +69,7 @@ pub struct Rules {
     /// All patterns in one, and the rule of each.
     patterns: RegexSet,
     of_patterns: Vec<(String, HostRule)>,
-    nets: HashMap<IpNet, Vec<NetRule>>,
-    lengths: [Vec<u8>; 2],
-    /// By the first two bytes of an IPv4 address: whether any prefix is there.
-    occupied: Vec<bool>,
+    nets: Nets,
     pub(super) ports: Vec<Vec<PortRule>>,
     pub(super) stun_attributes: HashMap<u16, Vec<Mark>>,
     pub(super) stun_types: HashMap<u16, Vec<Mark>>,
@@ -127,9 +113,7 @@ impl Rules {
             suffix: HashMap::new(),
             patterns: RegexSet::empty(),
             of_patterns: Vec::new(),
-            nets: HashMap::new(),
-            lengths: [Vec::new(), Vec::new()],
-            occupied: vec![false; 1 << 16],
+            nets: Nets::new(),
             ports: Vec::new(),
             stun_attributes: HashMap::new(),
             stun_types: HashMap::new(),
@@ -154,10 +138,6 @@ impl Rules {
             line: 0,
             reason: error.to_string().replace('\n', " "),
         })?;
-        for lengths in &mut self.lengths {
-            lengths.sort_unstable_by(|a, b| b.cmp(a));
-            lengths.dedup();
-        }
         Ok(())
     }
 
@@ -216,30 +196,10 @@ impl Rules {
         self.host(name).first().map(|rule| rule.role)
     }
 
-    /// The prefixes that hold an address, longest first.
-    pub(super) fn nets(&self, address: IpAddr) -> Vec<NetRule> {
-        let mut found = Vec::new();
-        if let IpAddr::V4(v4) = address
-            && !self.occupied.get(usize::from(first_two(v4))).copied().unwrap_or(false)
-        {
-            return found;
-        }
-        let lengths = match (address, &self.lengths) {
-            (IpAddr::V4(_), [v4, _]) => v4,
-            (IpAddr::V6(_), [_, v6]) => v6,
-        };
-        for length in lengths {
-            if let Ok(net) = IpNet::new(address, *length) {
-                found.extend(self.nets.get(&net.trunc()).into_iter().flatten().copied());
-            }
-        }
-        found
+    /// The prefixes of all providers.
+    pub const fn nets(&self) -> &Nets {
+        &self.nets
     }
-}
-
-fn first_two(address: Ipv4Addr) -> u16 {
-    let [first, second, ..] = address.octets();
-    u16::from_be_bytes([first, second])
 }
 
 /// Compiles one file into the rules.
@@ -368,20 +328,13 @@ impl Compiler<'_> {
         for cidr in &net.cidrs {
             let prefix = provider::prefix(cidr.get_ref())
                 .map_err(|reason| self.error(&cidr.span(), format!("net.cidrs: {reason}")))?;
-            let rule = NetRule {
+            self.rules.nets.add(NetRule {
                 provider: self.number,
                 net: prefix,
                 dedicated: net.is_dedicated(),
                 everything: net.role == "all",
                 standing,
-            };
-            if let IpNet::V4(net) = prefix {
-                let places = usize::from(first_two(net.network()))..=usize::from(first_two(net.broadcast()));
-                self.rules.occupied.get_mut(places).into_iter().flatten().for_each(|place| *place = true);
-            }
-            let [v4, v6] = &mut self.rules.lengths;
-            if prefix.addr().is_ipv4() { v4 } else { v6 }.push(prefix.prefix_len());
-            self.rules.nets.entry(prefix).or_default().push(rule);
+            });
         }
         Ok(())
     }

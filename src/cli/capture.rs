@@ -72,6 +72,7 @@ impl Capturing {
         let key_logs: Vec<_> = key_logs.into_iter().map(|logs| Arc::new(Mutex::new(logs))).collect();
         // Everything is open; threads inherit what is left.
         confine::enter(config)?;
+        let nets = Arc::new(config.report.rules.nets().clone());
         let mut threads = Vec::new();
         let parts = opened.workers.into_iter().zip(exchanges).zip(pipelines.into_iter().zip(&key_logs));
         for (number, ((sockets, exchange), (mut pipeline, own_logs))) in parts.enumerate() {
@@ -85,7 +86,7 @@ impl Capturing {
             let source = Interfaces::new(sockets);
             let worker =
                 Worker::new(number, source, pipeline, refresh, question.clone(), outbox.clone(), exchange)
-                    .copying(budget.calls(workers));
+                    .copying(budget.calls(workers), Arc::clone(&nets));
             let stop = Arc::clone(stop);
             let thread = std::thread::Builder::new()
                 .name(format!("capture-{number}"))

@@ -9,12 +9,13 @@ use meetscope::sink::{self, Outlet, Rotation, Target};
 use super::args::outlets::{Compression, Outlets};
 use super::{UsageError, config, output};
 
-/// The destinations; `queue_bytes` may wait for one where nobody said how many. Standard output is one where no other is named, or where `-o -` asks for it.
+/// The destinations; `queue_bytes` may wait for one where nobody said how many. Standard output is one where no other is named, or where `-o -` or
+/// `--format text` asks for it.
 pub(super) fn config(
     typed: &Outlets,
     output: Option<&Path>,
     inputs: &[std::path::PathBuf],
-    style: &Style,
+    (style, asks_for_text): (&Style, bool),
     queue_bytes: u64,
 ) -> Result<sink::Config, UsageError> {
     let mut outlets = Vec::new();
@@ -31,7 +32,8 @@ pub(super) fn config(
                 keep: typed.keep,
             });
         }
-        None if typed.send.is_empty() && typed.syslog.is_empty() && !typed.tui => {
+        // Who asks for text wants to read it: no other destination takes any.
+        None if !typed.tui && (asks_for_text || (typed.send.is_empty() && typed.syslog.is_empty())) => {
             outlets.push(Outlet::Standard);
         }
         None => {}

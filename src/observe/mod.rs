@@ -28,5 +28,5 @@ mod zoom;
 
 pub use handshake::hex;
 pub use packet_ref::PacketRef;
-pub use state::{CALL, Seen, State, has_facts, observe, snapshot, summarise};
+pub use state::{CALL, Doubt, Seen, State, doubt, has_facts, observe, snapshot, summarise};
 pub use summary::{Beginning, Ending, Outline, Summary};

@@ -19,6 +19,7 @@ const SHORT_IDLE: Duration = Duration::from_secs(10);
 /// Idle time of a TCP connection.
 const TCP_IDLE: Duration = Duration::from_secs(900);
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// What is being read of a flow.
 #[derive(Debug)]
@@ -317,6 +318,38 @@ pub fn snapshot(flow: &Flow<State>) -> Summary {
 /// True when something was read in the flow that a later stage can make use of.
 pub fn has_facts(flow: &Flow<State>) -> bool {
     flow.state.facts.is_some()
+}
+
+/// Packets from which on a datagram flow goes on.
+const GOES_ON: u64 = 8;
+
+/// How a datagram flow that goes both ways may be of a call although nothing of a call was read in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// It is not.
+    None,
+    /// If it goes to a provider: nothing was recognised.
+    ByAddress,
+    /// A provider's pattern was met.
+    ByPattern,
+}
+
+/// Whether a flow could be of a call by what a later stage knows.
+pub fn doubt(flow: &Flow<State>) -> Doubt {
+    let [forward, reverse] = flow.packets;
+    if flow.tuple().protocol != UDP
+        || forward == 0
+        || reverse == 0
+        || forward.saturating_add(reverse) < GOES_ON
+    {
+        return Doubt::None;
+    }
+    match flow.state.facts.as_deref() {
+        Some(facts) if facts.dns.is_some() || facts.quic.is_some() => Doubt::None,
+        Some(facts) if !facts.marks.is_empty() => Doubt::ByPattern,
+        _ => Doubt::ByAddress,
+    }
 }
 
 /// A summary before its facts.

@@ -2,12 +2,14 @@
 //! the others of their endpoints in which something was read: signalling may be among them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashSet;
 
 use super::live::endpoint_of;
+use crate::classify::Nets;
 use crate::flow::Flow;
-use crate::observe::{CALL, State, Summary, has_facts, snapshot};
+use crate::observe::{CALL, Doubt, State, Summary, doubt, has_facts, snapshot};
 
 /// Flows of calls that are told of while they go on: some thousand calls. Those beyond it are told when they have ended.
 const CALLS: usize = 1 << 13;
@@ -23,12 +25,14 @@ pub struct Calls {
     flows: Vec<Summary>,
     companions: Vec<Summary>,
     left_out: u64,
+    /// Media in which nothing is read is known by where it goes.
+    nets: Option<Arc<Nets>>,
 }
 
 impl Default for Calls {
     fn default() -> Self {
         let (known, found) = (HashSet::new(), HashSet::new());
-        Self { most: CALLS, known, found, flows: Vec::new(), companions: Vec::new(), left_out: 0 }
+        Self { most: CALLS, known, found, flows: Vec::new(), companions: Vec::new(), left_out: 0, nets: None }
     }
 }
 
@@ -36,6 +40,26 @@ impl Calls {
     /// Copies at most so many flows of calls from now on, and as many others.
     pub const fn limit(&mut self, most: usize) {
         self.most = most;
+    }
+
+    /// Takes for a call's from now on what goes both ways to one of these, too.
+    pub fn know(&mut self, nets: Arc<Nets>) {
+        self.nets = Some(nets);
+    }
+
+    fn is_of_call(&self, flow: &Flow<State>) -> bool {
+        flow.class >= CALL
+            || match doubt(flow) {
+                Doubt::None => false,
+                Doubt::ByPattern => true,
+                Doubt::ByAddress => {
+                    let tuple = flow.tuple();
+                    let holds = |nets: &Arc<Nets>| {
+                        [tuple.source, tuple.destination].iter().any(|end| nets.holds(end.ip()))
+                    };
+                    self.nets.as_ref().is_some_and(holds)
+                }
+            }
     }
 
     /// Begins a look.
@@ -49,7 +73,7 @@ impl Calls {
 
     /// Looks at a flow.
     pub(super) fn take(&mut self, flow: &Flow<State>) {
-        if flow.class >= CALL {
+        if self.is_of_call(flow) {
             if self.flows.len() >= self.most {
                 self.left_out = self.left_out.saturating_add(1);
                 return;
@@ -74,15 +98,13 @@ impl Calls {
 
     /// Looks at a flow that may be of an endpoint of a call.
     pub(super) fn accompany(&mut self, flow: &Flow<State>) {
-        if self.known.is_empty()
-            || flow.class >= CALL
-            || !has_facts(flow)
-            || self.companions.len() >= self.most
-        {
+        if self.known.is_empty() || !has_facts(flow) || self.companions.len() >= self.most {
             return;
         }
         let tuple = flow.tuple();
-        if self.known.contains(&tuple.source.ip()) || self.known.contains(&tuple.destination.ip()) {
+        let is_known =
+            self.known.contains(&tuple.source.ip()) || self.known.contains(&tuple.destination.ip());
+        if is_known && !self.is_of_call(flow) {
             self.companions.push(snapshot(flow));
         }
     }

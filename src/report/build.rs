@@ -219,6 +219,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
     StatsRecord {
         timestamp: counts.latest.map(time::eve),
         phase: None,
+        told_at: None,
         run: None,
         version: env!("CARGO_PKG_VERSION"),
         packets: PacketStats {

@@ -25,14 +25,18 @@ const NULL: &str = "/dev/null";
 
 const FILES: &str = "files by Landlock";
 const PORTS: &str = "TCP ports by Landlock";
+const PATHS: &str = "access to some paths";
 
 /// Restricts this thread and those that it begins.
 pub(super) fn restrict(needs: &Needs) -> Vec<Step> {
     let lacking = |what, lacking: String| Step { what, lacking: Some(lacking) };
     match apply(needs) {
         Ok((RulesetStatus::FullyEnforced, missing)) => {
-            let what_is_missing = (!missing.is_empty()).then(|| format!("not there: {}", missing.join(", ")));
-            vec![Step { what: FILES, lacking: what_is_missing }, Step { what: PORTS, lacking: None }]
+            let mut steps = vec![Step { what: FILES, lacking: None }, Step { what: PORTS, lacking: None }];
+            if !missing.is_empty() {
+                steps.push(lacking(PATHS, format!("not there: {}", missing.join(", "))));
+            }
+            steps
         }
         Ok((RulesetStatus::PartiallyEnforced, _)) => {
             let old = "this kernel's Landlock is older than Linux 6.12 and enforces a part".to_owned();

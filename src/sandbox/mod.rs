@@ -137,7 +137,7 @@ pub fn enter(needs: &Needs) -> Result<Report, SandboxError> {
     let done = |what| Step { what, lacking: None };
     let mut steps = vec![done("without capabilities"), done("without new privileges")];
     if rights::is_root() {
-        let lacking = Some("still root, since no --user was named".to_owned());
+        let lacking = Some("still root; --user names another".to_owned());
         steps.push(Step { what: "another user", lacking });
     }
     steps.extend(files::restrict(needs));

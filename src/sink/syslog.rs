@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::report::record::{Record, SessionRecord, Severity};
+use crate::keys::CouldHold;
+use crate::report::record::{Phase, Record, SessionRecord, Severity};
 use crate::report::{visible, word, write_json};
 
 /// Longest message in a datagram: RFC 5426 section 3.2 has receivers take no more.
@@ -66,6 +67,12 @@ impl Essentials {
         if let Some(value) = value {
             self.add(name, value);
         }
+    }
+
+    /// Which run tells it, and where what it tells of stands.
+    fn life(&mut self, run: Option<&str>, phase: Option<&Phase>) {
+        self.add_some("run", run);
+        self.add_some("phase", phase.map(word).as_deref());
     }
 }
 
@@ -163,7 +170,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
         }
         Record::Meeting(meeting) => {
             told.add("meeting_id", meeting.meeting_id.as_str());
-            told.add_some("phase", meeting.phase.as_ref().map(word).as_deref());
+            told.life(meeting.run.as_deref(), meeting.phase.as_ref());
             told.add_some("app", meeting.app.as_deref());
             told.add("participants_seen", meeting.participants_seen.to_string());
             told.add("sessions", meeting.sessions.join(","));
@@ -174,7 +181,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
         }
         Record::Alert(alert) => {
             told.add("alert_id", alert.alert_id.as_str());
-            told.add_some("phase", alert.phase.as_ref().map(word).as_deref());
+            told.life(alert.run.as_deref(), alert.phase.as_ref());
             told.add("rule", alert.rule.as_str());
             told.add("state", word(&alert.state));
             told.add("fired", if alert.fired { "true" } else { "false" });
@@ -192,7 +199,7 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
             ("alert", severity, told)
         }
         Record::Stats(stats) => {
-            told.add_some("phase", stats.phase.as_ref().map(word).as_deref());
+            told.life(stats.run.as_deref(), stats.phase.as_ref());
             let packets = stats.packets;
             told.add("seen", packets.seen.to_string());
             told.add("analysed", packets.analysed.to_string());
@@ -220,19 +227,23 @@ fn essentials(record: &Record) -> (&'static str, u8, Essentials) {
 /// The severity of its message.
 fn session_essentials(session: &SessionRecord, told: &mut Essentials) -> u8 {
     told.add("session_id", session.session_id.as_str());
-    told.add_some("phase", session.phase.as_ref().map(word).as_deref());
+    told.life(session.run.as_deref(), session.phase.as_ref());
     told.add_some("app", session.app.as_deref());
     told.add("src_ip", session.endpoint.ip.as_str());
+    told.add("start", session.start.as_str());
+    told.add("end", session.end.as_str());
     told.add_some("meeting_id", session.meeting_id.as_deref());
     told.add("keys", word(&session.keys.method));
     let holders: Vec<&str> = session
         .keys
         .holders
         .iter()
-        .filter(|holder| holder.could_hold == crate::keys::CouldHold::Yes)
+        .filter(|holder| holder.could_hold == CouldHold::Yes)
         .map(|holder| holder.ip.as_str())
         .collect();
-    told.add("could_hold", holders.join(","));
+    let is_open =
+        holders.is_empty() && session.keys.holders.iter().all(|holder| holder.could_hold != CouldHold::No);
+    told.add("could_hold", if is_open { "not_determinable".to_owned() } else { holders.join(",") });
     let reach: Vec<String> = session.jurisdictions.iter().map(|one| one.code.clone()).collect();
     told.add("jurisdictions", reach.join(","));
     let is_grave = session.findings.iter().any(|finding| finding.severity == Severity::High);

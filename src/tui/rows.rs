@@ -260,7 +260,7 @@ fn holders(record: &SessionRecord) -> String {
         return codes.join(",");
     }
     let is_open = all.is_empty() || all.iter().any(|holder| holder.could_hold == CouldHold::Unknown);
-    if is_open { "not determ." } else { "no server seen" }.to_owned()
+    if is_open { "not determ." } else { "none seen" }.to_owned()
 }
 
 /// `12 s`, `3:20`, `2:05:00`.

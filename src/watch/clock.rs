@@ -27,6 +27,13 @@ impl Stopwatch {
     }
 }
 
+/// The time of day.
+#[expect(clippy::disallowed_methods, reason = "when something was told is no matter of packets")]
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
 /// How far packet time is behind the clock, where the clock has anything to do with it: a buffer holds some seconds.
 #[expect(
     clippy::disallowed_methods,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::Stopwatch;
+use super::clock::{self, Stopwatch};
 use super::live::{Ended, Live, Way};
 use super::losses::Losses;
 use super::memory::{self, Budget, Keeper};
@@ -269,6 +269,8 @@ impl<'a> Judge<'a> {
     /// Tells the counters, every second to who shows them and less often to destinations.
     fn count(&mut self, now: Option<Timestamp>, listener: &mut dyn Listener) {
         let [shown, written] = &mut self.counted;
+        // Silence from the start is news as well.
+        let now = now.or_else(|| Some(clock::now()));
         if shown.is_some() && !is_due(shown, now, LOOK) {
             return;
         }
@@ -402,7 +404,7 @@ impl<'a> Judge<'a> {
 /// Tells one record, and writes it where its kind is wanted.
 fn tell(wanted: &[Kind], record: Record, way: Way, listener: &mut dyn Listener) {
     let is_for_sinks = way.is_written && record.kind().is_some_and(|kind| wanted.contains(&kind));
-    listener.told(Told { record: Arc::new(record.in_phase(way.phase)), is_for_sinks });
+    listener.told(Told { record: Arc::new(record.in_phase(way.phase, clock::now())), is_for_sinks });
 }
 
 /// Whether it is time again, also when the clock was set back; notes that it was.

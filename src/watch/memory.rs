@@ -153,12 +153,15 @@ impl Keeper {
         self.used = used;
         let Some(used) = used else { return self.flows };
         let share = |percent: u64| self.budget.bytes.saturating_div(100).saturating_mul(percent);
-        // What was let go is used again, though the system may not get it back: without growth there is no reason for more.
+        // What was let go is used again, though the system may not get it back: without growth there is no reason for more. What
+        // was in use is forgotten by and by, so that slow growth is met as fast growth is.
         let grows = used > self.lowered_at;
+        self.lowered_at = self.lowered_at.saturating_sub(self.lowered_at.saturating_sub(used).div_ceil(32));
         // Down to what an eighth of the usual is: were it not flows that fill the memory, fewer would not help.
         let is_full = used >= share(FULL) && self.flows > self.budget.flows().div_ceil(8);
         if is_full || (used >= share(HIGH) && grows) {
-            let fewer = held.saturating_sub(held.div_ceil(8));
+            // Little by little below that, or one call too many would cost many flows.
+            let fewer = held.saturating_sub(held.div_ceil(if used >= share(FULL) { 8 } else { 32 }));
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
         } else if used < share(LOW) && self.flows < self.budget.flows() {
@@ -293,9 +296,9 @@ mod tests {
         let percent = |percent: u64| Some(budget.bytes() / 100 * percent);
         assert_eq!(keeper.look(percent(50), 1000), all);
         let fewer = keeper.look(percent(80), 100_000);
-        assert_eq!(fewer, 87_500);
-        assert_eq!(keeper.look(percent(80), 87_500), fewer, "what was freed is not given back at once");
-        assert!(keeper.look(percent(82), 87_500) < fewer);
+        assert_eq!(fewer, 96_875);
+        assert_eq!(keeper.look(percent(80), fewer), fewer, "what was freed is not given back at once");
+        assert!(keeper.look(percent(82), fewer) < fewer);
         let low = keeper.look(percent(70), 70_000);
         assert!(keeper.look(percent(60), 70_000) > low);
         for _ in 0..1000 {

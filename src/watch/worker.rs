@@ -13,6 +13,7 @@ use super::exchange::Exchange;
 use super::steps::Seen;
 use super::{Batch, InterfaceCount, Last, Outbox, Source};
 use crate::capture::CaptureError;
+use crate::classify::Nets;
 use crate::observe::Summary;
 use crate::pipeline::{Alive, Calls, Pipeline};
 use crate::time::Timestamp;
@@ -129,10 +130,11 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Copies at most so many flows of calls that go on.
+    /// Copies at most so many flows of calls that go on; what goes to one of the prefixes may be of one.
     #[must_use]
-    pub fn copying(mut self, most: usize) -> Self {
+    pub fn copying(mut self, most: usize, nets: Arc<Nets>) -> Self {
         self.calls.limit(most);
+        self.calls.know(nets);
         self
     }
 

@@ -41,6 +41,7 @@ pub(super) struct All {
     sessions: Vec<Arc<Record>>,
     meetings: Vec<Arc<Record>>,
     alerts: Vec<Arc<Record>>,
+    has_policy: bool,
 }
 
 impl All {
@@ -49,6 +50,7 @@ impl All {
             sessions: board.session_records(),
             meetings: board.meeting_records(),
             alerts: board.alert_records(),
+            has_policy: board.stats().is_some_and(|stats| !stats.policies.is_empty()),
         }
     }
 
@@ -65,7 +67,7 @@ impl All {
         let alerts: Vec<&AlertRecord> = self.alerts.iter().filter_map(as_alert).collect();
         let world = fragment::world(&sessions);
         BTreeMap::from([
-            ("answer", fragment::answer(&sessions, meetings, &alerts).into()),
+            ("answer", fragment::answer(&sessions, meetings, &alerts, self.has_policy).into()),
             ("map", json!({"fills": world.fills, "markers": world.markers, "table": world.table})),
         ])
     }

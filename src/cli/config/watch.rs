@@ -8,7 +8,7 @@ use meetscope::watch::Budget;
 use meetscope::{capture, pipeline, report, sink};
 
 use super::super::messages::say;
-use super::super::{args, dashboard, outlets, reload};
+use super::super::{UsageError, args, dashboard, outlets, output, reload};
 use super::{Colour, Report, check_filter, check_inputs, is_stdin, pipeline_config};
 
 /// A run on an interface.
@@ -45,6 +45,7 @@ impl Watch {
         let common = &typed.common;
         let inputs = [common.keylog.as_slice(), &common.policy, &common.geoip.geoip].concat();
         check_inputs(&inputs, common.output.as_deref(), common.state.state.as_deref())?;
+        check_dump(&typed.outlets, common, &inputs)?;
         if let Some(expression) = &typed.common.bpf {
             check_filter(expression)?;
         }
@@ -70,12 +71,12 @@ impl Watch {
         let reload = reload::Source { policy: common.policy.clone(), geoip: common.geoip.clone() };
         let report = Report::new(typed.common, inputs, format, colour)?;
         let (dump, screen) = (typed.outlets.dump.clone(), typed.outlets.tui);
-        let buffers = u64::try_from(interfaces.len()).unwrap_or(u64::MAX);
-        let buffers = buffers.saturating_mul(u64::from(typed.capture.ring_mib));
-        let budget = Budget::new(typed.pace.memory_mib).beside(buffers);
+        let budget = budget(typed.pace.memory_mib, interfaces.len(), typed.capture.ring_mib);
         let (output, inputs) = (report.output.as_deref(), &report.inputs);
         let queue_bytes = sink::DEFAULT_BYTES.min(budget.tables().saturating_div(8));
-        let outlets = outlets::config(&typed.outlets, output, inputs, &report.style, queue_bytes)?;
+        let asks_for_text = matches!(typed.format, Some(args::LiveFormat::Text));
+        let outlets =
+            outlets::config(&typed.outlets, output, inputs, (&report.style, asks_for_text), queue_bytes)?;
         let update = Duration::from_secs(typed.pace.update);
         let web = dashboard::config(&typed.web, typed.metrics.metrics)?;
         let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
@@ -101,6 +102,48 @@ impl Watch {
             screen,
         })
     }
+}
+
+/// What may be used, beside the kernel's buffers of so many interfaces.
+fn budget(memory_mib: Option<u64>, interfaces: usize, ring_mib: u32) -> Budget {
+    let buffers = u64::try_from(interfaces).unwrap_or(u64::MAX).saturating_mul(u64::from(ring_mib));
+    let budget = Budget::new(memory_mib).beside(buffers);
+    if buffers.saturating_mul(2 << 20) > budget.bytes() {
+        say(format_args!(
+            "the kernel's buffers take {buffers} MiB, more than half of the {} MiB that may be used: the rest is held to a quarter \
+             of them, and together that may be more",
+            budget.bytes() >> 20
+        ));
+    }
+    budget
+}
+
+/// What is written when somebody asks for it, or at the end, is looked at now: nobody would be there to read of a wrong name then.
+fn check_dump(
+    outlets: &args::outlets::Outlets,
+    common: &args::Common,
+    inputs: &[PathBuf],
+) -> anyhow::Result<()> {
+    let state = common.state.state.as_deref();
+    if let Some(dump) = outlets.dump.as_deref() {
+        let others = inputs.iter().map(PathBuf::as_path).chain(common.output.as_deref()).chain(state);
+        for other in others {
+            if output::is_same_file(other, dump) || other == dump {
+                return Err(UsageError(format!("--dump: {} would be overwritten", dump.display())).into());
+            }
+        }
+    }
+    for (option, path) in [("--dump", outlets.dump.as_deref()), ("--state", state)] {
+        let Some(path) = path else { continue };
+        if path.is_dir() {
+            anyhow::bail!("{option}: {} is a directory", path.display());
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            anyhow::bail!("{option}: {}: there is no directory {}", path.display(), folder.display());
+        }
+    }
+    Ok(())
 }
 
 /// Interfaces in the order in which they were named. Of one that is named twice each packet would come twice.

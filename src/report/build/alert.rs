@@ -297,7 +297,7 @@ fn participant(policy: &Policy, seat: &Seated) -> AlertParticipant {
     let mut sources: Vec<&str> = seat.placed.iter().map(|(_, source)| source.as_str()).collect();
     sources.dedup();
     let source = if sources.is_empty() {
-        "not known: no [[site]] has the address, and no database places it".to_owned()
+        "no [[site]] of the policy, and no database".to_owned()
     } else {
         sources.join(", ")
     };
@@ -321,6 +321,7 @@ fn alert(outcome: &Outcome<'_>, facts: &Facts<'_>, participants: &[AlertParticip
         timestamp: record.timestamp.clone(),
         alert_id: format!("{}/{}", record.session_id, rule.id),
         phase: None,
+        told_at: None,
         run: record.run.clone(),
         rule: rule.id.clone(),
         policy: rule.file.clone(),

@@ -68,8 +68,8 @@ impl Losses {
         Some(CaptureLossRecord {
             packets: all.packets,
             spans,
-            first: time::eve(all.from.max(session.start)),
-            last: time::eve(all.to.min(session.end)),
+            first: time::eve(all.from),
+            last: time::eve(all.to),
         })
     }
 }

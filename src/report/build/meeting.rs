@@ -107,6 +107,7 @@ pub fn meeting_record(context: &mut Context<'_>, analysis: &Analysis, meeting: &
         timestamp: start.clone(),
         meeting_id: meeting_id(meeting.id),
         phase: None,
+        told_at: None,
         run: context.run.clone(),
         superseded_by: None,
         app: provider.map(|provider| provider.app.clone()),

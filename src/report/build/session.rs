@@ -47,6 +47,7 @@ pub fn session_record(
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
         phase: None,
+        told_at: None,
         run: context.run.clone(),
         superseded_by: None,
         app: provider.map(|provider| provider.app.clone()),

@@ -169,12 +169,8 @@ pub(super) fn one(html: &mut Html, alert: &AlertRecord) {
         html.word("p", "note", &format!("and {more} more reasons, in the alert record"));
     }
     let seated = alert.participants.iter().take(PARTICIPANTS).map(|one| {
-        let places = if one.countries.is_empty() {
-            "nobody says where".to_owned()
-        } else {
-            one.countries.join(" or ")
-        };
-        format!("{} ({places}, by {})", one.ip, one.source)
+        let places = if one.countries.is_empty() { "placed".to_owned() } else { one.countries.join(" or ") };
+        format!("{} ({places} by {})", one.ip, one.source)
     });
     let seated = seated.collect::<Vec<_>>().join("; ");
     html.raw("<p class=\"note\">Participants: ").cut().text(&seated).cut();

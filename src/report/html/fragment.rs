@@ -139,7 +139,12 @@ pub fn alert(alert: &AlertRecord) -> String {
 
 /// The answer: how many calls go on, what is grave in them, which rules fired, where those are placed who could hold a key.
 #[must_use]
-pub fn answer(sessions: &[&SessionRecord], meetings: usize, alerts: &[&AlertRecord]) -> String {
+pub fn answer(
+    sessions: &[&SessionRecord],
+    meetings: usize,
+    alerts: &[&AlertRecord],
+    has_policy: bool,
+) -> String {
     let mut html = Html::default();
     let worst = sessions.iter().filter_map(|session| words::gravest(session)).min();
     let (tone, leading) = match summary::leading(sessions) {
@@ -157,7 +162,11 @@ pub fn answer(sessions: &[&SessionRecord], meetings: usize, alerts: &[&AlertReco
     });
     html.raw("<p class=\"headline\">");
     html.text(&now(sessions, meetings)).raw(" ").text(&leading).raw("</p>");
-    fired(&mut html, sessions, alerts);
+    if has_policy || !alerts.is_empty() {
+        fired(&mut html, sessions, alerts);
+    } else {
+        html.raw("<p class=\"counts\">No policy was given: no rule can fire.</p>");
+    }
     html.raw("</div>");
     tiles(&mut html, sessions, meetings, alerts);
     html.finish()

@@ -130,7 +130,7 @@ fn holders(html: &mut Html, record: &SessionRecord) {
     if able == 0 {
         let judged = !record.keys.holders.is_empty()
             && record.keys.holders.iter().all(|holder| holder.could_hold == CouldHold::No);
-        html.raw(if judged { "no server seen" } else { "<span class=\"dim\">not determinable</span>" });
+        html.raw(if judged { "none of those seen" } else { "<span class=\"dim\">not determinable</span>" });
         return;
     }
     let codes: Vec<&str> = countries.iter().copied().take(6).collect();

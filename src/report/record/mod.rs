@@ -23,6 +23,8 @@ mod witness;
 
 use serde::Serialize;
 
+use crate::time::Timestamp;
+
 pub use alert::{AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert};
 pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
 pub use finding::{Finding, Severity};
@@ -91,16 +93,17 @@ impl Record {
         }
     }
 
-    /// Says where what it tells of stands in its life; flows are told only when they have ended, and have no phase.
+    /// Says where what it tells of stands in its life, and when that is told; flows are told only when they have ended, and have no phase.
     #[must_use]
-    pub fn in_phase(mut self, phase: Phase) -> Self {
-        match &mut self {
-            Self::Session(record) => record.phase = Some(phase),
-            Self::Meeting(record) => record.phase = Some(phase),
-            Self::Alert(record) => record.phase = Some(phase),
-            Self::Stats(record) => record.phase = Some(phase),
-            Self::Flow(_) | Self::Software(_) | Self::Server(_) | Self::Inventory(_) => {}
-        }
+    pub fn in_phase(mut self, phase: Phase, now: Timestamp) -> Self {
+        let (place, told_at) = match &mut self {
+            Self::Session(record) => (&mut record.phase, &mut record.told_at),
+            Self::Meeting(record) => (&mut record.phase, &mut record.told_at),
+            Self::Alert(record) => (&mut record.phase, &mut record.told_at),
+            Self::Stats(record) => (&mut record.phase, &mut record.told_at),
+            Self::Flow(_) | Self::Software(_) | Self::Server(_) | Self::Inventory(_) => return self,
+        };
+        (*place, *told_at) = (Some(phase), Some(super::time::eve(now)));
         self
     }
 }

@@ -17,6 +17,9 @@ pub struct StatsRecord {
     /// Where the run stood when this was written; left out by `replay`, which writes what is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// When this was written, by the clock of the machine; left out by `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<String>,
     /// The run on interfaces that wrote it, by when it began: ids are unique within a run. Left out by `replay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,

@@ -9,7 +9,7 @@ use super::super::record::{
     AlertRecord, FlowRecord, Kind, MeetingRecord, Phase, Record, SessionRecord, Severity,
 };
 use super::super::time;
-use super::page::{Page, Tone, dim, plain};
+use super::page::{Cell, Page, Tone, dim, plain};
 use super::summary::app_word;
 use super::{footer, meeting, overview, policy, session};
 
@@ -57,7 +57,12 @@ fn one_session(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         overview::holders(record)
     );
     let tone = if grave { Tone::Alarm } else { Tone::Plain };
-    page.labelled(0, &dim(time::plain_of(&record.start)), LABEL, &(tone, text))
+    page.labelled(0, &when(record.told_at.as_deref(), &record.start), LABEL, &(tone, text))
+}
+
+/// When it was told, so that lines come in order; else when what it tells of began.
+fn when(told_at: Option<&str>, begun: &str) -> Cell {
+    dim(time::plain_of(told_at.unwrap_or(begun)))
 }
 
 fn one_meeting(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
@@ -66,7 +71,7 @@ fn one_meeting(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
 
 fn alert(page: &mut Page<'_>, record: &AlertRecord) -> io::Result<()> {
     let text = format!("{} of {}:", record.session_id, record.src_ip);
-    page.labelled(0, &dim(time::plain_of(&record.timestamp)), LABEL, &plain(text))?;
+    page.labelled(0, &when(record.told_at.as_deref(), &record.timestamp), LABEL, &plain(text))?;
     policy::beside(page, &[record])
 }
 

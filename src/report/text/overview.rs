@@ -71,7 +71,7 @@ pub(super) fn holders(record: &SessionRecord) -> String {
     let able: Vec<_> = all.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
     if able.is_empty() {
         let unknown = all.is_empty() || all.iter().any(|holder| holder.could_hold == CouldHold::Unknown);
-        return if unknown { "not determinable" } else { "no server seen" }.to_owned();
+        return if unknown { "not determinable" } else { "none of those seen" }.to_owned();
     }
     let mut codes: Vec<&str> = Vec::new();
     for holder in able {

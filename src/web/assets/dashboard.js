@@ -28,6 +28,10 @@
 
   // The connection. A page that hears nothing says so: what it shows may be over.
   const STALE_MS = 5000;
+  // A port that carries calls is never silent for so long.
+  const QUIET_MS = 60000;
+  let moved = Date.now();
+  let packets = -1;
   const link = byId('link');
   const away = byId('away');
   let source = null;
@@ -50,6 +54,9 @@
       return state('away', 'disconnected', 'Disconnected: what is shown is what was known at ' + heardAt + '. Trying again.');
     }
     if (age > 5) return state('stale', 'no news', 'The run has told nothing for ' + length(age) + ': what is shown may be old.');
+    if (Date.now() - moved > QUIET_MS) {
+      return state('stale', 'no packets', 'No packet was seen for ' + length((Date.now() - moved) / 1000) + ': does the mirror still send?');
+    }
     return state('live', 'live', '');
   };
   const connect = () => {
@@ -158,7 +165,12 @@
     age = event.age || 0;
     if (event.answer !== undefined) byId('answer-in').innerHTML = event.answer;
     if (event.map) drawMap(event.map);
-    if (event.counters) { counters = event.counters; drawCounters(); }
+    if (event.counters) {
+      counters = event.counters;
+      const seen = counters.run ? counters.run.packets.seen : packets;
+      if (seen !== packets) [packets, moved] = [seen, Date.now()];
+      drawCounters();
+    }
   };
   const addPoint = (point) => {
     const last = seconds[seconds.length - 1];
@@ -249,7 +261,7 @@
     const fired = list.filter((one) => one.fired).length;
     const rules = counters && counters.run && counters.run.policies;
     byId('alerts-none').hidden = list.length > 0;
-    setText(byId('alerts-none'), rules ? 'No rule of the policy has fired in the last day.' : 'No policy is judged by; --policy names one.');
+    setText(byId('alerts-none'), rules ? 'No rule of the policy has fired in the last day.' : 'No policy was given (--policy): no rule can fire.');
     setText(byId('alerts-n'), list.length ? fired + ' fired in the last day' : '');
     reconcile(byId('alerts-in'), list.slice(0, allAlerts ? 500 : ALERTS), (one) => {
       const item = make('li', undefined, one.fired && one.sev === 0 ? 'high' : 'notice');
