@@ -1,5 +1,5 @@
 """What the scripts that send packets have in common: network namespaces, captures in and out, meetscope and tcpdump at work."""
-import json, os, re, shutil, signal, struct, subprocess, sys, tempfile, time
+import collections, json, os, re, shutil, signal, struct, subprocess, sys, tempfile, time
 
 
 def lacking(why):
@@ -178,15 +178,16 @@ class Watch:
         with open(f"/proc/{self.pid()}/status") as status:
             return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
 
-    def stop(self, statuses=(0, 3)):
-        """Ends it; its records, the counters last."""
+    def stop(self, statuses=(0, 3), whole=True):
+        """Ends it; its records, the counters last; those alone when not `whole`: an hour's records may be larger than the memory."""
         begun = time.time()
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(timeout=60)
         self.stopping = time.time() - begun
         if status not in statuses:
             sys.exit(f"watch ended with status {status}: {open(self.said).read()}")
-        records = [json.loads(line) for line in open(self.out) if line.strip()]
+        lines = (line for line in open(self.out) if line.strip())
+        records = [json.loads(line) for line in (lines if whole else collections.deque(lines, maxlen=1))]
         if not records or records[-1]["event_type"] != "stats":
             sys.exit("the last record of watch is not stats")
         return records

@@ -23,10 +23,12 @@ fn opens(judged: &Judged, media_start: Option<Timestamp>) -> bool {
     let facts = flow.facts.as_deref().unwrap_or(&empty);
     let greeted = facts.dtls.as_ref().is_some_and(|dtls| dtls.client_hello.is_some())
         || facts.zoom.as_ref().is_some_and(|zoom| zoom.hellos > 0)
-        || facts.quic.as_ref().is_some_and(|quic| quic.dcid.is_some() || quic.user_agent.is_some())
         || facts.tls.as_ref().is_some_and(|tls| tls.client_hello.is_some());
+    // Of media inside of QUIC the flow's beginning is all that is known.
+    let quic = facts.quic.as_ref().is_some_and(|quic| quic.dcid.is_some() || quic.user_agent.is_some())
+        && media_start.is_none_or(|media| flow.start <= media);
     // A call under way has handshakes too: of what is shared later, of another path.
-    let handshake = greeted && before;
+    let handshake = quic || (greeted && before);
     let signalled = match judged.role() {
         Role::Dns => before,
         // A connection that was under way says nothing of when the call began.
@@ -48,7 +50,7 @@ fn opens(judged: &Judged, media_start: Option<Timestamp>) -> bool {
 mod tests {
     use super::super::tests::{at_ms, flow};
     use super::*;
-    use crate::observe::facts::Stun;
+    use crate::observe::facts::{Dtls, Quic, Stun};
 
     fn checked(from: i64) -> Judged {
         let mut judged = flow(1, "10.0.0.2:50000", "192.0.2.9:10000", (from, 60_000));
@@ -56,6 +58,20 @@ mod tests {
         let facts = Facts { stun: Some(Box::new(Stun { packet, ..Stun::default() })), ..Facts::default() };
         judged.flow.facts = Some(Box::new(facts));
         judged
+    }
+
+    #[test]
+    fn a_handshake_opens_a_call_only_before_its_media() {
+        let mut judged = checked(1_000);
+        let packet = judged.flow.first_packet;
+        let dtls = Dtls { client_hello: Some(packet), ..Dtls::default() };
+        judged.flow.facts = Some(Box::new(Facts { dtls: Some(Box::new(dtls)), ..Facts::default() }));
+        assert!(was_seen(&[&judged], Some(at_ms(1_010))));
+        assert!(!was_seen(&[&judged], Some(at_ms(500))), "of what was shared later");
+        let quic = Quic { user_agent: Some("Chrome".to_owned()), ..Quic::default() };
+        judged.flow.facts = Some(Box::new(Facts { quic: Some(Box::new(quic)), ..Facts::default() }));
+        assert!(was_seen(&[&judged], Some(at_ms(1_000))), "media inside of QUIC begins with the flow");
+        assert!(!was_seen(&[&judged], Some(at_ms(500))));
     }
 
     #[test]
