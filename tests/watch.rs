@@ -139,7 +139,8 @@ fn watch(name: &str, update: u64, dropped: Option<(u64, u64)>) -> Heard {
     let (question, (outbox, inbox)) = (Question::default(), queue(1, WAITING));
     let pipeline = Pipeline::new(&Config::default(), &rules);
     let exchange = Exchange::among(1, 1, HELD).pop().unwrap();
-    let worker = Worker::new(0, source, pipeline, Box::new(|_| {}), question.clone(), outbox, exchange);
+    let worker = Worker::new(0, source, pipeline, Box::new(|_| {}), question.clone(), outbox, exchange)
+        .copying(256, Arc::new(rules.nets().clone()));
     let mut heard = Heard::default();
     let mut judge = Judge::new(Setup {
         rules: &rules,
@@ -246,6 +247,19 @@ fn what_ends_is_told_as_reading_the_file_tells_it_and_under_the_name_that_it_beg
         assert_eq!(last["packets"]["analysed"], file["stats"][0]["packets"]["analysed"]);
         assert_eq!(last["sessions"], file["stats"][0]["sessions"]);
     }
+}
+
+/// Webex's media in this recording is known by its address and port alone, and there is no STUN.
+#[test]
+fn media_that_nothing_but_its_address_shows_is_told_of_while_it_goes_on() {
+    let path = capture("../../shared/corpus/calls/webex.pcap");
+    if !path.is_file() {
+        println!("skipped: {} is not there", path.display());
+        return;
+    }
+    let heard = watch(path.to_str().unwrap(), 5, None);
+    let begun = heard.of("session", "begun");
+    assert!(begun.iter().any(|record| record["app"] == "webex"), "{} begun", begun.len());
 }
 
 #[test]

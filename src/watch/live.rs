@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::keys::Analysis;
+use crate::keys::{Analysis, CouldHold};
 use crate::policy::State;
 use crate::report::record::{AlertRecord, MeetingRecord, Phase, SessionRecord, Severity};
 use crate::report::{Going, GoingMeeting, GoingSession, Record, session_name};
@@ -375,7 +375,8 @@ fn of_session(record: &SessionRecord) -> Vec<String> {
         vec![record.app.clone().unwrap_or_default(), record.meeting_id.clone().unwrap_or_default()];
     let grave = record.findings.iter().filter(|finding| finding.severity == Severity::High);
     digest.extend(grave.map(|finding| finding.id.to_owned()));
-    let holders = record.keys.holders.iter();
+    // Another server that could not hold it is no news.
+    let holders = record.keys.holders.iter().filter(|holder| holder.could_hold != CouldHold::No);
     digest.extend(holders.map(|holder| format!("{} {:?}", holder.ip, holder.could_hold)));
     digest.extend(record.jurisdictions.iter().map(|one| one.code.clone()));
     digest
