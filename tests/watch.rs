@@ -251,10 +251,11 @@ fn what_ends_is_told_as_reading_the_file_tells_it_and_under_the_name_that_it_beg
 
 /// Webex's media in this recording is known by its address and port alone, and there is no STUN.
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn media_that_nothing_but_its_address_shows_is_told_of_while_it_goes_on() {
     let path = capture("../../shared/corpus/calls/webex.pcap");
     if !path.is_file() {
-        println!("skipped: {} is not there", path.display());
+        eprintln!("skipped: {} is not there", path.display());
         return;
     }
     let heard = watch(path.to_str().unwrap(), 5, None);
