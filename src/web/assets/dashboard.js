@@ -671,7 +671,8 @@
       svg.firstChild.setAttribute('d', values.map((one, at) =>
         (at ? 'L' : 'M') + ((points[at][0] - from) / wide * 1000).toFixed(0) + ' ' + (198 - one / top * 194).toFixed(0)).join(''));
       const round = (one) => (one >= 10 || Number.isInteger(one) ? number(Math.round(one)) : one.toFixed(1));
-      setText(frame.querySelector('p'), round(top) + ' ' + unit);
+      // Over a line of zeros stands no other figure.
+      setText(frame.querySelector('p'), (values.some((one) => one > 0) ? round(top) : '0') + ' ' + unit);
       const mean = values.reduce((sum, one) => sum + one, 0) / Math.max(1, values.length);
       setText(frame.parentNode.querySelector('.said'), values.length
         ? 'now ' + round(values[values.length - 1]) + ', mean ' + round(mean) + ', highest ' + round(Math.max(...values)) : 'nothing yet');
