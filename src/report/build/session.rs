@@ -26,6 +26,8 @@ use crate::time::Timestamp;
 const EVIDENCE: usize = 8;
 /// Of these, of one kind.
 const EVIDENCE_OF_A_KIND: usize = 2;
+/// Flow ids of each role in a record: a call has some dozens; calls that share an address by chance have had thousands.
+const FLOW_IDS: usize = 2048;
 
 /// A session. `analysis` holds its flows and the sessions that it may have met.
 pub fn session_record(
@@ -43,6 +45,7 @@ pub fn session_record(
     let jurisdictions = jurisdiction::jurisdictions(context, session.start, &servers, &holders);
     let sealed = keys::cipher::session(&analysis.flows, session, keys);
     let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
+    let (ids, flows_left_out) = flows_by_role(analysis, session);
     let mut record = SessionRecord {
         timestamp: time::eve(session.start),
         session_id: session_id(session.id),
@@ -66,7 +69,8 @@ pub fn session_record(
         media_start: session.media_start.map(time::eve),
         duration_s: milli(session.end.since(session.call_start).as_secs_f64()),
         begun_mid_call: session.begun_mid_call,
-        flows: flows_by_role(analysis, session),
+        flows: ids,
+        flows_left_out,
         servers,
         media: quality(context, analysis, session),
         trend: context.trends.then(|| trend::trend(analysis, session)).flatten().map(Box::new),
@@ -177,12 +181,18 @@ fn told<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item 
         .filter(move |(address, _)| geo::special(*address).is_none() && !is_server(*address))
 }
 
-fn flows_by_role(analysis: &Analysis, session: &Session) -> BTreeMap<Role, Vec<u64>> {
-    let mut roles: BTreeMap<Role, Vec<u64>> = BTreeMap::new();
+/// Flow ids by role, the first of each, and how many are left out.
+fn flows_by_role(analysis: &Analysis, session: &Session) -> (BTreeMap<Role, Vec<u64>>, u64) {
+    let (mut roles, mut left_out) = (BTreeMap::<Role, Vec<u64>>::new(), 0_u64);
     for judged in flows(analysis, session) {
-        roles.entry(judged.role()).or_default().push(judged.flow.id);
+        let ids = roles.entry(judged.role()).or_default();
+        if ids.len() < FLOW_IDS {
+            ids.push(judged.flow.id);
+        } else {
+            left_out = left_out.saturating_add(1);
+        }
     }
-    roles
+    (roles, left_out)
 }
 
 fn server_record(
