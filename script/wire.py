@@ -89,6 +89,10 @@ class Space:
         self.running = []
         if subprocess.run(["ip", "netns", "add", self.name], capture_output=True).returncode:
             lacking("network namespaces are not allowed here")
+        # In a root directory that is no mount they can be made and not entered.
+        if subprocess.run(["ip", "netns", "exec", self.name, "true"], capture_output=True).returncode:
+            subprocess.run(["ip", "netns", "del", self.name])
+            lacking("network namespaces cannot be entered here")
         # The interfaces are to say nothing of their own.
         for setting in ("net.ipv6.conf.default.disable_ipv6=1", *sysctls):
             self.run("sysctl", "-qw", setting, check=False)
