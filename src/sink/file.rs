@@ -179,15 +179,10 @@ impl Open {
             batch.rewind();
         }
         while let Some(rest) = batch.first() {
-            let whole = rest.len();
             match self.file.write(rest) {
                 Ok(written) => {
                     self.is_begun = true;
-                    self.window.add(written, written == whole);
-                    batch.sent = batch.sent.saturating_add(written);
-                    if written == whole {
-                        batch.taken();
-                    }
+                    self.window.wrote(batch, written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -47,15 +47,8 @@ impl Destination for Standard {
                 return Ok(());
             }
             let some = if self.is_pipe { rest.get(..PIPE_BYTES).unwrap_or(rest) } else { rest };
-            let whole = rest.len();
             match self.out.write(some) {
-                Ok(written) => {
-                    self.window.add(written, written == whole);
-                    batch.sent = batch.sent.saturating_add(written);
-                    if written == whole {
-                        batch.taken();
-                    }
-                }
+                Ok(written) => self.window.wrote(batch, written),
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(self.gone(batch)),
                 // Somebody who shares it has made it so.
                 Err(error)

@@ -170,15 +170,8 @@ impl Link {
     /// True when something was handed over.
     fn hand_over(&mut self, batch: &mut Batch) -> Result<(), End> {
         while let Some(rest) = batch.first() {
-            let whole = rest.len();
             match self.socket.write(rest) {
-                Ok(written) => {
-                    self.window.add(written, written == whole);
-                    batch.sent = batch.sent.saturating_add(written);
-                    if written == whole {
-                        batch.taken();
-                    }
-                }
+                Ok(written) => self.window.wrote(batch, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let flags =

@@ -9,6 +9,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::queue::Batch;
+
 /// How long a destination waits for the other side before it looks at its orders again.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -63,6 +65,16 @@ impl Window {
         let taken_to = self.sent.saturating_sub(self.size);
         while self.ends.front().is_some_and(|end| *end <= taken_to) {
             self.ends.pop_front();
+        }
+    }
+
+    /// So many bytes of a batch's next record were handed over.
+    pub(super) fn wrote(&mut self, batch: &mut Batch, written: usize) {
+        let is_whole = batch.first().is_some_and(|rest| rest.len() == written);
+        self.add(written, is_whole);
+        batch.sent = batch.sent.saturating_add(written);
+        if is_whole {
+            batch.taken();
         }
     }
 
