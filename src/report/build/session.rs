@@ -182,8 +182,8 @@ fn told<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item 
 }
 
 /// Flow ids by role, the first of each, and how many are left out.
-fn flows_by_role(analysis: &Analysis, session: &Session) -> (BTreeMap<Role, Vec<u64>>, u64) {
-    let (mut roles, mut left_out) = (BTreeMap::<Role, Vec<u64>>::new(), 0_u64);
+fn flows_by_role(analysis: &Analysis, session: &Session) -> (BTreeMap<Role, Vec<u64>>, u32) {
+    let (mut roles, mut left_out) = (BTreeMap::<Role, Vec<u64>>::new(), 0_u32);
     for judged in flows(analysis, session) {
         let ids = roles.entry(judged.role()).or_default();
         if ids.len() < FLOW_IDS {

@@ -67,8 +67,8 @@ pub struct SessionRecord {
     /// Flow ids by role, of each role the first two thousand.
     pub flows: BTreeMap<Role, Vec<u64>>,
     /// Flows that are not in `flows`; a call has some dozens.
-    #[serde(skip_serializing_if = "is_none")]
-    pub flows_left_out: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub flows_left_out: u32,
     /// Who was spoken to.
     pub servers: Vec<ServerRecord>,
     /// Quality at the capture point.
@@ -305,11 +305,6 @@ pub struct KeysRecord {
     /// Contacts that are not in `timeline`.
     #[serde(skip_serializing_if = "is_zero")]
     pub timeline_left_out: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-const fn is_none(count: &u64) -> bool {
-    *count == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
