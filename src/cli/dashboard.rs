@@ -73,7 +73,7 @@ pub(super) fn announce(bound: &web::Bound) {
         say(format_args!("metrics at http://{address}/metrics"));
     }
     let mut all = bound.dashboard().into_iter().chain(bound.metrics());
-    if all.any(|address| !address.ip().to_canonical().is_loopback()) {
+    if all.any(|address| !web::is_loopback(address.ip())) {
         say(format_args!(
             "the token and what is shown go over plain HTTP, which others on the way can read: put a proxy with TLS in front"
         ));

@@ -15,7 +15,8 @@ pub(super) fn config(
     typed: &Outlets,
     output: Option<&Path>,
     inputs: &[std::path::PathBuf],
-    (style, asks_for_text): (&Style, bool),
+    style: &Style,
+    asks_for_text: bool,
     queue_bytes: u64,
 ) -> Result<sink::Config, UsageError> {
     let mut outlets = Vec::new();

@@ -178,13 +178,14 @@ impl Judge<'_> {
             "a key service hands out keys"
         };
         let roles = &server.roles;
-        if roles.contains(&Role::Signalling) && !server.tls && server.clear_sip {
-            let why =
-                format!("{words}, and signalling ended here in the clear, for everybody on its way to read");
-            let sure = if shown { 0.9 } else { 0.6 };
-            return Answer::new(CouldHold::Yes, sure, why).by(Basis::Standard("RFC 4568 section 8"));
-        }
         if roles.contains(&Role::Signalling) && !server.tls {
+            if server.clear_sip {
+                let why = format!(
+                    "{words}, and signalling ended here in the clear, for everybody on its way to read"
+                );
+                let sure = if shown { 0.9 } else { 0.6 };
+                return Answer::new(CouldHold::Yes, sure, why).by(Basis::Standard("RFC 4568 section 8"));
+            }
             let why = format!(
                 "{words}, and signalling ended here over a connection of which no handshake was captured: whether it was \
                  protected was not seen"

@@ -183,7 +183,8 @@ pub fn bind(config: Config) -> Result<Bound, WebError> {
     Ok(Bound { config, runtime, dashboard, metrics })
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+/// Whether no other machine reaches an address, also where it is an IPv4 address inside of IPv6.
+pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 

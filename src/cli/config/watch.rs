@@ -76,7 +76,7 @@ impl Watch {
         let queue_bytes = sink::DEFAULT_BYTES.min(budget.tables().saturating_div(8));
         let asks_for_text = matches!(typed.format, Some(args::LiveFormat::Text));
         let outlets =
-            outlets::config(&typed.outlets, output, inputs, (&report.style, asks_for_text), queue_bytes)?;
+            outlets::config(&typed.outlets, output, inputs, &report.style, asks_for_text, queue_bytes)?;
         let update = Duration::from_secs(typed.pace.update);
         let web = dashboard::config(&typed.web, typed.metrics.metrics)?;
         let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);

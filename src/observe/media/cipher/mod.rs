@@ -304,8 +304,7 @@ impl Collector {
         let fresh_clock = self.latest_timestamp != Some(whole.media_timestamp);
         self.latest_timestamp = Some(whole.media_timestamp);
         // Copies of a unit are told by its last block: nothing else of them is looked at.
-        if self.book(Kind::Last { is_unit, fresh_clock }, last, (place, whole.packet), looks) == Booked::Copy
-        {
+        if self.book(Kind::Last { is_unit, fresh_clock }, last, place, whole.packet, looks) == Booked::Copy {
             self.copies = self.copies.saturating_add(1);
             return;
         }
@@ -327,7 +326,7 @@ impl Collector {
                 after: side(index.checked_add(1)).map(after),
                 ..place
             };
-            if self.book(Kind::Inner, block, (place, whole.packet), looks) == Booked::Copy {
+            if self.book(Kind::Inner, block, place, whole.packet, looks) == Booked::Copy {
                 self.copies = self.copies.saturating_add(1);
                 return;
             }
@@ -342,7 +341,8 @@ impl Collector {
         &mut self,
         kind: Kind,
         block: &[u8; BLOCK],
-        (place, packet): (Place, PacketRef),
+        place: Place,
+        packet: PacketRef,
         looks: bool,
     ) -> Booked {
         let hash = table::hash(block);
@@ -384,7 +384,7 @@ impl Collector {
             _ if is_copy => return Booked::Copy,
             Kind::Inner | Kind::Last { .. } => {}
         }
-        repeat(&mut self.clusters, &mut self.clusters_left_out, kind, hash, (&place, packet), &mut found);
+        repeat(&mut self.clusters, &mut self.clusters_left_out, kind, hash, &place, packet, &mut found);
         Booked::Repeat
     }
 

@@ -26,7 +26,8 @@ pub(super) fn repeat(
     left_out: &mut u32,
     kind: Kind,
     hash: u64,
-    (place, packet): (&Place, PacketRef),
+    place: &Place,
+    packet: PacketRef,
     found: &mut Found<'_>,
 ) {
     let earlier = found.place;
