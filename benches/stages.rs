@@ -21,6 +21,7 @@ use meetscope::classify::{self, Names, Rules};
 use meetscope::decode::{self, Decoder};
 use meetscope::flow::{FiveTuple, Limits, Packet, Table};
 use meetscope::observe::Summary;
+use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Analysis, Memory, Pipeline};
 use meetscope::time::Timestamp;
 use meetscope::{geo, report};
@@ -141,11 +142,13 @@ fn classify(bencher: Bencher<'_, '_>) {
     for flow in &flows {
         names.learn(flow);
     }
-    bencher.counter(ItemsCount::new(flows.len())).bench_local(|| classify::judge(&rules, &names, &flows));
+    bencher
+        .counter(ItemsCount::new(flows.len()))
+        .bench_local(|| classify::judge(&rules, &names, &flows, Threads::ONE));
 }
 
 fn analysed(rules: &Rules) -> Analysis {
-    pipeline::analyse(rules, &mut Memory::default(), flows(rules, &packets()))
+    pipeline::analyse(rules, &mut Memory::default(), flows(rules, &packets()), Threads::ONE)
 }
 
 /// Flows to verdicts, sessions, keys and meetings.
@@ -156,7 +159,7 @@ fn analyse(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(flows.len()))
         .with_inputs(|| flows.clone())
-        .bench_local_values(|flows| pipeline::analyse(&rules, &mut Memory::default(), flows));
+        .bench_local_values(|flows| pipeline::analyse(&rules, &mut Memory::default(), flows, Threads::ONE));
 }
 
 /// Records of all kinds as NDJSON.

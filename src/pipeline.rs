@@ -26,6 +26,7 @@ pub use crate::keys::Analysis;
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
+use crate::parallel::Threads;
 pub use crate::proto::tls::keylog::{Counts as KeyLogCounts, KeyLog};
 use crate::session::{self, Judged, Meeting, Meetings, Session};
 use crate::time::Timestamp;
@@ -333,51 +334,55 @@ pub struct Memory {
     pub meetings: Meetings,
 }
 
-/// Judges flows, given in the order in which they began, and puts them into sessions and meetings.
-pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>) -> Analysis {
+/// Judges flows, given in the order in which they began, and puts them into sessions and meetings; the answer is the same for any
+/// number of threads.
+pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let Memory { names, meetings } = memory;
     for flow in &flows {
         names.learn(flow);
     }
-    analyse_with(rules, names, flows, |flows, sessions| meetings.join(flows, sessions))
+    analyse_with(rules, names, flows, threads, |flows, sessions| meetings.join(flows, sessions))
 }
 
 /// Judges flows and puts them into sessions, and no more: for those who ask for flows alone. How the keys of its sessions arose
 /// stands there as not determinable.
-pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>) -> Analysis {
+pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let mut names = Names::default();
     for flow in &flows {
         names.learn(flow);
     }
-    let flows = judged(rules, &names, flows);
-    let sessions = session::assemble(rules, &names, &flows);
+    let flows = judged(rules, &names, flows, threads);
+    let sessions = session::assemble(rules, &names, &flows, threads);
     let sessions = sessions.into_iter().map(|session| (session, keys::Keys::default())).collect();
     Analysis::new(flows, sessions, Vec::new())
 }
 
 /// The same for flows that go on, of which nothing is remembered: they will come again when they have ended.
 pub fn analyse_interim(rules: &Rules, memory: &Memory, flows: Vec<Summary>) -> Analysis {
-    analyse_with(rules, &memory.names, flows, |flows, sessions| memory.meetings.peek(flows, sessions))
+    analyse_with(rules, &memory.names, flows, Threads::ONE, |flows, sessions| {
+        memory.meetings.peek(flows, sessions)
+    })
 }
 
 fn analyse_with(
     rules: &Rules,
     names: &Names,
     flows: Vec<Summary>,
+    threads: Threads,
     join: impl FnOnce(&[Judged], &[Session]) -> Vec<Meeting>,
 ) -> Analysis {
-    let flows = judged(rules, names, flows);
-    let sessions = session::assemble(rules, names, &flows);
+    let flows = judged(rules, names, flows, threads);
+    let sessions = session::assemble(rules, names, &flows, threads);
     let known = keys::Known::of(&sessions);
     let meetings = join(&flows, &sessions);
-    let keys: Vec<_> = sessions.iter().map(|session| keys::keys(rules, &known, &flows, session)).collect();
+    let keys = threads.map(&sessions, |session| keys::keys(rules, &known, &flows, session));
     let mut sessions: Vec<_> = sessions.into_iter().zip(keys).collect();
     keys::witness::witnesses(&flows, &meetings, &mut sessions);
     Analysis::new(flows, sessions, meetings)
 }
 
-fn judged(rules: &Rules, names: &Names, flows: Vec<Summary>) -> Vec<Judged> {
-    let verdicts = classify::judge(rules, names, &flows);
+fn judged(rules: &Rules, names: &Names, flows: Vec<Summary>, threads: Threads) -> Vec<Judged> {
+    let verdicts = classify::judge(rules, names, &flows, threads);
     let mut flows: Vec<Judged> = flows
         .into_iter()
         .zip(verdicts)

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The stages in the order in which data flows. A module imports only from those that stand before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "bytes",
+    "parallel",
     "time",
     "crypto",
     "capture",

@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use meetscope::classify::{self, Rules};
 use meetscope::keys::cipher::{self, CipherVerdict};
+use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Pipeline};
 
 use pool::{Content, Pool};
@@ -57,7 +58,8 @@ pub(crate) fn verdict(rules: &Rules, pool: &Pool, trial: &Trial) -> Option<Ciphe
     let mut pipeline = Pipeline::new(&pipeline::Config { threads: 1, ..pipeline::Config::default() }, rules);
     let units = pool.cut(trial.content, trial.seconds, &mut rng);
     wire::play(&mut pipeline, trial, &units, &mut rng);
-    let analysis = pipeline::analyse(rules, &mut pipeline::Memory::default(), pipeline.finish().flows);
+    let analysis =
+        pipeline::analyse(rules, &mut pipeline::Memory::default(), pipeline.finish().flows, Threads::ONE);
     let found = analysis
         .sessions
         .iter()

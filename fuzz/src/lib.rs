@@ -18,6 +18,7 @@ use meetscope::observe::PacketRef;
 use meetscope::observe::facts::Opened;
 use meetscope::observe::facts::Sampling;
 use meetscope::observe::opened::Finder;
+use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Pipeline};
 use meetscope::policy::{self, Answer, CIPHERS, Holder, KEYINGS, Known, Participant, Server, Subject};
 use meetscope::proto::tls::keylog::{self, KeyLog};
@@ -534,7 +535,7 @@ pub fn whole_pipeline(data: &[u8]) {
         }
         let ended = pipeline.finish();
         assert_eq!(ended.counts.seen, ended.counts.analysed + ended.counts.filtered);
-        black_box(pipeline::analyse(rules, &mut pipeline::Memory::default(), ended.flows));
+        black_box(pipeline::analyse(rules, &mut pipeline::Memory::default(), ended.flows, Threads::ONE));
     });
 }
 

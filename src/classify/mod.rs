@@ -24,10 +24,13 @@ pub use ties::{Names, is_service_port};
 pub use value::Value;
 pub use verdict::{Evidence, Role, Verdict};
 
+use std::convert::Infallible;
+
 use verdict::Ranking;
 
 use crate::observe::Summary;
 use crate::observe::facts::{Facts, Protocol};
+use crate::parallel::Threads;
 
 /// Ports of name resolution: DNS, mDNS, LLMNR.
 const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
@@ -44,22 +47,28 @@ const TURNS_PORT: u16 = 5349;
 /// Rounds of lending: a relay is named by its realm, the peer behind it by the relay's word.
 const ROUNDS: usize = 2;
 
-/// Judges flows, given in the order in which they began; the verdicts come in the same order.
-pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
+/// Judges flows, given in the order in which they began; the verdicts come in the same order, and are the same for any number of
+/// threads.
+pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) -> Vec<Verdict> {
     let mut ties = ties::Ties::default();
-    let mut verdicts = Vec::with_capacity(flows.len());
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(flows.len());
     // Flows that may still be named by others, with what they say of themselves.
     let mut open: Vec<(usize, Vec<Evidence>)> = Vec::new();
-    for (index, flow) in flows.iter().enumerate() {
-        let own = own_evidence(rules, names, flow);
-        let ranking = verdict::rank(&own);
-        if can_borrow(flow, &ranking) {
-            open.push((index, own.clone()));
+    let alone =
+        |_, piece: &[Summary]| -> Vec<_> { piece.iter().map(|flow| alone(rules, names, flow)).collect() };
+    let Ok(()) = threads.blocks(flows, alone, |piece| {
+        for (verdict, is_open) in piece {
+            let index = verdicts.len();
+            if is_open {
+                open.push((index, verdict.evidence.clone()));
+            }
+            if let Some(flow) = flows.get(index) {
+                ties.learn(flow, &verdict);
+            }
+            verdicts.push(verdict);
         }
-        let verdict = conclude(flow, ranking, own);
-        ties.learn(flow, &verdict);
-        verdicts.push(verdict);
-    }
+        Ok::<(), Infallible>(())
+    });
     for _ in 0..ROUNDS {
         let mut learned = Vec::new();
         open.retain(|(index, own)| {
@@ -83,6 +92,14 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary]) -> Vec<Verdict> {
     }
     visits::settle(rules, flows, &mut verdicts);
     verdicts
+}
+
+/// The verdict on a flow by what it says of itself, and whether others may still name it.
+fn alone(rules: &Rules, names: &Names, flow: &Summary) -> (Verdict, bool) {
+    let own = own_evidence(rules, names, flow);
+    let ranking = verdict::rank(&own);
+    let is_open = can_borrow(flow, &ranking);
+    (conclude(flow, ranking, own), is_open)
 }
 
 /// What a flow says of itself, and what the capture's DNS says of its server.

@@ -9,6 +9,7 @@ use meetscope::capture::{self, CaptureError, LinkType, Merge, Packet};
 use meetscope::classify::Rules;
 use meetscope::decode::{self, Decoder, Outcome, Reason};
 use meetscope::flow::TableStats;
+use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Analysis, Counts, Memory, Pipeline};
 use meetscope::report::record::{FileRecord, KeyLogRecord};
 use meetscope::report::{self, Dropped, Format, Kind, Run, Written, ZeekLog};
@@ -53,7 +54,8 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         sums.finish(&mut files);
     }
     let mut context = report::Context::new(&report.rules, &report.databases, files.len() > 1)
-        .captured_in(report.capture_point);
+        .captured_in(report.capture_point)
+        .working_with(Threads::new(pipeline.threads));
     context.learn(&known);
     if let Some(policies) = &report.policy {
         policies.judge(&mut context);
@@ -189,12 +191,13 @@ pub(super) fn gather(
         say(format_args!("{error}; packets of this link type are left out"));
     }
     let flows = pipeline.finish();
+    let threads = Threads::new(config.threads);
     warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
     let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
     Ok(Gathered {
         analysis: match depth {
-            Depth::Flows => pipeline::analyse_flows(rules, flows.flows),
-            Depth::Calls => pipeline::analyse(rules, &mut Memory::default(), flows.flows),
+            Depth::Flows => pipeline::analyse_flows(rules, flows.flows, threads),
+            Depth::Calls => pipeline::analyse(rules, &mut Memory::default(), flows.flows, threads),
         },
         counts: add(flows.counts, &left_out),
         decode: flows.decode,

@@ -483,7 +483,7 @@ mod tests {
         for judged in &mut flows {
             judged.verdict.provider = teams;
         }
-        let sessions = assemble(&rules, &Names::default(), &flows);
+        let sessions = assemble(&rules, &Names::default(), &flows, crate::parallel::Threads::ONE);
         let keys = crate::keys::keys(&rules, &Known::of(&sessions), &flows, &sessions[0]);
         assert_eq!(keys.method, Method::Sdes);
         let said = |address: &str| {

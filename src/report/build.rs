@@ -47,6 +47,7 @@ use crate::classify::{Evidence, Rules};
 use crate::geo::{Country, Databases, Place};
 use crate::keys::Analysis;
 use crate::observe::PacketRef;
+use crate::parallel::Threads;
 use crate::session::{Session, order};
 use crate::time::Timestamp;
 
@@ -76,6 +77,8 @@ pub struct Context<'a> {
     trends: bool,
     /// A run on interfaces, by when it began.
     run: Option<String>,
+    /// How many threads make records.
+    pub(super) threads: Threads,
 }
 
 /// A database is some days older or younger than a capture; its answer is the same all day.
@@ -97,6 +100,7 @@ impl<'a> Context<'a> {
             judging: None,
             trends: false,
             run: None,
+            threads: Threads::ONE,
         }
     }
 
@@ -104,6 +108,13 @@ impl<'a> Context<'a> {
     #[must_use]
     pub const fn captured_in(mut self, country: Option<Country>) -> Self {
         self.capture_point = country;
+        self
+    }
+
+    /// Has flow records made by so many threads at once.
+    #[must_use]
+    pub const fn working_with(mut self, threads: Threads) -> Self {
+        self.threads = threads;
         self
     }
 

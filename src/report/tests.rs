@@ -11,6 +11,7 @@ use crate::capture::{Merge, Order};
 use crate::flow::{Direction, FiveTuple};
 use crate::observe::facts::{Certificate, CertificateBody, Facts, Media, Sip, Tls, Zoom};
 use crate::observe::{Beginning, Ending, Outline, PacketRef, Summary};
+use crate::parallel::Threads;
 use crate::pipeline::{Config, Memory, Pipeline, analyse};
 use crate::session::tests::Source;
 use crate::time::Timestamp;
@@ -53,7 +54,7 @@ impl Made {
 
     pub(super) fn of(flows: Vec<Summary>) -> Self {
         let rules = crate::classify::embedded().unwrap();
-        let analysis = analyse(&rules, &mut Memory::default(), flows);
+        let analysis = analyse(&rules, &mut Memory::default(), flows, Threads::ONE);
         Self {
             rules,
             databases: geo::Databases::embedded().unwrap(),
@@ -74,7 +75,7 @@ impl Made {
             pipeline.packet(0, frame, &packet).unwrap();
         }
         let done = pipeline.finish();
-        let analysis = analyse(&rules, &mut Memory::default(), done.flows);
+        let analysis = analyse(&rules, &mut Memory::default(), done.flows, Threads::ONE);
         let files = vec![record::FileRecord {
             name: "capture.pcap".to_owned(),
             packets: frame,

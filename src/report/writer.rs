@@ -11,6 +11,7 @@ use super::{
     Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
 };
 use crate::keys::Analysis;
+use crate::session::Judged;
 
 /// One record, one line.
 pub(super) fn line(out: &mut dyn io::Write, record: &Record) -> io::Result<()> {
@@ -27,13 +28,40 @@ pub(super) fn lines(
     analysis: &Analysis,
     style: &Style,
 ) -> io::Result<()> {
+    if style.wants(Kind::Flow) {
+        flows(out, context, analysis, |_| b"", b"\n")?;
+    }
     let mut buffer = Vec::with_capacity(BUFFER);
-    each(context, analysis, style, |_, record| {
+    others(context, analysis, style, |_, record| {
         buffer.clear();
         append_json(&mut buffer, &record)?;
         buffer.push(b'\n');
         out.write_all(&buffer)
     })
+}
+
+/// Flow records as JSON, each between what goes before it by its number and what goes after. Of all records they are the many,
+/// and none needs another: threads share them out.
+fn flows(
+    out: &mut dyn io::Write,
+    context: &Context<'_>,
+    analysis: &Analysis,
+    before: impl Fn(usize) -> &'static [u8] + Sync,
+    after: &[u8],
+) -> io::Result<()> {
+    let owners = sessions_of_flows(analysis);
+    let work = |begin: usize, piece: &[Judged]| {
+        let mut buffer = Vec::with_capacity(BUFFER.saturating_mul(piece.len().min(64)));
+        for (index, judged) in (begin..).zip(piece) {
+            let session = owners.get(index).copied().flatten().map(session_id);
+            let record = Record::Flow(Box::new(flow_record(context, judged, session.as_deref())));
+            buffer.extend_from_slice(before(index));
+            append_json(&mut buffer, &record)?;
+            buffer.extend_from_slice(after);
+        }
+        Ok(buffer)
+    };
+    context.threads.blocks(&analysis.flows, work, |piece: io::Result<Vec<u8>>| out.write_all(&piece?))
 }
 
 /// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "alerts": [..], "stats": {..}}`, without the kinds that nobody asked
@@ -61,9 +89,13 @@ pub(super) fn json(
         let only = Style { kinds: Some(vec![kind]), ..style.clone() };
         write!(out, "{}\n\"{key}\": [", if first { "" } else { "," })?;
         first = false;
-        each(context, run.analysis, &only, |index, record| {
+        let before = |index| -> &[u8] { if index == 0 { b"\n" } else { b",\n" } };
+        if kind == Kind::Flow {
+            flows(out, context, run.analysis, before, b"")?;
+        }
+        others(context, run.analysis, &only, |index, record| {
             buffer.clear();
-            buffer.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+            buffer.extend_from_slice(before(index));
             append_json(&mut buffer, &record)?;
             out.write_all(&buffer)
         })?;
@@ -90,6 +122,16 @@ pub(super) fn each(
             take(index, Record::Flow(Box::new(flow_record(context, judged, session.as_deref()))))?;
         }
     }
+    others(context, analysis, style, take)
+}
+
+/// The same without flows.
+fn others(
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    style: &Style,
+    mut take: impl FnMut(usize, Record) -> io::Result<()>,
+) -> io::Result<()> {
     if style.wants(Kind::Session) {
         for (index, (session, keys)) in analysis.sessions.iter().enumerate() {
             take(index, Record::Session(Box::new(session_record(context, analysis, session, keys))))?;

@@ -42,6 +42,7 @@ pub use spans::Spans;
 use crate::classify::{Names, Role, Rules, Verdict};
 use crate::flow::FiveTuple;
 use crate::observe::Summary;
+use crate::parallel::Threads;
 use crate::time::Timestamp;
 use union::Union;
 
@@ -146,7 +147,7 @@ struct Group {
 }
 
 /// Puts flows together, given in the order in which they began.
-pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> {
+pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads) -> Vec<Session> {
     let mut made: Vec<(Whose, usize)> = Vec::new();
     let relays = peers::Relays::of(flows);
     for (index, judged) in flows.iter().enumerate() {
@@ -175,8 +176,7 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged]) -> Vec<Session> 
         }
     }
     let groups = moved(flows, groups);
-    let sessions: Vec<Session> =
-        groups.into_iter().map(|group| build(rules, names, flows, &relays, &companions, group)).collect();
+    let sessions = threads.map(&groups, |group| build(rules, names, flows, &relays, &companions, group));
     distinct(flows, sessions)
 }
 
@@ -277,17 +277,18 @@ fn build(
     flows: &[Judged],
     relays: &peers::Relays,
     companions: &BTreeMap<Whose, Spans<usize>>,
-    group: Group,
+    group: &Group,
 ) -> Session {
-    let Group { addresses, provider, mut members, changes } = group;
+    let (addresses, provider) = (&group.addresses, group.provider);
+    let mut members = group.members.clone();
     let calls = members.iter().filter_map(|index| flows.get(*index));
     // By its call flows alone: two calls may share a signalling connection.
     let id = calls.clone().map(|judged| judged.flow.id).min().unwrap_or(0);
     let call_start = calls.clone().map(|judged| judged.flow.start).min().unwrap_or_default();
     let end = calls.clone().map(|judged| judged.flow.end).max().unwrap_or_default();
     let media_start = calls.clone().filter_map(Judged::media_start).min();
-    let used = used_addresses(&addresses, calls);
-    for address in &addresses {
+    let used = used_addresses(addresses, calls);
+    for address in addresses {
         if let Some(companions) = companions.get(&(*address, provider)) {
             members.extend(companions.overlapping(call_start, end, SIGNALLING_LEAD));
         }
@@ -310,7 +311,7 @@ fn build(
         id,
         endpoint: used.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |first| first.ip),
         addresses: used,
-        changes,
+        changes: group.changes.clone(),
         provider,
         start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(call_start),
         end,

@@ -182,7 +182,7 @@ impl Judged {
 
 fn sessions(flows: &[Judged]) -> Vec<Session> {
     let rules = crate::classify::embedded().unwrap();
-    assemble(&rules, &Names::default(), flows)
+    assemble(&rules, &Names::default(), flows, Threads::ONE)
 }
 
 fn ids(sessions: &[Session]) -> Vec<u64> {

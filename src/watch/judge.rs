@@ -13,6 +13,7 @@ use super::{Batch, Question, Totals};
 use crate::classify::Rules;
 use crate::keys::Analysis;
 use crate::observe::Summary;
+use crate::parallel::Threads;
 use crate::pipeline::{self, Alive, Held, KeyLog, Memory};
 use crate::report::record::{
     FileRecord, InterfaceRecord, KeyLogRecord, LiveRecord, Phase, PolicyRecord, SinkRecord,
@@ -241,7 +242,7 @@ impl<'a> Judge<'a> {
                 self.unjudged = self.unjudged.saturating_add(flows);
                 continue;
             }
-            let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, part);
+            let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, part, Threads::ONE);
             self.written.add(&analysis);
             listener.learn(&mut self.setup.context, &analysis);
             self.tell(&analysis, listener);

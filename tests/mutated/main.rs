@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use meetscope::capture::FileReader;
 use meetscope::classify::{self, Rules};
 use meetscope::geo::Databases;
+use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Config, Pipeline};
 use meetscope::report::record::Record;
 use meetscope::report::{Context, Kind, Style, each_record, fragment, write_json, write_text};
@@ -71,7 +72,8 @@ impl Through<'_> {
         let counts = ended.counts;
         assert_eq!(counts.seen, u64::try_from(packets).unwrap());
         assert_eq!(counts.seen, counts.analysed + counts.filtered, "every packet is in one place");
-        let analysis = pipeline::analyse(self.rules, &mut pipeline::Memory::default(), ended.flows);
+        let analysis =
+            pipeline::analyse(self.rules, &mut pipeline::Memory::default(), ended.flows, Threads::ONE);
         let mut context = Context::new(self.rules, self.databases, false);
         let mut bytes = Vec::new();
         each_record(&mut context, &analysis, vec![Kind::Flow, Kind::Session, Kind::Meeting], |record| {

@@ -8,6 +8,7 @@ use crate::classify::{self, Rules};
 use crate::crypto::hex;
 use crate::observe::Summary;
 use crate::observe::facts::{Candidate, Opened, Sampling};
+use crate::parallel::Threads;
 use crate::pipeline::{Config, Memory, Pipeline, analyse};
 
 fn here(name: &str) -> PathBuf {
@@ -57,7 +58,7 @@ fn a_key_in_the_signalling_of_one_participant_opens_the_media_of_both() {
         plant(&mut flows, "8.5.128.91", &[place ^ 0x5a; 16], u64::from(place) + 1);
     }
     plant(&mut flows, "52.81.151.250", &beijing_key(), 77);
-    let analysis = analyse(&rules, &mut Memory::default(), flows);
+    let analysis = analyse(&rules, &mut Memory::default(), flows, Threads::ONE);
     let zoom: Vec<_> =
         analysis.sessions.iter().filter(|(_, keys)| !keys.witnesses.found.is_empty()).collect();
     assert_eq!(zoom.len(), 2, "one meeting of two");
@@ -86,7 +87,7 @@ fn values_that_open_nothing_are_counted_and_accuse_nobody() {
     let mut wrong = beijing_key();
     wrong[7] ^= 1;
     plant(&mut flows, "52.81.151.250", &wrong, 77);
-    let analysis = analyse(&rules, &mut Memory::default(), flows);
+    let analysis = analyse(&rules, &mut Memory::default(), flows, Threads::ONE);
     assert!(analysis.sessions.iter().all(|(_, keys)| keys.witnesses.found.is_empty()));
     assert!(
         analysis.sessions.iter().any(|(_, keys)| keys.witnesses.values == 1 && keys.witnesses.streams == 4)
@@ -101,6 +102,7 @@ fn keys_of_an_sdp_in_the_clear_open_the_streams_of_their_call() {
         &rules,
         &mut Memory::default(),
         flows(&rules, &here("captures/sip-sdes-clear.pcapng"), Sampling::FEW),
+        Threads::ONE,
     );
     let found: Vec<_> = analysis.sessions.iter().flat_map(|(_, keys)| &keys.witnesses.found).collect();
     let opened: BTreeSet<u32> = found.iter().flat_map(|one| &one.streams).map(|stream| stream.ssrc).collect();
