@@ -19,7 +19,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use meetscope::capture::{self, LinkType, Merge, Order};
 use meetscope::classify::{self, Names, Rules};
 use meetscope::decode::{self, Decoder};
-use meetscope::flow::{FiveTuple, Limits, Packet, Table};
+use meetscope::flow::{FiveTuple, Key, Limits, Packet, Table};
 use meetscope::observe::Summary;
 use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Analysis, Memory, Pipeline};
@@ -107,8 +107,10 @@ fn flow_table(bencher: Bencher<'_, '_>, flows: u32) {
                 number += 1;
                 let client = SocketAddr::from((Ipv4Addr::from(0x0a00_0000 | flow), 40_000));
                 let (source, destination) = if turn % 2 == 0 { (client, server) } else { (server, client) };
+                let (key, source_is_low) = Key::of(&FiveTuple { source, destination, protocol: 6 });
                 let packet = Packet {
-                    tuple: FiveTuple { source, destination, protocol: 6 },
+                    key,
+                    source_is_low,
                     timestamp: Timestamp::default().plus(Duration::from_micros(number)),
                     number,
                     wire_len: 100,

@@ -20,7 +20,7 @@ use crate::capture::{self, CaptureError, Filter, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Deal, Decoded, Decoder, Outcome, Parcel};
 pub use crate::decode::{Counts, Share};
-use crate::flow::{FiveTuple, Packet, TableStats};
+use crate::flow::{FiveTuple, Key, Packet, TableStats};
 use crate::keys;
 pub use crate::keys::Analysis;
 use crate::observe::facts::Sampling;
@@ -309,7 +309,8 @@ fn pass(engine: &mut Engine, number: u64, reference: PacketRef, timestamp: Times
     let protocol = decoded.transport.protocol();
     let tuple = FiveTuple { source: decoded.source, destination: decoded.destination, protocol };
     let (wire_len, payload_len) = (decoded.wire_len, decoded.transport.declared_len());
-    let counted = Packet { tuple, timestamp, number, wire_len, payload_len };
+    let (key, source_is_low) = Key::of(&tuple);
+    let counted = Packet { key, source_is_low, timestamp, number, wire_len, payload_len };
     engine.packet(&counted, reference, decoded);
 }
 

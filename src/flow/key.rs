@@ -98,14 +98,24 @@ impl Key {
     /// nothing else (tables are seeded at random, because strangers choose five-tuples).
     pub fn dealing_hash(&self) -> u64 {
         const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mixed = self.low.address() ^ self.high.address().rotate_left(64) ^ self.ports().rotate_left(32);
+        let mixed = self.low.address() ^ self.high.address().rotate_left(64) ^ self.rest().rotate_left(32);
         let half = u128::from(u64::MAX);
         let folded = u64::try_from(mixed & half).unwrap_or(0) ^ u64::try_from(mixed >> 64).unwrap_or(0);
         let once = (folded ^ (folded >> 32)).wrapping_mul(MIX);
         (once ^ (once >> 29)).wrapping_mul(MIX) >> 32
     }
 
-    fn ports(&self) -> u128 {
+    /// The ports, that of the lower end first or last.
+    pub(super) const fn ports(&self, low_is_first: bool) -> [u16; 2] {
+        if low_is_first { [self.low.port, self.high.port] } else { [self.high.port, self.low.port] }
+    }
+
+    /// IP protocol number (6 TCP, 17 UDP).
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    fn rest(&self) -> u128 {
         let [a, b] = self.low.port.to_le_bytes();
         let [c, d] = self.high.port.to_le_bytes();
         u128::from_le_bytes([a, b, c, d, self.protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -116,7 +126,7 @@ impl std::hash::Hash for Key {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         state.write_u128(self.low.address());
         state.write_u128(self.high.address());
-        state.write_u128(self.ports());
+        state.write_u128(self.rest());
     }
 }
 

@@ -32,8 +32,10 @@ impl Default for Limits {
 /// What the table is told of a packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Packet {
-    /// Source, destination and protocol, innermost.
-    pub tuple: FiveTuple,
+    /// Whose it is, innermost.
+    pub key: Key,
+    /// It comes from the lower end of its key.
+    pub source_is_low: bool,
     /// Packet time.
     pub timestamp: Timestamp,
     /// Place in the run, from 1; names the flow that the packet begins.
@@ -74,6 +76,11 @@ impl<S> Flow<S> {
     /// Originator, responder, protocol.
     pub fn tuple(&self) -> FiveTuple {
         self.key.tuple(self.originator_is_low)
+    }
+
+    /// Ports of originator and responder.
+    pub const fn ports(&self) -> [u16; 2] {
+        self.key.ports(self.originator_is_low)
     }
 
     /// Swaps originator and responder (a SYN-ACK came first, say), with the counters.
@@ -199,7 +206,7 @@ impl<S> Table<S> {
         ended: &mut impl FnMut(Ended<S>),
     ) -> Option<(&mut Flow<S>, Direction)> {
         self.expire(packet.timestamp, ended);
-        let (key, source_is_low) = Key::of(&packet.tuple);
+        let (key, source_is_low) = (packet.key, packet.source_is_low);
         let hash = self.hasher.hash_one(key);
         let mut slot = self.find(hash, &key);
         if let Some(found) = slot
@@ -390,17 +397,13 @@ mod tests {
     use super::*;
 
     fn packet(number: u64, source: &str, destination: &str, second: i64) -> Packet {
-        Packet {
-            tuple: FiveTuple {
-                source: source.parse().unwrap(),
-                destination: destination.parse().unwrap(),
-                protocol: 17,
-            },
-            timestamp: Timestamp::from_secs_nanos(second, 0),
-            number,
-            wire_len: 100,
-            payload_len: 60,
-        }
+        let (key, source_is_low) = Key::of(&FiveTuple {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            protocol: 17,
+        });
+        let timestamp = Timestamp::from_secs_nanos(second, 0);
+        Packet { key, source_is_low, timestamp, number, wire_len: 100, payload_len: 60 }
     }
 
     fn table(max_flows: usize) -> Table<()> {

@@ -117,8 +117,7 @@ fn datagram(
     if payload.is_empty() {
         return;
     }
-    let tuple = flow.tuple();
-    let ports = [tuple.source.port(), tuple.destination.port()];
+    let ports = flow.ports();
     // A flow whose first packet comes from a service's port was begun by the other side.
     if matches!(flow.state.work, Work::Fresh) {
         let from_service =
@@ -179,7 +178,7 @@ fn marks(
     payload: &[u8],
     ports: [u16; 2],
 ) {
-    let protocol = flow.tuple().protocol;
+    let protocol = flow.key.protocol();
     let Some(count) = flow.state.payloads.get_mut(direction.index()) else { return };
     if *count >= PACKETS_TESTED {
         return;
@@ -224,8 +223,7 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
     if flow.state.reset || flow.state.fins == [true, true] {
         flow.set_idle_timeout(SHORT_IDLE);
     }
-    let tuple = flow.tuple();
-    let ports = [tuple.source.port(), tuple.destination.port()];
+    let ports = flow.ports();
     if !payload.is_empty() {
         marks(flow, direction, patterns, seen.packet, payload, ports);
         flow.state.pace(direction, payload.len(), seen.timestamp);
@@ -273,8 +271,8 @@ fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> 
         (true, true) => from_originator,
         (true, false) => !from_originator,
         _ => {
-            let tuple = flow.tuple();
-            tuple.source.port() < 1024 && tuple.destination.port() >= 1024
+            let [source, destination] = flow.ports();
+            source < 1024 && destination >= 1024
         }
     }
 }
@@ -341,10 +339,7 @@ pub enum Doubt {
 /// Whether a flow could be of a call by what a later stage knows.
 pub fn doubt(flow: &Flow<State>) -> Doubt {
     let [forward, reverse] = flow.packets;
-    if flow.tuple().protocol != UDP
-        || forward == 0
-        || reverse == 0
-        || forward.saturating_add(reverse) < GOES_ON
+    if flow.key.protocol() != UDP || forward == 0 || reverse == 0 || forward.saturating_add(reverse) < GOES_ON
     {
         return Doubt::None;
     }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use super::partition::{PARTITIONS, Partition};
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
-use crate::flow::{FiveTuple, Flow, Key, Packet, TableStats};
+use crate::flow::{Flow, Key, Packet, TableStats};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, State, Summary};
@@ -27,8 +27,8 @@ pub(super) enum Engine {
     Workers(Workers),
 }
 
-fn partition_of(tuple: &FiveTuple) -> usize {
-    let (key, _) = Key::of(tuple);
+#[inline]
+fn partition_of(key: &Key) -> usize {
     let count = u64::try_from(PARTITIONS).unwrap_or(1);
     usize::try_from(key.dealing_hash().checked_rem(count).unwrap_or(0)).unwrap_or(0)
 }
@@ -50,7 +50,7 @@ impl Engine {
 
     #[inline]
     pub(super) fn packet(&mut self, packet: &Packet, reference: PacketRef, decoded: &Decoded<'_>) {
-        let partition = partition_of(&packet.tuple);
+        let partition = partition_of(&packet.key);
         match self {
             Self::Here { partitions, patterns, key_log } => {
                 if let Some(partition) = partitions.get_mut(partition) {
