@@ -69,7 +69,9 @@ impl Formatter for Pretty {
 
 /// A part of a string in which `serde_json` found nothing that JSON itself asks to be escaped.
 fn write_visible<W: ?Sized + io::Write>(out: &mut W, text: &str) -> io::Result<()> {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.chars().any(is_hidden) {
+    // All bytes without a branch among them: of what is written nearly all is plain.
+    let is_plain = text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'));
+    if is_plain || !text.chars().any(is_hidden) {
         return out.write_all(text.as_bytes());
     }
     for character in text.chars() {

@@ -150,8 +150,9 @@ struct Group {
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads) -> Vec<Session> {
     let mut made: Vec<(Whose, usize)> = Vec::new();
     let relays = peers::Relays::of(flows);
-    for (index, judged) in flows.iter().enumerate() {
-        if let Some(endpoint) = relays.endpoint(judged).filter(|_| makes_a_call(judged)) {
+    let alone = threads.map(flows, makes_a_call);
+    for (index, judged) in called(flows, &alone) {
+        if let Some(endpoint) = relays.endpoint(judged) {
             made.push(((endpoint, judged.verdict.provider), index));
         }
     }
@@ -160,7 +161,7 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads
     for (whose, index) in &made {
         calls.entry(*whose).or_default().push(*index);
     }
-    peers::add(flows, &relays, &mut calls);
+    peers::add(flows, &alone, &relays, &mut calls);
     rtcp::place(flows, &mut calls);
     for members in calls.values_mut() {
         members.sort_unstable();
@@ -250,12 +251,14 @@ fn moved(flows: &[Judged], groups: Vec<Group>) -> Vec<Group> {
     joined.into_values().collect()
 }
 
+/// The flows that stand for a call by themselves, where `alone` says which do.
+fn called<'f>(flows: &'f [Judged], alone: &[bool]) -> impl Iterator<Item = (usize, &'f Judged)> {
+    flows.iter().enumerate().zip(alone).filter_map(|(flow, alone)| alone.then_some(flow))
+}
+
 /// True for flows that stand for a call by themselves.
 fn makes_a_call(judged: &Judged) -> bool {
     let facts = judged.flow.facts.as_deref();
-    let invite = facts
-        .and_then(|facts| facts.sip.as_ref())
-        .is_some_and(|sip| sip.methods.iter().any(|(method, _)| method == "INVITE"));
     match judged.role() {
         Role::Relay if facts.is_some_and(|facts| facts.tls.is_some() && facts.stun.is_none()) => {
             // Inside of TLS nobody sees whether the relay was used, but for how much there is.
@@ -266,7 +269,9 @@ fn makes_a_call(judged: &Judged) -> bool {
             judged.verdict.provider.is_some() || facts.is_some_and(|facts| facts.media.is_some())
         }
         Role::Nat => judged.verdict.provider.is_some(),
-        Role::Signalling => invite,
+        Role::Signalling => facts
+            .and_then(|facts| facts.sip.as_ref())
+            .is_some_and(|sip| sip.methods.iter().any(|(method, _)| method == "INVITE")),
         Role::Web | Role::Dns | Role::Other => false,
     }
 }
@@ -347,12 +352,13 @@ fn used_addresses<'a>(own: &BTreeSet<IpAddr>, calls: impl Iterator<Item = &'a Ju
 fn companions(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> BTreeMap<Whose, Spans<usize>> {
     let mut found: BTreeMap<Whose, Vec<(Timestamp, Timestamp, usize)>> = BTreeMap::new();
     for (index, judged) in flows.iter().enumerate() {
-        let whose = (judged.sides().local.ip(), judged.verdict.provider);
+        let (role, provider) = (judged.role(), judged.verdict.provider);
         // Of the signalling of no known app only SIP's is told from the web, by its port.
-        if (whose.1.is_some() || judged.role() == Role::Signalling)
-            && matches!(judged.role(), Role::Signalling | Role::Dns | Role::Web)
-            && calls.contains_key(&whose)
-        {
+        if !(provider.is_some() && matches!(role, Role::Dns | Role::Web) || role == Role::Signalling) {
+            continue;
+        }
+        let whose = (judged.sides().local.ip(), provider);
+        if calls.contains_key(&whose) {
             found.entry(whose).or_default().push((judged.flow.start, judged.flow.end, index));
         }
     }

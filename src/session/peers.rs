@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use hashbrown::{HashMap, HashSet};
 
 use super::endpoint::is_private;
-use super::{Judged, Whose, makes_a_call};
+use super::{Judged, Whose, called};
 use crate::classify::{Role, could_be_server};
 use crate::observe::facts::Sip;
 use crate::time::Timestamp;
@@ -21,14 +21,19 @@ const CALLS: usize = 8;
 type Span = (Timestamp, Timestamp);
 
 /// Adds flows straight between two endpoints to the calls of the other one, too: where both addresses are private, the other was
-/// heard using the app, or its checks say that it is a client; and the calls of two SIP phones.
-pub(super) fn add(flows: &[Judged], relays: &Relays, calls: &mut BTreeMap<Whose, Vec<usize>>) {
+/// heard using the app, or its checks say that it is a client; and the calls of two SIP phones. `alone` says which flows make a call.
+pub(super) fn add(
+    flows: &[Judged],
+    alone: &[bool],
+    relays: &Relays,
+    calls: &mut BTreeMap<Whose, Vec<usize>>,
+) {
     let mut users: BTreeSet<Whose> = calls.keys().copied().collect();
     for judged in flows.iter().filter(|judged| judged.role() == Role::Signalling) {
         users.insert((judged.sides().local.ip(), judged.verdict.provider));
     }
     let phones = phones(flows);
-    for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| makes_a_call(judged)) {
+    for (index, judged) in called(flows, alone) {
         let peer = (judged.sides().remote.ip(), judged.verdict.provider);
         let is_user = peer.1.is_some() && users.contains(&peer);
         let straight = match judged.role() {

@@ -23,7 +23,7 @@ const VALUES: usize = 256;
 pub(super) struct Look {
     heads: Vec<([u8; 16], u8)>,
     tried: u16,
-    body: Option<Box<[u32; VALUES]>>,
+    body: Option<Box<[u16; VALUES]>>,
     bytes: u32,
 }
 
