@@ -57,11 +57,9 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
     let alone =
         |_, piece: &[Summary]| -> Vec<_> { piece.iter().map(|flow| alone(rules, names, flow)).collect() };
     let Ok(()) = threads.blocks(flows, alone, |piece| {
-        for (verdict, is_open) in piece {
+        for (verdict, own) in piece {
             let index = verdicts.len();
-            if is_open {
-                open.push((index, verdict.evidence.clone()));
-            }
+            open.extend(own.map(|own| (index, own)));
             if let Some(flow) = flows.get(index) {
                 ties.learn(flow, &verdict);
             }
@@ -94,12 +92,12 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
     verdicts
 }
 
-/// The verdict on a flow by what it says of itself, and whether others may still name it.
-fn alone(rules: &Rules, names: &Names, flow: &Summary) -> (Verdict, bool) {
+/// The verdict on a flow by what it says of itself, and that again where others may still name it.
+fn alone(rules: &Rules, names: &Names, flow: &Summary) -> (Verdict, Option<Vec<Evidence>>) {
     let own = own_evidence(rules, names, flow);
     let ranking = verdict::rank(&own);
-    let is_open = can_borrow(flow, &ranking);
-    (conclude(flow, ranking, own), is_open)
+    let open = can_borrow(flow, &ranking).then(|| own.clone());
+    (conclude(flow, ranking, own), open)
 }
 
 /// What a flow says of itself, and what the capture's DNS says of its server.
