@@ -96,8 +96,14 @@ impl<S> Flow<S> {
         self.idle_timeout_s = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
     }
 
-    fn idle_timeout(&self) -> Duration {
+    /// Idle time after which this flow ends.
+    pub fn idle_timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.idle_timeout_s))
+    }
+
+    /// When to look whether it has gone idle, should no packet come.
+    fn due(&self) -> Timestamp {
+        self.last.plus(self.idle_timeout()).plus(Duration::from_secs(1))
     }
 
     fn is_idle(&self, now: Timestamp) -> bool {
@@ -236,6 +242,13 @@ impl<S> Table<S> {
         Some((flow, direction))
     }
 
+    /// A flow's idle timeout became shorter than it was when the flow was last looked at: looks again when that is over.
+    pub fn hasten(&mut self, key: &Key) {
+        let Some(slot) = self.find(self.hasher.hash_one(key), key) else { return };
+        let Some(flow) = self.slots.get(position(slot)) else { return };
+        self.wheel.arm(Entry { slot, generation: flow.generation }, flow.due());
+    }
+
     /// Ends every flow, in the order in which they began.
     pub fn finish(&mut self, ended: &mut impl FnMut(Ended<S>)) {
         self.index.clear();
@@ -275,8 +288,7 @@ impl<S> Table<S> {
             if flow.is_idle(now) {
                 self.end(entry.slot, EndReason::Idle, ended);
             } else {
-                let again = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
-                self.wheel.arm(entry, again);
+                self.wheel.arm(entry, flow.due());
             }
         }
         self.due = due;
@@ -290,8 +302,7 @@ impl<S> Table<S> {
             let Ok(slot) = u32::try_from(slot) else { continue };
             flow.start = flow.start.moved(nanos);
             flow.last = flow.last.moved(nanos);
-            let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
-            self.wheel.arm(Entry { slot, generation: flow.generation }, due);
+            self.wheel.arm(Entry { slot, generation: flow.generation }, flow.due());
         }
     }
 
@@ -340,7 +351,7 @@ impl<S> Table<S> {
             payload: [0; 2],
             state,
         };
-        let due = flow.last.plus(flow.idle_timeout()).plus(Duration::from_secs(1));
+        let due = flow.due();
         let slot = if let Some(slot) = self.free.pop() {
             self.slots.put(position(slot), flow)?;
             slot
@@ -422,6 +433,25 @@ mod tests {
         assert_eq!(flow.tuple().source, "10.0.0.1:1".parse().unwrap());
         flow.swap_originator();
         assert_eq!(flow.tuple().source, "10.0.0.2:2".parse().unwrap());
+    }
+
+    #[test]
+    fn a_flow_that_is_hastened_ends_when_its_new_timeout_is_over() {
+        let mut table = table(8);
+        let mut ended = Vec::new();
+        let first = packet(1, "10.0.0.1:1", "10.0.0.2:53", 0);
+        let (flow, _) = table.packet(&first, || (), &mut |e| ended.push(e)).unwrap();
+        flow.set_idle_timeout(Duration::from_secs(10));
+        table.hasten(&first.key);
+        table.packet(&packet(2, "10.0.0.1:2", "10.0.0.2:53", 11), || (), &mut |e| ended.push(e));
+        // Packets of others move the time; the flow's own timeout of 10 seconds and a second for the wheel are over.
+        for (number, second) in [(3, 12), (4, 40)] {
+            let other = format!("10.0.0.1:{number}");
+            table.packet(&packet(number, &other, "10.0.0.2:53", second), || (), &mut |e| ended.push(e));
+        }
+        let gone: Vec<u64> = ended.iter().map(|ended| ended.flow.id).collect();
+        assert_eq!(gone, [1], "the others keep the table's 60 seconds");
+        assert_eq!(ended[0].reason, EndReason::Idle);
     }
 
     #[test]

@@ -46,7 +46,12 @@ impl Partition {
             let sampling =
                 if key_log.is_some() && !self.sampling.keyed { Sampling::SOME } else { self.sampling };
             let seen = Seen { transport, timestamp: packet.timestamp, packet: reference, key_log, sampling };
+            let timeout = flow.idle_timeout();
             observe(flow, direction, patterns, &seen);
+            // It has had its say: what it holds is not needed until the longer time is over.
+            if flow.idle_timeout() < timeout {
+                self.table.hasten(&packet.key);
+            }
         }
     }
 
