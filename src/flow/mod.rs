@@ -7,7 +7,9 @@ pub mod key;
 pub mod reassembly;
 mod slots;
 pub mod table;
+mod waiting;
 mod wheel;
 
 pub use key::{Direction, FiveTuple, Key};
 pub use table::{EndReason, Ended, Flow, Limits, Packet, Table, TableStats};
+pub use waiting::{WAITING_BYTES, Wait, Waiting};

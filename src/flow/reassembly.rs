@@ -3,7 +3,7 @@
 //! In: segments as captured, and what the peer acknowledged. Out: [`Chunk`]s, each byte at most once and in
 //! order, with a [`Chunk::Gap`] where bytes never came. RFC 9293 for sequence numbers. A bystander's
 //! view: nothing can be asked for again, so a hole is given up when the peer acknowledged it (the capture lost
-//! it, not the network), when too much waits behind it, or at the end of the flow.
+//! it, not the network), when too much waits behind it or in all streams together, or at the end of the flow.
 //!
 //! Not handled: bytes before the first of a stream that is picked up in its middle (they are counted as
 //! retransmitted), a FIN's or RST's meaning (the flow table's business), and comparing a retransmission with
@@ -16,6 +16,11 @@ pub const HELD_BYTES: u32 = 256 * 1024;
 /// Default cap on segments that wait behind a hole. Fast retransmit fills a true hole within one round
 /// trip; on a signalling connection that is far fewer.
 pub const HELD_SEGMENTS: u32 = 128;
+/// What it takes to hold a segment beside its bytes, in bytes: its place in a queue that grows by doubling (24 of its
+/// own, at most as many that are empty), and what the allocator rounds up.
+const SEGMENT_BYTES: usize = 64;
+/// What it takes to hold any, in bytes: the stream's place among those that wait.
+const STREAM_BYTES: usize = 128;
 /// Before the first byte is delivered, a segment further than this from where a SYN said the stream would
 /// begin belongs to another SYN (or to none that was captured), so the stream begins there.
 const FOREIGN_DISTANCE: u32 = 1 << 24;
@@ -61,7 +66,7 @@ pub struct Stats {
     pub gaps: u64,
     /// Bytes in those holes.
     pub gap_bytes: u64,
-    /// Holes among those that were given up because of a cap.
+    /// Holes among those that were given up because of a cap, of this stream or of all together.
     pub forced: u64,
     /// Keep-alive probes (RFC 9293 §3.8.4).
     pub keep_alives: u64,
@@ -199,6 +204,30 @@ impl Stream {
     /// True after [`Stream::close`].
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
+    }
+
+    /// Memory that waits behind holes, in bytes; 0 where there is none.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        if self.held.is_empty() { 0 } else { self.waiting_bytes() }
+    }
+
+    #[cold]
+    fn waiting_bytes(&self) -> usize {
+        let segments = self.held.len().saturating_mul(SEGMENT_BYTES);
+        index_of(self.held_bytes).saturating_add(segments).saturating_add(STREAM_BYTES)
+    }
+
+    /// Too much waits in all streams together: delivers what waits in this one, with the gaps between. False where nothing does.
+    pub fn give_up(&mut self, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+        let waits = !self.held.is_empty();
+        while !self.held.is_empty() {
+            let counts = self.counts();
+            counts.forced = counts.forced.saturating_add(1);
+            self.skip(sink);
+            self.drain(sink);
+        }
+        waits
     }
 
     /// Counts so far.

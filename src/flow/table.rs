@@ -141,6 +141,8 @@ pub struct TableStats {
     pub evicted: u64,
     /// Most flows held at once.
     pub peak: u64,
+    /// Directions of TCP that gave up their holes because too many bytes waited in all of them together.
+    pub holes_given_up: u64,
 }
 
 impl TableStats {
@@ -149,6 +151,7 @@ impl TableStats {
         self.created = self.created.saturating_add(other.created);
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.peak = self.peak.saturating_add(other.peak);
+        self.holes_given_up = self.holes_given_up.saturating_add(other.holes_given_up);
     }
 }
 
@@ -247,6 +250,17 @@ impl<S> Table<S> {
         let Some(slot) = self.find(self.hasher.hash_one(key), key) else { return };
         let Some(flow) = self.slots.get(position(slot)) else { return };
         self.wheel.arm(Entry { slot, generation: flow.generation }, flow.due());
+    }
+
+    /// The flow with this key, where one is held.
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Flow<S>> {
+        let slot = self.find(self.hasher.hash_one(key), key)?;
+        self.slots.get_mut(position(slot))
+    }
+
+    /// Counts streams whose holes were given up for want of room.
+    pub const fn gave_up_holes(&mut self, streams: u64) {
+        self.stats.holes_given_up = self.stats.holes_given_up.saturating_add(streams);
     }
 
     /// Ends every flow, in the order in which they began.

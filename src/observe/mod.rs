@@ -28,5 +28,7 @@ mod zoom;
 
 pub use handshake::hex;
 pub use packet_ref::PacketRef;
-pub use state::{CALL, Doubt, Seen, State, doubt, has_facts, observe, snapshot, summarise};
+pub use state::{
+    CALL, Doubt, Seen, State, doubt, give_up_holes, has_facts, observe, snapshot, summarise, waiting,
+};
 pub use summary::{Beginning, Ending, Outline, Summary};

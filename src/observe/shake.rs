@@ -84,6 +84,7 @@ mod tests {
                 declared_len: 0,
                 ports: [50_000, 443],
                 direction: *direction,
+                number,
                 packet: PacketRef::new(0, number),
                 timestamp: Timestamp::from_nanos(micros * 1_000),
                 key_log: None,

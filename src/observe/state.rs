@@ -8,7 +8,7 @@ use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use super::summary::{Beginning, Ending, Outline, Summary};
 use crate::decode::{TcpFlags, Transport};
-use crate::flow::{Direction, EndReason, Flow};
+use crate::flow::{Direction, EndReason, Flow, Wait};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub struct Seen<'a> {
     pub transport: Transport<'a>,
     /// Packet time.
     pub timestamp: Timestamp,
+    /// Its number in the run.
+    pub number: u64,
     /// Where it stands in the input.
     pub packet: PacketRef,
     /// The secrets that are known by now, where there are any.
@@ -246,18 +248,46 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
         declared_len,
         ports,
         direction,
+        number: seen.number,
         packet: seen.packet,
         timestamp: seen.timestamp,
         key_log: seen.key_log,
         sampling: seen.sampling,
     };
     if !work.segment(facts, &segment) {
-        let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
-        work.finish(facts);
-        flow.class = flow.class.max(1);
+        leave(flow);
     } else if flow.class == 0 && work.is_call() {
         flow.class = CALL;
     }
+}
+
+/// Nothing more is to be learned of a connection.
+fn leave(flow: &mut Flow<State>) {
+    let state = &mut flow.state;
+    let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
+    work.finish(state.facts.get_or_insert_with(Box::default));
+    flow.class = flow.class.max(1);
+}
+
+/// What waits behind holes of a TCP connection; `None` where nothing does.
+#[inline]
+pub fn waiting(flow: &Flow<State>) -> Option<Wait> {
+    match &flow.state.work {
+        Work::Stream(work) => work.waiting(),
+        Work::Fresh | Work::Datagrams(_) | Work::Done => None,
+    }
+}
+
+/// Gives up the holes of a connection because too much waits in all of them together; in how many directions. What comes behind a
+/// hole is not read any more.
+pub fn give_up_holes(flow: &mut Flow<State>) -> u64 {
+    let Work::Stream(work) = &mut flow.state.work else { return 0 };
+    let facts = flow.state.facts.get_or_insert_with(Box::default);
+    let (streams, goes_on) = work.give_up_holes(facts);
+    if !goes_on {
+        leave(flow);
+    }
+    streams
 }
 
 /// The first packet of a connection shows who opened it: not the sender of a SYN-ACK, and, where the SYN was

@@ -7,8 +7,8 @@ use super::handshake;
 use super::sealed::TlsOpening;
 use super::shake::Shake;
 use crate::bytes::Probe;
-use crate::flow::Direction;
 use crate::flow::reassembly::{Chunk, Limits, Stream};
+use crate::flow::{Direction, Wait};
 use crate::proto::stun::tcp::{self as framing, Detection, Frame, Framing};
 use crate::proto::tls;
 use crate::proto::tls::keylog::KeyLog;
@@ -74,6 +74,8 @@ pub(super) struct Segment<'a> {
     pub(super) declared_len: usize,
     pub(super) ports: [u16; 2],
     pub(super) direction: Direction,
+    /// Its number in the run.
+    pub(super) number: u64,
     pub(super) packet: PacketRef,
     pub(super) timestamp: Timestamp,
     pub(super) key_log: Option<&'a Arc<KeyLog>>,
@@ -86,6 +88,8 @@ pub(super) struct StreamWork {
     halves: [Half; 2],
     inner: Inner,
     shake: Shake,
+    /// The packet from which on bytes wait behind a hole, by its number in the run; meaningful while any do.
+    waits_since: (u64, PacketRef),
 }
 
 /// What reads that which the stream carries.
@@ -99,13 +103,21 @@ struct Inner {
 
 impl StreamWork {
     pub(super) fn new() -> Self {
-        Self { halves: [Half::new(), Half::new()], inner: Inner::default(), shake: Shake::default() }
+        Self {
+            halves: [Half::new(), Half::new()],
+            inner: Inner::default(),
+            shake: Shake::default(),
+            waits_since: (0, PacketRef::default()),
+        }
     }
 
     /// Takes a segment. False when nothing more is to be learned and the work can be dropped.
     pub(super) fn segment(&mut self, facts: &mut Facts, segment: &Segment<'_>) -> bool {
         if let Some(answers) = self.shake.segment(segment) {
             facts.answers = Some(Box::new(answers));
+        }
+        if self.waiting().is_none() {
+            self.waits_since = (segment.number, segment.packet);
         }
         let [forward, reverse] = &mut self.halves;
         let (own, other) = match segment.direction {
@@ -146,7 +158,33 @@ impl StreamWork {
                 read(other, own, &mut self.inner, facts, segment, segment.direction.flipped());
             }
         }
+        self.goes_on()
+    }
+
+    /// True while there is something to be learned.
+    fn goes_on(&self) -> bool {
         !self.halves.iter().all(|half| matches!(half.kind, Kind::Done))
+    }
+
+    /// What waits behind holes, in either direction.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<Wait> {
+        let [forward, reverse] = &self.halves;
+        let bytes = forward.stream.waiting().saturating_add(reverse.stream.waiting());
+        (bytes > 0).then_some(Wait { since: self.waits_since.0, bytes })
+    }
+
+    /// Gives up all holes behind which bytes wait: in how many directions, and whether the work goes on.
+    pub(super) fn give_up_holes(&mut self, facts: &mut Facts) -> (u64, bool) {
+        let mut streams = 0_u64;
+        for half in &mut self.halves {
+            // A hole comes first, so that nothing of what is delivered can be aligned any more.
+            if half.stream.give_up(&mut |_| {}) {
+                streams = streams.saturating_add(1);
+                lose(half, &mut self.inner, facts, self.waits_since.1);
+            }
+        }
+        (streams, self.goes_on())
     }
 
     /// Writes down the streams that were framed in this one, and what was opened.
@@ -202,21 +240,27 @@ fn read(
         Kind::Framed(_) => read_framed(own, &mut inner.datagrams, facts, segment),
         Kind::Unknown | Kind::Done => {}
     }
-    // The capture lacks a piece: what follows cannot be aligned any more.
-    if own.lost && matches!(own.kind, Kind::Sealed) {
-        if let Some(opening) = &mut inner.opening {
-            opening.gap();
-        }
-        own.close();
-    } else if own.lost && !matches!(own.kind, Kind::Done) {
-        facts.anomaly("tcp_gap_in_handshake", segment.packet);
-        own.close();
+    if own.lost {
+        lose(own, inner, facts, segment.packet);
     }
     if own.buffer.len() > BUFFER_CAP && matches!(own.kind, Kind::Sealed) {
         give_up(own, other, inner, facts);
         own.close();
     } else if own.buffer.len() > BUFFER_CAP {
         facts.anomaly("tcp_message_over_cap", segment.packet);
+        own.close();
+    }
+}
+
+/// The capture lacks a piece: what follows cannot be aligned any more.
+fn lose(own: &mut Half, inner: &mut Inner, facts: &mut Facts, packet: PacketRef) {
+    if matches!(own.kind, Kind::Sealed) {
+        if let Some(opening) = &mut inner.opening {
+            opening.gap();
+        }
+        own.close();
+    } else if !matches!(own.kind, Kind::Done) {
+        facts.anomaly("tcp_gap_in_handshake", packet);
         own.close();
     }
 }

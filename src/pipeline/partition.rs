@@ -1,10 +1,10 @@
 //! One share of the flow table: its own caps, its own packet time.
 
 use crate::decode::{Path, Transport};
-use crate::flow::{Ended, Flow, Limits, Packet, Table, TableStats};
+use crate::flow::{Ended, Flow, Key, Limits, Packet, Table, TableStats, WAITING_BYTES, Wait, Waiting};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
-use crate::observe::{PacketRef, Seen, State, Summary, observe, summarise};
+use crate::observe::{PacketRef, Seen, State, Summary, give_up_holes, observe, summarise, waiting};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -12,10 +12,24 @@ use std::sync::Arc;
 /// Partitions of a run. Fixed, so that caps and timeouts do not depend on the number of threads.
 pub(super) const PARTITIONS: usize = 16;
 
+/// Flows that have ended, and what waits in those that have not.
+#[derive(Debug)]
+struct Over {
+    flows: Vec<Summary>,
+    waiting: Waiting,
+}
+
+impl Over {
+    fn push(&mut self, done: Ended<State>) {
+        self.waiting.change(&done.flow.key, waiting(&done.flow), None);
+        self.flows.push(summarise(done.flow, done.reason));
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Partition {
     table: Table<State>,
-    ended: Vec<Summary>,
+    ended: Over,
     sampling: Sampling,
 }
 
@@ -23,7 +37,8 @@ impl Partition {
     pub(super) fn new(max_flows: usize, sampling: Sampling) -> Self {
         let share = max_flows.div_ceil(PARTITIONS).max(1);
         let limits = Limits { max_flows: share, ..Limits::default() };
-        Self { table: Table::new(limits), ended: Vec::new(), sampling }
+        let ended = Over { flows: Vec::new(), waiting: Waiting::new(WAITING_BYTES) };
+        Self { table: Table::new(limits), ended, sampling }
     }
 
     #[inline]
@@ -40,31 +55,49 @@ impl Partition {
         let begin = || {
             State::begin(reference, path.filter(|path| !path.is_empty()).map(|path| path.to_string().into()))
         };
-        let mut end = |done: Ended<State>| ended.push(summarise(done.flow, done.reason));
+        let mut end = |done| ended.push(done);
         if let Some((flow, direction)) = self.table.packet(packet, begin, &mut end) {
             // Secrets may come with the capture itself, in the middle of it.
             let sampling =
                 if key_log.is_some() && !self.sampling.keyed { Sampling::SOME } else { self.sampling };
-            let seen = Seen { transport, timestamp: packet.timestamp, packet: reference, key_log, sampling };
-            let timeout = flow.idle_timeout();
+            let Packet { timestamp, number, .. } = *packet;
+            let seen = Seen { transport, timestamp, number, packet: reference, key_log, sampling };
+            let (timeout, before) = (flow.idle_timeout(), waiting(flow));
             observe(flow, direction, patterns, &seen);
-            // It has had its say: what it holds is not needed until the longer time is over.
-            if flow.idle_timeout() < timeout {
+            let (has_ended, after) = (flow.idle_timeout() < timeout, waiting(flow));
+            if has_ended {
+                // What it holds is not needed until the longer time is over.
                 self.table.hasten(&packet.key);
             }
+            if before != after {
+                self.waits(&packet.key, before, after);
+            }
+        }
+    }
+
+    /// Something more or less waits behind holes of a flow: where it is too much in all, those that have waited longest give up.
+    #[cold]
+    fn waits(&mut self, key: &Key, before: Option<Wait>, after: Option<Wait>) {
+        let all = &mut self.ended.waiting;
+        all.change(key, before, after);
+        while let Some(flow) = all.excess().and_then(|oldest| self.table.get_mut(&oldest)) {
+            let before = waiting(flow);
+            let streams = give_up_holes(flow);
+            all.change(&flow.key, before, None);
+            self.table.gave_up_holes(streams);
         }
     }
 
     /// A partition without packets has no time of its own, so it is told.
     pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
         let ended = &mut self.ended;
-        self.table.expire(now, &mut |done| ended.push(summarise(done.flow, done.reason)));
-        std::mem::take(&mut self.ended)
+        self.table.expire(now, &mut |done| ended.push(done));
+        std::mem::take(&mut self.ended.flows)
     }
 
     /// Flows that have ended and were not taken.
     pub(super) const fn ended(&self) -> usize {
-        self.ended.len()
+        self.ended.flows.len()
     }
 
     pub(super) fn for_each_alive(&self, look: &mut impl FnMut(&Flow<State>)) {
@@ -80,7 +113,7 @@ impl Partition {
     pub(super) fn limit(&mut self, max_flows: usize) {
         let ended = &mut self.ended;
         let share = max_flows.div_ceil(PARTITIONS).max(1);
-        self.table.limit(share, &mut |done| ended.push(summarise(done.flow, done.reason)));
+        self.table.limit(share, &mut |done| ended.push(done));
     }
 
     /// What the table did, and the flows that it holds.
@@ -90,7 +123,115 @@ impl Partition {
 
     pub(super) fn finish(mut self) -> (Vec<Summary>, TableStats) {
         let ended = &mut self.ended;
-        self.table.finish(&mut |done| ended.push(summarise(done.flow, done.reason)));
-        (self.ended, self.table.stats())
+        self.table.finish(&mut |done| ended.push(done));
+        (self.ended.flows, self.table.stats())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::decode::TcpFlags;
+    use crate::flow::FiveTuple;
+
+    /// Connections to one server, whose packets come from the test.
+    struct Line {
+        partition: Partition,
+        patterns: PatternSet,
+        number: u64,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self {
+                partition: Partition::new(1 << 20, Sampling::default()),
+                patterns: PatternSet::new(Vec::new()),
+                number: 0,
+            }
+        }
+
+        fn segment(&mut self, port: u16, sequence: u32, payload: &[u8]) {
+            self.number += 1;
+            let source = SocketAddr::from(([10, 0, 0, 1], port));
+            let tuple = FiveTuple { source, destination: "198.51.100.7:443".parse().unwrap(), protocol: 6 };
+            let (key, source_is_low) = Key::of(&tuple);
+            let payload_len = u32::try_from(payload.len()).unwrap();
+            let timestamp = Timestamp::from_secs_nanos(1, i64::try_from(self.number).unwrap());
+            let (number, wire_len) = (self.number, 54 + payload_len);
+            let packet = Packet { key, source_is_low, timestamp, number, wire_len, payload_len };
+            let flags = TcpFlags::ACK;
+            let transport = Transport::Tcp {
+                sequence,
+                acknowledgment: 1,
+                flags,
+                window: 65_535,
+                payload,
+                declared_len: payload.len(),
+            };
+            let reference = PacketRef::new(0, self.number);
+            self.partition.packet(&self.patterns, &packet, reference, transport, None, None);
+        }
+
+        /// A ClientHello that says it has 16 KiB more: its first bytes, then eleven segments behind a hole of 1000 bytes.
+        fn with_a_hole(&mut self, port: u16) {
+            self.segment(port, 1, b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03");
+            for at in 0..11 {
+                self.segment(port, 1012 + 1400 * at, &[0; 1400]);
+            }
+        }
+    }
+
+    /// Client's port and the packet of the gap, of the flows that gave up.
+    fn gave_up(flows: &[Summary]) -> Vec<(u16, u64)> {
+        let gap = |flow: &Summary| {
+            let anomalies = &flow.facts.as_deref()?.anomalies;
+            let gap = anomalies.iter().find(|anomaly| anomaly.name == "tcp_gap_in_handshake")?;
+            Some((flow.tuple.source.port(), gap.packet.frame()))
+        };
+        flows.iter().filter_map(gap).collect()
+    }
+
+    #[test]
+    fn connections_that_wait_longest_give_up_and_the_others_go_on() {
+        let mut line = Line::new();
+        for port in 1024..1624 {
+            line.with_a_hole(port);
+            assert!(line.partition.ended.waiting.bytes() <= WAITING_BYTES);
+        }
+        // Of the others nothing was lost: the segments of each are more than 15,400 and less than 17,000 bytes.
+        let left = usize::try_from(600 - line.partition.table_stats().0.holes_given_up).unwrap();
+        assert!((WAITING_BYTES / 17_000..=WAITING_BYTES / 15_400).contains(&left), "{left} wait");
+        let (flows, stats) = line.partition.finish();
+        let given = gave_up(&flows);
+        assert_eq!(stats.holes_given_up, u64::try_from(given.len()).unwrap());
+        // The packet named is the first that lay behind the hole: the second of the twelve of each.
+        assert!(given.iter().copied().eq((1024..).zip((2..).step_by(12)).take(600 - left)));
+    }
+
+    #[test]
+    fn a_hole_that_is_filled_takes_no_room_any_more() {
+        let mut line = Line::new();
+        for port in 1024..2024 {
+            line.with_a_hole(port);
+            line.segment(port, 12, &[0; 1000]);
+        }
+        assert_eq!(line.partition.ended.waiting.bytes(), 0);
+        assert_eq!(line.partition.table_stats().0.holes_given_up, 0);
+    }
+
+    #[test]
+    fn what_waits_in_flows_that_end_is_no_longer_counted() {
+        let mut line = Line::new();
+        for port in 1024..1124 {
+            line.with_a_hole(port);
+        }
+        assert!(line.partition.ended.waiting.bytes() > 100 * 15_400);
+        line.partition.limit(16 * 40);
+        let waiting = line.partition.ended.waiting.bytes();
+        assert!((40 * 15_400..40 * 17_000).contains(&waiting), "{waiting} bytes of 40 flows");
+        line.partition.take_ended(Timestamp::from_secs_nanos(100_000, 0));
+        assert_eq!(line.partition.ended.waiting.bytes(), 0);
     }
 }

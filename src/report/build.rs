@@ -246,7 +246,12 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         },
         bytes_captured: counts.bytes_captured,
         decode,
-        flows: FlowStats { total: all.flows, named: all.named, evicted: run.table.evicted },
+        flows: FlowStats {
+            total: all.flows,
+            named: all.named,
+            evicted: run.table.evicted,
+            holes_given_up: run.table.holes_given_up,
+        },
         sessions: all.sessions,
         files: run.files.clone(),
         interfaces: Vec::new(),

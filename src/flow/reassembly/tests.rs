@@ -90,6 +90,23 @@ fn caps_give_the_hole_up() {
 }
 
 #[test]
+fn what_waits_is_given_up_when_asked_and_counted_until_then() {
+    let mut stream = Stream::new(Limits::default());
+    let mut out = Out::default();
+    stream.segment(0, false, false, b"a", 1, &mut out.sink());
+    assert!(stream.waiting() == 0 && !stream.give_up(&mut out.sink()));
+    stream.segment(2, false, false, &[b'c'; 1000], 1000, &mut out.sink());
+    let one = stream.waiting();
+    assert!(one > 1000, "its place takes room too");
+    stream.segment(1004, false, false, b"e", 3, &mut out.sink());
+    assert!(stream.waiting() > one + 1, "bytes and a tail that was cut");
+    assert!(stream.give_up(&mut out.sink()));
+    assert_eq!(stream.waiting(), 0);
+    assert_eq!(out.0, [&b"a_"[..], &[b'c'; 1000], b"__e__"].concat());
+    assert_eq!((stream.stats().forced, stream.stats().gaps, stream.stats().gap_bytes), (2, 3, 5));
+}
+
+#[test]
 fn keep_alive_is_no_retransmission() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();

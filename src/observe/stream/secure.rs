@@ -258,6 +258,7 @@ mod tests {
                     declared_len: payload.len(),
                     ports: [50_000, 443],
                     direction,
+                    number: 1,
                     packet: PacketRef::new(0, 1),
                     timestamp: Timestamp::default(),
                     key_log,

@@ -100,6 +100,14 @@ pub struct FlowStats {
     pub named: u64,
     /// Pushed out of a full table.
     pub evicted: u64,
+    /// Directions of TCP that were read no further because too many bytes waited behind holes in all connections together.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub holes_given_up: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The provider files that a run was judged by.

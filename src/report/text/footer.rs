@@ -102,6 +102,10 @@ pub(in super::super) fn oddities(stats: &StatsRecord) -> Vec<String> {
     for (name, words) in ODD {
         odd.extend(stats.decode.get(*name).map(|count| format!("{count} {words}")));
     }
+    if stats.flows.holes_given_up > 0 {
+        let words = "TCP streams read no further, because too much waited behind holes in all of them";
+        odd.push(format!("{} {words}", stats.flows.holes_given_up));
+    }
     if packets.dropped > 0 {
         let (kernel, interface) = (packets.dropped_by_kernel, packets.dropped_by_interface);
         odd.push(format!(

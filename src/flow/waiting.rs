@@ -1,0 +1,116 @@
+//! What waits behind holes in all TCP streams of a table together, so that many streams cannot take what one may not.
+//!
+//! In: what a flow had waiting before a packet and has after it. Out: which flow is to give up its holes while more
+//! waits than there is room for.
+//!
+//! The flow that has waited longest goes first. Of the holes that will still be filled nearly all are filled within a
+//! round trip or two, by a retransmission or a packet that was overtaken; one that is older was most likely lost by the
+//! capture and is only given up when the connection ends. Were it the stream that asks, connections that are made to
+//! wait for ever would keep the room, and honest ones lose their handshakes to every packet out of order.
+
+use std::collections::BTreeMap;
+
+use super::key::Key;
+
+/// Bytes that may wait in one table, with what it takes to hold them: a hundred thousand bytes each for forty streams
+/// at once, where a handshake has some thousand and most streams have no hole. The sixteen tables of a run have 64 MiB.
+pub const WAITING_BYTES: usize = 4 << 20;
+
+/// What one flow has waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "put together where streams are read")]
+pub struct Wait {
+    /// Number in the run of the packet from which on something has been waiting: no two flows have the same.
+    pub since: u64,
+    /// Bytes, with what it takes to hold them.
+    pub bytes: usize,
+}
+
+/// The flows of one table in which something waits.
+#[derive(Debug)]
+pub struct Waiting {
+    most: usize,
+    bytes: usize,
+    oldest_first: BTreeMap<u64, Key>,
+}
+
+impl Waiting {
+    /// Nothing waits, and at most so many bytes may.
+    pub const fn new(most: usize) -> Self {
+        Self { most, bytes: 0, oldest_first: BTreeMap::new() }
+    }
+
+    /// Bytes that wait.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes what waits in a flow instead of what waited in it; `None` where nothing does.
+    pub fn change(&mut self, key: &Key, before: Option<Wait>, after: Option<Wait>) {
+        let of = |wait: Option<Wait>| wait.map_or(0, |wait| wait.bytes);
+        self.bytes = self.bytes.saturating_sub(of(before)).saturating_add(of(after));
+        let (before, after) = (before.map(|wait| wait.since), after.map(|wait| wait.since));
+        if before == after {
+            return;
+        }
+        if let Some(since) = before {
+            self.oldest_first.remove(&since);
+        }
+        if let Some(since) = after {
+            self.oldest_first.insert(since, *key);
+        }
+    }
+
+    /// The flow that has waited longest, while more waits than may: it is to give up its holes, and to be
+    /// [changed](Self::change) accordingly.
+    pub fn excess(&self) -> Option<Key> {
+        if self.bytes <= self.most {
+            return None;
+        }
+        self.oldest_first.first_key_value().map(|(_, key)| *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FiveTuple;
+
+    fn key(port: u16) -> Key {
+        let source = std::net::SocketAddr::from(([10, 0, 0, 1], port));
+        let destination = "198.51.100.7:443".parse().unwrap();
+        Key::of(&FiveTuple { source, destination, protocol: 6 }).0
+    }
+
+    const fn wait(since: u64, bytes: usize) -> Option<Wait> {
+        Some(Wait { since, bytes })
+    }
+
+    #[test]
+    fn the_flow_that_has_waited_longest_goes_first_however_little_it_holds() {
+        let mut waiting = Waiting::new(1000);
+        waiting.change(&key(7), None, wait(3, 10));
+        waiting.change(&key(8), None, wait(5, 600));
+        waiting.change(&key(9), None, wait(4, 390));
+        assert_eq!((waiting.bytes(), waiting.excess()), (1000, None), "exactly the cap is not too much");
+        waiting.change(&key(8), wait(5, 600), wait(5, 601));
+        assert_eq!(waiting.excess(), Some(key(7)));
+        waiting.change(&key(7), wait(3, 10), None);
+        assert_eq!(waiting.excess(), None);
+        waiting.change(&key(8), wait(5, 601), wait(5, 900));
+        assert_eq!(waiting.excess(), Some(key(9)));
+    }
+
+    #[test]
+    fn a_flow_whose_holes_were_filled_begins_to_wait_anew() {
+        let mut waiting = Waiting::new(100);
+        waiting.change(&key(7), None, wait(1, 60));
+        waiting.change(&key(8), None, wait(2, 40));
+        waiting.change(&key(7), wait(1, 60), None);
+        waiting.change(&key(7), None, wait(3, 61));
+        assert_eq!(waiting.excess(), Some(key(8)));
+        waiting.change(&key(8), wait(2, 40), None);
+        waiting.change(&key(7), wait(3, 61), None);
+        assert_eq!((waiting.bytes(), waiting.oldest_first.len()), (0, 0));
+    }
+}
