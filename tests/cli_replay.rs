@@ -271,6 +271,34 @@ fn any_number_of_threads_gives_the_same_bytes() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn memory_is_told_only_when_asked_for_and_for_each_flow_only_of_many() {
+    let bench = Bench::new();
+    bench.file("many.pcap", &plain(5000)).file("few.pcap", &plain(3));
+    let measured = bench.replay(&["many.pcap", "--measure", "--threads", "1"]);
+    let memory = stats(&measured)["memory"].clone();
+    let number = |name: &str| memory[name].as_u64().unwrap();
+    let (each, flows) = (number("bytes_per_flow"), number("flows_bytes"));
+    assert!((each * 5000..=each * 5000 + 5000).contains(&flows), "{each} of {flows}");
+    // A flow takes its slot and the state of its datagrams; the program itself is above ten MiB.
+    assert!((number("flow_slot_bytes")..10_000).contains(&each), "{each}");
+    assert!((1_u64 << 20..1 << 30).contains(&(number("peak_bytes") - flows)));
+    let without = |output: &Output| {
+        let mut records = records(output);
+        records.last_mut().unwrap().as_object_mut().unwrap().remove("memory");
+        records
+    };
+    let plainly = bench.replay(&["many.pcap", "--threads", "1"]);
+    assert!(stats(&plainly)["memory"].is_null());
+    assert_eq!(without(&measured), records(&plainly));
+    let few = stats(&bench.replay(&["few.pcap", "--measure"]));
+    assert!(few["memory"]["peak_bytes"].is_u64() && few["memory"]["bytes_per_flow"].is_null());
+    let text = bench.run(&["replay", "few.pcap", "--measure"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.lines().any(|line| line.contains("memory") && line.contains(" MiB at most")));
+}
+
+#[test]
 fn two_files_are_read_in_the_order_of_time_or_as_given() {
     let bench = Bench::new();
     let late = capture(ETHERNET, SNAPLEN, &[(200, udp(20_001, b"x")), (400, udp(20_001, b"x"))]);

@@ -158,6 +158,9 @@ pub(super) struct Replay {
     /// Add the SHA-256 of each input and the command line to the stats record; `html` and `--export-pcap` always do
     #[arg(long)]
     pub(super) hash: bool,
+    /// Add what memory the run took, in all and for each flow, to the stats record; it differs from run to run
+    #[arg(long)]
+    pub(super) measure: bool,
     /// Worker threads; the report is the same for any number [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) threads: Option<u16>,

@@ -47,6 +47,8 @@ pub(super) struct Replay {
     pub(super) export: Option<Wanted>,
     /// Add the sums of the inputs and the command line.
     pub(super) provenance: bool,
+    /// Add what memory the run took.
+    pub(super) measure: bool,
     pub(super) report: Report,
 }
 
@@ -102,7 +104,8 @@ impl Replay {
         let export = typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, inputs, format, colour)?;
-        Ok(Self { files: typed.files, order, pipeline, key_logs, export, provenance, report })
+        let (files, measure) = (typed.files, typed.measure);
+        Ok(Self { files, order, pipeline, key_logs, export, provenance, measure, report })
     }
 }
 

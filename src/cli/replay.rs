@@ -9,12 +9,14 @@ use meetscope::capture::{self, CaptureError, LinkType, Merge, Packet};
 use meetscope::classify::Rules;
 use meetscope::decode::{self, Decoder, Outcome, Reason};
 use meetscope::flow::TableStats;
+use meetscope::observe::SLOT_BYTES;
 use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Analysis, Counts, Memory, Pipeline};
-use meetscope::report::record::{FileRecord, KeyLogRecord};
+use meetscope::report::record::{FileRecord, KeyLogRecord, MemoryRecord};
 use meetscope::report::{self, Dropped, Format, Kind, Run, Written, ZeekLog};
 use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
+use meetscope::watch::in_use;
 
 use super::key_logs::KeyLogs;
 use super::messages::say;
@@ -29,6 +31,8 @@ pub(super) struct Gathered {
     pub(super) counts: Counts,
     pub(super) decode: decode::Counters,
     pub(super) table: TableStats,
+    /// By how much the process grew while packets were read.
+    pub(super) flows_bytes: Option<u64>,
     pub(super) files: Vec<FileRecord>,
     pub(super) key_logs: Vec<KeyLogRecord>,
     /// False when a file could not be read to its end, or a filter did not fit.
@@ -37,7 +41,8 @@ pub(super) struct Gathered {
 
 /// Reads all files, then writes the report.
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
-    let config::Replay { files, order, pipeline, key_logs, export: wanted, provenance, report } = config;
+    let config::Replay { files, order, pipeline, key_logs, export: wanted, provenance, measure, report } =
+        config;
     let inputs = files.clone();
     let outputs = Outputs::open(&report)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
@@ -49,7 +54,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         let seen = servers::inventory_of(&gathered, &report.rules);
         is_kept = keep(report.state.as_ref(), seen, &mut known);
     }
-    let Gathered { analysis, counts, decode, table, mut files, key_logs, complete } = gathered;
+    let Gathered { analysis, counts, decode, table, flows_bytes, mut files, key_logs, complete } = gathered;
     if let Some(sums) = sums {
         sums.finish(&mut files);
     }
@@ -70,6 +75,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         decode: &decode,
         table,
         files,
+        memory: measure.then(|| memory(flows_bytes, table.created)),
         command: if provenance { command_line() } else { Vec::new() },
         key_logs,
         policies: policy::records(report.policy.as_ref()),
@@ -87,6 +93,21 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
     std::mem::forget(analysis);
     let is_whole = complete && is_kept && is_exported && store::were_sound(&report.databases);
     Ok(policy::status(is_whole, &context))
+}
+
+/// Flows from which on memory is told for each: fewer weigh less than the buffers of a run, some hundred KiB.
+const MEASURABLE: u64 = 1000;
+
+/// What the run took so far, of so many flows.
+fn memory(flows_bytes: Option<u64>, flows: u64) -> MemoryRecord {
+    MemoryRecord {
+        peak_bytes: in_use().map(|now| now.peak),
+        flows_bytes,
+        bytes_per_flow: flows_bytes
+            .filter(|_| flows >= MEASURABLE)
+            .and_then(|bytes| bytes.checked_div(flows)),
+        flow_slot_bytes: u64::try_from(SLOT_BYTES).unwrap_or(u64::MAX),
+    }
 }
 
 /// How far flows are followed.
@@ -174,6 +195,7 @@ pub(super) fn gather(
     let mut merge = Merge::open(files, order);
     let mut feed = Feed::new(pipeline, merge.files());
     let mut progress = Progress::new(&merge);
+    let before = in_use();
     while let Some(file) = merge.advance() {
         key_logs.look(&merge, file, &mut feed.pipeline);
         let Some(packet) = merge.current() else { break };
@@ -185,6 +207,9 @@ pub(super) fn gather(
     if let Some(mut progress) = progress {
         progress.clear();
     }
+    // All flows are still held: those that are alive in their tables, with what is read of them, and what is left of the others.
+    let flows_bytes =
+        before.zip(in_use()).map(|(before, now)| now.anonymous.saturating_sub(before.anonymous));
     let files = input::records(&merge);
     let Feed { pipeline, left_out, refused, .. } = feed;
     for error in refused.values() {
@@ -202,6 +227,7 @@ pub(super) fn gather(
         counts: add(flows.counts, &left_out),
         decode: flows.decode,
         table: flows.table,
+        flows_bytes,
         files,
         key_logs: key_logs.records(&[&flows.key_log]),
         complete,

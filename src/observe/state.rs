@@ -348,8 +348,11 @@ pub fn has_facts(flow: &Flow<State>) -> bool {
     flow.state.facts.is_some()
 }
 
+/// Bytes of a flow in its table, without what hangs from it.
+pub const SLOT_BYTES: usize = size_of::<Option<Flow<State>>>();
+
 /// What a packet of a known flow touches of it: three lines of a cache.
-const _: () = assert!(size_of::<Option<Flow<State>>>() <= 192);
+const _: () = assert!(SLOT_BYTES <= 192);
 
 /// Packets from which on a datagram flow goes on.
 const GOES_ON: u64 = 8;

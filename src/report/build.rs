@@ -257,6 +257,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         interfaces: Vec::new(),
         sinks: Vec::new(),
         live: None,
+        memory: run.memory,
         command: run.command.clone(),
         providers: Some(ProviderData {
             count: count(run.rules.providers().len()),

@@ -125,6 +125,8 @@ pub struct Run<'a> {
     pub table: TableStats,
     /// The inputs.
     pub files: Vec<record::FileRecord>,
+    /// What memory it took, where that is wanted.
+    pub memory: Option<record::MemoryRecord>,
     /// The command line, word by word, for the footer; empty where it is not wanted.
     pub command: Vec<String>,
     /// The policy files.

@@ -95,6 +95,12 @@ impl Made {
             decode: &self.decode,
             table: TableStats::default(),
             key_logs: Vec::new(),
+            memory: Some(record::MemoryRecord {
+                peak_bytes: Some(90 << 20),
+                flows_bytes: Some(50_000_000),
+                bytes_per_flow: Some(1250),
+                flow_slot_bytes: 176,
+            }),
             command: Vec::new(),
             policies: Vec::new(),
             files: self.files.clone(),

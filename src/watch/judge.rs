@@ -355,6 +355,7 @@ impl<'a> Judge<'a> {
             decode,
             table: self.totals.table(),
             files: vec![file],
+            memory: None,
             command: Vec::new(),
             key_logs,
             policies: self.setup.policies.clone(),

@@ -177,6 +177,27 @@ pub(super) fn used() -> Option<u64> {
     kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
+/// What the kernel counts of the process, in bytes: proc(5), `/proc/pid/status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InUse {
+    /// What it allocated itself, without pages of files.
+    pub anonymous: u64,
+    /// The largest resident set so far.
+    pub peak: u64,
+}
+
+/// Memory that the process has in use, where the system tells.
+pub fn in_use() -> Option<InUse> {
+    InUse::of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+impl InUse {
+    fn of(status: &str) -> Option<Self> {
+        Some(Self { anonymous: kibibytes(status, "RssAnon:")?, peak: kibibytes(status, "VmHWM:")? })
+    }
+}
+
 /// Memory of the machine, in bytes. Asked of the kernel itself: systemd's `ProcSubset=pid` hides `/proc/meminfo`.
 #[cfg(target_os = "linux")]
 fn machine() -> Option<u64> {
@@ -237,9 +258,15 @@ mod tests {
         let status = "Name:\tmeetscope\nVmHWM:\t   99 kB\nVmRSS:\t   12345 kB\nRssAnon:\t1 kB\n";
         assert_eq!(kibibytes(status, "VmRSS:"), Some(12345 * 1024));
         assert_eq!(kibibytes(status, "VmSwap:"), None);
+        assert_eq!(InUse::of(status), Some(InUse { anonymous: 1024, peak: 99 * 1024 }));
         assert_eq!(kibibytes("VmRSS:\t many kB\n", "VmRSS:"), None);
         if cfg!(target_os = "linux") {
             assert!(used().unwrap() > 1 << 20);
+            let block = vec![1_u8; 64 << 20];
+            let with = in_use().unwrap();
+            assert!(with.anonymous >= 64 << 20 && with.peak >= with.anonymous);
+            drop(block);
+            assert!(in_use().unwrap().peak >= with.peak, "it is the largest there was");
             let told = kibibytes(&std::fs::read_to_string("/proc/meminfo").unwrap(), "MemTotal:").unwrap();
             assert_eq!(machine(), Some(told));
         }

@@ -21,7 +21,7 @@ mod worker;
 pub use batch::{Batch, Last};
 pub use exchange::Exchange;
 pub use judge::{Ending, Judge, Listener, Setup};
-pub use memory::{Budget, LEAST_MIB};
+pub use memory::{Budget, InUse, LEAST_MIB, in_use};
 pub use queue::{Gone, Inbox, Outbox, queue};
 pub use source::{InterfaceCount, Interfaces, Source};
 pub use totals::Totals;

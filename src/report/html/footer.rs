@@ -1,7 +1,7 @@
 //! About the report: what was read, how, with what, and what cannot be seen. In: the `stats` record. Out: markup.
 
 use super::super::record::{FileRecord, StatsRecord};
-use super::super::text::footer::{BLIND, key_log_words, oddities, packets};
+use super::super::text::footer::{BLIND, key_log_words, memory_words, oddities, packets};
 use super::super::text::session::bytes;
 use super::markup::Html;
 use super::words;
@@ -23,6 +23,9 @@ pub(super) fn write(html: &mut Html, stats: &StatsRecord) {
     if let Some(data) = &stats.providers {
         let date = data.retrieved.as_deref().unwrap_or("unknown date");
         html.pair("Provider files", &format!("{} providers, sources retrieved {date}", data.count));
+    }
+    if let Some(memory) = &stats.memory {
+        html.pair("Memory", &memory_words(memory));
     }
     html.pair("Blind to", BLIND);
     html.raw("</dl>");

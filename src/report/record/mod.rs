@@ -52,7 +52,9 @@ pub use software::{
     AnswerRecord, CertificateCount, InventoryRecord, InventoryServerRecord, NetworkCount, ShownCertificate,
     SoftwareRecord, SpreadRecord, TouchRecord,
 };
-pub use stats::{FileRecord, FlowStats, KeyLogRecord, PacketStats, PolicyRecord, ProviderData, StatsRecord};
+pub use stats::{
+    FileRecord, FlowStats, KeyLogRecord, MemoryRecord, PacketStats, PolicyRecord, ProviderData, StatsRecord,
+};
 pub use trend::{TrendRecord, TrendWay};
 pub use witness::{OpenedStreamRecord, TriedRecord, WitnessRecord};
 

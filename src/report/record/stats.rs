@@ -46,6 +46,9 @@ pub struct StatsRecord {
     /// What a run on interfaces holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveRecord>,
+    /// What memory the run took; with `--measure`. It differs from run to run, as nothing else here does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryRecord>,
     /// The command line, word by word; with `--hash` or `--export-pcap`, and in HTML.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -108,6 +111,25 @@ pub struct FlowStats {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Memory of a replay, measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[expect(clippy::exhaustive_structs, reason = "measured by the command line")]
+pub struct MemoryRecord {
+    /// Largest resident set of the process until the report was written, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
+    /// By how much the memory that the process allocated grew from before the first packet to behind the last, in bytes; flows that
+    /// have ended are held until then too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows_bytes: Option<u64>,
+    /// The same for each flow; left out where flows are fewer than a thousand, which what is there anyway would outweigh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_flow: Option<u64>,
+    /// Bytes of these that a flow takes in its table: what each of its packets touches.
+    pub flow_slot_bytes: u64,
 }
 
 /// The provider files that a run was judged by.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::super::record::{FileRecord, KeyLogRecord, StatsRecord};
+use super::super::record::{FileRecord, KeyLogRecord, MemoryRecord, StatsRecord};
 use super::page::{Page, Tone, dim, plain};
 
 /// What no sniffer can see.
@@ -66,6 +66,9 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
     if stats.databases.is_empty() {
         label(page, "database", "none: no server is placed".to_owned())?;
     }
+    if let Some(memory) = &stats.memory {
+        label(page, "memory", memory_words(memory))?;
+    }
     label(page, "blind to", BLIND.to_owned())?;
     label(page, "made by", format!("meetscope {}", stats.version))
 }
@@ -113,6 +116,21 @@ pub(in super::super) fn oddities(stats: &StatsRecord) -> Vec<String> {
         ));
     }
     odd
+}
+
+pub(in super::super) fn memory_words(memory: &MemoryRecord) -> String {
+    let mut parts = Vec::new();
+    if let Some(peak) = memory.peak_bytes {
+        parts.push(format!("{} MiB at most", peak.div_ceil(1 << 20)));
+    }
+    if let Some(flows) = memory.flows_bytes {
+        parts.push(format!("{} MiB for packets and flows", flows.div_ceil(1 << 20)));
+    }
+    if let Some(each) = memory.bytes_per_flow {
+        parts.push(format!("{each} bytes a flow"));
+    }
+    parts.push(format!("{} bytes of each flow in its table", memory.flow_slot_bytes));
+    parts.join(", ")
 }
 
 pub(in super::super) fn key_log_words(log: &KeyLogRecord) -> String {
