@@ -256,6 +256,9 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
+pub(crate) mod near;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

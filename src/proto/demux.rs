@@ -176,6 +176,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     fn kinds(datagram: &[u8]) -> Vec<Kind> {
         candidates(datagram).iter().collect()
@@ -230,6 +231,16 @@ mod tests {
         #[test]
         fn any_datagram_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(candidates(&bytes).iter().count() <= 3);
+        }
+    }
+
+    proptest! {
+        /// RFC 9443 section 3 knows datagrams by their first byte; ZRTP (RFC 6189 section 5) by its cookie.
+        #[test]
+        fn near_zrtp_the_cookie_decides(datagram in near([[0x10, 0, 0, 1, b'Z', b'R', b'T', b'P', 0, 0, 0, 7, 0x50, 0x5a, 0, 29]])) {
+            let has_cookie = datagram.get(4..8) == Some(b"ZRTP");
+            prop_assert!(!is_zrtp(&datagram) || has_cookie);
+            prop_assert!(candidates(&datagram).iter().count() <= 3);
         }
     }
 }

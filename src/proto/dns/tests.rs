@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::near::near;
 
 fn header(flags: u16, counts: [u16; 4]) -> Vec<u8> {
     let mut bytes = vec![0xAB, 0xCD];
@@ -268,4 +269,68 @@ fn reverse_names_stand_for_addresses() {
         assert_eq!(address(none), None, "{none}");
     }
     assert_eq!(address(&format!("0.{six}")), None);
+}
+
+proptest! {
+    #[test]
+    fn near_a_reply_no_more_is_read_than_announced_and_names_are_safe(bytes in near([reply()])) {
+        let _ = probe(&bytes);
+        if let Ok(message) = parse(&bytes) {
+            let counts: Vec<usize> = bytes[4..8].chunks(2).map(|pair| usize::from(u16::from_be_bytes([pair[0], pair[1]]))).collect();
+            prop_assert!(message.questions.len() <= counts[0] && message.answers.len() <= counts[1]);
+            for question in &message.questions {
+                prop_assert!(question.name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
+            }
+        }
+        if let Ok(header) = Header::parse(&bytes) {
+            let trimmed = trim::trim(&bytes, &header);
+            prop_assert!(trimmed.is_err() || trimmed.is_ok_and(|kept| kept.packet().is_none_or(|packet| packet.name_servers.is_empty())));
+            let question = trim::skip_question(&bytes, HEADER_LENGTH);
+            prop_assert!(question.is_none_or(|(next, _)| (HEADER_LENGTH + 5..=bytes.len()).contains(&next)));
+        }
+    }
+
+    #[test]
+    fn near_a_stream_the_first_message_and_what_follows_are_the_stream(
+        stream in near([[&u16::try_from(reply().len()).unwrap().to_be_bytes()[..], &reply(), &[0, 12]].concat()]),
+    ) {
+        let length = message_length(&stream);
+        match split_tcp(&stream) {
+            Ok((message, rest)) => {
+                prop_assert_eq!(length, Some(message.len() + 2));
+                prop_assert_eq!(&stream[2..], [message, rest].concat());
+            }
+            Err(error) => prop_assert!(!error.is_truncated() || length.is_none_or(|length| length > stream.len())),
+        }
+    }
+
+    /// Whatever bytes a label has, the text has none that a terminal obeys, and other labels have another text.
+    #[test]
+    fn names_of_any_bytes_are_told_apart_in_safe_text(
+        one in proptest::collection::vec(any::<u8>(), 1..20), other in proptest::collection::vec(any::<u8>(), 1..20),
+    ) {
+        let told = |label: &[u8]| {
+            let length = u8::try_from(label.len()).unwrap();
+            let asked = question(&[&[length][..], label, &[0]].concat(), 1);
+            parse(&[header(0x0100, [1, 0, 0, 0]), asked].concat()).unwrap().questions[0].name.clone()
+        };
+        let (first, second) = (told(&one), told(&other));
+        prop_assert!(first.bytes().all(|byte| byte.is_ascii_graphic()));
+        prop_assert_eq!(first == second, one.eq_ignore_ascii_case(&other));
+    }
+
+    #[test]
+    fn text_of_any_kind_is_escaped_into_safe_text(text in ".{0,40}") {
+        prop_assert!(name::escaped(&text).bytes().all(|byte| byte.is_ascii_graphic()));
+    }
+
+    /// RFC 1035 section 3.5 and RFC 3596 section 2.5, written out.
+    #[test]
+    fn the_reverse_name_of_any_address_is_that_address(four: [u8; 4], six: [u8; 16], noise in "[0-9a-f.]{0,40}") {
+        let name = format!("{}.{}.{}.{}.in-addr.arpa", four[3], four[2], four[1], four[0]);
+        prop_assert_eq!(reverse_address(&name), Some(IpAddr::from(four)));
+        let nibbles: String = six.iter().rev().map(|byte| format!("{:x}.{:x}.", byte & 15, byte >> 4)).collect();
+        prop_assert_eq!(reverse_address(&format!("{nibbles}ip6.arpa")), Some(IpAddr::from(six)));
+        let _ = (reverse_address(&noise), reverse_address(&format!("{noise}.ip6.arpa")), reverse_address(&format!("{noise}.in-addr.arpa")));
+    }
 }

@@ -270,6 +270,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     fn piece(message_seq: u16, body: &[u8], from: usize, to: usize) -> Fragment<'_> {
         Fragment {
@@ -390,6 +391,36 @@ mod tests {
             let mut reassembler = Reassembler::new();
             for fragment in Fragments::new(&input).flatten() {
                 let _ = reassembler.push(fragment);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn near_fragments_what_is_put_together_has_the_length_that_it_announced(
+            records in proptest::collection::vec(near([
+                [11, 0, 0, 5, 0, 2, 0, 0, 1, 0, 0, 2, 7, 8, 14, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0],
+                [11, 0, 0, 5, 0, 2, 0, 0, 0, 0, 0, 2, 6, 7, 11, 0, 0, 5, 0, 2, 0, 0, 3, 0, 0, 2],
+            ]), 1..5),
+        ) {
+            let mut reassembler = Reassembler::new();
+            for record in &records {
+                let mut held = 0;
+                for fragment in Fragments::new(record).flatten() {
+                    held += 12 + fragment.piece.len();
+                    prop_assert!(fragment.offset + fragment.piece.len() <= fragment.length);
+                    let length = fragment.length;
+                    prop_assert!(reassembler.push(fragment).is_none_or(|message| message.body.len() == length));
+                    prop_assert!(reassembler.buffered() <= MAX_BUFFERED);
+                }
+                prop_assert!(held <= record.len());
+            }
+        }
+
+        #[test]
+        fn near_a_verify_request_its_cookie_lies_in_it(body in near([[0xfe, 0xff, 3, 1, 2, 3]])) {
+            if let Ok(request) = HelloVerifyRequest::parse(&body) {
+                prop_assert_eq!(body.get(3..3 + request.cookie.len()), Some(request.cookie));
             }
         }
     }

@@ -208,6 +208,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     /// `HelloVerifyRequest` of 3 bytes (version and empty cookie), then an alert, in one datagram.
     const DATAGRAM: &[u8] = &[
@@ -289,6 +290,30 @@ mod tests {
         ) {
             let _ = probe(&input);
             prop_assert!(Records::with_connection_id(&input, length).count() <= input.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn near_a_datagram_records_hold_no_more_than_it(
+            datagram in near([
+                DATAGRAM,
+                &[0b0011_1110, 9, 8, 0, 1, 0, 3, 1, 2, 3, 0b0010_0001, 7, 4, 5],
+                &[25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0xaa, 0xbb, 0, 1, 0x55],
+            ]),
+            id in 0_usize..4,
+        ) {
+            let _ = probe(&datagram);
+            for records in [Records::new(&datagram), Records::with_connection_id(&datagram, id)] {
+                let mut held = 0;
+                for record in records.flatten() {
+                    held += match record {
+                        Record::Plain(record) => 13 + record.connection_id.len() + record.fragment.len(),
+                        Record::Unified(record) => 1 + record.connection_id.len() + record.ciphertext.len(),
+                    };
+                }
+                prop_assert!(held <= datagram.len());
+            }
         }
     }
 }

@@ -9,3 +9,6 @@ pub mod one;
 pub mod three;
 pub mod two;
 pub mod websocket;
+
+#[cfg(test)]
+mod tests;

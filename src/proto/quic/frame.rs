@@ -245,6 +245,8 @@ fn google_ack<'a>(reader: &mut Reader<'_>, kind: u8) -> Result<Frame<'a>, ParseE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near;
+    use proptest::prelude::*;
 
     #[test]
     fn frames_of_an_initial_are_walked() {
@@ -299,5 +301,33 @@ mod tests {
     fn endless_ack_ends_with_its_input() {
         let payload = [2, 9, 0, 0xbf, 0xff, 0xff, 0xff, 0, 1, 1];
         assert!(Frames::new(&payload, false).next().unwrap().unwrap_err().is_truncated());
+    }
+
+    /// The payloads above, and one with ACK, NEW_TOKEN and both forms of DATAGRAM.
+    const PAYLOADS: [&[u8]; 4] = [
+        &[2, 9, 0x40, 0x19, 1, 0, 3, 4, 1, 0, 0, 0, 6, 2, 2, 0xaa, 0xbb, 0x1c, 0x0a, 6, 1, b'x'],
+        &[0x60, 5, 0, 0, 1, 4, 1, 2, 0, 8, 0, 1, 0xcc],
+        &[0x0e, 4, 0x41, 0, 2, 7, 8, 0x1e, 0x10, 5, 0x04, 1, 2, 3, 0x1a, 1, 2, 3, 4, 5, 6, 7, 8, 0x08, 0, 5],
+        &[3, 9, 0, 0, 1, 1, 2, 3, 7, 2, 5, 5, 0x31, 1, 6, 0x30, 1, 2],
+    ];
+
+    proptest! {
+        #[test]
+        fn near_a_payload_frames_hold_no_more_than_it(payload in near(PAYLOADS), google: bool) {
+            for frames in [Frames::new(&payload, google), Frames::opened(&payload)] {
+                let (mut bytes, mut count, mut faults) = (0, 0, 0);
+                for frame in frames {
+                    prop_assert_eq!(faults, 0, "the first fault ends the walk");
+                    count += 1;
+                    match frame {
+                        Ok(Frame::Crypto { data, .. } | Frame::Stream { data, .. } | Frame::Datagram(data)) => bytes += data.len(),
+                        Ok(Frame::NewConnectionId { length }) => bytes += length,
+                        Ok(_) => {}
+                        Err(_) => faults += 1,
+                    }
+                }
+                prop_assert!(count + bytes <= payload.len());
+            }
+        }
     }
 }

@@ -91,6 +91,8 @@ pub(super) fn parse_hello(input: &[u8]) -> Result<Hello<'_>, ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near;
+    use proptest::prelude::*;
 
     fn hello() -> Vec<u8> {
         let mut input = b"CHLO\x03\0\0\0".to_vec();
@@ -132,5 +134,27 @@ mod tests {
         assert_eq!(find_hello(packet.rest), Some(&b"CHLO"[..]));
         input[0] = 0x0c;
         assert_eq!(public(&input), None);
+    }
+
+    proptest! {
+        #[test]
+        fn near_a_hello_values_lie_behind_its_table(input in near([hello()])) {
+            if let Ok(read) = parse_hello(&input) {
+                for value in [read.server_name, read.user_agent, read.alpn].into_iter().flatten() {
+                    prop_assert!(input[8..].windows(value.len().max(1)).any(|part| part.starts_with(value)));
+                }
+            }
+        }
+
+        #[test]
+        fn near_a_public_header_the_rest_ends_the_datagram(
+            datagram in near([[&[0x0d, 7, 7, 7, 7, 7, 7, 7, 7][..], b"Q039\x01rest", &hello()].concat()]),
+        ) {
+            if let Some(packet) = public(&datagram) {
+                prop_assert_eq!(packet.rest, &datagram[13..]);
+                prop_assert_eq!(packet.connection_id, &datagram[1..9]);
+            }
+            prop_assert!(find_hello(&datagram).is_none_or(|found| found.starts_with(b"CHLO") && datagram.ends_with(found)));
+        }
     }
 }

@@ -225,6 +225,8 @@ fn nibble_ids<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), Parse
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near;
+    use proptest::prelude::*;
 
     fn only(input: &[u8]) -> Packet<'_> {
         Packets::new(input).next().unwrap().unwrap()
@@ -283,5 +285,42 @@ mod tests {
             assert!(error.is_truncated(), "{end}: {error}");
         }
         assert!(Packets::new(&whole).next().unwrap().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn near_a_datagram_packets_are_its_pieces_in_order(
+            datagram in near([
+                &[0xd3, 0x6b, 0x33, 0x43, 0xcf, 1, 7, 0, 0, 2, 9, 9, 0xe0, 0, 0, 0, 1, 0, 0, 2, 1, 2, 0x41, 5, 5][..],
+                &[0xc3, 0, 0, 0, 1, 2, 7, 7, 1, 8, 3, 1, 2, 3, 0x40, 4, 9, 9, 9, 9, 0xf0, 0, 0, 0, 1, 0, 0, 5, 5],
+                &[0x80, 0, 0, 0, 0, 0, 1, 3, 0, 0, 0, 1, 0xff, 0, 0, 29],
+                &[0xff, b'Q', b'0', b'4', b'6', 0x50, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0],
+            ]),
+        ) {
+            let mut rest = datagram.as_slice();
+            for packet in Packets::new(&datagram) {
+                match packet {
+                    Ok(Packet::Long(long)) => {
+                        prop_assert!(!long.packet.is_empty() && rest.starts_with(long.packet));
+                        prop_assert!(long.number_offset <= long.packet.len());
+                        let ids = long.dcid.len() + long.scid.len() + long.token.len();
+                        prop_assert!(5 + ids <= long.packet.len());
+                        rest = &rest[long.packet.len()..];
+                    }
+                    Ok(Packet::Negotiation(packet)) => prop_assert!(4 * packet.versions().count() + 7 <= rest.len()),
+                    Ok(Packet::Short(all)) => prop_assert_eq!(all, rest),
+                    Err(_) => {}
+                }
+            }
+        }
+
+        #[test]
+        fn a_length_is_its_number_or_none_that_fits(bytes in near([[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c]])) {
+            let (mut one, mut other) = (Reader::new(&bytes), Reader::new(&bytes));
+            let number = varint(&mut one, "value");
+            prop_assert_eq!(varlen(&mut other, "value").ok(), number.clone().ok().and_then(|number| usize::try_from(number).ok()));
+            prop_assert_eq!(one.position(), other.position());
+            prop_assert!(number.is_err() || one.position() == 1 << (bytes[0] >> 6));
+        }
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::near::near;
 use crate::proto::rtp::tshark;
 
 /// Made by hand after RFC 3550 §6.4.1 and §6.5: SR with one block, then SDES with CNAME "a@b".
@@ -186,5 +187,67 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// Feedback, BYE and APP as above, and a description of two sources.
+const OTHERS: [&[u8]; 5] = [
+    &[0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, b'R', b'E', b'M', b'B', 1, 0x0b, 0xd0, 0x90, 0, 0, 0, 9],
+    &[0x82, 203, 0, 4, 0, 0, 0, 7, 0, 0, 0, 8, 4, b'd', b'o', b'n', b'e', 0, 0, 0],
+    &[0x80, 204, 0, 2, 0, 0, 0, 7, b'n', b'a', b'm', b'e'],
+    &[0x8f, 205, 0, 3, 0, 0, 0, 7, 0, 0, 0, 9, 0, 1, 0, 2],
+    &[0x82, 202, 0, 6, 0, 0, 0, 1, 1, 3, b'a', b'@', b'b', 0, 0, 0, 0, 0, 0, 2, 6, 1, b't', 0, 0, 0, 0, 0],
+];
+
+proptest! {
+    #[test]
+    fn near_a_compound_its_packets_and_what_trails_are_the_datagram(
+        bytes in near([&SR_SDES[..]].into_iter().chain(OTHERS)),
+    ) {
+        let _ = probe(&bytes);
+        if let Ok(mut compound) = Compound::parse(&bytes) {
+            let _ = compound.looks_encrypted();
+            let mut length = 0;
+            for packet in compound.by_ref() {
+                length += 4 + packet.payload.len();
+                let within = |part: usize| part <= packet.payload.len();
+                match packet.body() {
+                    Ok(Body::SenderReport(report)) => prop_assert!(within(24 + 24 * report.blocks.count())),
+                    Ok(Body::ReceiverReport(report)) => prop_assert!(within(4 + 24 * report.blocks.count())),
+                    Ok(Body::Sdes(sdes)) => {
+                        let _ = sdes.cname();
+                        prop_assert!(within(sdes.items().map(|item| 2 + item.value.len()).sum()));
+                    }
+                    Ok(Body::Bye(bye)) => prop_assert!(within(4 * bye.ssrcs().len() + bye.reason.len())),
+                    Ok(Body::App(app)) => prop_assert!(within(8 + app.data.len())),
+                    Ok(Body::TransportFeedback(feedback) | Body::PayloadFeedback(feedback)) => {
+                        let _ = (feedback.transport_name(), feedback.payload_name(), feedback.remb());
+                        prop_assert!(within(8 + feedback.control.len()));
+                    }
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(length + compound.trailing().len(), bytes.len());
+        }
+    }
+
+    #[test]
+    fn descriptions_are_what_was_written(
+        written in proptest::collection::vec(
+            (any::<u32>(), proptest::collection::vec((1_u8..=255, proptest::collection::vec(any::<u8>(), 0..9)), 0..4)), 0..4),
+    ) {
+        let mut bytes = Vec::new();
+        for (ssrc, items) in &written {
+            bytes.extend(ssrc.to_be_bytes());
+            for (kind, value) in items {
+                bytes.extend([*kind, u8::try_from(value.len()).unwrap()]);
+                bytes.extend(value);
+            }
+            // At least one zero ends the list of a chunk, and others fill its last word.
+            bytes.resize((bytes.len() + 1).next_multiple_of(4), 0);
+        }
+        let read: Vec<_> = Sdes::new(&bytes).items().map(|item| (item.ssrc, item.kind.0, item.value.to_vec())).collect();
+        let flat = written.into_iter().flat_map(|(ssrc, items)| items.into_iter().map(move |(kind, value)| (ssrc, kind, value)));
+        prop_assert_eq!(read, flat.collect::<Vec<_>>());
     }
 }

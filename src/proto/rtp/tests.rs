@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::near::near;
 
 /// Made by hand after RFC 3550 §5.1: two contributing sources, a one-byte extension (RFC 8285 §4.2: id 1 of
 /// one byte, one byte of padding, id 3 of four), payload "ab", two bytes of padding.
@@ -90,5 +91,46 @@ proptest! {
             let _ = (header.elements().count(), header.csrcs().count(), header.payload());
         }
         let _ = (probe(&bytes), probe_clear(&bytes));
+    }
+}
+
+proptest! {
+    #[test]
+    fn near_a_packet_header_payload_and_padding_make_the_packet(packet in near([FULL])) {
+        let _ = (probe(&packet), probe_clear(&packet));
+        if let Some(seen) = peek(&packet) {
+            let header = Header::parse(&packet).unwrap();
+            prop_assert_eq!(seen.header_length + header.body.len(), packet.len());
+            prop_assert_eq!(peek_known(&packet), Some(seen));
+        }
+        if let Some(seen) = peek_known(&packet) {
+            prop_assert!((FIXED_HEADER_LENGTH..=packet.len()).contains(&seen.header_length));
+        }
+        if let Ok(header) = Header::parse(&packet) {
+            prop_assert_eq!(header.payload().len() + header.padding_length().unwrap_or(0), header.body.len());
+            let elements: usize = header.elements().map(|element| 1 + element.data.len()).sum();
+            prop_assert!(12 + 4 * header.csrcs().count() + elements + header.body.len() <= packet.len());
+        }
+    }
+
+    #[test]
+    fn elements_of_either_form_are_what_was_written(
+        written in proptest::collection::vec((1_u8..15, proptest::collection::vec(any::<u8>(), 1..17), 0_usize..3), 0..6),
+        form in 0x1000_u16..0x1010,
+    ) {
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        for (id, data, padding) in &written {
+            let length = u8::try_from(data.len()).unwrap();
+            one.push(id << 4 | (length - 1));
+            two.extend([*id, length]);
+            for bytes in [&mut one, &mut two] {
+                bytes.extend(data);
+                bytes.resize(bytes.len() + padding, 0);
+            }
+        }
+        for (profile, bytes) in [(0xbede, &one), (form, &two)] {
+            let read: Vec<_> = Elements::new(profile, bytes).map(|one| (one.id, one.data)).collect();
+            prop_assert!(read.iter().copied().eq(written.iter().map(|(id, data, _)| (*id, data.as_slice()))));
+        }
     }
 }

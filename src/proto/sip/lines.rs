@@ -64,3 +64,36 @@ pub(super) fn end_of_header(bytes: &[u8]) -> Option<usize> {
 pub(super) fn split_once_trimmed(line: &str, separator: char) -> Option<(&str, &str)> {
     line.split_once(separator).map(|(left, right)| (left.trim(), right.trim()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bytes::near::near;
+
+    proptest! {
+        #[test]
+        fn near_a_head_lines_are_the_text_and_the_first_empty_one_ends_it(
+            bytes in near(["OPTIONS sip:a SIP/2.0\r\nTo: <sip:b>\nSubject: \u{e9}\r\n\r\nv=0\r\n\r\n"]),
+        ) {
+            let mut lines = Lines::new(&bytes);
+            let (mut last, mut end) = (0, None);
+            loop {
+                let line = lines.next_line();
+                let taken = &bytes[last..lines.position()];
+                last = lines.position();
+                match line {
+                    Next::Text(line) => prop_assert!(taken.starts_with(line.as_bytes()) && !line.contains('\n')),
+                    Next::NotText => prop_assert!(std::str::from_utf8(taken).is_err()),
+                    Next::End => break,
+                }
+                prop_assert_eq!(taken.ends_with(b"\n"), lines.ended());
+                if matches!(taken, b"\n" | b"\r\n") {
+                    end = end.or(Some(last));
+                }
+            }
+            prop_assert_eq!((last, end), (bytes.len(), end_of_header(&bytes)));
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::near::near;
 
 const INVITE: &str = "INVITE sip:bob@biloxi.example.com SIP/2.0\r\n\
 Via: SIP/2.0/UDP pc33.atlanta.example.com;branch=z9hG4bKnashds8\r\n\
@@ -184,4 +185,33 @@ proptest! {
         if let Ok(message) = parse(text.as_bytes()) { let _ = message.sdp(); }
         let _ = (message_length(text.as_bytes()), Sdp::parse(text.as_bytes()));
     }
+
+    #[test]
+    fn near_a_message_its_length_ends_it_and_its_body_lies_in_it(bytes in near([INVITE.to_owned(), with_sdp()])) {
+        let _ = probe(&bytes);
+        if let Ok(Some(length)) = message_length(&bytes) {
+            if let Some(whole) = bytes.get(..length) {
+                prop_assert_eq!(message_length(whole), Ok(Some(length)), "what follows changes nothing");
+            }
+        }
+        if let Ok(message) = parse(&bytes) {
+            let _ = message.sdp();
+            prop_assert!(message.body.is_empty() || bytes.windows(message.body.len()).any(|part| part == message.body));
+        }
+    }
+
+    #[test]
+    fn near_a_description_each_medium_has_its_line(bytes in near([SDP])) {
+        if let Ok(sdp) = Sdp::parse(&bytes) {
+            let lines = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).filter(|line| line.starts_with(b"m=")).count();
+            prop_assert!(sdp.media.len() <= lines);
+            let _ = format!("{sdp:?}");
+        }
+    }
+}
+
+/// The description as the body of a request.
+fn with_sdp() -> String {
+    let head = INVITE.split("Content-Length").next().unwrap();
+    format!("{head}Content-Length: {}\r\n\r\n{SDP}", SDP.len())
 }

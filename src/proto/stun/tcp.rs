@@ -161,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     const BINDING: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
@@ -221,6 +222,26 @@ mod tests {
             for framing in [Framing::Native, Framing::LengthPrefixed, Framing::MsMux, Framing::MsTurn] {
                 if let Ok(Some((_, taken))) = next_frame(framing, &bytes) {
                     prop_assert!(taken <= bytes.len() && taken > 0);
+                }
+            }
+        }
+
+        #[test]
+        fn near_a_stream_a_frame_ends_where_it_says_whatever_follows(
+            bytes in near([
+                [&BINDING[..], &[0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0], &BINDING].concat(),
+                [&[0, 20][..], &BINDING, &[0, 20], &BINDING].concat(),
+                [&[2, 0, 0, 20][..], &BINDING, &[3, 0, 0, 20], &BINDING].concat(),
+                [&[0xff, 0x10, 0, 28, 0, 0, 0, 0, 0, 0, 0, 9][..], &BINDING].concat(),
+            ]),
+        ) {
+            let _ = (detect(&bytes), resumes(&bytes));
+            for framing in [Framing::Native, Framing::LengthPrefixed, Framing::MsMux, Framing::MsTurn] {
+                let mut rest = bytes.as_slice();
+                while let Ok(Some((frame, taken))) = next_frame(framing, rest) {
+                    prop_assert_eq!(next_frame(framing, &rest[..taken]), Ok(Some((frame, taken))));
+                    prop_assert_eq!(next_frame(framing, &rest[..taken - 1]), Ok(None));
+                    rest = &rest[taken..];
                 }
             }
         }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use sha1::Sha1;
 
 use super::*;
+use crate::bytes::near::near;
 use crate::proto::rtp::tshark::{self, bytes};
 
 /// RFC 5769 §2.1.
@@ -291,6 +292,84 @@ proptest! {
             let _ = (message.error_code(), message.channel_number(), message.xor_peer_addresses().count());
             let _ = format!("{message:?} {} {}", message.message_type, message.is_whole());
             prop_assert!(message.attributes().all(|a| a.offset + 4 + a.value.len() <= datagram.len()));
+        }
+    }
+}
+
+/// Every way to read an attribute.
+fn read_attribute(attribute: &RawAttribute<'_>, key: [u8; 16]) {
+    let _ = (
+        attribute.u32("a"),
+        attribute.u64("b"),
+        attribute.text(),
+        attribute.error_code(),
+        attribute.address(),
+    );
+    let _ = (attribute.xor_address(&key), format!("{attribute:?}"));
+}
+
+proptest! {
+    #[test]
+    fn near_a_message_attributes_lie_in_it_in_order(
+        datagram in near([REQUEST, RESPONSE_IPV4, RESPONSE_IPV6, REQUEST_LONG_TERM].map(bytes)),
+    ) {
+        let _ = probe(&datagram);
+        if let Ok(message) = Message::parse(&datagram) {
+            let _ = (message.fingerprint_matches(), message.reflexive_address(), message.ufrags(), message.software());
+            let _ = (message.error_code(), message.channel_number(), message.xor_peer_addresses().count());
+            let _ = (message.username(), message.priority(), message.ice_controlled(), message.ice_controlling());
+            prop_assert!(datagram.starts_with(message.bytes()));
+            let mut end = HEADER_LENGTH;
+            for attribute in message.attributes() {
+                prop_assert!(attribute.offset >= end);
+                end = attribute.offset + 4 + attribute.value.len();
+                prop_assert_eq!(message.bytes().get(attribute.offset + 4..end), Some(attribute.value));
+                read_attribute(&attribute, message.xor_key());
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_are_what_was_written_in_either_padding(
+        written in proptest::collection::vec((any::<u16>(), proptest::collection::vec(any::<u8>(), 0..9)), 0..6),
+        padded: bool,
+    ) {
+        let padding = if padded { Padding::Four } else { Padding::None };
+        let mut bytes = Vec::new();
+        for (kind, value) in &written {
+            bytes.extend(kind.to_be_bytes());
+            bytes.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+            bytes.extend(value);
+            if padded {
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+            }
+        }
+        let mut walk = Attributes::new(&bytes, HEADER_LENGTH, padding);
+        let read: Vec<_> = walk.by_ref().map(|one| (one.kind.0, one.value.to_vec())).collect();
+        prop_assert_eq!(read, written);
+        prop_assert!(walk.is_whole());
+    }
+
+    #[test]
+    fn near_channel_data_what_fits_is_read_whole(
+        datagram in near([&[0x40, 0x01, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0][..], &[0x4f, 0xff, 0, 3, 1, 2, 3]]),
+    ) {
+        let parsed = ChannelData::parse(&datagram);
+        if let Ok(channel) = parsed {
+            prop_assert_eq!(datagram.get(4..4 + channel.data.len()), Some(channel.data));
+            prop_assert!((0x4000..0x5000).contains(&channel.channel));
+        }
+        prop_assert!(!ChannelData::fits(&datagram) || parsed.is_ok_and(|one| datagram.len() - one.data.len() < 8));
+    }
+
+    #[test]
+    fn near_a_multiplexed_frame_header_and_payload_make_the_frame(
+        input in near([[0xff, 0x10, 0, 12, 1, 2, 3, 4, 5, 6, 7, 8, 0x80, 0x7a, 0, 1]]),
+    ) {
+        if let Ok(frame) = ms_mux::parse(&input) {
+            let length = u16::try_from(frame.payload.len() + 8).unwrap();
+            let made = [&ms_mux::MAGIC.to_be_bytes()[..], &length.to_be_bytes(), &frame.session_id.to_be_bytes(), frame.payload];
+            prop_assert!(input.starts_with(&made.concat()));
         }
     }
 }

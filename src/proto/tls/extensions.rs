@@ -101,3 +101,63 @@ pub(super) fn alpn_names(data: &[u8]) -> impl Iterator<Item = &[u8]> {
         reader.take(length, "alpn name").ok()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bytes::near::near;
+    use crate::proto::tls::vectors;
+
+    /// The extensions of the ClientHello of RFC 8448 section 3, with their length: a hello ends with them.
+    fn block() -> &'static [u8] {
+        &vectors::CLIENT_HELLO_RECORD[9 + 45 - 4..]
+    }
+
+    #[test]
+    fn extensions_of_rfc_8448_are_walked() {
+        let extensions = Extensions::parse(&mut Reader::new(block())).unwrap();
+        let kinds: Vec<u16> = extensions.iter().map(|extension| extension.kind.0).collect();
+        assert_eq!(kinds, [0x0000, 0xff01, 0x000a, 0x0023, 0x0033, 0x002b, 0x000d, 0x002d, 0x001c]);
+        assert!(extensions.walk(|_| ()).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn extensions_are_what_was_written_as_far_as_they_are_whole(
+            written in proptest::collection::vec((any::<u16>(), proptest::collection::vec(any::<u8>(), 0..9)), 0..6),
+            cut in 0_usize..9,
+        ) {
+            let mut block = Vec::new();
+            for (kind, data) in &written {
+                block.extend(kind.to_be_bytes());
+                block.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+                block.extend(data);
+            }
+            let mut read = Vec::new();
+            let whole = Extensions::new(&block);
+            prop_assert!(whole.walk(|one| read.push((one.kind.0, one.data.to_vec()))).is_none());
+            prop_assert_eq!(&read, &written);
+            block.truncate(block.len().saturating_sub(cut));
+            let part: Vec<_> = Extensions::new(&block).iter().map(|one| (one.kind.0, one.data.to_vec())).collect();
+            prop_assert!(read.starts_with(&part));
+        }
+
+        #[test]
+        fn near_a_block_nothing_is_read_behind_it(bytes in near([block()])) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(extensions) = Extensions::parse(&mut reader) {
+                prop_assert!(reader.position() <= bytes.len());
+                for extension in extensions.iter() {
+                    let data = extension.data;
+                    prop_assert!(extensions.find(extension.kind).is_some());
+                    prop_assert!(data.ends_with(vector_u8(data)) || vector_u8(data).len() < data.len());
+                    prop_assert!(vector_u16(data).len() <= data.len().saturating_sub(2));
+                    prop_assert_eq!(integers(data).next(), integer(data));
+                    prop_assert!(alpn_names(data).map(|name| name.len() + 1).sum::<usize>() <= data.len());
+                }
+            }
+        }
+    }
+}

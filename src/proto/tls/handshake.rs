@@ -255,6 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     fn feed_all(chunks: &[&[u8]]) -> (Vec<(u8, usize)>, HandshakeAssembler) {
         let mut assembler = HandshakeAssembler::new();
@@ -346,6 +347,26 @@ mod tests {
             let chunks: Vec<&[u8]> = input.chunks(size).collect();
             let (cut, _) = feed_all(&chunks);
             prop_assert_eq!(whole, cut);
+        }
+
+        #[test]
+        fn near_a_flight_messages_are_not_longer_than_it(
+            bytes in near([&crate::proto::tls::vectors::SERVER_HELLO_RECORD[5..], &[2, 0, 0, 3, 7, 8, 9, 14, 0, 0, 0, 11, 0, 0, 2, 1, 2]]),
+            size in 1_usize..40,
+        ) {
+            let (whole, _) = feed_all(&[&bytes]);
+            prop_assert!(whole.iter().map(|(_, length)| 4 + length).sum::<usize>() <= bytes.len());
+            prop_assert_eq!(feed_all(&bytes.chunks(size).collect::<Vec<_>>()).0, whole);
+        }
+
+        #[test]
+        fn near_alerts_and_encrypted_extensions_nothing_panics(
+            bytes in near([&[2, 40][..], &[0, 9, 0, 16, 0, 5, 0, 3, 2, b'h', b'2']]),
+        ) {
+            prop_assert!(Alert::parse(&bytes).is_err() || bytes.len() == 2);
+            if let Ok(extensions) = EncryptedExtensions::parse(&bytes) {
+                prop_assert!(extensions.alpn().is_none_or(|name| name.len() + 9 <= bytes.len()));
+            }
         }
     }
 }

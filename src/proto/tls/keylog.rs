@@ -402,6 +402,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     const RANDOM: &str = "cb34ecb1e78163ba1c38c6dacb196a6dffa21a8d9912ec18a2ef6283024dece7";
 
@@ -512,6 +513,20 @@ mod tests {
         fn any_bytes_are_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..400)) {
             let counts = KeyLog::new().add(0, &text);
             prop_assert!(counts.malformed <= counts.lines);
+        }
+
+        #[test]
+        fn near_a_key_log_every_line_is_in_one_counter(
+            text in near([format!(
+                "# by hand\r\nCLIENT_RANDOM {RANDOM} {}\nQUIC_CLIENT_HANDSHAKE_TRAFFIC_SECRET {RANDOM} {}\nRSA {} {}\n",
+                "5".repeat(96), "6".repeat(64), "7".repeat(16), "8".repeat(96),
+            )]),
+        ) {
+            let counts = KeyLog::new().add(0, &text);
+            let lines = text.split(|byte| *byte == b'\n');
+            let wrong = lines.filter(|line| parse_line(line).is_err()).count();
+            prop_assert_eq!(counts.malformed, u64::try_from(wrong).unwrap());
+            prop_assert!(counts.secrets + counts.unused + counts.repeated + counts.conflicting + counts.malformed <= counts.lines);
         }
     }
 }

@@ -189,6 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
     use crate::proto::tls::vectors;
 
     #[test]
@@ -259,6 +260,22 @@ mod tests {
             while records.next().is_some() {}
             prop_assert!(records.consumed() <= input.len());
             let _ = (find_hello(&input), probe(&input), is_ssl2_client_hello(&input));
+        }
+
+        #[test]
+        fn near_a_stream_records_make_up_what_was_consumed(
+            stream in near([[vectors::CLIENT_HELLO_RECORD, &[20, 3, 3, 0, 1, 1], vectors::SERVER_HELLO_RECORD].concat()]),
+        ) {
+            let mut records = Records::new(&stream);
+            let mut end = 0;
+            while let Some(Ok(record)) = records.next() {
+                let whole = &stream[end..end + 5 + record.fragment.len()];
+                prop_assert_eq!(&whole[5..], record.fragment);
+                prop_assert_eq!(Record::parse(&mut Reader::new(whole)), Ok(record));
+                end += whole.len();
+            }
+            prop_assert_eq!(records.consumed(), end);
+            prop_assert!(find_hello(&stream).is_none_or(|at| probe(&stream[at..]) != Probe::No));
         }
     }
 }

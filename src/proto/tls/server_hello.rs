@@ -119,6 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
     use crate::proto::tls::vectors;
 
     fn rfc8448() -> &'static [u8] {
@@ -180,6 +181,19 @@ mod tests {
         fn any_bytes_are_read_without_panic(body in proptest::collection::vec(any::<u8>(), 0..160)) {
             if let Ok(hello) = ServerHello::parse(&body) {
                 let _ = (hello.version(), hello.alpn(), hello.key_share_group(), hello.srtp_profile());
+            }
+        }
+
+        #[test]
+        fn near_a_hello_all_that_is_read_lies_in_it(
+            body in near([
+                rfc8448().to_vec(),
+                [&rfc8448()[..38], &[0, 20, 0, 14, 0, 5, 0, 2, 0, 7, 0, 0, 16, 0, 7, 0, 5, 4, b'w', b'r', b't', b'c']].concat(),
+            ]),
+        ) {
+            if let Ok(hello) = ServerHello::parse(&body) {
+                let _ = (hello.version(), hello.key_share_group(), hello.srtp_profile(), hello.oddity());
+                prop_assert!(hello.alpn().is_none_or(|name| body.windows(name.len().max(1)).any(|part| part.starts_with(name))));
             }
         }
     }

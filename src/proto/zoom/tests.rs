@@ -3,8 +3,10 @@
 
 use proptest::prelude::*;
 
+use super::inner::{self, is_known_head, nested_offset, rtp_offset};
 use super::*;
 use crate::bytes::Probe;
+use crate::bytes::near::near;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.split_whitespace().collect();
@@ -234,5 +236,55 @@ proptest! {
     fn random_bytes_are_not_zoom(bytes in prop::collection::vec(any::<u8>(), 16..1200)) {
         prop_assert_ne!(probe_sfu(&bytes), Probe::Yes);
         prop_assert_ne!(probe_p2p(&bytes), Probe::Yes);
+    }
+}
+
+/// Every vector above.
+fn vectors() -> Vec<Vec<u8>> {
+    let texts = [
+        SERVER_HELLO_2,
+        SERVER_HELLO_3,
+        VIDEO_V3,
+        AUDIO_P2P,
+        RTCP_V2,
+        BIND_V2,
+        BIND_WRAPPED_V2,
+        REPLY_WRAPPED_V2,
+        BIND_WRAPPED_V3,
+        REPLY_WRAPPED_V3,
+        REPLY_V3,
+        FEEDBACK_V3,
+    ];
+    texts.into_iter().map(hex).chain([client_hello(2), client_hello(3)]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn near_a_packet_both_ways_to_its_media_are_one(bytes in near(vectors()), behind in 0_usize..9) {
+        let _ = (probe_sfu(&bytes), probe_p2p(&bytes), parse_sfu(&bytes, None));
+        for generation in [Generation::V2, Generation::V3] {
+            if let Ok(Sfu::Data { inner, .. }) = parse_sfu(&bytes, Some(generation))
+                && let Some(offset) = media_offset(&bytes, generation)
+            {
+                prop_assert_eq!(inner.rtp(), bytes.get(offset..));
+            }
+            // Peers send the same without the header of a server.
+            let bare = bytes.get(behind..).unwrap_or_default();
+            prop_assert!(nested_offset(bare, generation).is_none_or(|at| is_known_head(&bare[at..])));
+            let offset = inner_media_offset(bare, generation);
+            prop_assert!(offset.is_none_or(|at| bare[at] >> 6 == 2 && bare.len() >= at + 12));
+            if let Ok(inner) = inner::parse(bare, generation) {
+                prop_assert!(inner.rtp().is_none_or(|rtp| bare.ends_with(rtp)));
+                if let Inner::HolePunch(punch) = inner {
+                    let _ = punch.peer_ip();
+                }
+            }
+        }
+        prop_assert!(rtp_offset(&bytes).is_none_or(|at| probe::has_media(&bytes) || at > 0));
+        if let Ok(inner) = parse_inner(&bytes) {
+            let _ = format!("{inner:?}");
+        }
     }
 }

@@ -119,6 +119,8 @@ fn aead(rest: &[u8], length: usize) -> Option<([u8; 12], &[u8], &[u8; TAG])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near;
+    use proptest::prelude::*;
 
     #[test]
     fn lengths_tell_blocks_from_aead() {
@@ -151,5 +153,38 @@ mod tests {
     fn a_unit_longer_than_is_believed_is_refused() {
         let error = parse_unit(&[0xff; 8], LengthField::U32).map(|_| ()).expect_err("refused");
         assert_eq!(error.field(), "zoom unit length");
+    }
+
+    proptest! {
+        #[test]
+        fn a_unit_with_nonce_and_tag_is_what_was_written(
+            nonce: [u8; 12], tag: [u8; 16], text in proptest::collection::vec(any::<u8>(), 0..60), wide: bool,
+        ) {
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            let (field, length) = if wide { (LengthField::U32, &length[..]) } else { (LengthField::U16, &length[2..]) };
+            let bytes = [length, &[12], &nonce, &[0], &text, &tag].concat();
+            let unit = parse_unit(&bytes, field).unwrap();
+            let shape = Shape::Aead { nonce, tag: &tag };
+            prop_assert!(unit.shape == shape && unit.ciphertext == text && unit.length == text.len());
+        }
+
+        #[test]
+        fn near_a_unit_its_ciphertext_lies_in_it(
+            bytes in near([
+                [&[0, 20][..], &[7; 32]].concat(),
+                [&[0, 0, 0, 3, 12][..], &[9; 12], &[0], &[1, 2, 3], &[5; 16]].concat(),
+                vec![0x1c, 0x80, 1, 2],
+            ]),
+            wide: bool,
+        ) {
+            let field = if wide { LengthField::U32 } else { LengthField::U16 };
+            if let Ok(unit) = parse_unit(&bytes, field) {
+                prop_assert!(unit.length <= MAX_UNIT && unit.ciphertext.len() + 2 <= bytes.len());
+                prop_assert!(unit.shape != Shape::Blocks || unit.ciphertext.len() % 16 == 0);
+            }
+            if let Ok(fragment) = parse_fragment(&bytes) {
+                prop_assert!(bytes.ends_with(fragment.data) && fragment.data.len() < bytes.len());
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::keys::tests::{CLIENT_CRYPTO, DCID, client_initial, hex};
+use super::super::keys::tests::{CLIENT_CRYPTO, DCID, client_initial, hex, sealed_initial};
 use super::*;
+use crate::bytes::near::near;
 
 #[test]
 fn client_hello_of_the_appendix_is_handed_out() {
@@ -123,5 +124,37 @@ proptest! {
             let _ = frame;
         }
         let _ = gquic::parse_hello(&payload);
+    }
+
+    /// Frames that a sender sealed are read whatever they are: without the keys none of this would be reached.
+    #[test]
+    fn near_the_frames_of_an_initial_a_sealed_packet_is_read(
+        frames in near([hex(CLIENT_CRYPTO), [&hex(CLIENT_CRYPTO)[..100], &[2, 9, 0x40, 0x19, 1, 0, 3, 4, 1, 0x1c, 10, 6, 1, b'x']].concat()]),
+        version in prop::sample::select(vec![Version::V1, Version::V2]),
+        more in near([hex(CLIENT_CRYPTO)]),
+    ) {
+        let mut connection = Connection::new();
+        for frames in [frames, more] {
+            connection.datagram(true, &sealed_initial(version, frames)).unwrap();
+        }
+        prop_assert_eq!(connection.facts().initials_verified, 2);
+        prop_assert!(connection.client_crypto().len() <= 2 * 1162 && connection.server_crypto().is_empty());
+    }
+
+    #[test]
+    fn near_coalesced_packets_datagrams_are_taken(
+        datagrams in proptest::collection::vec(near([
+            client_initial(Version::V1),
+            hex("ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba"),
+            vec![0x80, 0, 0, 0, 0, 0, 0, 0x1a, 0x2a, 0x3a, 0x4a, 0, 0, 0, 1],
+            [&client_initial(Version::V2)[..], &[0xe0, 0, 0, 0, 1, 0, 0, 1, 9, 0x40, 7, 7]].concat(),
+        ]), 1..4),
+    ) {
+        let mut connection = Connection::new();
+        for (at, datagram) in datagrams.iter().enumerate() {
+            super::super::probe(datagram);
+            let _ = connection.datagram(at % 2 == 0, datagram);
+        }
+        prop_assert!(connection.facts().initials_verified <= 4);
     }
 }

@@ -2,8 +2,10 @@ use aes::Aes128;
 use aes::cipher::BlockCipherEncrypt;
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes128Gcm, KeyInit};
+use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::near::near;
 
 /// Destination Connection ID of RFC 9001 appendix A and RFC 9369 appendix A.
 pub(crate) const DCID: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
@@ -76,10 +78,14 @@ const V2: Vector = Vector {
 
 /// Protects the appendix's client Initial with the appendix's keys, none of ours.
 pub(crate) fn client_initial(version: Version) -> Vec<u8> {
+    sealed_initial(version, hex(CLIENT_CRYPTO))
+}
+
+/// The same with other frames, cut or filled up with PADDING to the same length.
+pub(crate) fn sealed_initial(version: Version, mut plain: Vec<u8>) -> Vec<u8> {
     let vector = if version == Version::V2 { V2 } else { V1 };
     let [key, iv, header_key] = vector.client;
     let header = hex(vector.header);
-    let mut plain = hex(CLIENT_CRYPTO);
     plain.resize(1162, 0);
     let mut nonce: [u8; 12] = array(iv);
     nonce[11] ^= 2;
@@ -239,4 +245,23 @@ fn key_phases_are_followed_also_by_packets_that_come_late() {
     forged[10] ^= 1;
     assert_eq!(keys.open(&forged, 1, &mut scratch), None);
     assert_eq!(keys.open(&packet(12, 3), 1, &mut scratch), Some(12));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn near_an_initial_and_a_retry_only_what_was_sealed_verifies(
+        packet in near([client_initial(V1.version)]),
+        retry in near([hex(V1.retry)]),
+        scratch in proptest::collection::vec(any::<u8>(), 0..9),
+    ) {
+        let mut keys = InitialKeys::derive(Salt::V1, &DCID).unwrap().client;
+        let mut scratch = scratch;
+        let opened = keys.open(&packet, 18, &mut scratch);
+        prop_assert_eq!(opened, (packet == client_initial(V1.version)).then_some(2));
+        let genuine = retry_is_genuine(V1.version, &DCID, &retry);
+        prop_assert_eq!(genuine == Some(true), retry == hex(V1.retry));
+        prop_assert!(InitialKeys::derive(Salt::V2, &retry).is_some());
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::near::near;
 use crate::crypto::hex;
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{ClientHello, Records, ServerHello, vectors};
@@ -368,6 +369,21 @@ proptest! {
                 let outcome = opener.record(end, &record, &mut out, |_| ());
                 prop_assert!(!matches!(outcome, Outcome::Opened(_)));
             }
+        }
+    }
+
+    /// What was changed does not open, and what follows it is not opened with a wrong number.
+    #[test]
+    fn near_the_records_of_rfc8448_only_what_was_sealed_opens(
+        stream in near([[SERVER_FLIGHT, TICKET, SERVER_DATA, SERVER_ALERT].concat()].map(|text| hex(&text))),
+    ) {
+        let mut opener = rfc8448(LOG).unwrap();
+        let mut out = Zeroizing::new(Vec::new());
+        let sealed = [SERVER_FLIGHT, TICKET, SERVER_DATA, SERVER_ALERT].map(hex);
+        for record in Records::new(&stream).flatten() {
+            let outcome = opener.record(End::Server, &record, &mut out, |_| ());
+            let is_one = sealed.iter().any(|one| &one[5..] == record.fragment);
+            prop_assert!(is_one || record.fragment.is_empty() || !matches!(outcome, Outcome::Opened(_)), "{outcome:?}");
         }
     }
 }
