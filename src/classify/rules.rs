@@ -393,6 +393,8 @@ impl Compiler<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near_text;
+    use proptest::prelude::*;
 
     /// Of the shipped files: Signal's chat host stands there from memory, its domain from a document.
     #[test]
@@ -409,5 +411,44 @@ mod tests {
         // What a host does is told by the row that is written for it.
         let client = rules.host("updates.signal.org");
         assert!(client.len() == 2 && client.iter().all(|rule| rule.role == HostRole::Client), "{client:?}");
+    }
+
+    /// A provider with a row of each kind, cut from the shipped files.
+    const PROVIDER: &str = include_str!("../../providers/jitsi.toml");
+    const WIRE: &str = "[[wire]]\nid = \"hello\"\nproto = \"udp\"\nports = [\"8801-8810\"]\nrole = \"media\"\nbytes = [\"0:02??03\", \"27:00\"]\n\
+        len = \"35..64\"\ndescription = \"x\"\nconfidence = \"high\"\nsources = [\"corpus\"]\n";
+    const SOURCES: &str = include_str!("../../providers/sources.toml");
+
+    #[test]
+    fn the_file_that_is_damaged_below_is_sound() {
+        let text = format!("{PROVIDER}\n{WIRE}");
+        assert!(
+            Rules::compile([("a.toml", text.as_str())], SOURCES)
+                .is_ok_and(|rules| rules.wire_patterns().len() == 1)
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn near_a_provider_file_it_is_refused_with_a_line_of_its_own_or_read(text in near_text([format!("{PROVIDER}\n{WIRE}")])) {
+            let lines = text.split('\n').count();
+            match Rules::compile([("a.toml", text.as_str())], SOURCES) {
+                Ok(rules) => {
+                    let _ = (rules.host_role("meet.jit.si"), rules.host("meet.jit.si"), rules.wire_patterns());
+                }
+                Err(ProviderError::Schema { line, .. }) => prop_assert!((1..=lines).contains(&line)),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+
+        #[test]
+        fn near_what_rows_say_in_words_nothing_panics(text in near_text(["8801-8810", "2024-02-29", "2001:db8::/32", "10.0.0.0/8"])) {
+            use crate::classify::{keying, provider, wire};
+            prop_assert!(wire::port_range(&text).is_ok_and(|range| range.start() <= range.end()) || wire::port_range(&text).is_err());
+            prop_assert!(provider::prefix(&text).is_ok_and(|net| net == net.trunc()) || provider::prefix(&text).is_err());
+            prop_assert!(keying::date(&text).is_ok_and(|day| text.contains(&day.to_string())) || keying::date(&text).is_err());
+        }
     }
 }

@@ -163,6 +163,8 @@ impl Keys {
 mod tests {
     use super::super::hex;
     use super::*;
+    use crate::bytes::near::near;
+    use proptest::prelude::*;
 
     #[test]
     fn rfc_9605_c1_headers() {
@@ -211,6 +213,23 @@ mod tests {
             assert!(!keys.open(&frame, &read, b"", &mut plain), "other metadata");
             frame[8] ^= 1;
             assert!(!keys.open(&frame, &read, &metadata, &mut plain), "a flipped bit");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn near_a_frame_only_what_was_sealed_opens(
+            frame in near([hex("99012345673f31438db4d09434e43afa0f8a2f00867a2be085046a9f5cb4f101d607")]),
+        ) {
+            let sealed = hex("99012345673f31438db4d09434e43afa0f8a2f00867a2be085046a9f5cb4f101d607");
+            let base = hex("000102030405060708090a0b0c0d0e0f");
+            if let Some(read) = header(&frame) {
+                prop_assert!((1..=17.min(frame.len())).contains(&read.length));
+                prop_assert_eq!(header(&frame[..read.length]), Some(read));
+                let keys = Keys::new(SUITES[1], &base, 0x123).unwrap();
+                let opened = keys.open(&frame, &read, &hex("4945544620534672616d65205747"), &mut Vec::new());
+                prop_assert_eq!(opened, frame == sealed);
+            }
         }
     }
 }

@@ -257,6 +257,8 @@ fn derive(master: &Aes, salt: &[u8; SALT], label: u8, length: usize) -> Zeroizin
 mod tests {
     use super::super::hex;
     use super::*;
+    use crate::bytes::near::near;
+    use proptest::prelude::*;
 
     fn derived(key: &str, salt: &str, label: u8, length: usize) -> Vec<u8> {
         let salt: [u8; 14] = hex(salt).try_into().unwrap();
@@ -316,6 +318,31 @@ mod tests {
             assert!(session.open(&hex(packet), 12, 0, 0, &mut payload), "{name}");
             assert_eq!(payload, b"Gallia est omnis divisa in partes tres");
             assert!(!session.open(&hex(packet), 12, 0, 1, &mut payload), "another rollover counter");
+        }
+    }
+
+    proptest! {
+        /// A packet of RFC 7714 section 16.1.1, with any place for its header and its key identifier.
+        #[test]
+        fn near_a_packet_only_what_was_sealed_opens(
+            packet in near([hex(
+                "8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b\
+                 36de3adf8833899d7f27beb16a9152cf765ee4390cce",
+            )]),
+            header in prop_oneof![Just(12_usize), 0_usize..90],
+            mki in prop_oneof![Just(0_usize), 0_usize..90],
+            name in prop::sample::select(vec!["AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]),
+        ) {
+            let suite = Suite::named(name).unwrap();
+            let (key, salt) = (hex("000102030405060708090a0b0c0d0e0f"), hex("517569642070726f2071756f"));
+            let session = Session::of_session_keys(suite, &key, &[0; 20], if name.contains("GCM") { &salt } else { &[0; 14] });
+            let Some(session) = session else { return Ok(()) };
+            let mut payload = Vec::new();
+            if session.open(&packet, header, mki, 0, &mut payload) {
+                prop_assert!(name == "AEAD_AES_128_GCM" && header == 12 && mki == 0);
+                prop_assert_eq!(&payload, b"Gallia est omnis divisa in partes tres");
+            }
+            let _ = session.rollover(&packet, header, mki, [0, 1].into_iter(), &mut payload);
         }
     }
 }

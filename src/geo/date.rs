@@ -89,6 +89,8 @@ impl schemars::JsonSchema for Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near_text;
+    use proptest::prelude::*;
 
     #[test]
     fn a_day_is_the_one_in_utc() {
@@ -112,6 +114,15 @@ mod tests {
         for text in ["", "2026", "2026-02-29", "2026-1-27", "27.01.2026", "20260127  "] {
             let error = text.parse::<Date>().unwrap_err();
             assert!(error.to_string().contains("YYYY-MM-DD"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn near_a_day_what_is_read_is_written_the_same(text in near_text(["2024-02-29", "1970-01-01", "+02024-02-29"])) {
+            if let Ok(day) = text.parse::<Date>() {
+                prop_assert_eq!(day.to_string(), text);
+            }
         }
     }
 }

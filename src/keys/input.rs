@@ -323,6 +323,7 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::near::near;
     use proptest::prelude::*;
 
     const KEY: [u8; 16] =
@@ -468,6 +469,24 @@ mod tests {
             let _ = key(&input, None, false);
             let _ = value(&input, "the salt");
             let _ = nonces(&input);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn near_every_form_of_a_key_nothing_panics_and_no_error_quotes_it(
+            input in near([
+                "00112233445566778899aabbccddeeff",
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4",
+                "inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR",
+                "# senders\r\n01000400 WlpaWlpaWlpaWlpaWlpaWg\na5a5a5a5a5a5a5a5a5a5a5a5 # mine\n",
+            ]),
+            with_salt: bool,
+        ) {
+            let quoted = |error: InputError| ["8899aabb", "eEc3QGZi", "anVmcjkp", "WlpaWlpa"].iter().any(|part| error.to_string().contains(part));
+            prop_assert!(!key(&input, None, with_salt).is_err_and(quoted));
+            prop_assert!(!value(&input, "the salt").is_err_and(quoted));
+            prop_assert!(!nonces(&input).is_err_and(quoted));
         }
     }
 }

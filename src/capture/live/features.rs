@@ -157,6 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::near::near;
 
     /// An answer as Documentation/networking/ethtool-netlink.rst draws it.
     fn answer(mask: bool) -> Vec<u8> {
@@ -210,6 +211,18 @@ mod tests {
             framed.extend([0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             framed.extend(&bytes);
             let _ = active(&framed);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn near_an_answer_no_name_is_longer_than_it(
+            bytes in near([answer(true), answer(false), message(CONTROL, 1, &attribute(FAMILY_ID, &[0x14, 0]))]),
+        ) {
+            let _ = family(&bytes);
+            if let Ok(Some(names)) = active(&bytes) {
+                prop_assert!(names.iter().map(|name| 4 + name.len()).sum::<usize>() <= 3 * bytes.len(), "U+FFFD takes three bytes");
+            }
         }
     }
 }
