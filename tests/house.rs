@@ -431,6 +431,101 @@ fn every_module_says_what_it_is() {
     report("a file opens with `//!`: what comes in, what goes out", &faults);
 }
 
+/// Pieces of code that begin with a line that fits, each to the end of its braces; relies on rustfmt as [`without_tests`] does.
+fn pieces<'t>(text: &'t str, begins: &str) -> Vec<(Option<&'t str>, String)> {
+    let begins = Regex::new(begins).unwrap();
+    let mut found: Vec<(Option<&str>, String)> = Vec::new();
+    let mut end: Option<String> = None;
+    for line in text.lines() {
+        if let (Some(closing), Some((_, piece))) = (&end, found.last_mut()) {
+            piece.push_str(line);
+            piece.push('\n');
+            if line == closing {
+                end = None;
+            }
+        } else if let Some(hit) = begins.captures(line) {
+            let indent = line.len() - line.trim_start().len();
+            found.push((hit.get(1).map(|name| name.as_str()), format!("{line}\n")));
+            end = Some(format!("{}}}", " ".repeat(indent)));
+        }
+    }
+    found
+}
+
+/// Text of the property tests of all files of one protocol, with the functions that they call.
+fn property_tests(protocol: &Path) -> String {
+    let mut files = Vec::new();
+    if protocol.is_dir() {
+        walk(protocol, &mut files);
+    } else {
+        files.push(protocol.to_path_buf());
+    }
+    let tests: String = files
+        .iter()
+        .map(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            // What stands before the tests of a file is what is tested; a file without any is a file of tests.
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let begin = text.find("#[cfg(test)]\nmod tests {");
+            begin.map_or_else(
+                || if name.ends_with("tests.rs") { text.clone() } else { String::new() },
+                |at| text[at..].to_owned(),
+            )
+        })
+        .collect();
+    let mut named: String = pieces(&tests, r"^ *proptest! \{").into_iter().map(|(_, text)| text).collect();
+    let helpers = pieces(&tests, r"^ *(?:pub\([a-z]+\) )?fn ([a-z_0-9]+)");
+    for _ in 0..2 {
+        for (name, text) in &helpers {
+            if named.contains(&format!("{}(", name.unwrap())) && !named.contains(text) {
+                named.push_str(text);
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn every_parser_of_a_protocol_is_named_in_a_property_test() {
+    let function = Regex::new(
+        r"(?m)^impl[^{]*?(\w+)(?:<[^{]*>)? \{|^( *)pub(?:\([a-z: ]+\))? (?:const )?fn ([a-z_0-9]+)(?:<[^(]*>)?\(([^)]*)\)",
+    )
+    .unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut faults, mut parsers) = (Vec::new(), 0);
+    for source in sources().iter().filter(|source| source.in_folder("proto/")) {
+        let place = source.path.strip_prefix("proto/").unwrap();
+        let tests = property_tests(&root.join("proto").join(place.split('/').next().unwrap()));
+        let (code, mut owner) = (source.code.join("\n"), String::new());
+        for hit in function.captures_iter(&code) {
+            if let Some(name) = hit.get(1) {
+                name.as_str().clone_into(&mut owner);
+                continue;
+            }
+            let (indent, name, takes) = (&hit[2], &hit[3], &hit[4]);
+            if !takes.contains("[u8]") && !takes.contains("Reader<") {
+                continue;
+            }
+            parsers += 1;
+            let module = source.module().last().copied().unwrap_or_default().to_owned();
+            let call = match (takes.contains("self"), indent.is_empty()) {
+                (true, _) => format!(r"\.{name}\("),
+                (_, false) => format!(r"\b{owner}::{name}\b"),
+                (_, true) => format!(r"(^|[^\w:.])(super::)*({module}::)?{name}\("),
+            };
+            if !Regex::new(&call).unwrap().is_match(&tests) {
+                faults.push(format!(
+                    "{}: {name} of {}",
+                    source.path,
+                    if indent.is_empty() { &module } else { &owner }
+                ));
+            }
+        }
+    }
+    assert!(parsers > 80, "the search for parsers found {parsers}");
+    report("what takes bytes from the wire is called in a `proptest!` of its protocol", &faults);
+}
+
 #[test]
 fn files_stay_short() {
     let long = sources().into_iter().filter(|source| source.code.len() > MAX_LINES);
