@@ -180,6 +180,10 @@ mod tests {
             let field = if wide { LengthField::U32 } else { LengthField::U16 };
             if let Ok(unit) = parse_unit(&bytes, field) {
                 prop_assert!(unit.length <= MAX_UNIT && unit.ciphertext.len() + 2 <= bytes.len());
+                if let Shape::Aead { nonce, tag } = unit.shape {
+                    let made = [&[12][..], &nonce, &[0], unit.ciphertext, tag].concat();
+                    prop_assert!(bytes.ends_with(&made) && unit.ciphertext.len() == unit.length);
+                }
                 prop_assert!(unit.shape != Shape::Blocks || unit.ciphertext.len() % 16 == 0);
             }
             if let Ok(fragment) = parse_fragment(&bytes) {
