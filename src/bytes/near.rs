@@ -67,7 +67,9 @@ impl Damage {
 pub(crate) fn near(vectors: impl IntoIterator<Item: AsRef<[u8]>>) -> BoxedStrategy<Vec<u8>> {
     let vectors: Vec<Vec<u8>> = vectors.into_iter().map(|vector| vector.as_ref().to_vec()).collect();
     let damaged = (select(vectors), vec(damage(), 0..=MOST)).prop_map(|(mut bytes, changes)| {
-        changes.into_iter().for_each(|change| change.apply(&mut bytes));
+        for change in changes {
+            change.apply(&mut bytes);
+        }
         bytes
     });
     damaged.boxed()

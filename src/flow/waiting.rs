@@ -82,35 +82,45 @@ mod tests {
         Key::of(&FiveTuple { source, destination, protocol: 6 }).0
     }
 
-    const fn wait(since: u64, bytes: usize) -> Option<Wait> {
-        Some(Wait { since, bytes })
+    const fn wait(since: u64, bytes: usize) -> Wait {
+        Wait { since, bytes }
+    }
+
+    /// What the flow of this port has waiting, from one to the other.
+    fn change(
+        waiting: &mut Waiting,
+        port: u16,
+        before: impl Into<Option<Wait>>,
+        after: impl Into<Option<Wait>>,
+    ) {
+        waiting.change(&key(port), before.into(), after.into());
     }
 
     #[test]
     fn the_flow_that_has_waited_longest_goes_first_however_little_it_holds() {
         let mut waiting = Waiting::new(1000);
-        waiting.change(&key(7), None, wait(3, 10));
-        waiting.change(&key(8), None, wait(5, 600));
-        waiting.change(&key(9), None, wait(4, 390));
+        change(&mut waiting, 7, None, wait(3, 10));
+        change(&mut waiting, 8, None, wait(5, 600));
+        change(&mut waiting, 9, None, wait(4, 390));
         assert_eq!((waiting.bytes(), waiting.excess()), (1000, None), "exactly the cap is not too much");
-        waiting.change(&key(8), wait(5, 600), wait(5, 601));
+        change(&mut waiting, 8, wait(5, 600), wait(5, 601));
         assert_eq!(waiting.excess(), Some(key(7)));
-        waiting.change(&key(7), wait(3, 10), None);
+        change(&mut waiting, 7, wait(3, 10), None);
         assert_eq!(waiting.excess(), None);
-        waiting.change(&key(8), wait(5, 601), wait(5, 900));
+        change(&mut waiting, 8, wait(5, 601), wait(5, 900));
         assert_eq!(waiting.excess(), Some(key(9)));
     }
 
     #[test]
     fn a_flow_whose_holes_were_filled_begins_to_wait_anew() {
         let mut waiting = Waiting::new(100);
-        waiting.change(&key(7), None, wait(1, 60));
-        waiting.change(&key(8), None, wait(2, 40));
-        waiting.change(&key(7), wait(1, 60), None);
-        waiting.change(&key(7), None, wait(3, 61));
+        change(&mut waiting, 7, None, wait(1, 60));
+        change(&mut waiting, 8, None, wait(2, 40));
+        change(&mut waiting, 7, wait(1, 60), None);
+        change(&mut waiting, 7, None, wait(3, 61));
         assert_eq!(waiting.excess(), Some(key(8)));
-        waiting.change(&key(8), wait(2, 40), None);
-        waiting.change(&key(7), wait(3, 61), None);
+        change(&mut waiting, 8, wait(2, 40), None);
+        change(&mut waiting, 7, wait(3, 61), None);
         assert_eq!((waiting.bytes(), waiting.oldest_first.len()), (0, 0));
     }
 }

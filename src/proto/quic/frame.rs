@@ -303,7 +303,7 @@ mod tests {
         assert!(Frames::new(&payload, false).next().unwrap().unwrap_err().is_truncated());
     }
 
-    /// The payloads above, and one with ACK, NEW_TOKEN and both forms of DATAGRAM.
+    /// The payloads above, and one with ACK, `NEW_TOKEN` and both forms of DATAGRAM.
     const PAYLOADS: [&[u8]; 4] = [
         &[2, 9, 0x40, 0x19, 1, 0, 3, 4, 1, 0, 0, 0, 6, 2, 2, 0xaa, 0xbb, 0x1c, 0x0a, 6, 1, b'x'],
         &[0x60, 5, 0, 0, 1, 4, 1, 2, 0, 8, 0, 1, 0xcc],

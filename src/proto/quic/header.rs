@@ -318,7 +318,7 @@ mod tests {
         fn a_length_is_its_number_or_none_that_fits(bytes in near([[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c]])) {
             let (mut one, mut other) = (Reader::new(&bytes), Reader::new(&bytes));
             let number = varint(&mut one, "value");
-            prop_assert_eq!(varlen(&mut other, "value").ok(), number.clone().ok().and_then(|number| usize::try_from(number).ok()));
+            prop_assert_eq!(varlen(&mut other, "value").ok(), number.ok().and_then(|number| usize::try_from(number).ok()));
             prop_assert_eq!(one.position(), other.position());
             prop_assert!(number.is_err() || one.position() == 1 << (bytes[0] >> 6));
         }

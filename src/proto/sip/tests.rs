@@ -189,10 +189,10 @@ proptest! {
     #[test]
     fn near_a_message_its_length_ends_it_and_its_body_lies_in_it(bytes in near([INVITE.to_owned(), with_sdp()])) {
         let _ = probe(&bytes);
-        if let Ok(Some(length)) = message_length(&bytes) {
-            if let Some(whole) = bytes.get(..length) {
-                prop_assert_eq!(message_length(whole), Ok(Some(length)), "what follows changes nothing");
-            }
+        if let Ok(Some(length)) = message_length(&bytes)
+            && let Some(whole) = bytes.get(..length)
+        {
+            prop_assert_eq!(message_length(whole), Ok(Some(length)), "what follows changes nothing");
         }
         if let Ok(message) = parse(&bytes) {
             let _ = message.sdp();
