@@ -311,6 +311,14 @@ mod tests {
         &[3, 9, 0, 0, 1, 1, 2, 3, 7, 2, 5, 5, 0x31, 1, 6, 0x30, 1, 2],
     ];
 
+    #[test]
+    fn the_payloads_that_are_damaged_below_are_sound() {
+        let sets = [Frames::new(PAYLOADS[0], false), Frames::new(PAYLOADS[1], true)];
+        for frames in sets.into_iter().chain(PAYLOADS[2..].iter().map(|payload| Frames::opened(payload))) {
+            assert!(frames.collect::<Result<Vec<_>, _>>().is_ok_and(|frames| frames.len() > 1));
+        }
+    }
+
     proptest! {
         #[test]
         fn near_a_payload_frames_hold_no_more_than_it(payload in near(PAYLOADS), google: bool) {

@@ -199,6 +199,16 @@ const OTHERS: [&[u8]; 5] = [
     &[0x82, 202, 0, 6, 0, 0, 0, 1, 1, 3, b'a', b'@', b'b', 0, 0, 0, 0, 0, 0, 2, 6, 1, b't', 0, 0, 0, 0, 0],
 ];
 
+#[test]
+fn the_packets_that_are_damaged_below_are_sound() {
+    for bytes in OTHERS {
+        let mut compound = Compound::parse(bytes).unwrap();
+        assert!(compound.next().unwrap().body().is_ok() && compound.trailing().is_empty(), "{bytes:?}");
+    }
+    let sdes = Compound::parse(OTHERS[4]).unwrap().next().unwrap();
+    assert!(matches!(sdes.body(), Ok(Body::Sdes(sdes)) if sdes.items().count() == 2));
+}
+
 proptest! {
     #[test]
     fn near_a_compound_its_packets_and_what_trails_are_the_datagram(
