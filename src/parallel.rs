@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::num::NonZeroUsize;
 
 /// Items of a piece: enough that a thread is worth its start, few enough that what comes of them stays in a cache.
-const PIECE: usize = 1024;
+const PIECE: usize = 256;
 
 /// How many threads may work at once, this one among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
