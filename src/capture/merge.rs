@@ -35,6 +35,18 @@ pub struct Merge {
     waiting: VecDeque<usize>,
     /// The file whose packet was handed out last.
     current: Option<usize>,
+    /// Files that came to their end and were not asked for.
+    ended: Vec<usize>,
+}
+
+/// How far a file has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a file is read to its end, or to somewhere before it")]
+pub enum Place {
+    /// Behind so many packets; 0 is its beginning.
+    Behind(u64),
+    /// To its end, or to its first fault.
+    End,
 }
 
 #[derive(Debug)]
@@ -42,6 +54,10 @@ struct Slot {
     path: PathBuf,
     state: State,
     error: Option<CaptureError>,
+    /// Packets that are passed over when it is opened.
+    skip: u64,
+    /// At its end, or at its first fault.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -54,12 +70,26 @@ enum State {
 impl Merge {
     /// Prepares to read `paths`; `-` is standard input. Faults are kept with each file.
     pub fn open(paths: Vec<PathBuf>, order: Order) -> Self {
-        let slots = paths
-            .into_iter()
-            .map(|path| Slot { path, state: State::Closed(None), error: None })
-            .collect::<Vec<_>>();
-        let waiting = (0..slots.len()).collect();
-        let mut merge = Self { slots, order, queue: BinaryHeap::new(), waiting, current: None };
+        Self::resume(paths.into_iter().map(|path| (path, Place::Behind(0))).collect(), order)
+    }
+
+    /// Prepares to read on where an earlier reading in the same order had come to. A file that is compressed is unpacked from its
+    /// beginning; nothing is said of one that was read to its end.
+    pub fn resume(places: Vec<(PathBuf, Place)>, order: Order) -> Self {
+        let slot = |(path, place)| {
+            let (skip, is_over) = match place {
+                Place::Behind(skip) => (skip, false),
+                Place::End => (0, true),
+            };
+            Slot { path, state: State::Closed(None), error: None, skip, is_over }
+        };
+        let slots = places.into_iter().map(slot).collect::<Vec<_>>();
+        let mut waiting: Vec<usize> =
+            slots.iter().enumerate().filter(|(_, slot)| !slot.is_over).map(|(file, _)| file).collect();
+        // One that was begun goes on before any other begins.
+        waiting.sort_by_key(|file| slots.get(*file).is_some_and(|slot| slot.skip == 0));
+        let (queue, waiting) = (BinaryHeap::new(), waiting.into());
+        let mut merge = Self { slots, order, queue, waiting, current: None, ended: Vec::new() };
         if order == Order::Time {
             merge.look_at_all();
         }
@@ -116,19 +146,48 @@ impl Merge {
         self.slots.get(file)?.error.as_ref()
     }
 
+    /// Files that have come to their end, or to a fault, since this was asked last.
+    pub fn take_ended(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Lets go of the secrets and names of a file that is at its end.
+    pub fn forget(&mut self, file: usize) {
+        if let Some(Slot { state: State::Closed(Some(info)), is_over: true, .. }) = self.slots.get_mut(file) {
+            (info.secrets, info.names) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// Time of the packet that a file goes on with, in [`Order::Time`]; none where it is at its end.
+    pub fn next_time(&self, file: usize) -> Option<Timestamp> {
+        self.queue.iter().find(|Reverse((_, other))| *other == file).map(|Reverse((time, _))| *time)
+    }
+
     /// Learns the first time of every file.
     fn look_at_all(&mut self) {
-        for (file, slot) in self.slots.iter_mut().enumerate() {
+        let Self { slots, queue, ended, .. } = self;
+        for (file, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_over) {
             if let Some(first) = slot.advance() {
-                self.queue.push(Reverse((first, file)));
+                queue.push(Reverse((first, file)));
                 slot.pause();
+            } else {
+                ended.push(file);
             }
         }
     }
 
+    /// Moves a file to its next packet; its time.
+    fn advance_in(&mut self, file: usize) -> Option<Timestamp> {
+        let time = self.slots.get_mut(file)?.advance();
+        if time.is_none() {
+            self.ended.push(file);
+        }
+        time
+    }
+
     fn next_by_time(&mut self) -> Option<usize> {
         if let Some(file) = self.current
-            && let Some(time) = self.slots.get_mut(file)?.advance()
+            && let Some(time) = self.advance_in(file)
         {
             // Mostly the same file goes on: then the queue needs no change.
             if self.queue.peek().is_none_or(|Reverse(head)| (time, file) < *head) {
@@ -140,6 +199,7 @@ impl Merge {
             if self.slots.get_mut(file).is_some_and(Slot::resume) {
                 return Some(file);
             }
+            self.ended.push(file);
         }
         None
     }
@@ -151,7 +211,7 @@ impl Merge {
                 Some(file) => file,
                 None => self.waiting.pop_front()?,
             };
-            if self.slots.get_mut(file)?.advance().is_some() {
+            if self.advance_in(file).is_some() {
                 return Some(file);
             }
         }
@@ -161,21 +221,29 @@ impl Merge {
 impl Slot {
     /// Opens the file where it is closed and moves to its next packet; its time. Closes at the end or a fault.
     fn advance(&mut self) -> Option<Timestamp> {
+        let mut steps = 1_u64;
         if matches!(self.state, State::Closed(_)) {
             match reader::open(&self.path) {
                 Ok(reader) => self.state = State::Open(Box::new(reader)),
                 Err(error) => {
                     self.error = Some(error);
+                    self.is_over = true;
                     return None;
                 }
             }
+            steps = steps.saturating_add(self.skip);
         }
         let State::Open(reader) = &mut self.state else { return None };
-        let moved = reader.advance();
+        let mut moved = Ok(true);
+        while steps > 0 && matches!(moved, Ok(true)) {
+            moved = reader.advance();
+            steps = steps.saturating_sub(1);
+        }
         if let (Ok(true), Some(packet)) = (&moved, reader.current()) {
             return Some(packet.timestamp);
         }
         self.error = moved.err();
+        self.is_over = true;
         self.state = State::Closed(Some(Box::new(reader.info().clone())));
         None
     }
@@ -228,6 +296,39 @@ mod tests {
         assert!(merge.next().is_none());
         let packets = |file| merge.info(file).unwrap().packets;
         assert_eq!([packets(0), packets(1), packets(2)], [4, 3, 1]);
+    }
+
+    /// From every place in turn, what is left comes as it came without a break.
+    #[test]
+    fn reading_goes_on_where_it_was() {
+        for order in [Order::Time, Order::AsGiven] {
+            let (_dir, paths) = three_files();
+            let all = drain(&mut Merge::open(paths.clone(), order));
+            for taken in 0..=all.len() {
+                let mut merge = Merge::open(paths.clone(), order);
+                let mut read = vec![0_u64; paths.len()];
+                for _ in 0..taken {
+                    let (file, _) = merge.next().unwrap();
+                    read[file] += 1;
+                }
+                // What has ended is known once the next packet is asked for.
+                merge.advance();
+                let ended = merge.take_ended();
+                let place = |file| {
+                    if ended.contains(&file) { Place::End } else { Place::Behind(read[file]) }
+                };
+                let places = paths.iter().cloned().enumerate().map(|(file, path)| (path, place(file)));
+                assert_eq!(drain(&mut Merge::resume(places.collect(), order)), all[taken..], "{taken}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_become_shorter_is_at_its_end() {
+        let (_dir, mut paths) = three_files();
+        let mut merge = Merge::resume(vec![(paths.remove(0), Place::Behind(7))], Order::Time);
+        assert!(merge.next().is_none());
+        assert_eq!(merge.take_ended(), [0]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use bpf::{Filter, compile_bpf};
 pub use error::{CaptureError, Fault, Part, Position};
 pub use info::{Anomalies, Compression, FileInfo, Format, Interface, Secret};
 pub use link_type::LinkType;
-pub use merge::{Merge, Order};
+pub use merge::{Merge, Order, Place};
 pub use reader::{FileReader, open};
 
 use crate::time::Timestamp;
