@@ -5,6 +5,7 @@
 
 mod embedded;
 mod evidence;
+mod kept;
 pub mod keying;
 mod nets;
 pub mod provider;

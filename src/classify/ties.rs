@@ -6,14 +6,17 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{could_be_server, host_role};
+use super::kept;
 use super::provider::Grade;
 use super::rules::Rules;
 use super::value::Value;
 use super::verdict::{Evidence, Role, Verdict};
 use crate::observe::facts::{Facts, OtherName};
 use crate::observe::{PacketRef, Summary};
-use hashbrown::HashMap;
 
 /// A flow lends its name from this confidence on.
 const LENDS: f32 = 0.7;
@@ -33,15 +36,16 @@ struct Lender {
 }
 
 /// A name that a DNS answer gave to an address.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NameHit {
     client: IpAddr,
+    #[serde(with = "kept::text")]
     pub(crate) name: Arc<str>,
     pub(crate) packet: PacketRef,
 }
 
 /// Names of addresses, from the capture's own DNS answers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Names {
     /// What was learnt lately.
     new: Learnt,
@@ -50,9 +54,11 @@ pub struct Names {
     old: Learnt,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Learnt {
+    #[serde(with = "kept::pairs")]
     by_address: HashMap<IpAddr, Vec<NameHit>>,
+    #[serde(with = "kept::pairs")]
     others: HashMap<IpAddr, Vec<OtherName>>,
 }
 

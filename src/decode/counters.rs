@@ -84,7 +84,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// Counts since the decoder was made. `packets` = `decoded` + `fragments_held` + `duplicates` +
         /// `not_ip` + the sum of all reasons.
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
         #[non_exhaustive]
         pub struct Counters {
             $($(#[$doc])* pub $field: u64,)*

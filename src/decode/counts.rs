@@ -3,7 +3,7 @@
 use crate::time::Timestamp;
 
 /// What became of the packets. `seen = analysed + filtered`; what an interface lost is added by the reader of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     /// Packets given.
     pub seen: u64,

@@ -145,6 +145,11 @@ impl Decoder {
         &self.state.counters
     }
 
+    /// Goes on counting where another decoder had come to, which has seen the same.
+    pub fn count_from(&mut self, counters: Counters) {
+        self.state.counters = counters;
+    }
+
     /// Numbers of the fragmented datagrams that the last packet was a part of, the outermost first; none for a packet that
     /// came whole. Fragments of one datagram give the same number, and other datagrams other ones.
     pub fn datagrams(&self) -> &[u64] {

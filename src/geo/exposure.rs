@@ -4,13 +4,13 @@
 //! Out: one [`Exposure`] per reason; two reasons for one country stay two. What a jurisdiction's law demands
 //! is not judged here.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::geo::country::Country;
 use crate::geo::place::Place;
 
 /// Why a jurisdiction reaches a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -194,7 +194,7 @@ pub struct Dns {
 }
 
 /// A name that DNS gave to an address beside the one that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OtherName {
     /// The name.
     pub name: String,

@@ -3,7 +3,10 @@
 /// A file of the run and a frame number within it (from 1, as Wireshark counts), with the interface that saw it.
 ///
 /// Packed into 64 bits: 18 for the file, 40 for the frame, 6 for the interface; ordered by file and frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct PacketRef(u64);
 
 const FILE_MAX: u32 = (1 << 18) - 1;

@@ -24,8 +24,8 @@ pub(crate) mod tests;
 use std::io;
 
 pub use build::{
-    Context, Going, GoingMeeting, GoingSession, InventoryRecords, address_hint, flow_record, going,
-    inventory_records, jurisdiction_record, meeting_record, session_record, stats_record,
+    Context, Going, GoingMeeting, GoingSession, InventoryRecords, Kept, KeptContext, address_hint,
+    flow_record, going, inventory_records, jurisdiction_record, meeting_record, session_record, stats_record,
 };
 pub use hidden::escape as visible;
 pub use html::fragment;

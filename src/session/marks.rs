@@ -15,7 +15,7 @@ const SMALL_SOURCE: u32 = 0x0fff_ffff;
 const UFRAG: usize = 4;
 
 /// Something that flows of one call have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(super) enum Mark {
     /// The endpoint's socket.
     Socket(u8, SocketAddr),

@@ -108,6 +108,20 @@ pub struct Meetings {
 }
 
 impl Meetings {
+    /// The sessions in the order in which they were taken, the names of their meetings, and how many are kept: all else follows.
+    pub(super) const fn kept(&self) -> (&Vec<Trace>, &BTreeMap<u64, u64>, Option<usize>) {
+        (&self.traces, &self.named, self.most)
+    }
+
+    /// As it was with these.
+    pub(super) fn of_kept(traces: Vec<Trace>, named: BTreeMap<u64, u64>, most: Option<usize>) -> Self {
+        let mut meetings = Self { named, most, ..Self::default() };
+        for trace in traces {
+            meetings.add(trace);
+        }
+        meetings
+    }
+
     /// Keeps at most so many sessions.
     pub fn limit(&mut self, most: usize) {
         self.most = Some(most.min(TRACES));

@@ -12,6 +12,7 @@ pub mod emodel;
 mod endpoint;
 mod fallback;
 mod joints;
+mod kept;
 mod marks;
 mod meeting;
 mod moves;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::marks::{Mark, is_sent, marks, streams};
 use super::{Judged, Session};
 use crate::classify::Role;
@@ -21,7 +23,7 @@ const UDP: u8 = 17;
 pub(super) const PACKETS: u32 = 10;
 
 /// One session, reduced.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Trace {
     pub(super) id: u64,
     pub(super) provider: Option<u16>,
@@ -34,7 +36,7 @@ pub(super) struct Trace {
 }
 
 /// A mark that two endpoints of a meeting can share.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Shared {
     /// A flow that ran straight between them.
     Flow(u64),
@@ -58,7 +60,7 @@ impl Shared {
 }
 
 /// One stream, reduced.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StreamTrace {
     pub(super) sent: bool,
     pub(super) zoom: bool,

@@ -23,7 +23,7 @@ const VARIES_NS: i64 = 250_000_000;
 const LONGEST_NS: i64 = 3_000_000_000;
 
 /// The sketch of one stream, updated packet by packet.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Sketch {
     latest: Option<(u16, u16)>,
     steps: [i32; GRAM],

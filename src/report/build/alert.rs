@@ -39,7 +39,7 @@ pub(super) struct Judging<'a> {
 }
 
 /// What is said of a participant, kept for the meeting's other sessions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Seated {
     session: String,
     addresses: Vec<IpAddr>,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::record::{
     AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, MeetingRecord, SessionRecord,
 };
@@ -16,7 +18,7 @@ use crate::session::{self, Meeting, Session};
 const TOLD: usize = 1 << 14;
 
 /// What a meeting needs of a session that was written before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Told {
     endpoint: String,
     /// Where it sits, for the policy.
@@ -24,7 +26,7 @@ pub(super) struct Told {
     servers: Vec<ToldServer>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ToldServer {
     ip: String,
     name: Option<String>,
