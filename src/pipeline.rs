@@ -9,6 +9,7 @@ mod calls;
 mod engine;
 mod live;
 mod partition;
+mod resume;
 mod selection;
 mod shared;
 
@@ -35,6 +36,7 @@ use engine::Engine;
 
 pub use calls::Calls;
 pub use live::{Alive, Held, endpoint_of, parts};
+pub use resume::{Counted, Unwritten};
 pub use selection::{Chosen, Selection};
 use shared::Numbers;
 pub use shared::{Carried, Dealt, Handover, Numbering};
@@ -85,6 +87,8 @@ pub struct Pipeline {
     counts: Counts,
     numbers: Numbers,
     key_log: KeyLog,
+    /// What the tables had done when the run went on, and what had been done before.
+    table_from: [TableStats; 2],
 }
 
 /// What is left when the packets are over.
@@ -116,6 +120,7 @@ impl Pipeline {
             counts: Counts::default(),
             numbers: Numbers::new(&config.numbering),
             key_log: KeyLog::new(),
+            table_from: [TableStats::default(); 2],
         }
     }
 
@@ -267,7 +272,13 @@ impl Pipeline {
 
     /// What the flow tables did so far, and the flows that they hold. Only for a single thread.
     pub fn table_stats(&self) -> (TableStats, usize) {
-        self.engine.table_stats()
+        let (table, alive) = self.engine.table_stats();
+        (self.whole(table), alive)
+    }
+
+    fn whole(&self, table: TableStats) -> TableStats {
+        let [before, earlier] = self.table_from;
+        table.since(before, earlier)
     }
 
     /// Flows that have ended and were not taken. Only for a single thread.
@@ -295,9 +306,18 @@ impl Pipeline {
         }
     }
 
+    /// Looks for flows that are alive, for the endpoints in `alive`. Only for a single thread.
+    pub fn look_who_is_alive(&self, alive: &mut Alive) {
+        if !alive.is_empty() {
+            self.engine.for_each_alive(|flow| alive.add(&flow.tuple()));
+        }
+    }
+
     /// Ends all flows.
     pub fn finish(self) -> Flows {
+        let [before, earlier] = self.table_from;
         let (mut flows, table) = self.engine.finish();
+        let table = table.since(before, earlier);
         flows.sort_by_cached_key(|flow| flow.id);
         let decode = self.decoder.counters().clone();
         Flows { flows, counts: self.counts, decode, table, key_log: self.key_log }
@@ -327,7 +347,7 @@ fn passes(
 }
 
 /// What a run remembers from one [`analyse`] to the next: flows come to it in parts while a capture goes on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Memory {
     /// Names of addresses.
     pub names: Names,

@@ -133,7 +133,7 @@ pub struct Ended<S> {
 }
 
 /// What the table did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TableStats {
     /// Flows begun.
     pub created: u64,
@@ -152,6 +152,17 @@ impl TableStats {
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.peak = self.peak.saturating_add(other.peak);
         self.holes_given_up = self.holes_given_up.saturating_add(other.holes_given_up);
+    }
+
+    /// What was done beyond `before`, on top of `earlier`: a run that goes on counts as one.
+    #[must_use]
+    pub fn since(self, before: Self, earlier: Self) -> Self {
+        let more = |now: u64, before: u64, earlier: u64| earlier.saturating_add(now.saturating_sub(before));
+        Self {
+            created: more(self.created, before.created, earlier.created),
+            evicted: more(self.evicted, before.evicted, earlier.evicted),
+            peak: self.peak.max(earlier.peak),
+        }
     }
 }
 
@@ -247,14 +258,14 @@ impl<S> Table<S> {
 
     /// A flow's idle timeout became shorter than it was when the flow was last looked at: looks again when that is over.
     pub fn hasten(&mut self, key: &Key) {
-        let Some(slot) = self.find(self.hasher.hash_one(key), key) else { return };
+        let Some(slot) = self.slot_of(key) else { return };
         let Some(flow) = self.slots.get(position(slot)) else { return };
         self.wheel.arm(Entry { slot, generation: flow.generation }, flow.due());
     }
 
     /// The flow with this key, where one is held.
     pub fn get_mut(&mut self, key: &Key) -> Option<&mut Flow<S>> {
-        let slot = self.find(self.hasher.hash_one(key), key)?;
+        let slot = self.slot_of(key)?;
         self.slots.get_mut(position(slot))
     }
 
@@ -330,6 +341,22 @@ impl<S> Table<S> {
                 break;
             }
         }
+    }
+
+    /// True where a flow with this key is held.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.slot_of(key).is_some()
+    }
+
+    /// Ends the flow with this key, where one is held.
+    pub fn end_of(&mut self, key: &Key, reason: EndReason, ended: &mut impl FnMut(Ended<S>)) {
+        if let Some(slot) = self.slot_of(key) {
+            self.end(slot, reason, ended);
+        }
+    }
+
+    fn slot_of(&self, key: &Key) -> Option<u32> {
+        self.find(self.hasher.hash_one(key), key)
     }
 
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {

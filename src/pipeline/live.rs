@@ -215,6 +215,11 @@ impl Held {
         flows
     }
 
+    /// All flows that are held.
+    pub fn iter(&self) -> impl Iterator<Item = &Summary> {
+        self.endpoints.values().flat_map(|endpoint| &endpoint.flows)
+    }
+
     /// Whether any flow of an endpoint is held.
     pub fn has(&self, endpoint: IpAddr) -> bool {
         self.endpoints.contains_key(&endpoint)

@@ -1,13 +1,15 @@
 //! One share of the flow table: its own caps, its own packet time.
 
 use crate::decode::{Path, Transport};
-use crate::flow::{Ended, Flow, Key, Limits, Packet, Table, TableStats, WAITING_BYTES, Wait, Waiting};
+use crate::flow::{EndReason, Ended, Flow, Key, Limits, Packet, Table, TableStats, WAITING_BYTES, Wait, Waiting};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Seen, State, Summary, give_up_holes, observe, summarise, waiting};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
+
+use super::resume::Unwritten;
 
 /// Partitions of a run. Fixed, so that caps and timeouts do not depend on the number of threads.
 pub(super) const PARTITIONS: usize = 16;
@@ -31,6 +33,8 @@ pub(super) struct Partition {
     table: Table<State>,
     ended: Over,
     sampling: Sampling,
+    /// While packets are read again: the flows that are looked for among them.
+    wanted: Option<Arc<Unwritten>>,
 }
 
 impl Partition {
@@ -38,7 +42,7 @@ impl Partition {
         let share = max_flows.div_ceil(PARTITIONS).max(1);
         let limits = Limits { max_flows: share, ..Limits::default() };
         let ended = Over { flows: Vec::new(), waiting: Waiting::new(WAITING_BYTES) };
-        Self { table: Table::new(limits), ended, sampling }
+        Self { table: Table::new(limits), ended, sampling, wanted: None }
     }
 
     #[inline]
@@ -52,6 +56,13 @@ impl Partition {
         key_log: Option<&Arc<KeyLog>>,
     ) {
         let ended = &mut self.ended;
+        if let Some(wanted) = &self.wanted
+            && !wanted.has(packet.number)
+            && !self.table.holds(&packet.key)
+        {
+            self.table.expire(packet.timestamp, &mut |done| ended.push(done));
+            return;
+        }
         let begin = || {
             State::begin(reference, path.filter(|path| !path.is_empty()).map(|path| path.to_string().into()))
         };
@@ -65,12 +76,18 @@ impl Partition {
             let (timeout, before) = (flow.idle_timeout(), waiting(flow));
             observe(flow, direction, patterns, &seen);
             let (has_ended, after) = (flow.idle_timeout() < timeout, waiting(flow));
+            let reason =
+                self.wanted.as_ref().and_then(|wanted| wanted.end_of(flow.id, flow.packets));
             if has_ended {
                 // What it holds is not needed until the longer time is over.
                 self.table.hasten(&packet.key);
             }
             if before != after {
                 self.waits(&packet.key, before, after);
+            }
+            if let Some(reason) = reason {
+                let ended = &mut self.ended;
+                self.table.end_of(&packet.key, reason, &mut |done| ended.push(done));
             }
         }
     }
@@ -88,10 +105,38 @@ impl Partition {
         }
     }
 
-    /// A partition without packets has no time of its own, so it is told.
-    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
+    /// Takes only packets of these flows from now on.
+    pub(super) fn look_for(&mut self, wanted: &Arc<Unwritten>) {
+        self.wanted = Some(Arc::clone(wanted));
+    }
+
+    /// Takes all packets again. What was not looked for is dropped; the flows that had ended are handed out.
+    pub(super) fn found(&mut self) -> Vec<Summary> {
+        let Some(wanted) = self.wanted.take() else { return Vec::new() };
+        let mut others: Vec<Key> = Vec::new();
+        self.table.for_each(|flow| {
+            if !wanted.is_alive(flow.id) {
+                others.push(flow.key);
+            }
+        });
+        let ended = &mut self.ended;
+        for key in others {
+            self.table.end_of(&key, EndReason::Idle, &mut |done| ended.push(done));
+        }
+        let mut found = std::mem::take(&mut ended.flows);
+        found.retain(|flow| wanted.has(flow.id));
+        found
+    }
+
+    /// Ends what is idle at `now`; it stays to be taken.
+    pub(super) fn expire(&mut self, now: Timestamp) {
         let ended = &mut self.ended;
         self.table.expire(now, &mut |done| ended.push(done));
+    }
+
+    /// A partition without packets has no time of its own, so it is told.
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
+        self.expire(now);
         std::mem::take(&mut self.ended.flows)
     }
 

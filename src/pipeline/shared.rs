@@ -48,6 +48,16 @@ impl Numbers {
         number
     }
 
+    /// The number that was taken last; 0 before the first.
+    pub(super) const fn last(&self) -> u64 {
+        self.next.wrapping_sub(1)
+    }
+
+    /// Goes on behind a number.
+    pub(super) const fn go_on_behind(&mut self, number: u64) {
+        self.next = number.wrapping_add(1);
+    }
+
     /// Goes on where the others are.
     pub(super) fn renew(&mut self) {
         if let Some(shared) = &self.shared {

@@ -379,6 +379,13 @@ impl KeyLog {
         }
     }
 
+    /// Goes on counting the flows of key log number `source` from a number.
+    pub fn count_uses_from(&self, source: usize, uses: u64) {
+        if let Some(used) = self.used.get(source) {
+            used.store(uses, Ordering::Relaxed);
+        }
+    }
+
     /// How many flows had a secret in key log number `source`; final once all flows have ended.
     pub fn uses(&self, source: usize) -> u64 {
         self.used.get(source).map_or(0, |used| used.load(Ordering::Relaxed))
