@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{self, Stopwatch};
+use super::holding::Holding;
 use super::live::{Ended, Live, Way};
 use super::losses::Losses;
 use super::memory::{self, Budget, Keeper};
@@ -13,12 +14,11 @@ use super::{Batch, Question, Totals};
 use crate::classify::Rules;
 use crate::keys::Analysis;
 use crate::observe::Summary;
-use crate::parallel::Threads;
-use crate::pipeline::{self, Alive, Held, KeyLog, Memory};
+use crate::pipeline::{self, Alive, KeyLog};
 use crate::report::record::{
     FileRecord, InterfaceRecord, KeyLogRecord, LiveRecord, Phase, PolicyRecord, SinkRecord,
 };
-use crate::report::{self, Context, Going, Kind, Record, Run, Told, Written, each_record, stats_record};
+use crate::report::{self, Context, Going, Kind, Record, Run, Told, each_record, stats_record};
 use crate::time::Timestamp;
 
 /// Packet time between two records of the counters.
@@ -28,9 +28,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKING_SHARE: u32 = 3;
 /// Ended flows that are looked at beside those that are alive, of the same endpoints, where nobody said how much memory there is.
 const HELD_TOO: usize = 1 << 13;
-
-/// Flows that are judged together, about; those of one endpoint always are.
-const PART: usize = 1 << 12;
 
 /// Takes what a run tells.
 pub trait Listener {
@@ -73,9 +70,7 @@ pub struct Setup<'a> {
 #[derive(Debug)]
 pub struct Judge<'a> {
     setup: Setup<'a>,
-    memory: Memory,
-    held: Held,
-    written: Written,
+    holding: Holding,
     totals: Totals,
     /// Number of the question that is asked, and the answers so far by worker.
     asked: u64,
@@ -114,9 +109,7 @@ impl<'a> Judge<'a> {
     pub fn new(setup: Setup<'a>) -> Self {
         Self {
             setup,
-            memory: Memory::default(),
-            held: Held::default(),
-            written: Written::default(),
+            holding: Holding::default(),
             totals: Totals::default(),
             asked: 0,
             answers: Vec::new(),
@@ -137,8 +130,8 @@ impl<'a> Judge<'a> {
     /// Keeps all tables together within a budget.
     #[must_use]
     pub fn within(mut self, budget: Budget) -> Self {
-        self.held.limit(budget.held());
-        self.memory.meetings.limit(budget.sessions());
+        self.holding.held.limit(budget.held());
+        self.holding.memory.meetings.limit(budget.sessions());
         self.keeper = Some(Keeper::new(budget));
         self
     }
@@ -152,16 +145,13 @@ impl<'a> Judge<'a> {
         let (mut ended, last) = (std::mem::take(&mut batch.ended), batch.last.take());
         let (alive, calls) = (batch.alive.take(), batch.calls.take());
         self.totals.take(batch, last.is_some());
-        // A name may be asked for by one endpoint and used by another that is let go first.
-        for flow in &ended {
-            self.memory.names.learn(flow);
-        }
         if let Some(last) = last {
+            self.holding.learn(&ended);
             self.last.append(&mut ended);
             self.endings.push(last);
             return;
         }
-        self.held.push(ended);
+        self.holding.take(ended);
         if let Some((number, alive)) = alive
             && number == self.asked
         {
@@ -175,7 +165,7 @@ impl<'a> Judge<'a> {
         let Some(now) = self.totals.now() else { return self.count(None, listener) };
         if self.totals.clock_steps() != self.clock_steps {
             self.clock_steps = self.totals.clock_steps();
-            self.held.restart(now);
+            self.holding.held.restart(now);
         }
         // At the end all that is left is judged together, those of calls first.
         if listener.left().is_none() {
@@ -196,10 +186,11 @@ impl<'a> Judge<'a> {
         let mut flows: Vec<Summary> = std::mem::take(&mut self.calls).into_values().flatten().collect();
         let endpoints: BTreeSet<IpAddr> = flows.iter().map(pipeline::endpoint_of).collect();
         let most = self.keeper.as_ref().map_or(HELD_TOO, |keeper| keeper.budget().calls(1));
-        flows.append(&mut self.held.of(&endpoints, most));
+        flows.append(&mut self.holding.held.of(&endpoints, most));
         flows.sort_by_key(|flow| flow.id);
         flows.dedup_by_key(|flow| flow.id);
-        let Self { setup, memory, live, held, .. } = self;
+        let Self { setup, holding, live, .. } = self;
+        let Holding { memory, held, .. } = holding;
         let going = if flows.is_empty() {
             Going::default()
         } else {
@@ -217,33 +208,34 @@ impl<'a> Judge<'a> {
     /// Tells of endpoints that have fallen silent.
     fn release(&mut self, now: Timestamp, listener: &mut dyn Listener) {
         let is_answered = self.totals.going().all(|going| self.answers.iter().any(|(by, _)| *by == going));
-        let mut over = Vec::new();
+        let mut alive: Option<Alive> = None;
         if is_answered {
-            let mut answers = std::mem::take(&mut self.answers).into_iter().map(|(_, alive)| alive);
-            if let Some(mut alive) = answers.next() {
-                answers.for_each(|other| alive.join(other));
-                over = self.held.take_silent(now, &alive);
+            for (_, answer) in std::mem::take(&mut self.answers) {
+                match &mut alive {
+                    Some(alive) => alive.join(answer),
+                    None => alive = Some(answer),
+                }
             }
+        }
+        let over = self.holding.release(now, alive.as_ref());
+        if is_answered {
             // Those that will have been silent long enough when the answers come.
-            let next = self.held.asked(now.plus(LOOK));
+            let next = self.holding.held.asked(now.plus(LOOK));
             self.asked = self.asked.wrapping_add(1);
             self.setup.question.ask(self.asked, next);
         }
-        over.append(&mut self.held.take_excess());
-        over.sort_by_key(|flow| flow.id);
         self.judge(over, listener);
     }
 
     /// Judges flows that are over, and tells of them: many in parts, of whole endpoints, as long as there is time.
     fn judge(&mut self, over: Vec<Summary>, listener: &mut dyn Listener) {
-        for part in pipeline::parts(over, PART) {
+        for part in Holding::parts(over) {
             if listener.left() == Some(Duration::ZERO) {
                 let flows = u64::try_from(part.len()).unwrap_or(u64::MAX);
                 self.unjudged = self.unjudged.saturating_add(flows);
                 continue;
             }
-            let analysis = pipeline::analyse(self.setup.rules, &mut self.memory, part, Threads::ONE);
-            self.written.add(&analysis);
+            let analysis = self.holding.judge(self.setup.rules, part);
             listener.learn(&mut self.setup.context, &analysis);
             self.tell(&analysis, listener);
         }
@@ -281,7 +273,7 @@ impl<'a> Judge<'a> {
             let workers = self.totals.going().count().max(1);
             let most = keeper.look(memory::used(), self.totals.flows_alive());
             self.setup.question.limit_flows(most.div_ceil(workers));
-            self.held.limit(keeper.scaled(keeper.budget().held()));
+            self.holding.held.limit(keeper.scaled(keeper.budget().held()));
             self.live.limit(keeper.scaled(keeper.budget().going()));
         }
         let way = Way { phase: Phase::Update, is_written: is_for_sinks };
@@ -316,7 +308,7 @@ impl<'a> Judge<'a> {
         LiveRecord {
             uptime_s: self.begun.elapsed().as_secs(),
             flows_alive: count(self.totals.flows_alive()),
-            flows_held: count(self.held.len()),
+            flows_held: count(self.holding.held.len()),
             sessions_alive: count(self.live.sessions()),
             flows_left_out: self.totals.left_out(),
             sessions_left_out: count(self.live.left_out()),
@@ -350,7 +342,7 @@ impl<'a> Judge<'a> {
             rules: self.setup.rules,
             databases: self.setup.context.databases(),
             analysis,
-            earlier: self.written,
+            earlier: self.holding.written,
             counts,
             decode,
             table: self.totals.table(),
@@ -392,8 +384,8 @@ impl<'a> Judge<'a> {
         key_logs: impl FnOnce(&[&KeyLog]) -> Vec<KeyLogRecord>,
         listener: &mut dyn Listener,
     ) -> Ending<'a> {
-        let held = std::mem::take(&mut self.held);
-        let flows = held.finish(std::mem::take(&mut self.last));
+        let last = std::mem::take(&mut self.last);
+        let flows = self.holding.release_all(last);
         self.judge(flows, listener);
         let complete = self.error().is_none() && self.totals.errors().is_empty() && self.unjudged == 0;
         let logs: Vec<&KeyLog> = self.endings.iter().map(|last| &last.key_log).collect();

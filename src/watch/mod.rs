@@ -8,6 +8,7 @@
 mod batch;
 mod clock;
 mod exchange;
+mod holding;
 mod judge;
 mod live;
 mod losses;

@@ -1,0 +1,63 @@
+//! What has ended, until it can be judged. In: ended flows, and which endpoints have flows that are alive. Out: the analysis of those
+//! that are over. A run on interfaces and one over captures judge by this alike.
+
+use crate::classify::Rules;
+use crate::keys::Analysis;
+use crate::observe::Summary;
+use crate::parallel::Threads;
+use crate::pipeline::{self, Alive, Held, Memory};
+use crate::report::Written;
+use crate::time::Timestamp;
+
+/// Flows that are judged together, about; those of one endpoint always are.
+const PART: usize = 1 << 12;
+
+/// Holds what has ended, and remembers what judging needs of what was judged before.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    pub(super) memory: Memory,
+    pub(super) held: Held,
+    /// What was judged so far.
+    pub(super) written: Written,
+}
+
+impl Holding {
+    /// Takes flows that have ended.
+    pub(super) fn take(&mut self, ended: Vec<Summary>) {
+        self.learn(&ended);
+        self.held.push(ended);
+    }
+
+    /// A name may be asked for by one endpoint and used by another that is let go first.
+    pub(super) fn learn(&mut self, ended: &[Summary]) {
+        for flow in ended {
+            self.memory.names.learn(flow);
+        }
+    }
+
+    /// Lets go the flows of endpoints that are silent at `now`, where it is known who is alive, and of those for which there is no
+    /// room; in the order in which they began.
+    pub(super) fn release(&mut self, now: Timestamp, alive: Option<&Alive>) -> Vec<Summary> {
+        let mut over = alive.map(|alive| self.held.take_silent(now, alive)).unwrap_or_default();
+        over.append(&mut self.held.take_excess());
+        over.sort_by_key(|flow| flow.id);
+        over
+    }
+
+    /// Lets go everything, with `last`, the flows that the end has ended.
+    pub(super) fn release_all(&mut self, last: Vec<Summary>) -> Vec<Summary> {
+        std::mem::take(&mut self.held).finish(last)
+    }
+
+    /// Divides flows that are over into parts of whole endpoints, each of which is [judged](Self::judge) by itself.
+    pub(super) fn parts(over: Vec<Summary>) -> Vec<Vec<Summary>> {
+        pipeline::parts(over, PART)
+    }
+
+    /// Judges one part.
+    pub(super) fn judge(&mut self, rules: &Rules, part: Vec<Summary>) -> Analysis {
+        let analysis = pipeline::analyse(rules, &mut self.memory, part, Threads::ONE);
+        self.written.add(&analysis);
+        analysis
+    }
+}
