@@ -80,6 +80,7 @@ pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
         key_logs,
         policies: policy::records(report.policy.as_ref()),
         dropped: Dropped::default(),
+        stream: None,
         complete,
     };
     outputs.write(&mut context, &run, &report)?;

@@ -260,6 +260,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         sinks: Vec::new(),
         live: None,
         memory: run.memory,
+        stream: run.stream,
         command: run.command.clone(),
         providers: Some(ProviderData {
             count: count(run.rules.providers().len()),

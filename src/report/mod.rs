@@ -83,7 +83,7 @@ impl Dropped {
 }
 
 /// What [`write_records`] wrote before the end of a run, for its `stats` record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "counted by whoever writes records while a run goes on")]
 pub struct Written {
     /// Flows.
@@ -135,6 +135,8 @@ pub struct Run<'a> {
     pub key_logs: Vec<record::KeyLogRecord>,
     /// What was lost.
     pub dropped: Dropped,
+    /// What was let go, where captures were read in one pass.
+    pub stream: Option<record::StreamRecord>,
     /// False when an input ended before its time.
     pub complete: bool,
 }

@@ -105,6 +105,7 @@ impl Made {
             policies: Vec::new(),
             files: self.files.clone(),
             dropped: Dropped::default(),
+            stream: None,
             complete: true,
         }
     }

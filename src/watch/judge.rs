@@ -352,6 +352,7 @@ impl<'a> Judge<'a> {
             key_logs,
             policies: self.setup.policies.clone(),
             dropped: self.totals.dropped(),
+            stream: None,
             complete,
         }
     }

@@ -54,6 +54,7 @@ pub use software::{
 };
 pub use stats::{
     FileRecord, FlowStats, KeyLogRecord, MemoryRecord, PacketStats, PolicyRecord, ProviderData, StatsRecord,
+    StreamRecord,
 };
 pub use trend::{TrendRecord, TrendWay};
 pub use witness::{OpenedStreamRecord, TriedRecord, WitnessRecord};

@@ -49,6 +49,9 @@ pub struct StatsRecord {
     /// What memory the run took; with `--measure`. It differs from run to run, as nothing else here does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryRecord>,
+    /// What a replay with `--stream` let go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamRecord>,
     /// The command line, word by word; with `--hash` or `--export-pcap`, and in HTML.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -67,6 +70,17 @@ pub struct StatsRecord {
     pub tables: Vec<TableInfo>,
     /// False when an input ended before its time.
     pub complete: bool,
+}
+
+/// What a replay in one pass (`--stream`) let go. Flows that were pushed out of a full table are counted in `flows.evicted`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[expect(clippy::exhaustive_structs, reason = "filled in by whoever reads captures in one pass")]
+pub struct StreamRecord {
+    /// How often an endpoint's flows were judged before it had fallen silent, because too many were held.
+    pub endpoints_released_early: u64,
+    /// Flows that had not been written when a run was interrupted, and were not found again.
+    pub flows_lost: u64,
 }
 
 /// Packets of a run.

@@ -1,0 +1,221 @@
+//! A run over captures in one pass: as a run on interfaces judges, of packet time alone. In: a [`Pipeline`] of a single thread, and the
+//! time of each packet before it is taken. Out: analyses of what is over, while packets come.
+//!
+//! No clock is read, and nothing depends on one: the same packets are looked at behind the same packets. What memory is left is asked
+//! of the system, so that a run that is short of it lets go other flows than the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::holding::Holding;
+use super::memory::{self, Budget, Keeper};
+use crate::classify::Rules;
+use crate::keys::Analysis;
+use crate::observe::Summary;
+use crate::pipeline::{Alive, Memory, Pipeline, Unwritten};
+use crate::report::Written;
+use crate::report::record::StreamRecord;
+use crate::time::Timestamp;
+
+/// Packet time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// Packets between two looks at most: in a flood, as many flows end.
+const PACKETS: u32 = 1 << 16;
+/// Asking who is alive means looking at all flows. It is done when so many packets have come for each of so many flows ..
+const PACKETS_PER_FLOWS: (u64, u64) = (1, 4);
+/// .. and in any case after this much packet time.
+const ASK: Duration = Duration::from_secs(15);
+
+/// When a look is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Packet time of the last look.
+    looked: Option<Timestamp>,
+    /// Packets since then.
+    packets: u32,
+    /// When it was last asked who is alive.
+    asked: Option<Timestamp>,
+    /// Packets since then.
+    unasked: u64,
+}
+
+impl Pace {
+    /// Counts a packet that is about to be taken, and tells whether a look is due before it. Time may run backwards.
+    #[inline]
+    pub fn is_due(&mut self, time: Timestamp) -> bool {
+        let looked = *self.looked.get_or_insert(time);
+        self.packets = self.packets.saturating_add(1);
+        time.since(looked) >= LOOK || looked.since(time) >= LOOK || self.packets > PACKETS
+    }
+
+    /// Notes that there was a look.
+    pub fn looked(&mut self, now: Timestamp) {
+        self.unasked = self.unasked.saturating_add(u64::from(self.packets));
+        self.looked = Some(now);
+        self.packets = 0;
+    }
+
+    /// Whether it is time to look at all of `flows` flows.
+    fn asks(&mut self, now: Timestamp, flows: usize) -> bool {
+        let asked = *self.asked.get_or_insert(now);
+        let (packets, of) = PACKETS_PER_FLOWS;
+        let flows = u64::try_from(flows).unwrap_or(u64::MAX);
+        let is_worth_it = self.unasked.saturating_mul(of) >= flows.saturating_mul(packets);
+        if is_worth_it || now.since(asked) >= ASK || asked.since(now) >= ASK {
+            self.asked = Some(now);
+            self.unasked = 0;
+            return true;
+        }
+        false
+    }
+}
+
+/// Judges captures while they are read.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    rules: &'a Rules,
+    holding: Holding,
+    keeper: Keeper,
+    /// Flows that may be alive, as was told last.
+    most_flows: usize,
+    /// When the next look is due.
+    pub pace: Pace,
+    /// Endpoints that had to go before this run went on.
+    released_before: u64,
+    /// Flows that were not found again when it did.
+    pub flows_lost: u64,
+}
+
+/// What a run that goes on later must know of what was judged, to be written down.
+#[derive(Debug, Serialize)]
+pub struct KeptStream<'s> {
+    memory: &'s Memory,
+    written: Written,
+    pace: Pace,
+    released_early: u64,
+    flows_lost: u64,
+}
+
+/// The same as it was read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    memory: Memory,
+    written: Written,
+    pace: Pace,
+    released_early: u64,
+    flows_lost: u64,
+}
+
+impl<'a> Stream<'a> {
+    /// A run that has seen nothing, within a budget of memory. The pipeline is to hold at most [`Budget::flows`].
+    pub fn new(rules: &'a Rules, budget: Budget) -> Self {
+        let mut holding = Holding::default();
+        holding.held.limit(budget.held());
+        holding.memory.meetings.limit(budget.sessions());
+        Self {
+            rules,
+            holding,
+            keeper: Keeper::new(budget),
+            most_flows: budget.flows(),
+            pace: Pace::default(),
+            released_before: 0,
+            flows_lost: 0,
+        }
+    }
+
+    /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
+    pub fn look(&mut self, pipeline: &mut Pipeline, now: Timestamp, each: &mut dyn FnMut(Analysis)) {
+        self.pace.looked(now);
+        self.limit(pipeline);
+        let mut ended = pipeline.take_ended(now);
+        ended.sort_by_key(|flow| flow.id);
+        self.holding.take(ended);
+        let (_, alive) = pipeline.table_stats();
+        let answer = self.pace.asks(now, alive.saturating_add(self.holding.held.len())).then(|| {
+            let mut answer = Alive::asking(Arc::new(self.holding.held.asked(now)));
+            pipeline.look_who_is_alive(&mut answer);
+            answer
+        });
+        let over = self.holding.release(now, answer.as_ref());
+        self.judge(over, each);
+    }
+
+    /// Holds fewer flows when memory is short, and more again when it is there.
+    fn limit(&mut self, pipeline: &mut Pipeline) {
+        let (_, alive) = pipeline.table_stats();
+        let most = self.keeper.look(memory::used(), alive);
+        if most != self.most_flows {
+            self.most_flows = most;
+            pipeline.limit_flows(most);
+        }
+        self.holding.held.limit(self.keeper.scaled(self.keeper.budget().held()));
+    }
+
+    fn judge(&mut self, over: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
+        for part in Holding::parts(over) {
+            each(self.holding.judge(self.rules, part));
+        }
+    }
+
+    /// Takes what has ended since the last look, so that [`unwritten`](Self::unwritten) and [`kept`](Self::kept) say all.
+    pub fn collect(&mut self, pipeline: &mut Pipeline) {
+        if let Some(looked) = self.pace.looked {
+            let mut ended = pipeline.take_ended(looked);
+            ended.sort_by_key(|flow| flow.id);
+            self.holding.take(ended);
+        }
+    }
+
+    /// Judges all that is left, with the flows that the end of the captures ended.
+    pub fn finish(&mut self, last: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
+        self.holding.learn(&last);
+        let flows = self.holding.release_all(last);
+        self.judge(flows, each);
+    }
+
+    /// What was judged so far.
+    pub const fn written(&self) -> Written {
+        self.holding.written
+    }
+
+    /// What was let go.
+    pub const fn record(&self) -> StreamRecord {
+        StreamRecord { endpoints_released_early: self.released_early(), flows_lost: self.flows_lost }
+    }
+
+    const fn released_early(&self) -> u64 {
+        self.released_before.saturating_add(self.holding.held.released_early())
+    }
+
+    /// Flows that were not judged. To be asked behind a look, or what [`collect`](Self::collect) takes.
+    pub fn unwritten(&self, pipeline: &Pipeline) -> Unwritten {
+        pipeline.unwritten(&self.holding.held)
+    }
+
+    /// What has to be known to go on.
+    pub const fn kept(&self) -> KeptStream<'_> {
+        KeptStream {
+            memory: &self.holding.memory,
+            written: self.holding.written,
+            pace: self.pace,
+            released_early: self.released_early(),
+            flows_lost: self.flows_lost,
+        }
+    }
+
+    /// Goes on as an earlier run was, which held these flows. Of `lost` more nothing was found.
+    pub fn restore(&mut self, kept: Kept, held: Vec<Summary>, lost: u64) {
+        let Kept { memory, written, pace, released_early, flows_lost } = kept;
+        self.holding.memory = memory;
+        self.holding.memory.meetings.limit(self.keeper.budget().sessions());
+        self.holding.written = written;
+        self.holding.held.push(held);
+        self.pace = pace;
+        self.released_before = released_early;
+        self.flows_lost = flows_lost.saturating_add(lost);
+    }
+}
