@@ -23,6 +23,7 @@ mod providers;
 mod reload;
 mod replay;
 mod screen;
+mod seen;
 mod servers;
 mod signals;
 mod state;

@@ -11,9 +11,7 @@ use meetscope::capture::live;
 use meetscope::keys::Analysis;
 use meetscope::report::record::SinkRecord;
 use meetscope::report::{Context, Kind, Told};
-use meetscope::servers::Inventory;
 use meetscope::sink::{Opened, Outlet, Sinks, Voice};
-use meetscope::time::Timestamp;
 use meetscope::watch::{Inbox, Judge, Listener, Question, Setup, queue};
 
 use super::capture::{self, Capturing};
@@ -21,13 +19,12 @@ use super::config::Report;
 use super::dump::Dump;
 use super::messages::say;
 use super::reload::Reload;
+use super::seen::Servers;
 use super::signals::Signals;
 use super::state::State;
 use super::telemetry::{Telemetry, is_served};
 use super::{Status, config, confine, dashboard, policy, screen, store};
 
-/// Packet time between two additions to the state file.
-const SAVE: Duration = Duration::from_secs(60);
 /// How long to wait for what workers found before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(500);
 /// How long an end may take from when it is asked for, with some time to spare of the five seconds that are promised; a second
@@ -256,68 +253,4 @@ fn tell_of_losses(records: &[SinkRecord]) -> bool {
         }
     }
     is_whole
-}
-
-/// Servers seen, for the records of sessions and for the state file.
-#[derive(Debug, Default)]
-struct Servers {
-    /// With those of the state file.
-    known: Inventory,
-    /// Those that are not in the state file yet.
-    unsaved: Inventory,
-    /// Packet time of the last writing.
-    saved: Option<Timestamp>,
-    /// The last writing failed.
-    failed: bool,
-}
-
-impl Servers {
-    fn new(known: Inventory) -> Self {
-        Self { known, ..Self::default() }
-    }
-
-    /// Puts the servers of what has ended into the inventory. Only records of sessions tell of it.
-    fn learn(&mut self, report: &Report, context: &mut Context<'_>, analysis: &Analysis) {
-        let sessions = analysis.sessions.iter().map(|(session, _)| session);
-        let seen = Inventory::of(&report.rules, &analysis.flows, sessions);
-        if seen.is_empty() {
-            return;
-        }
-        if report.state.is_some() {
-            self.unsaved.merge(seen.clone());
-        }
-        self.known.merge(seen);
-        if !analysis.sessions.is_empty() {
-            context.learn(&self.known);
-        }
-    }
-
-    fn save_when_due(&mut self, report: &Report, now: Timestamp) {
-        let saved = *self.saved.get_or_insert(now);
-        if now.since(saved) >= SAVE || saved.since(now) >= SAVE {
-            self.saved = Some(now);
-            self.save(report);
-        }
-    }
-
-    /// Adds what is new to the state file. What could not be written is tried again the next time.
-    fn save(&mut self, report: &Report) {
-        let Some(state) = &report.state else { return };
-        if self.unsaved.is_empty() {
-            return;
-        }
-        match state.add(self.unsaved.clone()) {
-            Ok(all) => {
-                self.known = all;
-                self.unsaved = Inventory::default();
-                self.failed = false;
-            }
-            Err(error) => {
-                if !self.failed {
-                    say(format_args!("{error}"));
-                }
-                self.failed = true;
-            }
-        }
-    }
 }
