@@ -5,6 +5,7 @@ pub(super) mod metrics;
 pub(super) mod outlets;
 mod pace;
 mod privileges;
+mod stream;
 pub(super) mod web;
 
 use std::net::IpAddr;
@@ -147,7 +148,7 @@ pub(super) enum Order {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Replay {
-    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input
+    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input; with `--stream`, directories of them too
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Format of the report
@@ -161,7 +162,7 @@ pub(super) struct Replay {
     /// Add what memory the run took, in all and for each flow, to the stats record; it differs from run to run
     #[arg(long)]
     pub(super) measure: bool,
-    /// Worker threads; the report is the same for any number [default: one per core]
+    /// Worker threads; the report is the same for any number [default: one per core; `--stream` takes one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) threads: Option<u16>,
     /// Order of the packets of several files
@@ -174,6 +175,8 @@ pub(super) struct Replay {
     /// on each packet that a verdict rests on; secrets are not written
     #[arg(long, value_name = "SESSION[=FILE]")]
     pub(super) export_pcap: Option<String>,
+    #[command(flatten)]
+    pub(super) stream: stream::Stream,
 }
 
 #[derive(Debug, clap::Args)]

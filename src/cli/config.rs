@@ -1,5 +1,6 @@
 //! What the arguments mean, validated once, before a packet is read.
 
+mod stream;
 mod watch;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use meetscope::pipeline;
 use meetscope::report::{self, Style};
 use zeroize::Zeroizing;
 
+pub(super) use stream::{Settings, Stream};
 pub(super) use watch::Watch;
 
 use super::args::{self, Colour};
@@ -49,6 +51,7 @@ pub(super) struct Replay {
     pub(super) provenance: bool,
     /// Add what memory the run took.
     pub(super) measure: bool,
+    pub(super) stream: Option<Stream>,
     pub(super) report: Report,
 }
 
@@ -94,18 +97,22 @@ impl Replay {
         }
         let format = replay_format(typed.format);
         check_parts(typed.format, &typed.common)?;
-        let threads = threads(typed.threads);
+        let stream = Stream::new(&typed)?;
+        let threads = if stream.is_some() { 1 } else { threads(typed.threads) };
         let order = match typed.order {
             args::Order::Time => capture::Order::Time,
             args::Order::Given => capture::Order::AsGiven,
         };
-        let pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
+        let mut pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
+        if let Some(stream) = &stream {
+            pipeline.max_flows = stream.budget.flows();
+        }
         let key_logs = typed.common.keylog.clone();
         let export = typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, inputs, format, colour)?;
         let (files, measure) = (typed.files, typed.measure);
-        Ok(Self { files, order, pipeline, key_logs, export, provenance, measure, report })
+        Ok(Self { files, order, pipeline, key_logs, export, provenance, measure, stream, report })
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) fn records(merge: &Merge) -> Vec<FileRecord> {
     (0..merge.files()).map(|file| record(merge, file)).collect()
 }
 
-fn record(merge: &Merge, file: usize) -> FileRecord {
+/// The record of a file that is at its end; faults and oddities are told.
+pub(super) fn record(merge: &Merge, file: usize) -> FileRecord {
     let name = merge.path(file).map_or_else(String::new, |path| path.display().to_string());
     let info = merge.info(file);
     let anomalies = info.map(|info| anomalies(&info.anomalies)).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use zeroize::Zeroizing;
 
-use meetscope::capture::{FileInfo, Merge, Secret};
+use meetscope::capture::{self, CaptureError, FileInfo, Merge, Secret};
 use meetscope::pipeline::{KeyLog, KeyLogCounts, Pipeline};
 use meetscope::report::record::KeyLogRecord;
 
@@ -89,7 +89,67 @@ impl KeyLogs {
     /// Takes the secrets that stand in file number `file` before its packet at hand.
     #[inline]
     pub(super) fn look(&mut self, merge: &Merge, file: usize, pipeline: &mut Pipeline) {
-        let Some(info) = merge.info(file) else { return };
+        if let Some(info) = merge.info(file) {
+            self.look_in(info, file, pipeline);
+        }
+    }
+
+    /// Captures that have shown a secret, by the number of their source.
+    pub(super) fn captures(&self) -> Vec<usize> {
+        let mut found: Vec<(usize, usize)> = self
+            .captures
+            .iter()
+            .enumerate()
+            .filter_map(|(file, slot)| Some((slot.as_ref()?.0, file)))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, file)| file).collect()
+    }
+
+    /// Gives captures that will show a secret the numbers that they had in an earlier run.
+    pub(super) fn introduce(&mut self, captures: &[usize], name: impl Fn(usize) -> String) {
+        for file in captures {
+            self.sources.push(Source {
+                name: name(*file),
+                is_given: false,
+                counts: KeyLogCounts::default(),
+                read: 0,
+            });
+            let number = self.sources.len().saturating_sub(1);
+            if self.captures.len() <= *file {
+                self.captures.resize(file.saturating_add(1), None);
+            }
+            if let Some(slot) = self.captures.get_mut(*file) {
+                *slot = Some((number, 0));
+            }
+        }
+    }
+
+    /// How many sources there are.
+    pub(super) const fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Reads a whole capture for its secrets alone, as an earlier run has read it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(super) fn read_again(
+        &mut self,
+        path: &Path,
+        file: usize,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), CaptureError> {
+        let mut reader = capture::open(path)?;
+        // What stands behind the last packet was not taken, and a fault ends the file as it did then.
+        while let Ok(true) = reader.next().map(|packet| packet.is_some()) {
+            self.look_in(reader.info(), file, pipeline);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn look_in(&mut self, info: &FileInfo, file: usize, pipeline: &mut Pipeline) {
         let taken = self.captures.get(file).copied().flatten().map_or(0, |(_, taken)| taken);
         if info.secrets.len() > taken {
             self.take(info, file, taken, pipeline);

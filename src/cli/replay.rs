@@ -23,7 +23,7 @@ use super::messages::say;
 use super::progress::Progress;
 use super::provenance::{Sums, command_line};
 use super::state::State;
-use super::{Status, config, export, input, output, policy, servers, store};
+use super::{Status, config, export, input, output, policy, servers, store, stream};
 
 /// What became of all files.
 pub(super) struct Gathered {
@@ -41,8 +41,21 @@ pub(super) struct Gathered {
 
 /// Reads all files, then writes the report.
 pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
-    let config::Replay { files, order, pipeline, key_logs, export: wanted, provenance, measure, report } =
-        config;
+    let config::Replay {
+        files,
+        order,
+        pipeline,
+        key_logs,
+        export: wanted,
+        provenance,
+        measure,
+        stream,
+        report,
+    } = config;
+    if let Some(stream) = stream {
+        let inputs = stream::Inputs { files, order, key_logs };
+        return stream::run(inputs, &pipeline, &stream, &report);
+    }
     let inputs = files.clone();
     let outputs = Outputs::open(&report)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
@@ -239,11 +252,11 @@ pub(super) fn gather(
 pub(super) struct Feed {
     pub(super) pipeline: Pipeline,
     /// Packets handed out of each file.
-    frames: Vec<u64>,
+    pub(super) frames: Vec<u64>,
     /// Link types that the filter does not fit, with what its compiler said.
     pub(super) refused: BTreeMap<LinkType, CaptureError>,
     /// Packets of those link types: no filter can have let them through.
-    left_out: Counts,
+    pub(super) left_out: Counts,
 }
 
 impl Feed {
@@ -280,7 +293,7 @@ impl Feed {
     }
 }
 
-fn add(counts: Counts, more: &Counts) -> Counts {
+pub(super) fn add(counts: Counts, more: &Counts) -> Counts {
     Counts {
         seen: counts.seen.wrapping_add(more.seen),
         analysed: counts.analysed,
@@ -291,7 +304,7 @@ fn add(counts: Counts, more: &Counts) -> Counts {
 }
 
 /// Tells of each link type that nothing here can decode, once for each file.
-fn warn_of_unknown_links(merge: &Merge, packets: u64) {
+pub(super) fn warn_of_unknown_links(merge: &Merge, packets: u64) {
     if packets == 0 {
         return;
     }

@@ -1,0 +1,350 @@
+//! `meetscope replay --stream`: captures of any size in one pass. Records are written when what they tell of is over, memory is kept
+//! within a budget, and with `--state` a run goes on where it was interrupted.
+//!
+//! A checkpoint stands between two packets: how long the output was, what has to be remembered of what was written, and which flows were
+//! not. A run that goes on cuts the output back to that, reads the packets again since before the first of these flows, takes of them
+//! those that belong to these flows alone, and then everything.
+
+mod begin;
+mod checkpoint;
+mod ledger;
+mod output;
+mod resume;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use meetscope::capture::{self, Merge};
+use meetscope::decode::{Counts, Reason};
+use meetscope::keys::Analysis;
+use meetscope::pipeline::{self, Counted};
+use meetscope::report::record::PolicyRecord;
+use meetscope::report::{self, Context, Dropped, Run};
+use meetscope::time::Timestamp;
+use meetscope::watch::{Kept, Stream};
+
+use super::config::{self, Report};
+use super::key_logs::KeyLogs;
+use super::messages::say;
+use super::progress::Progress as Line;
+use super::replay::{self, Feed};
+use super::seen::Servers;
+use super::signals::Signals;
+use super::{Status, folders, input, policy, store};
+use begin::Start;
+use checkpoint::{Going, Head, Progress};
+use ledger::{Entry, Ledger};
+use output::Output;
+
+/// Of the time between two checkpoints, the writing of one takes one part in so many.
+const SHARE: u32 = 20;
+
+/// What is read.
+pub(super) struct Inputs {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) order: capture::Order,
+    pub(super) key_logs: Vec<PathBuf>,
+}
+
+/// Reads captures in one pass.
+pub(super) fn run(
+    mut inputs: Inputs,
+    pipeline: &pipeline::Config,
+    config: &config::Stream,
+    report: &Report,
+) -> anyhow::Result<Status> {
+    let keeping = Keeping::new(config, report)?;
+    let progress = keeping.as_ref().map(|keeping| &keeping.progress);
+    let mut own: Vec<PathBuf> = report.output.iter().cloned().collect();
+    own.extend(report.state.iter().map(|state| state.path().to_path_buf()));
+    own.extend(progress.map(|progress| progress.path().to_path_buf()));
+    inputs.files = folders::captures(&inputs.files, &own)?;
+    let kept = match &keeping {
+        Some(keeping) => keeping.progress.read(&keeping.settings)?,
+        None => None,
+    };
+    let start = match kept {
+        Some(kept) => begin::again(kept, &inputs, pipeline, report)?,
+        None => Some(begin::fresh(&inputs, pipeline, report)?),
+    };
+    let Some(start) = start else { return Ok(Status::Done) };
+    let mut streaming = Streaming::new(start, config, report, keeping);
+    if streaming.read()? { streaming.finish() } else { Ok(Status::Failed) }
+}
+
+/// Where and when checkpoints are written.
+struct Keeping {
+    progress: Progress,
+    settings: config::Settings,
+    signals: Signals,
+    every: Duration,
+    /// When the last one was written, and how long that took.
+    last: (Instant, Duration),
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how much is lost in an interruption is wall time, and touches no result"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Keeping {
+    /// None without `--state`.
+    fn new(config: &config::Stream, report: &Report) -> anyhow::Result<Option<Self>> {
+        let Some(state) = &report.state else { return Ok(None) };
+        let mut settings = config.settings.clone();
+        let policy = |record: PolicyRecord| (record.name, record.sha256);
+        settings.extend(policy::records(report.policy.as_ref()).into_iter().map(policy));
+        Ok(Some(Self {
+            progress: Progress::beside(state.path()),
+            settings,
+            signals: Signals::listen().context("signals")?,
+            every: config.checkpoint,
+            last: (now(), Duration::ZERO),
+        }))
+    }
+
+    fn is_due(&self) -> bool {
+        let (last, took) = self.last;
+        self.every.is_zero() || last.elapsed() >= self.every.max(took.saturating_mul(SHARE))
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.signals.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// An earlier run that has not been caught up with.
+struct Ahead {
+    /// Packets that it had taken.
+    taken: u64,
+    /// Time of the packet that was at hand, before which it had looked.
+    at: Option<Timestamp>,
+    /// Flows that it had not written.
+    unwritten: usize,
+    counted: Counted,
+    left_out: Counts,
+    key_log_uses: Vec<u64>,
+    stream: Kept,
+}
+
+/// What records are made of and where they go.
+struct Telling<'r> {
+    report: &'r Report,
+    context: Context<'r>,
+    servers: Servers,
+    out: Output,
+    failure: Option<io::Error>,
+}
+
+impl Telling<'_> {
+    /// Writes what is over.
+    fn tell(&mut self, analysis: &Analysis) {
+        self.servers.learn(self.report, &mut self.context, analysis);
+        if self.failure.is_none() {
+            let style = &self.report.style;
+            self.failure = report::write_records(&mut self.out, &mut self.context, analysis, style).err();
+        }
+    }
+
+    fn check(&mut self) -> anyhow::Result<()> {
+        match self.failure.take() {
+            Some(error) => Err(error).with_context(|| self.out.name().to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A run.
+struct Streaming<'r> {
+    stream: Stream<'r>,
+    feed: Feed,
+    merge: Merge,
+    key_logs: KeyLogs,
+    telling: Telling<'r>,
+    ledger: Ledger,
+    keeping: Option<Keeping>,
+    ahead: Option<Ahead>,
+    line: Option<Line>,
+}
+
+impl<'r> Streaming<'r> {
+    fn new(start: Start<'r>, config: &config::Stream, report: &'r Report, keeping: Option<Keeping>) -> Self {
+        let Start { ledger, merge, feed, key_logs, telling, pace, ahead } = start;
+        let mut stream = Stream::new(&report.rules, config.budget);
+        stream.pace = pace;
+        let line = Line::new(&merge);
+        Self { stream, feed, merge, key_logs, telling, ledger, keeping, ahead, line }
+    }
+
+    /// Reads to the end; false where it was interrupted.
+    fn read(&mut self) -> anyhow::Result<bool> {
+        while let Some(file) = self.merge.advance() {
+            self.note_ended();
+            let Some(time) = self.merge.current().map(|packet| packet.timestamp) else { break };
+            let has_looked = self.catch_up();
+            if !has_looked && self.stream.pace.is_due(time) && !self.look(time)? {
+                return Ok(false);
+            }
+            let Some(packet) = self.merge.current() else { break };
+            self.key_logs.look(&self.merge, file, &mut self.feed.pipeline);
+            self.feed.packet(file, &packet);
+            self.ledger.take(file);
+            if let Some(line) = &mut self.line {
+                line.packet(&self.merge);
+            }
+        }
+        self.note_ended();
+        self.catch_up();
+        if let Some(ahead) = &self.ahead {
+            bail!(
+                "the captures end behind {} packets, and {} had been read of them before the interruption: they are not what they were",
+                self.ledger.taken,
+                ahead.taken
+            );
+        }
+        Ok(true)
+    }
+
+    /// Takes down what files were that have come to their end.
+    fn note_ended(&mut self) {
+        for file in self.merge.take_ended() {
+            let has_secrets = self.merge.info(file).is_some_and(|info| !info.secrets.is_empty());
+            self.ledger.end(file, input::record(&self.merge, file), has_secrets);
+            self.merge.forget(file);
+        }
+    }
+
+    /// Looks at what is over, before a packet of time `now`; false where the run is to end.
+    fn look(&mut self, now: Timestamp) -> anyhow::Result<bool> {
+        let Self { stream, feed, telling, .. } = self;
+        let is_ahead = self.ahead.is_some();
+        if is_ahead {
+            stream.pace.looked(now);
+            feed.pipeline.expire(now);
+        } else {
+            stream.look(&mut feed.pipeline, now, &mut |analysis| telling.tell(&analysis));
+            telling.check()?;
+        }
+        let Some(keeping) = &self.keeping else { return Ok(true) };
+        let (is_due, is_interrupted) = (keeping.is_due(), keeping.is_interrupted());
+        self.ledger.mark(now, self.feed.pipeline.number(), self.stream.pace);
+        if !is_ahead && (is_due || is_interrupted) {
+            self.keep(Some(now))?;
+        }
+        if is_interrupted {
+            say(format_args!("interrupted: the same command goes on from here"));
+        }
+        Ok(!is_interrupted)
+    }
+
+    /// Goes on as the earlier run was where it has been caught up with; true where a look has been had for the packet at hand.
+    fn catch_up(&mut self) -> bool {
+        let taken = self.ledger.taken;
+        let Some(ahead) = self.ahead.take_if(|ahead| ahead.taken == taken) else { return false };
+        let pipeline = &mut self.feed.pipeline;
+        if let Some(at) = ahead.at {
+            pipeline.expire(at);
+        }
+        let held = pipeline.found(ahead.counted);
+        pipeline.count_key_log_uses_from(&ahead.key_log_uses);
+        let (_, alive) = pipeline.table_stats();
+        let lost = ahead.unwritten.saturating_sub(alive.saturating_add(held.len()));
+        if lost > 0 {
+            say(format_args!("{lost} flows that had not been written were not found again"));
+        }
+        self.feed.left_out = ahead.left_out;
+        self.stream.restore(ahead.stream, held, u64::try_from(lost).unwrap_or(u64::MAX));
+        ahead.at.is_some()
+    }
+
+    /// Writes a checkpoint: before the packet at hand, which is of time `at`, or at the end of the captures.
+    fn keep(&mut self, at: Option<Timestamp>) -> anyhow::Result<()> {
+        let Self { stream, feed, key_logs, telling, ledger, .. } = self;
+        let Some(keeping) = &mut self.keeping else { return Ok(()) };
+        let begun = now();
+        let pipeline = &mut feed.pipeline;
+        if at.is_none() {
+            stream.collect(pipeline);
+        }
+        telling.out.sync()?;
+        telling.servers.hand_over(telling.report);
+        let (unwritten, counted) = (stream.unwritten(pipeline), pipeline.counted());
+        let latest = at.or(counted.counts.latest).unwrap_or_default();
+        let (number, since) = unwritten.since().unwrap_or((u64::MAX, latest));
+        let head = Head {
+            length: telling.out.length,
+            taken: ledger.taken,
+            at,
+            mark: ledger.before(number, since.min(latest)),
+            files: ledger.entries.clone(),
+            secrets: key_logs.captures(),
+            refused: feed.refused.keys().map(|link| link.0).collect(),
+            ..Head::new(keeping.settings.clone())
+        };
+        let going = Going {
+            unwritten: &unwritten,
+            counted: &counted,
+            left_out: feed.left_out,
+            key_log_uses: pipeline.key_log_uses(key_logs.sources()),
+            stream: stream.kept(),
+            context: telling.context.kept(),
+            servers: telling.servers.known().iter().collect(),
+        };
+        keeping.progress.write(&head, &going)?;
+        keeping.last = (now(), begun.elapsed());
+        Ok(())
+    }
+
+    /// Writes what is left, and what the run counted.
+    fn finish(mut self) -> anyhow::Result<Status> {
+        if let Some(mut line) = self.line.take() {
+            line.clear();
+        }
+        self.keep(None)?;
+        let Self { mut stream, feed, merge, key_logs, mut telling, ledger, keeping, .. } = self;
+        let Feed { pipeline, left_out, refused, .. } = feed;
+        for error in refused.values() {
+            say(format_args!("{error}; packets of this link type are left out"));
+        }
+        let flows = pipeline.finish();
+        stream.finish(flows.flows, &mut |analysis| telling.tell(&analysis));
+        telling.check()?;
+        replay::warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
+        let report = telling.report;
+        let complete = ledger.entries.iter().all(|entry| entry.error.is_none()) && refused.is_empty();
+        let complete = complete && stream.flows_lost == 0;
+        let analysis = Analysis::default();
+        let run = Run {
+            rules: &report.rules,
+            databases: &report.databases,
+            analysis: &analysis,
+            earlier: stream.written(),
+            counts: replay::add(flows.counts, &left_out),
+            decode: &flows.decode,
+            table: flows.table,
+            files: ledger.entries.iter().map(Entry::record).collect(),
+            command: Vec::new(),
+            key_logs: key_logs.records(&[&flows.key_log]),
+            policies: policy::records(report.policy.as_ref()),
+            dropped: Dropped::default(),
+            stream: Some(stream.record()),
+            complete,
+        };
+        let name = telling.out.name().to_owned();
+        report::write_stats(&mut telling.out, &run, &report.style).with_context(|| name)?;
+        telling.out.sync()?;
+        if let Some(keeping) = &keeping {
+            telling.servers.hand_over(report);
+            keeping.progress.finish(telling.out.length)?;
+        }
+        let is_whole = complete && !telling.servers.failed && store::were_sound(&report.databases);
+        Ok(policy::status(is_whole, &telling.context))
+    }
+}
