@@ -173,6 +173,7 @@ impl<'a> Stream<'a> {
     /// Judges all that is left, with the flows that the end of the captures ended.
     pub fn finish(&mut self, last: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
         self.holding.learn(&last);
+        self.released_before = self.released_early();
         let flows = self.holding.release_all(last);
         self.judge(flows, each);
     }

@@ -191,16 +191,8 @@ impl Progress {
         out.write_all(b"\n")?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(temporary, &self.path)?;
-        self.sync_directory();
+        sync_directory_of(&self.path);
         Ok(())
-    }
-
-    /// Without it, the old name may be back after a power cut: that is a checkpoint as well.
-    fn sync_directory(&self) {
-        let directory = self.path.parent().filter(|path| !path.as_os_str().is_empty());
-        if let Ok(directory) = File::open(directory.unwrap_or_else(|| Path::new("."))) {
-            let _ = directory.sync_all();
-        }
     }
 
     /// Notes that the run is over and its output so many bytes long.
@@ -213,6 +205,15 @@ impl Progress {
             file.sync_all()
         };
         append().with_context(|| format!("{}: cannot be written", self.path.display()))
+    }
+}
+
+/// Puts the name of a file on disk. Where that cannot be done, an older name may be back after a power cut: of a checkpoint, that is an
+/// earlier one.
+pub(super) fn sync_directory_of(path: &Path) {
+    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+    if let Ok(directory) = File::open(directory.unwrap_or_else(|| Path::new("."))) {
+        let _ = directory.sync_all();
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::super::{UsageError, output};
+use super::checkpoint::sync_directory_of;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -53,6 +54,7 @@ impl Output {
             );
         }
         file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0))).with_context(cannot)?;
+        sync_directory_of(path);
         let out = file.try_clone().with_context(cannot)?;
         let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, out));
         Ok(Self { out, file: Some(file), length, name })
