@@ -39,23 +39,22 @@ pub(super) struct Gathered {
     pub(super) complete: bool,
 }
 
-/// Reads all files, then writes the report.
-pub(super) fn run(config: config::Replay) -> anyhow::Result<Status> {
-    let config::Replay {
-        files,
-        order,
-        pipeline,
-        key_logs,
-        export: wanted,
-        provenance,
-        measure,
-        stream,
-        report,
-    } = config;
-    if let Some(stream) = stream {
-        let inputs = stream::Inputs { files, order, key_logs };
-        return stream::run(inputs, &pipeline, &stream, &report);
+/// Reads the files in one pass, or all of them before the report.
+pub(super) fn run(mut config: config::Replay) -> anyhow::Result<Status> {
+    match config.stream.take() {
+        Some(stream) => {
+            let config::Replay { files, order, key_logs, pipeline, report, .. } = config;
+            stream::run(stream::Inputs { files, order, key_logs }, &pipeline, &stream, &report)
+        }
+        None => whole(config),
     }
+}
+
+/// Reads all files, then writes the report.
+fn whole(config: config::Replay) -> anyhow::Result<Status> {
+    let config::Replay {
+        files, order, pipeline, key_logs, export: wanted, provenance, measure, report, ..
+    } = config;
     let inputs = files.clone();
     let outputs = Outputs::open(&report)?;
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();

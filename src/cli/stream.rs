@@ -335,6 +335,7 @@ impl<'r> Streaming<'r> {
             policies: policy::records(report.policy.as_ref()),
             dropped: Dropped::default(),
             stream: Some(stream.record()),
+            memory: None,
             complete,
         };
         let name = telling.out.name().to_owned();

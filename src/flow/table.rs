@@ -162,6 +162,7 @@ impl TableStats {
             created: more(self.created, before.created, earlier.created),
             evicted: more(self.evicted, before.evicted, earlier.evicted),
             peak: self.peak.max(earlier.peak),
+            holes_given_up: more(self.holes_given_up, before.holes_given_up, earlier.holes_given_up),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One share of the flow table: its own caps, its own packet time.
 
 use crate::decode::{Path, Transport};
-use crate::flow::{EndReason, Ended, Flow, Key, Limits, Packet, Table, TableStats, WAITING_BYTES, Wait, Waiting};
+use crate::flow::{
+    EndReason, Ended, Flow, Key, Limits, Packet, Table, TableStats, WAITING_BYTES, Wait, Waiting,
+};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Seen, State, Summary, give_up_holes, observe, summarise, waiting};
@@ -76,8 +78,7 @@ impl Partition {
             let (timeout, before) = (flow.idle_timeout(), waiting(flow));
             observe(flow, direction, patterns, &seen);
             let (has_ended, after) = (flow.idle_timeout() < timeout, waiting(flow));
-            let reason =
-                self.wanted.as_ref().and_then(|wanted| wanted.end_of(flow.id, flow.packets));
+            let reason = self.wanted.as_ref().and_then(|wanted| wanted.end_of(flow.id, flow.packets));
             if has_ended {
                 // What it holds is not needed until the longer time is over.
                 self.table.hasten(&packet.key);
