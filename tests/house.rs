@@ -47,6 +47,7 @@ const ORDER: [&str; 26] = [
 /// A module and all that it may import beside itself; stricter than the order alone.
 const ONLY: &[(&str, &[&str], &str)] = &[
     ("bytes", &[], "the cursor stands on nothing"),
+    ("parallel", &[], "work that is shared out stands on nothing"),
     ("time", &[], "time stands on nothing"),
     ("crypto", &[], "ciphers know no protocol"),
     ("capture", &["bytes", "time"], "packets in, and nothing else"),
@@ -54,8 +55,12 @@ const ONLY: &[(&str, &[&str], &str)] = &[
     ("flow", &["bytes", "time"], "flow/ knows no protocol"),
     ("proto", &["bytes", "time", "crypto"], "proto/ is bytes to messages and knows no provider"),
     ("fingerprint", &["bytes", "proto"], "a fingerprint is a function of a parsed hello"),
-    ("classify", &["time", "flow", "observe"], "classify/ sees no bytes and no parser"),
-    ("session", &["time", "flow", "observe", "classify"], "sessions are made of records, not of packets"),
+    ("classify", &["parallel", "time", "flow", "observe"], "classify/ sees no bytes and no parser"),
+    (
+        "session",
+        &["parallel", "time", "flow", "observe", "classify"],
+        "sessions are made of records, not of packets",
+    ),
     (
         "keys",
         &["time", "crypto", "flow", "observe", "classify", "session"],
