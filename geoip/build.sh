@@ -1,6 +1,6 @@
 #!/bin/sh
-# Rebuilds country.mmdb and asn.mmdb.zst from their published sources and says whether the bytes came out
-# the same. Needs cargo, apt-get (Debian 12 or a system with its package lists), dpkg-deb, python3, zstd.
+# Rebuilds country.mmdb and asn.mmdb from their published sources and says whether the bytes came out
+# the same. Needs cargo, apt-get (Debian 12 or a system with its package lists), dpkg-deb, python3.
 #
 #   geoip/build.sh            rebuild in a temporary directory and compare with SHA256SUMS
 #   geoip/build.sh --write    rebuild and replace the files here; then update SHA256SUMS, README.md and the
@@ -38,11 +38,9 @@ location="$work/deb/usr/share/libloc-location/location.db"
 
 mkdir "$work/out"
 python3 "$here/build.py" --country-crate "$country" --location-db "$location" --out "$work/out"
-zstd -19 --quiet "$work/out/asn.mmdb"
 
 if [ "${1:-}" = --write ]; then
-    cp "$work/out/country.mmdb" "$work/out/asn.mmdb.zst" "$here/"
-    (cd "$here" && sha256sum asn.mmdb.zst country.mmdb > SHA256SUMS)
-    sha256sum "$work/out/asn.mmdb"
+    cp "$work/out/country.mmdb" "$work/out/asn.mmdb" "$here/"
+    (cd "$here" && sha256sum asn.mmdb country.mmdb > SHA256SUMS)
 fi
 (cd "$work/out" && sha256sum --check "$here/SHA256SUMS")

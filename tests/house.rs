@@ -114,7 +114,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap_parser", &["capture/"]),
     ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs", "sink/archive.rs"]),
     ("liblzma", &["capture/"]),
-    ("zstd", &["capture/source.rs", "geo/database.rs", "proto/http/coding.rs", "sink/archive.rs"]),
+    ("zstd", &["capture/source.rs", "proto/http/coding.rs", "sink/archive.rs"]),
     ("brotli_decompressor", &["proto/http/coding.rs"]),
     ("httparse", &["proto/http/one.rs"]),
     ("etherparse", &["decode/"]),

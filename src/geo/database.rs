@@ -1,8 +1,8 @@
 //! One MaxMind DB: a file that the user named, or bytes inside the program.
 //!
 //! In: a path or bytes. Out: its identity ([`DatabaseInfo`]) and the record for an address. Files are read
-//! whole, never mapped: a file that shrinks under a map ends the process. Embedded AS data is packed and
-//! unpacked at first use; a file of the store is read at first use, and its hash compared with the manifest's.
+//! whole, never mapped: a file that shrinks under a map ends the process. Embedded data is read in place; a file of the store is
+//! read at first use, and its hash compared with the manifest's.
 
 use std::fs::File;
 use std::io::Read;
@@ -21,9 +21,6 @@ use crate::geo::store::Kept;
 
 /// Largest database file that is read: 2 GiB. The largest commercial city file is about a third of it.
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
-
-/// Largest size that packed embedded data may unpack to.
-const MAX_UNPACKED: usize = 32 << 20;
 
 /// How many networks, empty ones included, are walked over to learn what a file's records hold.
 const PROBED_NETWORKS: usize = 4096;
@@ -70,7 +67,6 @@ enum Origin {
 
 enum Backing {
     Ready(Box<Opened>),
-    Packed(&'static Embedded, OnceLock<Option<Box<Opened>>>),
     /// Read when it is asked for the first time.
     Stored(OnceLock<Result<Box<Opened>, GeoError>>),
 }
@@ -99,7 +95,6 @@ pub(super) struct Opened {
 pub(super) struct Embedded {
     pub(super) name: &'static str,
     pub(super) bytes: &'static [u8],
-    pub(super) packed: bool,
     pub(super) kind: DatabaseKind,
     pub(super) sha256: &'static str,
     pub(super) licence: &'static str,
@@ -137,16 +132,12 @@ impl Database {
         }
     }
 
-    /// Data inside the program; packed data is opened at first use.
+    /// Data inside the program, read in place.
     pub(super) fn embedded(data: &'static Embedded) -> Result<Self, GeoError> {
-        let backing = if data.packed {
-            Backing::Packed(data, OnceLock::new())
-        } else {
-            let bytes = Bytes::Static(data.bytes);
-            let reader =
-                Reader::from_source(bytes.clone()).map_err(|_| GeoError::Embedded { name: data.name })?;
-            Backing::Ready(Box::new(Opened::new(reader, bytes, data.kind, data.name)))
-        };
+        let bytes = Bytes::Static(data.bytes);
+        let reader =
+            Reader::from_source(bytes.clone()).map_err(|_| GeoError::Embedded { name: data.name })?;
+        let backing = Backing::Ready(Box::new(Opened::new(reader, bytes, data.kind, data.name)));
         let sha256 = OnceLock::from(data.sha256.to_owned());
         Ok(Self { origin: Origin::Embedded(data), backing, sha256, asked: AtomicBool::new(false) })
     }
@@ -196,12 +187,11 @@ impl Database {
     pub(super) fn fault(&self) -> Option<&GeoError> {
         match &self.backing {
             Backing::Stored(cell) => cell.get()?.as_ref().err(),
-            Backing::Ready(_) | Backing::Packed(..) => None,
+            Backing::Ready(_) => None,
         }
     }
 
-    /// The reader, read or unpacked if need be; none if packed data is broken, which a test rules out, or a file of the store is not
-    /// what the manifest says.
+    /// The reader, read if need be; none if a file of the store is not what the manifest says.
     pub(super) fn opened(&self) -> Option<&Opened> {
         match &self.backing {
             Backing::Ready(opened) => Some(opened),
@@ -209,14 +199,6 @@ impl Database {
                 let Origin::Stored(path, kept) = &self.origin else { return None };
                 cell.get_or_init(|| open_kept(path, kept)).as_deref().ok()
             }
-            Backing::Packed(data, cell) => cell
-                .get_or_init(|| {
-                    let unpacked = zstd::bulk::decompress(data.bytes, MAX_UNPACKED).ok()?;
-                    let bytes = Bytes::Owned(Arc::new(unpacked));
-                    let reader = Reader::from_source(bytes.clone()).ok()?;
-                    Some(Box::new(Opened::new(reader, bytes, data.kind, data.name)))
-                })
-                .as_deref(),
         }
     }
 

@@ -49,7 +49,7 @@ pub struct DatabaseInfo {
     pub build_time: u64,
     /// The same as an ISO 8601 date in UTC, or `unknown` beyond the year 9999.
     pub build_date: String,
-    /// SHA-256 of the MaxMind DB file (unpacked), in hex.
+    /// SHA-256 of the MaxMind DB file, in hex.
     pub sha256: String,
     /// The licence, as far as it is known here.
     pub licence: String,

@@ -85,7 +85,6 @@ pub fn tables() -> Vec<TableInfo> {
 static COUNTRY: Embedded = Embedded {
     name: "country.mmdb",
     bytes: include_bytes!("../../geoip/country.mmdb"),
-    packed: false,
     kind: DatabaseKind::Country,
     sha256: "82cd9be97159d84f533a368c342b4bed6aa48329f003b18032ce7da3d8edcf67",
     licence: "CC BY-SA 4.0",
@@ -95,8 +94,7 @@ static COUNTRY: Embedded = Embedded {
 /// AS number and name by network, 2022-10-29: the newest that could be had under a licence that allows it.
 static ASN: Embedded = Embedded {
     name: "asn.mmdb",
-    bytes: include_bytes!("../../geoip/asn.mmdb.zst"),
-    packed: true,
+    bytes: include_bytes!("../../geoip/asn.mmdb"),
     kind: DatabaseKind::Asn,
     sha256: "3325d6ae51115d1f556723f4a2e3bb0fad2a4f01c96aa11398e8cb52958a2d5f",
     licence: "CC BY-SA 4.0",
@@ -117,7 +115,7 @@ impl Databases {
         Self { all: Vec::new(), jurisdictions: Jurisdictions::empty(), networks: Networks::empty() }
     }
 
-    /// The data inside the program. Cheap: AS data is unpacked at the first lookup that needs it.
+    /// The data inside the program. Cheap: it is read in place.
     ///
     /// # Errors
     /// [`GeoError::Embedded`] and [`GeoError::Table`] if the build is faulty.
