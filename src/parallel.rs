@@ -5,9 +5,12 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::sync::mpsc::sync_channel;
 
 /// Items of a piece: enough that a thread is worth its start, few enough that what comes of them stays in a cache.
 const PIECE: usize = 256;
+/// What came of so many pieces waits for each thread.
+const AHEAD: usize = 4;
 
 /// How many threads may work at once, this one among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,46 +33,61 @@ impl Threads {
         self.0.get()
     }
 
-    /// Cuts `items` into blocks and those into a piece for each thread; what came of each piece, which is told where it begins, is
-    /// taken in their order. So much is held as comes of one block. A panic is passed on.
+    /// Cuts `items` into pieces, which the threads take in turns; what came of each piece, which is told where it begins, is taken in
+    /// their order. A thread is at most [`AHEAD`] pieces ahead of what was taken. A panic is passed on.
     ///
     /// # Errors
-    /// The first that `take` says; nothing is begun after it.
-    pub(crate) fn blocks<T: Sync, R: Send, E>(
+    /// The first that `take` says; what the other threads have begun is left.
+    pub(crate) fn pieces<T: Sync, R: Send, E>(
         self,
         items: &[T],
         work: impl Fn(usize, &[T]) -> R + Sync,
         mut take: impl FnMut(R) -> Result<(), E>,
     ) -> Result<(), E> {
+        let pieces = || (0_usize..).step_by(PIECE).zip(items.chunks(PIECE));
+        // This thread does the last of each turn, when the others have begun theirs.
+        let others = self.count().min(pieces().count()).saturating_sub(1);
+        let turn = others.saturating_add(1);
         let work = &work;
-        let mut begin = 0_usize;
-        for block in items.chunks(PIECE.saturating_mul(self.count())) {
-            let mut pieces = block.chunks(PIECE);
-            let own = pieces.next_back().unwrap_or_default();
-            std::thread::scope(|scope| {
-                let others: Vec<_> = pieces
-                    .map(|piece| {
-                        let offset = begin;
-                        begin = begin.saturating_add(piece.len());
-                        scope.spawn(move || work(offset, piece))
-                    })
-                    .collect();
-                let last = work(begin, own);
-                begin = begin.saturating_add(own.len());
-                for other in others {
-                    take(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))?;
-                }
-                take(last)
-            })?;
-        }
-        Ok(())
+        std::thread::scope(|scope| {
+            let mut threads: Vec<_> = (0..others)
+                .map(|first| {
+                    let (done, results) = sync_channel(AHEAD);
+                    let own = pieces().skip(first).step_by(turn);
+                    let thread = scope.spawn(move || {
+                        for (begin, piece) in own {
+                            if done.send(work(begin, piece)).is_err() {
+                                break;
+                            }
+                        }
+                    });
+                    (thread, results)
+                })
+                .collect();
+            for (number, (begin, piece)) in pieces().enumerate() {
+                let place = number.checked_rem(turn).unwrap_or(0);
+                let result = match threads.get(place) {
+                    None => work(begin, piece),
+                    Some((_, results)) => match results.recv() {
+                        Ok(result) => result,
+                        Err(_) => match threads.swap_remove(place).0.join() {
+                            Err(panic) => std::panic::resume_unwind(panic),
+                            // It has sent what came of each of its pieces before it ended.
+                            Ok(()) => break,
+                        },
+                    },
+                };
+                take(result)?;
+            }
+            Ok(())
+        })
     }
 
     /// Does the same to each item; the results come in the order of the items.
     pub(crate) fn map<T: Sync, R: Send>(self, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
         let mut all = Vec::with_capacity(items.len());
         let work = |_, piece: &[T]| piece.iter().map(&each).collect::<Vec<R>>();
-        let Ok(()) = self.blocks(items, work, |piece| {
+        let Ok(()) = self.pieces(items, work, |piece| {
             all.extend(piece);
             Ok::<(), Infallible>(())
         });
@@ -90,7 +108,7 @@ mod tests {
                 assert_eq!(Threads::new(count).map(&items, |item| item * 2), doubled, "{count} threads");
                 let mut next = 0;
                 let begins = |offset, piece: &[usize]| (offset, piece.first().copied(), piece.len());
-                let outcome = Threads::new(count).blocks(&items, begins, |(offset, first, length)| {
+                let outcome = Threads::new(count).pieces(&items, begins, |(offset, first, length)| {
                     assert_eq!((offset, first), (next, Some(next)));
                     next += length;
                     if next > 3 * PIECE { Err(next) } else { Ok(()) }

@@ -57,7 +57,7 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
     let mut open: Vec<(usize, Vec<Evidence>)> = Vec::new();
     let alone =
         |_, piece: &[Summary]| -> Vec<_> { piece.iter().map(|flow| alone(rules, names, flow)).collect() };
-    let Ok(()) = threads.blocks(flows, alone, |piece| {
+    let Ok(()) = threads.pieces(flows, alone, |piece| {
         for (verdict, own) in piece {
             let index = verdicts.len();
             open.extend(own.map(|own| (index, own)));

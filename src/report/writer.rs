@@ -61,7 +61,7 @@ fn flows(
         }
         Ok(buffer)
     };
-    context.threads.blocks(&analysis.flows, work, |piece: io::Result<Vec<u8>>| out.write_all(&piece?))
+    context.threads.pieces(&analysis.flows, work, |piece: io::Result<Vec<u8>>| out.write_all(&piece?))
 }
 
 /// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "alerts": [..], "stats": {..}}`, without the kinds that nobody asked
