@@ -6,6 +6,7 @@
 
 mod asked;
 mod beginning;
+mod blocks;
 mod calls;
 mod copies;
 pub mod emodel;

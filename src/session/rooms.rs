@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use super::blocks::Blocks;
 use super::calls::tied;
 use super::copies::{Same, compare};
 use super::marks::{is_sent, streams};
@@ -74,18 +75,17 @@ pub(super) fn rooms(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> Ro
     let mut found = Rooms::new();
     for app in apps {
         let links = links(&seen(flows, calls, app));
-        let mut union = Union::new(calls.len());
+        let blocks = Blocks::of(links.iter().map(|[one, two]| (one.owner, two.owner)));
+        let mut ends: HashMap<usize, Vec<(End, usize)>> = HashMap::new();
         for [one, two] in &links {
-            union.join(one.owner, two.owner);
-        }
-        let mut clusters: BTreeMap<usize, Vec<&Link>> = BTreeMap::new();
-        for link in &links {
-            let [one, _] = link;
-            clusters.entry(union.find(one.owner)).or_default().push(link);
+            let Some(block) = blocks.between(one.owner, two.owner) else { continue };
+            for end in [one, two].into_iter().filter(|end| candidates.contains_key(&end.owner)) {
+                ends.entry(end.owner).or_default().push((*end, block));
+            }
         }
         for (owner, (whose, candidate)) in candidates.iter().filter(|(_, (whose, _))| whose.1 == app) {
-            let Some(links) = clusters.get(&union.find(*owner)) else { continue };
-            let told = candidate.told_apart(*owner, links);
+            let Some(ends) = ends.get(owner) else { continue };
+            let told = candidate.told_apart(ends);
             if !told.is_empty() {
                 found.insert(*whose, told);
             }
@@ -236,8 +236,8 @@ impl Used {
 
 impl Candidate<'_> {
     /// The room of each flow that is in one, where there are several.
-    fn told_apart(&self, owner: usize, links: &[&Link]) -> BTreeMap<usize, usize> {
-        let (mut union, mine) = self.reached(owner, links);
+    fn told_apart(&self, ends: &[(End, usize)]) -> BTreeMap<usize, usize> {
+        let (mut union, mine) = self.reached(ends);
         let mut used: BTreeMap<usize, Used> = BTreeMap::new();
         for (place, end) in mine {
             used.entry(union.find(place)).or_default().add(end);
@@ -258,29 +258,15 @@ impl Candidate<'_> {
             .collect()
     }
 
-    /// Puts together flows that lead to the same others, or to others who hear each other; and gives this endpoint's ends of
-    /// the links by place of the flow.
-    fn reached(&self, owner: usize, links: &[&Link]) -> (Union, Vec<(usize, End)>) {
-        let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
-        for end in links.iter().copied().flatten() {
-            let next = numbers.len();
-            numbers.entry(end.owner).or_insert(next);
-        }
-        let number = |end: &End| numbers.get(&end.owner).copied().unwrap_or(0);
-        let mut others = Union::new(numbers.len());
-        for [one, two] in links.iter().copied().filter(|link| link.iter().all(|end| end.owner != owner)) {
-            others.join(number(one), number(two));
-        }
+    /// Puts together flows that lead to the same others, or to others who hear each other without this endpoint: what leads there is
+    /// of one block. Gives this endpoint's ends of the links by place of the flow.
+    fn reached(&self, ends: &[(End, usize)]) -> (Union, Vec<(usize, End)>) {
         let mut union = self.union.clone();
         let mut first: BTreeMap<usize, usize> = BTreeMap::new();
         let mut mine = Vec::new();
-        for [one, two] in links.iter().copied() {
-            let (own, other) = if one.owner == owner { (one, two) } else { (two, one) };
-            let Some(place) = self.members.binary_search(&own.flow).ok().filter(|_| own.owner == owner)
-            else {
-                continue;
-            };
-            let held = first.entry(others.find(number(other))).or_insert(place);
+        for (own, block) in ends {
+            let Ok(place) = self.members.binary_search(&own.flow) else { continue };
+            let held = first.entry(*block).or_insert(place);
             union.join(*held, place);
             mine.push((place, *own));
         }
