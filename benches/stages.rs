@@ -47,6 +47,7 @@ impl Held {
             interface: 0,
             original_len: *original_len,
             data,
+            block: None,
         }
     }
 }

@@ -167,7 +167,7 @@ impl Pipeline {
         let outcome =
             self.decoder.decode(packet.link_type.0, packet.timestamp, packet.data, packet.original_len);
         if let Outcome::Packet(decoded) = outcome {
-            pass(&mut self.engine, number, reference, packet.timestamp, &decoded);
+            pass(&mut self.engine, number, reference, packet, &decoded);
         }
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Pipeline {
         };
         if let Outcome::Packet(decoded) = &outcome {
             let reference = PacketRef::new(0, number).by_interface(packet.interface);
-            pass(&mut self.engine, number, reference, time, decoded);
+            pass(&mut self.engine, number, reference, packet, decoded);
         } else if let Outcome::Elsewhere(owner) = outcome {
             let parcel = self.decoder.take_parcel().map(Box::new);
             return Some(Handover { owner, carried: Carried { number, parcel } });
@@ -325,13 +325,20 @@ impl Pipeline {
 }
 
 #[inline]
-fn pass(engine: &mut Engine, number: u64, reference: PacketRef, timestamp: Timestamp, decoded: &Decoded<'_>) {
+fn pass(
+    engine: &mut Engine,
+    number: u64,
+    reference: PacketRef,
+    packet: &capture::Packet<'_>,
+    decoded: &Decoded<'_>,
+) {
     let protocol = decoded.transport.protocol();
     let tuple = FiveTuple { source: decoded.source, destination: decoded.destination, protocol };
     let (wire_len, payload_len) = (decoded.wire_len, decoded.transport.declared_len());
     let (key, source_is_low) = Key::of(&tuple);
+    let timestamp = packet.timestamp;
     let counted = Packet { key, source_is_low, timestamp, number, wire_len, payload_len };
-    engine.packet(&counted, reference, decoded);
+    engine.packet(&counted, reference, decoded, packet.block);
 }
 
 fn passes(

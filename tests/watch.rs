@@ -379,6 +379,7 @@ fn numbered(packet: &mut [u8], at: usize, number: u16, nanos: i64) -> Packet<'_>
         interface: 0,
         original_len: u32::try_from(packet.len()).unwrap(),
         data: packet,
+        block: None,
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn play(pipeline: &mut Pipeline, trial: &Trial, units: &Units, rng: &
             interface: 0,
             original_len: frame.len() as u32,
             data: frame,
+            block: None,
         };
         pipeline.packet(0, number as u64 + 1, &packet).unwrap();
     }

@@ -9,6 +9,7 @@
 //! Not handled: nested compression, other tools' formats (snoop, ERF, ...), per-packet pcapng options, the frame
 //! check sequence length in the link type field. No packet is ever written or sent.
 
+mod block;
 mod bpf;
 mod classic;
 mod error;
@@ -27,6 +28,7 @@ mod wire;
 
 use std::fmt;
 
+pub use block::Block;
 pub use bpf::{Filter, compile_bpf};
 pub use error::{CaptureError, Fault, Part, Position};
 pub use info::{Anomalies, Compression, FileInfo, Format, Interface, Secret};
@@ -49,6 +51,8 @@ pub struct Packet<'a> {
     pub original_len: u32,
     /// The captured bytes, from the link layer on.
     pub data: &'a [u8],
+    /// The buffer that they lie in, where it may be held for longer than the packet lives.
+    pub block: Option<&'a Block>,
 }
 
 /// The payload is private: only its length is shown.

@@ -174,6 +174,7 @@ impl FileReader {
             interface: record.interface,
             original_len: record.original,
             data: self.window.bytes(record.start, record.length),
+            block: self.window.block(),
         })
     }
 

@@ -1,11 +1,12 @@
 //! Partitions in the caller's thread, or shared out to workers.
 
-use std::ops::Range;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::partition::{PARTITIONS, Partition};
+use crate::capture::Block;
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
 use crate::flow::{Flow, Key, Packet, TableStats};
 use crate::observe::facts::Sampling;
@@ -15,9 +16,11 @@ use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 
 /// Packets of a batch.
-const BATCH_PACKETS: usize = 1024;
-/// Payload bytes of a batch.
+const BATCH_PACKETS: usize = 256;
+/// Payload bytes of a batch that are copied.
 const BATCH_BYTES: usize = 1 << 20;
+/// Blocks of a capture that a batch holds: a worker that gets few packets must not hold them all.
+const BATCH_BLOCKS: usize = 16;
 /// Batches on their way to one worker.
 const QUEUE: usize = 8;
 
@@ -49,7 +52,13 @@ impl Engine {
     }
 
     #[inline]
-    pub(super) fn packet(&mut self, packet: &Packet, reference: PacketRef, decoded: &Decoded<'_>) {
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet,
+        reference: PacketRef,
+        decoded: &Decoded<'_>,
+        block: Option<&Block>,
+    ) {
         let partition = partition_of(&packet.key);
         match self {
             Self::Here { partitions, patterns, key_log } => {
@@ -59,7 +68,7 @@ impl Engine {
                     partition.packet(patterns, packet, reference, decoded.transport, path, key_log);
                 }
             }
-            Self::Workers(workers) => workers.packet(partition, packet, reference, decoded),
+            Self::Workers(workers) => workers.packet(partition, packet, reference, decoded, block),
         }
     }
 
@@ -134,40 +143,41 @@ fn gather(parts: impl Iterator<Item = (Vec<Summary>, TableStats)>) -> (Vec<Summa
     (flows, stats)
 }
 
-/// One packet on its way to a worker; its payload lies in the batch.
+/// One packet on its way to a worker; its payload lies in the batch, or in a block that the batch holds.
 #[derive(Debug)]
 struct Item {
-    partition: usize,
     packet: Packet,
     reference: PacketRef,
-    transport: Head,
-    payload: Range<usize>,
     path: Option<Box<Path>>,
+    head: Head,
+    payload: Place,
+    partition: u8,
 }
 
-/// A transport header without its payload.
+/// A transport header without its payload. How long that is said to be, [`Packet`] has.
 #[derive(Debug, Clone, Copy)]
 enum Head {
-    Udp { declared_len: usize },
-    Tcp { sequence: u32, acknowledgment: u32, flags: TcpFlags, window: u16, declared_len: usize },
+    Udp,
+    Tcp { sequence: u32, acknowledgment: u32, flags: TcpFlags, window: u16 },
     Other { protocol: u8 },
 }
 
 impl Head {
     const fn of(transport: &Transport<'_>) -> Self {
         match *transport {
-            Transport::Udp { declared_len, .. } => Self::Udp { declared_len },
-            Transport::Tcp { sequence, acknowledgment, flags, window, declared_len, .. } => {
-                Self::Tcp { sequence, acknowledgment, flags, window, declared_len }
+            Transport::Udp { .. } => Self::Udp,
+            Transport::Tcp { sequence, acknowledgment, flags, window, .. } => {
+                Self::Tcp { sequence, acknowledgment, flags, window }
             }
             Transport::Other { protocol, .. } => Self::Other { protocol },
         }
     }
 
-    const fn with<'a>(&self, payload: &'a [u8]) -> Transport<'a> {
+    fn with<'a>(&self, payload: &'a [u8], declared_len: u32) -> Transport<'a> {
+        let declared_len = usize::try_from(declared_len).unwrap_or(usize::MAX);
         match *self {
-            Self::Udp { declared_len } => Transport::Udp { payload, declared_len },
-            Self::Tcp { sequence, acknowledgment, flags, window, declared_len } => {
+            Self::Udp => Transport::Udp { payload, declared_len },
+            Self::Tcp { sequence, acknowledgment, flags, window } => {
                 Transport::Tcp { sequence, acknowledgment, flags, window, payload, declared_len }
             }
             Self::Other { protocol } => Transport::Other { protocol, payload },
@@ -175,12 +185,72 @@ impl Head {
     }
 }
 
+/// Where a payload lies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: u32,
+    length: u32,
+    /// Index of the block; none where it is copied.
+    block: Option<u8>,
+}
+
+const _: () = assert!(size_of::<Item>() <= 128 && BATCH_BLOCKS <= 256 && PARTITIONS <= 256);
+
 #[derive(Debug, Default)]
 struct Batch {
     items: Vec<Item>,
+    blocks: Vec<Block>,
     bytes: Vec<u8>,
     /// Secrets that were known when its first packet was read; a batch ends where more become known.
     key_log: Option<Arc<KeyLog>>,
+}
+
+impl Batch {
+    /// Keeps a payload: by its place where the block it lies in can be held.
+    fn keep(&mut self, payload: &[u8], block: Option<&Block>) -> Place {
+        let length = u32::try_from(payload.len()).unwrap_or(0);
+        if let Some(block) = block
+            && let Some(range) = block.range_of(payload)
+            && let Ok(start) = u32::try_from(range.start)
+        {
+            // Packets come from one file after the other, or in turns from few.
+            let held = self.blocks.iter().rposition(|held| held.is(block));
+            let index = held.unwrap_or(self.blocks.len());
+            if let Ok(index) = u8::try_from(index) {
+                if held.is_none() {
+                    self.blocks.push(block.clone());
+                }
+                return Place { start, length, block: Some(index) };
+            }
+        }
+        let start = u32::try_from(self.bytes.len()).unwrap_or(0);
+        self.bytes.extend_from_slice(payload);
+        Place { start, length, block: None }
+    }
+
+    fn payload(&self, place: Place) -> &[u8] {
+        let (Ok(start), Ok(length)) = (usize::try_from(place.start), usize::try_from(place.length)) else {
+            return &[];
+        };
+        let range = start..start.saturating_add(length);
+        match place.block {
+            Some(index) => self.blocks.get(usize::from(index)).map(|block| block.bytes(range)),
+            None => self.bytes.get(range),
+        }
+        .unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+        self.blocks.clear();
+        self.bytes.clear();
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= BATCH_PACKETS
+            || self.bytes.len() >= BATCH_BYTES
+            || self.blocks.len() >= BATCH_BLOCKS
+    }
 }
 
 #[derive(Debug)]
@@ -214,24 +284,31 @@ impl Workers {
         Self { workers }
     }
 
-    fn packet(&mut self, partition: usize, packet: &Packet, reference: PacketRef, decoded: &Decoded<'_>) {
+    fn packet(
+        &mut self,
+        partition: usize,
+        packet: &Packet,
+        reference: PacketRef,
+        decoded: &Decoded<'_>,
+        block: Option<&Block>,
+    ) {
         let threads = self.workers.len();
         let Some(worker) = partition.checked_rem(threads).and_then(|index| self.workers.get_mut(index))
         else {
             return;
         };
         let batch = &mut worker.filling;
-        let start = batch.bytes.len();
-        batch.bytes.extend_from_slice(decoded.transport.payload());
+        let payload = batch.keep(decoded.transport.payload(), block);
+        let own = partition.checked_div(threads).and_then(|own| u8::try_from(own).ok());
         batch.items.push(Item {
-            partition: partition.checked_div(threads).unwrap_or(0),
             packet: *packet,
             reference,
-            transport: Head::of(&decoded.transport),
-            payload: start..batch.bytes.len(),
             path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path)),
+            head: Head::of(&decoded.transport),
+            payload,
+            partition: own.unwrap_or(0),
         });
-        if batch.items.len() >= BATCH_PACKETS || batch.bytes.len() >= BATCH_BYTES {
+        if batch.is_full() {
             worker.send();
         }
     }
@@ -279,15 +356,18 @@ fn run(
     let own = PARTITIONS.div_ceil(threads.max(1));
     let mut partitions: Vec<Partition> = (0..own).map(|_| partition()).collect();
     while let Ok(mut batch) = work.recv() {
-        for item in batch.items.drain(..) {
-            let payload = batch.bytes.get(item.payload.clone()).unwrap_or_default();
-            if let Some(partition) = partitions.get_mut(item.partition) {
-                let transport = item.transport.with(payload);
+        for (index, item) in batch.items.iter().enumerate() {
+            // Another core has read the payloads: the next one comes closer while this one is worked on.
+            let next = batch.items.get(index.saturating_add(1));
+            black_box(next.and_then(|next| batch.payload(next.payload).first().copied()));
+            let payload = batch.payload(item.payload);
+            if let Some(partition) = partitions.get_mut(usize::from(item.partition)) {
+                let transport = item.head.with(payload, item.packet.payload_len);
                 let (path, key_log) = (item.path.as_deref(), batch.key_log.as_ref());
                 partition.packet(patterns, &item.packet, item.reference, transport, path, key_log);
             }
         }
-        batch.bytes.clear();
+        batch.clear();
         let _ = back.try_send(batch);
     }
     gather(partitions.into_iter().map(Partition::finish))

@@ -253,6 +253,7 @@ mod tests {
             interface: 0,
             original_len,
             data,
+            block: None,
         }
     }
 

@@ -49,6 +49,7 @@ impl Kept {
             interface: 0,
             original_len: self.original_len.max(captured),
             data: &self.data,
+            block: None,
         }
     }
 }

@@ -96,7 +96,7 @@ impl<T> Chunk<T> {
         let item = self.items.pop_front()?;
         let data = self.bytes.get(item.start..item.start.saturating_add(item.len)).unwrap_or_default();
         let Item { timestamp, link_type, interface, original_len, tag, .. } = item;
-        Some(take(&Packet { timestamp, link_type, interface, original_len, data }, tag))
+        Some(take(&Packet { timestamp, link_type, interface, original_len, data, block: None }, tag))
     }
 }
 
@@ -251,6 +251,7 @@ mod tests {
             interface: 0,
             original_len: 60,
             data,
+            block: None,
         }
     }
 

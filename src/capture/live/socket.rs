@@ -136,6 +136,7 @@ impl Live {
                 interface: 0,
                 original_len,
                 data: packet.data,
+                block: None,
             });
         });
         let read = read.map_err(|error| CaptureError::new(&self.name, fault(&error)))?;

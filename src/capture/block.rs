@@ -1,0 +1,84 @@
+//! The buffer that packets lie in, which a reader and those who work on its packets may share.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes that a capture is read into. While anybody holds a clone they do not change.
+#[derive(Clone)]
+pub struct Block(Arc<[u8]>);
+
+impl Block {
+    pub(super) fn new(length: usize) -> Self {
+        Self(std::iter::repeat_n(0, length).collect())
+    }
+
+    /// The bytes, to be changed; none while somebody holds a clone.
+    pub(super) fn alone(&mut self) -> Option<&mut [u8]> {
+        Arc::get_mut(&mut self.0)
+    }
+
+    /// Bytes that there are, read or not.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes of the block; none where the range is not within it.
+    #[inline]
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.0.get(range).unwrap_or_default()
+    }
+
+    /// Where in the block `part` lies, given that it was borrowed from it; `None` for bytes that lie elsewhere.
+    #[inline]
+    pub fn range_of(&self, part: &[u8]) -> Option<Range<usize>> {
+        let start = part.as_ptr().addr().checked_sub(self.0.as_ptr().addr())?;
+        let end = start.checked_add(part.len())?;
+        (end <= self.0.len()).then_some(start..end)
+    }
+
+    /// True where both are the same buffer.
+    #[inline]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// What is in it is private: only its length is shown.
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Block").field(&self.0.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_found_where_it_lies_and_other_bytes_are_not() {
+        let block = Block::new(100);
+        for range in [0..100, 0..0, 100..100, 17..40] {
+            let part = block.bytes(range.clone());
+            assert_eq!(block.range_of(part), Some(range));
+        }
+        let other = Block::new(100);
+        assert_eq!(block.range_of(other.bytes(0..100)), None);
+        assert_eq!(block.range_of(&[1, 2, 3]), None);
+        assert_eq!(block.bytes(90..101), [0_u8; 0]);
+    }
+
+    #[test]
+    fn what_somebody_holds_does_not_change() {
+        let mut block = Block::new(4);
+        assert!(block.alone().is_some());
+        let held = block.clone();
+        assert!(block.alone().is_none() && block.is(&held));
+        drop(held);
+        assert!(block.alone().is_some());
+    }
+}
