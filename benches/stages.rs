@@ -120,9 +120,9 @@ fn flow_table(bencher: Bencher<'_, '_>, flows: u32) {
                 black_box(table.packet(&packet, || [0; 8], &mut |_| {}));
             }
         }
-        table.finish(&mut |ended| {
+        for ended in table.finish() {
             black_box(ended.flow.packets);
-        });
+        }
     });
 }
 

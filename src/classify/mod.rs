@@ -55,8 +55,13 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(flows.len());
     // Flows that may still be named by others, with what they say of themselves.
     let mut open: Vec<(usize, Vec<Evidence>)> = Vec::new();
-    let alone =
-        |_, piece: &[Summary]| -> Vec<_> { piece.iter().map(|flow| alone(rules, names, flow)).collect() };
+    let alone = |_, piece: &[Summary]| -> Vec<_> {
+        let each = |(index, flow): (usize, &Summary)| {
+            Summary::approach(|ahead| piece.get(index.saturating_add(ahead)));
+            alone(rules, names, flow)
+        };
+        piece.iter().enumerate().map(each).collect()
+    };
     let Ok(()) = threads.pieces(flows, alone, |piece| {
         for (verdict, own) in piece {
             let index = verdicts.len();

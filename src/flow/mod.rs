@@ -11,5 +11,5 @@ mod waiting;
 mod wheel;
 
 pub use key::{Direction, FiveTuple, Key};
-pub use table::{EndReason, Ended, Flow, Limits, Packet, Table, TableStats};
+pub use table::{EndReason, Ended, Flow, Leaving, Limits, Packet, Table, TableStats};
 pub use waiting::{WAITING_BYTES, Wait, Waiting};

@@ -167,6 +167,29 @@ impl TableStats {
     }
 }
 
+/// The flows of a table that takes no more packets, in the order in which they began.
+#[derive(Debug)]
+pub struct Leaving<S> {
+    order: std::vec::IntoIter<(u64, usize)>,
+    slots: Slots<Flow<S>>,
+}
+
+impl<S> Leaving<S> {
+    /// Number in the run of the flow that comes next.
+    pub fn next_id(&self) -> Option<u64> {
+        self.order.as_slice().first().map(|(id, _)| *id)
+    }
+}
+
+impl<S> Iterator for Leaving<S> {
+    type Item = Ended<S>;
+
+    fn next(&mut self) -> Option<Ended<S>> {
+        let (_, slot) = self.order.next()?;
+        self.slots.take(slot).map(|flow| Ended { flow, reason: EndReason::EndOfCapture })
+    }
+}
+
 /// Flows by five-tuple.
 #[derive(Debug)]
 pub struct Table<S> {
@@ -276,17 +299,10 @@ impl<S> Table<S> {
     }
 
     /// Ends every flow, in the order in which they began.
-    pub fn finish(&mut self, ended: &mut impl FnMut(Ended<S>)) {
-        self.index.clear();
-        self.free.clear();
+    pub fn finish(self) -> Leaving<S> {
         let mut order: Vec<(u64, usize)> = self.slots.iter().map(|(slot, flow)| (flow.id, slot)).collect();
         order.sort_unstable();
-        for (_, slot) in order {
-            if let Some(flow) = self.slots.take(slot) {
-                ended(Ended { flow, reason: EndReason::EndOfCapture });
-            }
-        }
-        self.slots = Slots::new();
+        Leaving { order: order.into_iter(), slots: self.slots }
     }
 
     /// Looks at every flow that is held, in no particular order.
@@ -586,8 +602,10 @@ mod tests {
             table.packet(&packet(number, &source, "10.0.1.1:2", 0), || (), &mut none);
         }
         let mut ids = Vec::new();
-        table.finish(&mut |ended| ids.push(ended.flow.id));
+        let mut left = table.finish();
+        assert_eq!(left.next_id(), Some(1));
+        ids.extend(left.by_ref().map(|ended| ended.flow.id));
         assert_eq!(ids, (1..=50).collect::<Vec<_>>());
-        assert!(table.is_empty());
+        assert_eq!(left.next_id(), None);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::partition::{PARTITIONS, Partition};
+use super::partition::{self, PARTITIONS, Partition};
 use crate::capture::Block;
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
 use crate::flow::{Flow, Key, Packet, TableStats};
@@ -127,7 +127,7 @@ impl Engine {
 
     pub(super) fn finish(self) -> (Vec<Summary>, TableStats) {
         match self {
-            Self::Here { partitions, .. } => gather(partitions.into_iter().map(Partition::finish)),
+            Self::Here { partitions, .. } => partition::finish(partitions),
             Self::Workers(workers) => workers.finish(),
         }
     }
@@ -370,5 +370,5 @@ fn run(
         batch.clear();
         let _ = back.try_send(batch);
     }
-    gather(partitions.into_iter().map(Partition::finish))
+    partition::finish(partitions)
 }

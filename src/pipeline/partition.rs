@@ -166,12 +166,26 @@ impl Partition {
     pub(super) fn table_stats(&self) -> (TableStats, usize) {
         (self.table.stats(), self.table.len())
     }
+}
 
-    pub(super) fn finish(mut self) -> (Vec<Summary>, TableStats) {
-        let ended = &mut self.ended;
-        self.table.finish(&mut |done| ended.push(done));
-        (self.ended.flows, self.table.stats())
+/// Ends all flows of some partitions. Those that are alive end in the order in which they began, whatever partition they are of, so
+/// that what is left of them lies in memory as all that comes after goes over it.
+pub(super) fn finish(partitions: Vec<Partition>) -> (Vec<Summary>, TableStats) {
+    let mut stats = TableStats::default();
+    let mut flows = Vec::new();
+    let mut leaving = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let Partition { table, mut ended, .. } = partition;
+        stats.add(table.stats());
+        flows.append(&mut ended.flows);
+        leaving.push(table.finish());
     }
+    while let Some(next) =
+        leaving.iter_mut().filter(|left| left.next_id().is_some()).min_by_key(|left| left.next_id())
+    {
+        flows.extend(next.next().map(|done| summarise(done.flow, done.reason)));
+    }
+    (flows, stats)
 }
 
 #[cfg(test)]
@@ -249,7 +263,7 @@ mod tests {
         // Of the others nothing was lost: the segments of each are more than 15,400 and less than 17,000 bytes.
         let left = usize::try_from(600 - line.partition.table_stats().0.holes_given_up).unwrap();
         assert!((WAITING_BYTES / 17_000..=WAITING_BYTES / 15_400).contains(&left), "{left} wait");
-        let (flows, stats) = line.partition.finish();
+        let (flows, stats) = finish(vec![line.partition]);
         let given = gave_up(&flows);
         assert_eq!(stats.holes_given_up, u64::try_from(given.len()).unwrap());
         // The packet named is the first that lay behind the hole: the second of the twelve of each.

@@ -11,6 +11,7 @@ use super::{
     Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
 };
 use crate::keys::Analysis;
+use crate::observe::Summary;
 use crate::session::Judged;
 
 /// One record, one line.
@@ -52,7 +53,9 @@ fn flows(
     let owners = sessions_of_flows(analysis);
     let work = |begin: usize, piece: &[Judged]| {
         let mut buffer = Vec::with_capacity(BUFFER.saturating_mul(piece.len().min(64)));
-        for (index, judged) in (begin..).zip(piece) {
+        for (place, judged) in piece.iter().enumerate() {
+            Summary::approach(|ahead| piece.get(place.saturating_add(ahead)).map(|judged| &judged.flow));
+            let index = begin.saturating_add(place);
             let session = owners.get(index).copied().flatten().map(session_id);
             let record = Record::Flow(Box::new(flow_record(context, judged, session.as_deref())));
             buffer.extend_from_slice(before(index));
