@@ -323,8 +323,12 @@ impl Workers {
     }
 
     fn finish(self) -> (Vec<Summary>, TableStats) {
-        let parts: Vec<_> = self.workers.into_iter().map(Worker::finish).collect();
-        gather(parts.into_iter())
+        // All are told before one is waited for, so that they end their flows at the same time.
+        let threads: Vec<_> = self.workers.into_iter().map(Worker::close).collect();
+        gather(threads.into_iter().map(|thread| match thread.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }))
     }
 }
 
@@ -336,13 +340,10 @@ impl Worker {
         let _ = self.full.send(std::mem::replace(&mut self.filling, next));
     }
 
-    fn finish(mut self) -> (Vec<Summary>, TableStats) {
+    /// Sends what is left: no more will come.
+    fn close(mut self) -> JoinHandle<(Vec<Summary>, TableStats)> {
         self.send();
-        drop(self.full);
-        match self.thread.join() {
-            Ok(part) => part,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        self.thread
     }
 }
 

@@ -11,6 +11,9 @@ pub(super) const HEAD: usize = 4;
 const LOOKED: usize = 64;
 /// Beginnings that are kept.
 const KEPT: usize = 128;
+
+// Bytes of as many beginnings are counted in a `u8`.
+const _: () = assert!(KEPT <= 255);
 /// Payloads that are looked at.
 const TRIED: u16 = 512;
 /// Bytes of the body that are counted.
@@ -68,17 +71,18 @@ impl Look {
     pub(super) fn heads(&self) -> Heads {
         let mut heads = Heads { payloads: u32::try_from(self.heads.len()).unwrap_or(0), ..Heads::default() };
         for (position, place) in heads.places.iter_mut().enumerate() {
-            let mut counts = [0_u32; VALUES];
+            let mut counts = [0_u8; VALUES];
             for (head, length) in &self.heads {
                 if position < usize::from(*length)
                     && let Some(count) =
                         head.get(position).and_then(|byte| counts.get_mut(usize::from(*byte)))
                 {
+                    // A pair with each that had the same byte before.
+                    place.0 = place.0.saturating_add(1);
+                    place.1 = place.1.saturating_add(u32::from(*count));
                     *count = count.saturating_add(1);
                 }
             }
-            place.0 = counts.iter().sum();
-            place.1 = counts.iter().map(|count| pairs(*count)).sum();
         }
         heads
     }
@@ -89,11 +93,6 @@ impl Look {
         let bytes = f64::from(self.bytes);
         (self.bytes > 0).then(|| Body { bytes: self.bytes, chi_squared: 256.0 * squares / bytes - bytes })
     }
-}
-
-/// Pairs of equal things among `count`.
-const fn pairs(count: u32) -> u32 {
-    count.saturating_mul(count.saturating_sub(1)) / 2
 }
 
 /// True when a block has so few byte values that no cipher made it: at most four, which 16 uniform bytes have with a
