@@ -13,6 +13,7 @@ mod losses;
 mod media;
 mod meeting;
 mod protocol;
+mod public;
 mod session;
 mod shared;
 mod signalling;

@@ -12,7 +12,7 @@ use super::super::record::{
     AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert, HolderRecord, PacketNumber,
     PlaceRecord, ServerRecord, SessionRecord, Severity,
 };
-use super::session::public_address;
+use super::public::public_address;
 use super::shared::Shared;
 use super::{Context, count, met, session_id, session_record};
 use crate::classify::Role;

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::super::record::{Finding, HolderRecord, PacketNumber, SessionRecord, Severity};
-use super::session::{flows, public_address};
+use super::public::public_address;
+use super::session::flows;
 use super::{Context, count, distance, hint, met, signalling, witness};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};

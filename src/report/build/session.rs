@@ -1,7 +1,7 @@
 //! A session with its keys as a record.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::super::record::{
     AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, EvidenceRecord,
@@ -11,8 +11,8 @@ use super::super::record::{
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, milli, round3,
-    session_id, signalling, trend, witness,
+    Context, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, milli, public,
+    round3, session_id, signalling, trend, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -37,7 +37,7 @@ pub fn session_record(
     keys: &Keys,
 ) -> SessionRecord {
     let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
-    let public = told_address(analysis, session);
+    let public = public::told_address(analysis, session);
     let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
     let servers = server_records(context, analysis, session);
     let holders: Vec<HolderRecord> =
@@ -112,7 +112,7 @@ pub(super) fn server_records(
     session: &Session,
 ) -> Vec<ServerRecord> {
     let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
-    let public = public_address(analysis, session);
+    let public = public::public_address(analysis, session);
     let place = context.place(public.unwrap_or(session.endpoint), session.start);
     let mut servers: Vec<ServerRecord> =
         session.servers.iter().map(|server| server_record(context, session, provider, server)).collect();
@@ -149,36 +149,6 @@ pub(in super::super) fn flows<'a>(
     session: &'a Session,
 ) -> impl Iterator<Item = &'a Judged> {
     session.flows.iter().filter_map(|index| analysis.flows.get(*index))
-}
-
-/// The endpoint's address outside of a NAT, as a server told it by STUN.
-///
-/// A mapped address is taken only from flows that the endpoint began, to servers, and never when it is a server's
-/// own: in ICE both ends ask, and each is told its own.
-fn told_address(analysis: &Analysis, session: &Session) -> Option<IpAddr> {
-    told(analysis, session).next().map(|(address, _)| address)
-}
-
-/// The address outside of a NAT in which two servers agree. One alone could tell what it likes, so that it seats nobody.
-pub(super) fn public_address(analysis: &Analysis, session: &Session) -> Option<IpAddr> {
-    let is_told_by_another = |(address, by): &(IpAddr, IpAddr)| {
-        told(analysis, session).any(|(same, other)| same == *address && other != *by)
-    };
-    told(analysis, session).find(is_told_by_another).map(|(address, _)| address)
-}
-
-/// Each address that a server told the endpoint, with the server.
-fn told<'a>(analysis: &'a Analysis, session: &'a Session) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
-    let is_server = move |address: IpAddr| session.servers.iter().any(|server| server.address == address);
-    flows(analysis, session)
-        .filter(move |judged| {
-            geo::special(session.endpoint).is_some() && judged.local_is_source && judged.role() != Role::P2p
-        })
-        .filter_map(|judged| {
-            Some((judged.flow.tuple.destination.ip(), judged.flow.facts.as_ref()?.stun.as_ref()?))
-        })
-        .flat_map(|(server, stun)| stun.mapped.iter().map(move |(address, _)| (address.ip(), server)))
-        .filter(move |(address, _)| geo::special(*address).is_none() && !is_server(*address))
 }
 
 /// Flow ids by role, the first of each, and how many are left out.
