@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::record::{
@@ -132,15 +133,16 @@ pub fn meeting_record(context: &mut Context<'_>, analysis: &Analysis, meeting: &
     }
 }
 
-/// The union of what reaches the servers of all sessions.
+/// The union of what reaches the servers of all sessions, given session by session.
 fn jurisdictions(told: &[(String, Told)]) -> Vec<MeetingJurisdiction> {
     let mut all: BTreeMap<&str, Vec<AddedBy>> = BTreeMap::new();
+    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
     for (session, server) in
         told.iter().flat_map(|(id, told)| told.servers.iter().map(move |server| (id, server)))
     {
         for (code, basis) in &server.reached {
             let added = all.entry(code).or_default();
-            let place = added.iter().position(|held| held.ip == server.ip).unwrap_or_else(|| {
+            let place = *places.entry((code, &server.ip)).or_insert_with(|| {
                 added.push(AddedBy {
                     ip: server.ip.clone(),
                     name: server.name.clone(),
@@ -155,7 +157,7 @@ fn jurisdictions(told: &[(String, Told)]) -> Vec<MeetingJurisdiction> {
                 held.basis.push(*basis);
                 held.basis.sort_unstable();
             }
-            if !held.sessions.contains(session) {
+            if held.sessions.last() != Some(session) {
                 held.sessions.push(session.clone());
             }
             held.could_hold = [held.could_hold, server.could_hold].into_iter().flatten().min();
