@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::time::Timestamp;
 
 /// Steps in a row that are hashed together.
@@ -28,6 +30,8 @@ pub struct Sketch {
     latest: Option<(u16, u16)>,
     steps: [i32; GRAM],
     filled: usize,
+    /// In the order of the hashes.
+    #[serde(deserialize_with = "in_order")]
     kept: Vec<(u64, Timestamp)>,
     /// The largest hash that is kept, once there are `KEPT`.
     limit: Option<u64>,
@@ -49,6 +53,13 @@ impl Copied {
     pub const fn lag(&self) -> Duration {
         Duration::from_nanos(self.lag_ns.unsigned_abs())
     }
+}
+
+/// Rows that were written down when they were not yet kept in order.
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(u64, Timestamp)>, D::Error> {
+    let mut kept: Vec<(u64, Timestamp)> = Deserialize::deserialize(deserializer)?;
+    kept.sort_unstable_by_key(|(hash, _)| *hash);
+    Ok(kept)
 }
 
 impl Sketch {
@@ -99,16 +110,13 @@ impl Sketch {
     }
 
     fn keep(&mut self, hash: u64, time: Timestamp) {
-        if self.kept.iter().any(|(held, _)| *held == hash) {
-            return;
+        let Err(place) = self.kept.binary_search_by_key(&hash, |(held, _)| *held) else { return };
+        if self.kept.len() >= KEPT {
+            self.kept.pop();
         }
-        if self.kept.len() < KEPT {
-            self.kept.push((hash, time));
-        } else if let Some(largest) = self.kept.iter_mut().max_by_key(|(held, _)| *held) {
-            *largest = (hash, time);
-        }
+        self.kept.insert(place.min(self.kept.len()), (hash, time));
         if self.kept.len() == KEPT {
-            self.limit = self.kept.iter().map(|(held, _)| *held).max();
+            self.limit = self.kept.last().map(|(held, _)| *held);
         }
     }
 
@@ -119,14 +127,20 @@ impl Sketch {
 
     /// Whether `other` is a copy of this stream, or this one of it.
     pub fn copied(&self, other: &Self) -> Option<Copied> {
-        let mut lags: Vec<i64> = self
-            .kept
-            .iter()
-            .filter_map(|(hash, time)| {
-                let (_, then) = other.kept.iter().find(|(held, _)| held == hash)?;
-                Some(then.as_nanos().saturating_sub(time.as_nanos()))
-            })
-            .collect();
+        let mut lags: Vec<i64> = Vec::new();
+        let (mut own, mut others) = (self.kept.iter().peekable(), other.kept.iter().peekable());
+        while let (Some((hash, time)), Some((held, then))) = (own.peek(), others.peek()) {
+            if hash == held {
+                lags.push(then.as_nanos().saturating_sub(time.as_nanos()));
+            }
+            let order = hash.cmp(held);
+            if order.is_le() {
+                own.next();
+            }
+            if order.is_ge() {
+                others.next();
+            }
+        }
         lags.sort_unstable();
         let median = *lags.get(lags.len() / 2)?;
         let rows = lags.iter().filter(|lag| lag.abs_diff(median) <= VARIES_NS.unsigned_abs()).count();
@@ -137,7 +151,56 @@ impl Sketch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_smallest_rows_are_kept_each_with_its_first_time(
+            rows in prop::collection::vec(0_u64..100, 0..400),
+        ) {
+            let mut sketch = Sketch::default();
+            let mut first = std::collections::BTreeMap::new();
+            for (hash, time) in rows.into_iter().zip((0..).map(at)) {
+                if sketch.limit.is_none_or(|limit| hash < limit) {
+                    sketch.keep(hash, time);
+                }
+                first.entry(hash).or_insert(time);
+            }
+            prop_assert!(sketch.rows().eq(first.into_iter().take(KEPT)));
+        }
+
+        #[test]
+        fn rows_are_compared_as_each_with_each_would_be(
+            own in prop::collection::btree_map(0_u64..40, 0_i64..4_000, 0..20),
+            others in prop::collection::btree_map(0_u64..40, 0_i64..4_000, 0..20),
+        ) {
+            let sketch = |rows: &std::collections::BTreeMap<u64, i64>| {
+                let kept = rows.iter().map(|(hash, millis)| (*hash, at(*millis))).collect();
+                Sketch { kept, ..Sketch::default() }
+            };
+            let mut lags: Vec<i64> =
+                own.iter().filter_map(|(hash, time)| Some(others.get(hash)? - time)).collect();
+            lags.sort_unstable();
+            let expected = lags.get(lags.len() / 2).and_then(|median| {
+                let rows = lags.iter().filter(|lag| (*lag - median).abs() <= 250).count();
+                (rows >= NEEDED && median.abs() <= 3_000).then(|| (rows, median * 1_000_000))
+            });
+            let copied = sketch(&own).copied(&sketch(&others)).map(|copied| (copied.rows, copied.lag_ns));
+            prop_assert_eq!(copied, expected);
+        }
+    }
+
+    #[test]
+    fn rows_that_were_written_out_of_order_are_read_in_order() {
+        let sketch = stream(&lengths(1, 3_000), 0, 0, |_| false, 0);
+        let mut written = serde_json::to_value(&sketch).unwrap();
+        written["kept"].as_array_mut().unwrap().reverse();
+        let read: Sketch = serde_json::from_value(written).unwrap();
+        assert!(read.rows().eq(sketch.rows()));
+        assert_eq!(read.rows().count(), KEPT);
+    }
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000_000 + millis * 1_000_000)
