@@ -5,6 +5,7 @@
 //! ones add up, and below [`JOINS`] nothing is joined. Speaking to the same server at the same time is no evidence:
 //! one server has many meetings.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use hashbrown::HashMap;
 
 use super::copies::{Same, compare};
 use super::joints::{SEEN_TWICE, by_lengths, by_mark, by_source};
+use super::together::{Sets, Tie};
 use super::trace::{Shared, StreamTrace, Trace};
 use super::union::Union;
 use super::{Judged, Session, order};
@@ -84,6 +86,9 @@ pub struct Joint {
 /// A stream of a session: the session's place among the traces, and the stream's within it.
 type Place = (usize, usize);
 
+/// Reasons by pair of sessions: those that are kept, and those that the lengths of all streams together give.
+type Reasons<'a> = BTreeMap<(usize, usize), Cow<'a, [Joint]>>;
+
 /// Two streams with the same lengths.
 #[derive(Debug)]
 struct Lengths {
@@ -97,7 +102,7 @@ pub struct Meetings {
     traces: Vec<Trace>,
     by_mark: HashMap<Shared, Vec<(usize, PacketRef)>>,
     by_source: HashMap<u32, Vec<Place>>,
-    by_row: HashMap<u64, Vec<(Place, Timestamp)>>,
+    by_row: HashMap<u64, Vec<Place>>,
     joints: BTreeMap<(usize, usize), Vec<Joint>>,
     lengths: Vec<Lengths>,
     contradicted: BTreeSet<(usize, usize)>,
@@ -192,10 +197,10 @@ impl Meetings {
             if known.len() < ALIKE {
                 known.push((place, index));
             }
-            for (row, time) in stream.sketch.rows() {
+            for (row, _) in stream.sketch.rows() {
                 let known = self.by_row.entry(row).or_default();
                 if known.len() < PLACES {
-                    known.push(((place, index), time));
+                    known.push((place, index));
                 }
             }
         }
@@ -228,14 +233,17 @@ impl Meetings {
 
     /// Streams of other sessions that have rows of lengths in common.
     fn compare_rows(&mut self, trace: &Trace, place: Place, stream: &StreamTrace) {
-        let mut shared: BTreeMap<Place, usize> = BTreeMap::new();
+        let mut shared: HashMap<Place, usize> = HashMap::new();
         for (row, _) in stream.sketch.rows() {
-            for (other, _) in self.by_row.get(&row).into_iter().flatten() {
+            for other in self.by_row.get(&row).into_iter().flatten() {
                 let count = shared.entry(*other).or_default();
                 *count = count.saturating_add(1);
             }
         }
-        for (other, _) in shared.into_iter().filter(|(_, rows)| *rows >= ROWS) {
+        let mut alike: Vec<Place> =
+            shared.into_iter().filter(|(_, rows)| *rows >= ROWS).map(|(other, _)| other).collect();
+        alike.sort_unstable();
+        for other in alike {
             let Some(earlier) = self.traces.get(other.0) else { continue };
             let Some(known) = earlier.streams.get(other.1) else { continue };
             if at_once(earlier, trace)
@@ -249,73 +257,50 @@ impl Meetings {
 
     /// Puts together what is tied well enough.
     fn conclude(&self) -> Vec<Meeting> {
-        let mut joints = self.joints.clone();
+        let mut joints: Reasons<'_> =
+            self.joints.iter().map(|(pair, reasons)| (*pair, Cow::Borrowed(reasons.as_slice()))).collect();
         self.by_lengths(&mut joints);
-        let mut pairs: Vec<(f32, (usize, usize))> =
-            joints.iter().map(|(pair, reasons)| (combined(reasons), *pair)).collect();
-        pairs.retain(|(confidence, pair)| *confidence >= JOINS && !self.contradicted.contains(pair));
-        pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut union = Union::new(self.traces.len());
-        let mut sets: BTreeMap<usize, (BTreeSet<usize>, f32)> = BTreeMap::new();
-        for (confidence, (a, b)) in &pairs {
-            let (one, two) = (union.find(*a), union.find(*b));
-            if one == two {
-                continue;
+        let tie = |(pair, reasons): (&(usize, usize), &Cow<'_, [Joint]>)| {
+            let of_two = reasons.iter().all(Joint::is_of_two);
+            Tie { confidence: combined(reasons), pair: *pair, of_two }
+        };
+        let ties: Vec<Tie> = joints.iter().map(tie).filter(|tie| tie.confidence >= JOINS).collect();
+        let there: Vec<(Timestamp, Timestamp)> =
+            self.traces.iter().map(|trace| (trace.start, trace.end)).collect();
+        let mut sets = Sets::of(ties, &self.contradicted, &there, MOST);
+        let mut inside: HashMap<usize, Vec<&Joint>> = HashMap::new();
+        for ((a, b), reasons) in &joints {
+            let root = sets.find(*a);
+            if root == sets.find(*b) {
+                inside.entry(root).or_default().extend(reasons.iter());
             }
-            let alone = |root: usize| (BTreeSet::from([root]), MOST);
-            let (mut set, sure) = sets.get(&one).cloned().unwrap_or_else(|| alone(one));
-            let (more, too) = sets.get(&two).cloned().unwrap_or_else(|| alone(two));
-            let of_two = joints.get(&(*a, *b)).is_some_and(|reasons| reasons.iter().all(Joint::is_of_two));
-            if self.contradict(&set, &more) || (of_two && !self.overlap(&set, &more)) {
-                continue;
-            }
-            union.join(one, two);
-            set.extend(more);
-            sets.remove(&one);
-            sets.remove(&two);
-            sets.insert(union.find(one), (set, sure.min(too).min(*confidence)));
         }
-        let mut meetings: Vec<Meeting> =
-            sets.into_values().map(|(set, confidence)| self.meeting(&joints, &set, confidence)).collect();
+        let mut meetings: Vec<Meeting> = sets
+            .into_sets()
+            .map(|(root, members, confidence)| {
+                self.meeting(inside.remove(&root).unwrap_or_default(), &members, confidence)
+            })
+            .collect();
         meetings.sort_by_key(|meeting| order(meeting.id));
         meetings
     }
 
-    fn contradict(&self, one: &BTreeSet<usize>, two: &BTreeSet<usize>) -> bool {
-        let (few, many) = if one.len() <= two.len() { (one, two) } else { (two, one) };
-        !self.contradicted.is_empty()
-            && few.iter().any(|a| many.iter().any(|b| self.contradicted.contains(&(*a.min(b), *a.max(b)))))
-    }
-
-    /// Whether all of one set were there with all of the other: who calls one and then another is in two calls, also where
-    /// that is one session.
-    fn overlap(&self, one: &BTreeSet<usize>, two: &BTreeSet<usize>) -> bool {
-        let there = |place: &usize| self.traces.get(*place).map(|trace| (trace.start, trace.end));
-        one.iter()
-            .filter_map(there)
-            .all(|(start, end)| two.iter().filter_map(there).all(|(from, to)| start <= to && from <= end))
-    }
-
-    fn meeting(
-        &self,
-        joints: &BTreeMap<(usize, usize), Vec<Joint>>,
-        set: &BTreeSet<usize>,
-        confidence: f32,
-    ) -> Meeting {
+    /// A meeting of sessions, given by place, with all reasons between any two of them.
+    fn meeting(&self, mut joints: Vec<&Joint>, set: &[usize], confidence: f32) -> Meeting {
         let members: Vec<&Trace> = set.iter().filter_map(|place| self.traces.get(*place)).collect();
         let mut sessions: Vec<u64> = members.iter().map(|trace| trace.id).collect();
         sessions.sort_by_key(|id| order(*id));
-        let inside = joints.iter().filter(|((a, b), _)| set.contains(a) && set.contains(b));
-        let mut joined_by: Vec<Joint> = inside.flat_map(|(_, reasons)| reasons.iter().cloned()).collect();
-        joined_by.sort_by(|a, b| {
+        joints.sort_by(|a, b| {
             a.sessions.map(order).cmp(&b.sessions.map(order)).then(b.confidence.total_cmp(&a.confidence))
         });
-        joined_by.truncate(MEETING_REASONS);
-        let seen_twice = |trace: &Trace| {
-            joined_by.iter().any(|joint| joint.what == SEEN_TWICE && joint.sessions.last() == Some(&trace.id))
-        };
+        joints.truncate(MEETING_REASONS);
+        let twice: BTreeSet<u64> = joints
+            .iter()
+            .filter(|joint| joint.what == SEEN_TWICE)
+            .filter_map(|joint| joint.sessions.last().copied())
+            .collect();
         let endpoints: BTreeSet<IpAddr> =
-            members.iter().filter(|trace| !seen_twice(trace)).map(|trace| trace.endpoint).collect();
+            members.iter().filter(|trace| !twice.contains(&trace.id)).map(|trace| trace.endpoint).collect();
         Meeting {
             id: sessions.first().copied().unwrap_or(0),
             provider: members.iter().find_map(|trace| trace.provider),
@@ -323,14 +308,14 @@ impl Meetings {
             end: members.iter().map(|trace| trace.end).max().unwrap_or_default(),
             sessions,
             participants: endpoints.len(),
-            joined_by,
+            joined_by: joints.into_iter().cloned().collect(),
             confidence: confidence.min(MOST),
         }
     }
 
     /// Reasons from streams whose packets have the same lengths. Where two endpoints send what looks the same (a test picture,
     /// the same film) the lengths tell nobody apart.
-    fn by_lengths(&self, joints: &mut BTreeMap<(usize, usize), Vec<Joint>>) {
+    fn by_lengths(&self, joints: &mut Reasons<'_>) {
         let mut numbers: BTreeMap<Place, usize> = BTreeMap::new();
         for place in self.lengths.iter().flat_map(|found| found.streams) {
             let next = numbers.len();
@@ -348,12 +333,15 @@ impl Meetings {
         }
         for found in &self.lengths {
             let [a, b] = found.streams;
-            let alone = senders.get(&union.find(number(&a))).is_none_or(|senders| senders.len() < 2);
+            let several = senders.get(&union.find(number(&a))).is_some_and(|senders| senders.len() > 1);
             let (Some(one), Some(two)) = (self.stream(a), self.stream(b)) else { continue };
+            if several {
+                continue;
+            }
             let ids =
                 [self.traces.get(a.0), self.traces.get(b.0)].map(|trace| trace.map_or(0, |trace| trace.id));
-            if let Some(joint) = by_lengths(ids, one, two, found.copied).filter(|_| alone) {
-                push(joints, (a.0, b.0), joint);
+            if let Some(joint) = by_lengths(ids, one, two, found.copied) {
+                note(joints.entry((a.0.min(b.0), a.0.max(b.0))).or_default().to_mut(), joint);
             }
         }
     }
@@ -400,7 +388,10 @@ fn at_once(one: &Trace, two: &Trace) -> bool {
 }
 
 fn push(joints: &mut BTreeMap<(usize, usize), Vec<Joint>>, (a, b): (usize, usize), joint: Joint) {
-    let reasons = joints.entry((a.min(b), a.max(b))).or_default();
+    note(joints.entry((a.min(b), a.max(b))).or_default(), joint);
+}
+
+fn note(reasons: &mut Vec<Joint>, joint: Joint) {
     // Two ways to see that two streams are one are no two reasons.
     let alike = |held: &&mut Joint| {
         let one_stream = held.packets == joint.packets && !held.is_of_two() && !joint.is_of_two();

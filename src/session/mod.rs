@@ -26,6 +26,7 @@ mod spans;
 pub mod speech;
 #[cfg(test)]
 pub(crate) mod tests;
+mod together;
 mod trace;
 mod union;
 
