@@ -76,17 +76,32 @@ pub(super) fn marks(judged: &Judged, sides: Sides) -> Vec<(Mark, PacketRef)> {
         found.push((Mark::Address(sides.remote), first));
     }
     let Some(facts) = judged.flow.facts.as_deref() else { return found };
-    identities(facts, &mut found);
+    for ([one, other], packet) in fragments(facts) {
+        found.push((Mark::Ufrag(one.to_owned()), packet));
+        found.push((Mark::Ufrag(other.to_owned()), packet));
+    }
+    if let Some(media) = &facts.media {
+        found.extend(media.cnames.iter().map(|name| (Mark::Cname(name.clone()), media.packet)));
+    }
     if let Some(stun) = &facts.stun {
         let told = stun.relayed.iter().chain(&stun.peers);
         found.extend(told.map(|(address, packet)| (Mark::Address(*address), *packet)));
     }
+    // Of a trunk with many calls nobody knows which of them announced an address.
+    if let Some(sip) = facts.sip.as_ref().filter(|sip| sip.call_ids.len() == 1) {
+        found.extend(sip.media.iter().map(|held| (Mark::Address(held.address), held.packet)));
+    }
+    found.extend(lasting(judged, sides));
+    found
+}
+
+/// Those marks of a flow that [last](Mark::lasts).
+pub(super) fn lasting(judged: &Judged, sides: Sides) -> Vec<(Mark, PacketRef)> {
+    let mut found = Vec::new();
+    let Some(facts) = judged.flow.facts.as_deref() else { return found };
+    identities(facts, &mut found);
     if let Some(sip) = &facts.sip {
         found.extend(sip.call_ids.iter().map(|id| (Mark::Call(id.clone()), sip.packet)));
-        // Of a trunk with many calls nobody knows which of them announced an address.
-        if sip.call_ids.len() == 1 {
-            found.extend(sip.media.iter().map(|held| (Mark::Address(held.address), held.packet)));
-        }
     }
     if facts.zoom.is_none() {
         let own = sent(judged, sides).filter(|stream| stream.ssrc > SMALL_SOURCE);
@@ -95,16 +110,19 @@ pub(super) fn marks(judged: &Judged, sides: Sides) -> Vec<(Mark, PacketRef)> {
     found
 }
 
+/// The two ICE fragments of each pair that was seen, as one end wrote them.
+fn fragments(facts: &Facts) -> impl Iterator<Item = ([&str; 2], PacketRef)> {
+    let usernames = facts.stun.iter().flat_map(|stun| &stun.usernames);
+    usernames.filter_map(|(username, packet)| {
+        let (one, other) = username.split_once(':')?;
+        (one.len() >= UFRAG && other.len() >= UFRAG).then_some(([one, other], *packet))
+    })
+}
+
 fn identities(facts: &Facts, found: &mut Vec<(Mark, PacketRef)>) {
-    for (username, packet) in facts.stun.iter().flat_map(|stun| &stun.usernames) {
-        let Some((a, b)) = username.split_once(':') else { continue };
-        if a.len() < UFRAG || b.len() < UFRAG {
-            continue;
-        }
+    for ([a, b], packet) in fragments(facts) {
         let pair = if a <= b { format!("{a}:{b}") } else { format!("{b}:{a}") };
-        found.push((Mark::Ufrags(pair), *packet));
-        found.push((Mark::Ufrag(a.to_owned()), *packet));
-        found.push((Mark::Ufrag(b.to_owned()), *packet));
+        found.push((Mark::Ufrags(pair), packet));
     }
     if let Some(zoom) = &facts.zoom {
         let ids = [
@@ -117,9 +135,6 @@ fn identities(facts: &Facts, found: &mut Vec<(Mark, PacketRef)>) {
     if let Some(quic) = &facts.quic {
         let ids = quic.dcid.iter().chain(&quic.scid).filter(|id| id.len() >= 8);
         found.extend(ids.map(|id| (Mark::Quic(id.clone()), quic.packet)));
-    }
-    if let Some(media) = &facts.media {
-        found.extend(media.cnames.iter().map(|name| (Mark::Cname(name.clone()), media.packet)));
     }
 }
 

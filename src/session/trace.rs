@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::marks::{Mark, is_sent, marks, streams};
+use super::marks::{Mark, is_sent, lasting, streams};
 use super::{Judged, Session};
 use crate::classify::Role;
 use crate::observe::PacketRef;
@@ -111,7 +111,7 @@ impl Trace {
             found.push((Shared::Flow(judged.flow.id), judged.flow.first_packet));
             found.push((Shared::Spoken(sides.remote), judged.flow.first_packet));
         }
-        let shared = marks(judged, sides)
+        let shared = lasting(judged, sides)
             .into_iter()
             .filter(|(mark, _)| matches!(mark, Mark::Ufrags(_) | Mark::ZoomPeers(_) | Mark::Call(_)));
         found.extend(shared.map(|(mark, packet)| (Shared::Mark(mark), packet)));
