@@ -1,7 +1,8 @@
 //! The other ends of a session: who was spoken to, as what, and by which name.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use super::Judged;
 use super::peers::Relays;
@@ -96,11 +97,29 @@ impl Server {
     }
 }
 
+/// The servers of a session so far, by address.
+#[derive(Default)]
+struct Found {
+    servers: Vec<Server>,
+    places: HashMap<IpAddr, usize>,
+}
+
+impl Found {
+    fn at(&mut self, address: IpAddr, begin: impl FnOnce() -> Server) -> Option<&mut Server> {
+        let next = self.servers.len();
+        let place = *self.places.entry(address).or_insert(next);
+        if place == next {
+            self.servers.push(begin());
+        }
+        self.servers.get_mut(place)
+    }
+}
+
 /// The servers of a session's flows, in the order of first contact. Resolvers are not listed.
 pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&Judged]) -> Vec<Server> {
-    let mut found: BTreeMap<IpAddr, Server> = BTreeMap::new();
+    let mut found = Found::default();
     for judged in flows.iter().filter(|judged| judged.role() != Role::Dns) {
-        let server = found.entry(judged.sides().remote.ip()).or_insert_with(|| begin(judged));
+        let Some(server) = found.at(judged.sides().remote.ip(), || begin(judged)) else { continue };
         // Who is spoken to at an address that a relay gave away is somebody behind that relay.
         let is_relayed = relays.is_given(judged.sides().remote, judged);
         add(server, judged, if is_relayed { Role::Relay } else { judged.role() });
@@ -109,8 +128,8 @@ pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&J
     for judged in flows {
         behind_relay(&mut found, judged);
     }
-    let mut servers: Vec<Server> = found.into_values().collect();
-    servers.sort_by_key(|server| (server.first_contact, server.first_packet));
+    let mut servers = found.servers;
+    servers.sort_by_cached_key(|server| (server.first_contact, server.first_packet, server.address));
     servers
 }
 
@@ -170,7 +189,7 @@ const UDP: u8 = 17;
 const PASSED: u32 = 3;
 
 /// Who was spoken to through a relay: what the relay forwarded ended there.
-fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
+fn behind_relay(found: &mut Found, judged: &Judged) {
     let Some(facts) = judged.flow.facts.as_deref() else { return };
     let Some(stun) = &facts.stun else { return };
     for behind in stun.behind.iter().filter(|behind| behind.payloads >= PASSED) {
@@ -178,11 +197,8 @@ fn behind_relay(found: &mut BTreeMap<IpAddr, Server>, judged: &Judged) {
         if address == judged.sides().local.ip() {
             continue;
         }
-        let server = found.entry(address).or_insert_with(|| Server {
-            address,
-            first_packet: behind.packet,
-            ..begin(judged)
-        });
+        let begin = || Server { address, first_packet: behind.packet, ..begin(judged) };
+        let Some(server) = found.at(address, begin) else { continue };
         let port = (UDP, behind.peer.port());
         if !server.ports.contains(&port) {
             server.ports.push(port);
