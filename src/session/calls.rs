@@ -73,6 +73,9 @@ pub(super) fn calls(
     members: &[usize],
     rooms: Option<&BTreeMap<usize, usize>>,
 ) -> Vec<Vec<usize>> {
+    if let [only] = members {
+        return vec![vec![*only]];
+    }
     let mut union = tied(flows, endpoint, members, rooms.is_none());
     if let Some(rooms) = rooms {
         join_rooms(flows, members, rooms, &mut union);
