@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::look::{Chosen, at};
 use super::{CALL_GAP, Judged, Whose};
 use crate::classify::Role;
 use crate::flow::FiveTuple;
@@ -50,7 +51,10 @@ type Span = (Whose, Timestamp, Timestamp);
 
 /// TCP flows that took over the media of a UDP flow: to the same server, begun while it ran or soon after, and still there
 /// when it had ended.
-pub(super) fn fallbacks(flows: &[Judged], calls: &[(Whose, usize)]) -> Vec<(Whose, usize)> {
+pub(super) fn fallbacks(flows: &[Judged], chosen: &Chosen, calls: &[(Whose, usize)]) -> Vec<(Whose, usize)> {
+    if chosen.busy.is_empty() {
+        return Vec::new();
+    }
     let mut media: HashMap<(IpAddr, IpAddr), Vec<Span>> = HashMap::new();
     for (whose, index) in calls {
         let Some(judged) = flows.get(*index).filter(|judged| judged.role() == Role::Media) else { continue };
@@ -60,7 +64,7 @@ pub(super) fn fallbacks(flows: &[Judged], calls: &[(Whose, usize)]) -> Vec<(Whos
         }
     }
     let mut found = Vec::new();
-    for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| carries_media(judged)) {
+    for (index, judged) in at(flows, &chosen.busy) {
         let ends = (judged.sides().local.ip(), judged.sides().remote.ip());
         let (start, end) = (judged.flow.start, judged.flow.end);
         let took_over = |(whose, from, to): &&Span| {

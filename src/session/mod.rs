@@ -14,6 +14,7 @@ mod endpoint;
 mod fallback;
 mod joints;
 mod kept;
+mod look;
 mod marks;
 mod meeting;
 mod moves;
@@ -31,8 +32,11 @@ mod trace;
 mod union;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+
+use hashbrown::{HashMap, HashSet};
 
 pub use asked::settle;
 pub use endpoint::{Sides, sides};
@@ -47,6 +51,7 @@ use crate::flow::FiveTuple;
 use crate::observe::Summary;
 use crate::parallel::Threads;
 use crate::time::Timestamp;
+use look::{Calls, Chosen, at};
 use union::Union;
 
 /// Silence after which the next call flow of the same endpoint and app begins another session.
@@ -151,35 +156,34 @@ struct Group {
 
 /// Puts flows together, given in the order in which they began.
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads) -> Vec<Session> {
-    let mut made: Vec<(Whose, usize)> = Vec::new();
-    let relays = peers::Relays::of(flows);
-    let alone = threads.map(flows, makes_a_call);
-    for (index, judged) in called(flows, &alone) {
-        if let Some(endpoint) = relays.endpoint(judged) {
-            made.push(((endpoint, judged.verdict.provider), index));
-        }
+    let chosen = Chosen::of(flows, threads);
+    if chosen.calls.is_empty() {
+        return Vec::new();
     }
-    made.extend(fallback::fallbacks(flows, &made));
-    let mut calls: BTreeMap<Whose, Vec<usize>> = BTreeMap::new();
-    for (whose, index) in &made {
-        calls.entry(*whose).or_default().push(*index);
-    }
-    peers::add(flows, &alone, &relays, &mut calls);
-    rtcp::place(flows, &mut calls);
-    for members in calls.values_mut() {
-        members.sort_unstable();
-        members.dedup();
-    }
-    let companions = companions(flows, &calls);
+    let relays = peers::Relays::of(flows, &chosen, threads);
+    let mut made: Vec<(Whose, usize)> = at(flows, &chosen.calls)
+        .filter_map(|(index, judged)| Some(((relays.endpoint(judged)?, judged.verdict.provider), index)))
+        .collect();
+    made.extend(fallback::fallbacks(flows, &chosen, &made));
+    peers::add(flows, &chosen, &relays, &mut made);
+    rtcp::place(flows, &chosen, &mut made);
+    let calls = Calls::of(made);
+    let companions = companions(flows, &chosen, &calls, threads);
     let rooms = rooms::rooms(flows, &calls);
-    let mut groups = Vec::new();
-    for ((endpoint, provider), members) in calls {
-        for members in calls::calls(flows, endpoint, &members, rooms.get(&(endpoint, provider))) {
-            let addresses = BTreeSet::from([endpoint]);
-            groups.push(Group { addresses, provider, members, changes: Vec::new() });
-        }
-    }
-    let groups = moved(flows, groups);
+    let each: Vec<(Whose, &[usize])> = calls.iter().collect();
+    let split =
+        threads.map(&each, |(whose, members)| calls::calls(flows, whose.0, members, rooms.get(whose)));
+    let groups: Vec<Group> = each
+        .iter()
+        .zip(split)
+        .flat_map(|(((endpoint, provider), _), calls)| {
+            calls.into_iter().map(|members| {
+                let addresses = BTreeSet::from([*endpoint]);
+                Group { addresses, provider: *provider, members, changes: Vec::new() }
+            })
+        })
+        .collect();
+    let groups = moved(flows, groups, threads);
     let sessions = threads.map(&groups, |group| build(rules, names, flows, &relays, &companions, group));
     distinct(flows, sessions)
 }
@@ -198,7 +202,7 @@ fn distinct(flows: &[Judged], mut sessions: Vec<Session>) -> Vec<Session> {
             session.id |= PEER;
         }
     }
-    sessions.sort_by_key(|session| order(session.id));
+    sessions.sort_by_cached_key(|session| order(session.id));
     sessions
 }
 
@@ -211,7 +215,7 @@ pub const fn order(id: u64) -> (u64, bool) {
 }
 
 /// Puts the calls of one client that changed its address together, and notes each change of address or port.
-fn moved(flows: &[Judged], groups: Vec<Group>) -> Vec<Group> {
+fn moved(flows: &[Judged], groups: Vec<Group>, threads: Threads) -> Vec<Group> {
     let mut by_app: BTreeMap<Option<u16>, Vec<(usize, usize)>> = BTreeMap::new();
     for (number, group) in groups.iter().enumerate() {
         let members = group.members.iter().map(|index| (*index, number));
@@ -229,34 +233,36 @@ fn moved(flows: &[Judged], groups: Vec<Group>) -> Vec<Group> {
             })
             .collect();
         let views: Vec<moves::Seen<'_>> = seen.iter().map(|(view, _)| *view).collect();
-        for found in moves::handovers(&views) {
+        for found in moves::handovers(&views, threads) {
             let place = |place: usize| seen.get(place).map(|(_, number)| *number);
             let (Some(old), Some(new)) = (place(found.places.0), place(found.places.1)) else { continue };
             union.join(old, new);
             changes.extend(found.change.map(|change| (old, change)));
         }
     }
-    let mut joined: BTreeMap<usize, Group> = BTreeMap::new();
+    let mut joined: Vec<Group> = Vec::new();
+    let mut places: HashMap<usize, usize> = HashMap::new();
     for (number, group) in groups.into_iter().enumerate() {
-        let whole = joined.entry(union.find(number)).or_default();
-        whole.provider = group.provider;
-        whole.addresses.extend(group.addresses);
-        whole.members.extend(group.members);
+        // The first of a set stands for it.
+        let whole = places.get(&union.find(number)).and_then(|place| joined.get_mut(*place));
+        if let Some(whole) = whole {
+            whole.addresses.extend(group.addresses);
+            whole.members.extend(group.members);
+        } else {
+            places.insert(number, joined.len());
+            joined.push(group);
+        }
     }
     changes.sort_by_key(|(_, change)| *change);
     for (number, change) in changes {
-        let Some(group) = joined.get_mut(&union.find(number)) else { continue };
+        let place = places.get(&union.find(number));
+        let Some(group) = place.and_then(|place| joined.get_mut(*place)) else { continue };
         let known = group.changes.iter().any(|held| (held.from, held.to) == (change.from, change.to));
         if !known && group.changes.len() < moves::CHANGES {
             group.changes.push(change);
         }
     }
-    joined.into_values().collect()
-}
-
-/// The flows that stand for a call by themselves, where `alone` says which do.
-fn called<'f>(flows: &'f [Judged], alone: &[bool]) -> impl Iterator<Item = (usize, &'f Judged)> {
-    flows.iter().enumerate().zip(alone).filter_map(|(flow, alone)| alone.then_some(flow))
+    joined
 }
 
 /// True for flows that stand for a call by themselves.
@@ -352,19 +358,28 @@ fn used_addresses<'a>(own: &BTreeSet<IpAddr>, calls: impl Iterator<Item = &'a Ju
 }
 
 /// Signalling, name resolution and web flows of the endpoints and apps that have calls.
-fn companions(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> BTreeMap<Whose, Spans<usize>> {
+fn companions(
+    flows: &[Judged],
+    chosen: &Chosen,
+    calls: &Calls,
+    threads: Threads,
+) -> BTreeMap<Whose, Spans<usize>> {
+    let known: HashSet<Whose> = calls.iter().map(|(whose, _)| whose).collect();
+    let look = |_, piece: &[usize]| -> Vec<(Whose, usize)> {
+        let whose = |judged: &Judged| (judged.sides().local.ip(), judged.verdict.provider);
+        at(flows, piece)
+            .map(|(index, judged)| (whose(judged), index))
+            .filter(|(whose, _)| known.contains(whose))
+            .collect()
+    };
     let mut found: BTreeMap<Whose, Vec<(Timestamp, Timestamp, usize)>> = BTreeMap::new();
-    for (index, judged) in flows.iter().enumerate() {
-        let (role, provider) = (judged.role(), judged.verdict.provider);
-        // Of the signalling of no known app only SIP's is told from the web, by its port.
-        if !(provider.is_some() && matches!(role, Role::Dns | Role::Web) || role == Role::Signalling) {
-            continue;
-        }
-        let whose = (judged.sides().local.ip(), provider);
-        if calls.contains_key(&whose) {
+    let Ok(()) = threads.pieces(&chosen.companions, look, |piece| {
+        for (whose, index) in piece {
+            let Some(judged) = flows.get(index) else { continue };
             found.entry(whose).or_default().push((judged.flow.start, judged.flow.end, index));
         }
-    }
+        Ok::<(), Infallible>(())
+    });
     found.into_iter().map(|(whose, spans)| (whose, Spans::new(spans))).collect()
 }
 

@@ -4,16 +4,20 @@
 //! A change is believed where the second flow carries on what the first one left off: the same source with the next
 //! numbers, the same ICE pair, the same connection id. In: flows with the ends of their endpoint. Out: [`Handover`]s.
 
-use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
+
 use super::fallback;
-use super::marks::{Mark, marks, sent};
+use super::marks::{Mark, lasting, sent};
 use super::{CALL_GAP, Judged, Sides};
 use crate::classify::Role;
 use crate::observe::PacketRef;
 use crate::observe::facts::RtpStream;
+use crate::parallel::Threads;
 use crate::time::Timestamp;
 
 /// How long the old and the new path may both be heard.
@@ -103,24 +107,63 @@ pub(super) struct Handover {
 pub(super) type Seen<'a> = (&'a Judged, Sides);
 
 /// Finds handovers among flows of one app, given in the order in which they began.
-pub(super) fn handovers(flows: &[Seen<'_>]) -> Vec<Handover> {
-    let mut by_mark: BTreeMap<Mark, Vec<(usize, PacketRef)>> = BTreeMap::new();
-    for (place, (judged, sides)) in flows.iter().enumerate() {
-        for (mark, packet) in marks(judged, *sides) {
-            if mark.lasts() && !matches!(mark, Mark::Call(_)) {
-                by_mark.entry(mark).or_default().push((place, packet));
+pub(super) fn handovers(flows: &[Seen<'_>], threads: Threads) -> Vec<Handover> {
+    // By mark: the place of its flows in the list of those that several show, or the first flow that showed it.
+    let mut by_mark: HashMap<Mark, Shown> = HashMap::new();
+    let mut shared: Vec<(Mark, Vec<(usize, PacketRef)>)> = Vec::new();
+    let look = |begin, piece: &[Seen<'_>]| -> Vec<(Mark, (usize, PacketRef))> {
+        let each = (begin..).zip(piece);
+        each.flat_map(|(place, seen)| carried(seen).map(move |(mark, packet)| (mark, (place, packet))))
+            .collect()
+    };
+    let Ok(()) = threads.pieces(flows, look, |piece| {
+        for (mark, flow) in piece {
+            match by_mark.entry(mark) {
+                Entry::Vacant(free) => {
+                    free.insert(Shown::Once(flow));
+                }
+                Entry::Occupied(mut known) => match *known.get() {
+                    Shown::Once(first) => {
+                        let mark = known.key().clone();
+                        known.insert(Shown::Often(shared.len()));
+                        shared.push((mark, vec![first, flow]));
+                    }
+                    Shown::Often(place) => {
+                        let shown = shared.get_mut(place).map(|(_, shown)| shown);
+                        if let Some(shown) = shown.filter(|shown| shown.len() < CHAIN) {
+                            shown.push(flow);
+                        }
+                    }
+                },
             }
         }
-        // Zoom's sources are counted up in every meeting anew: alone they would say nothing, their numbers do.
-        if judged.flow.facts.as_deref().is_some_and(|facts| facts.zoom.is_some()) {
-            for stream in sent(judged, *sides) {
-                by_mark.entry(Mark::Source(stream.ssrc)).or_default().push((place, stream.packet));
-            }
-        }
-    }
+        Ok::<(), Infallible>(())
+    });
+    shared.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
+    found(flows, &shared)
+}
+
+/// Flows that show a mark.
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    Once((usize, PacketRef)),
+    /// Where they stand.
+    Often(usize),
+}
+
+/// The marks of a flow by which what another left off may be carried on.
+fn carried<'a>((judged, sides): &'a Seen<'_>) -> impl Iterator<Item = (Mark, PacketRef)> + 'a {
+    let lasting = lasting(judged, *sides).into_iter().filter(|(mark, _)| !matches!(mark, Mark::Call(_)));
+    // Zoom's sources are counted up in every meeting anew: alone they would say nothing, their numbers do.
+    let zoom = judged.flow.facts.as_deref().is_some_and(|facts| facts.zoom.is_some());
+    let sources = sent(judged, *sides).filter(move |_| zoom);
+    lasting.chain(sources.map(|stream| (Mark::Source(stream.ssrc), stream.packet)))
+}
+
+/// Handovers between flows that show the same mark, and from UDP to TCP.
+fn found(flows: &[Seen<'_>], shared: &[(Mark, Vec<(usize, PacketRef)>)]) -> Vec<Handover> {
     let mut found = Vec::new();
-    for (mark, shown) in &by_mark {
-        let shown = shown.get(..CHAIN.min(shown.len())).unwrap_or_default();
+    for (mark, shown) in shared {
         let pairs = (1..=NEAR).flat_map(|step| shown.iter().zip(shown.iter().skip(step)));
         for ((place, _), (next, packet)) in pairs {
             let (Some(old), Some(new)) = (flows.get(*place), flows.get(*next)) else { continue };
@@ -143,9 +186,13 @@ pub(super) fn handovers(flows: &[Seen<'_>]) -> Vec<Handover> {
 
 /// TCP flows that took over from the UDP flow to the same server.
 fn fallbacks<'a>(flows: &'a [Seen<'a>]) -> impl Iterator<Item = Handover> + 'a {
-    let mut latest: BTreeMap<(IpAddr, IpAddr), usize> = BTreeMap::new();
-    flows.iter().enumerate().filter_map(move |(place, (judged, sides))| {
-        let ends = (sides.local.ip(), sides.remote.ip());
+    let ends = |sides: &Sides| (sides.local.ip(), sides.remote.ip());
+    let busy = |(judged, _): &&Seen<'_>| fallback::carries_media(judged);
+    let wanted: HashSet<(IpAddr, IpAddr)> = flows.iter().filter(busy).map(|(_, sides)| ends(sides)).collect();
+    let mut latest: HashMap<(IpAddr, IpAddr), usize> = HashMap::new();
+    let near = flows.iter().enumerate().filter(move |(_, (_, sides))| wanted.contains(&ends(sides)));
+    near.filter_map(move |(place, (judged, sides))| {
+        let ends = ends(sides);
         if fallback::carries_media(judged) {
             let (old, old_sides) = latest.get(&ends).and_then(|old| Some((*old, flows.get(*old)?.1)))?;
             let change = Change {

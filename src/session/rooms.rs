@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::blocks::Blocks;
 use super::calls::tied;
 use super::copies::{Same, compare};
+use super::look::Calls;
 use super::marks::{is_sent, streams};
 use super::trace::{PACKETS, StreamTrace};
 use super::union::Union;
@@ -62,11 +63,11 @@ struct Candidate<'a> {
 }
 
 /// Finds endpoints that are in several rooms, among call flows that are sorted by endpoint and app.
-pub(super) fn rooms(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>) -> Rooms {
+pub(super) fn rooms(flows: &[Judged], calls: &Calls) -> Rooms {
     let candidates: BTreeMap<usize, (Whose, Candidate<'_>)> = calls
         .iter()
         .enumerate()
-        .filter_map(|(owner, (whose, members))| Some((owner, (*whose, candidate(flows, *whose, members)?))))
+        .filter_map(|(owner, (whose, members))| Some((owner, (whose, candidate(flows, whose, members)?))))
         .collect();
     if candidates.is_empty() {
         return Rooms::new();
@@ -110,7 +111,7 @@ fn candidate<'a>(flows: &[Judged], whose: Whose, members: &'a [usize]) -> Option
 }
 
 /// The streams of all endpoints of an app.
-fn seen(flows: &[Judged], calls: &BTreeMap<Whose, Vec<usize>>, app: Option<u16>) -> Vec<Seen> {
+fn seen(flows: &[Judged], calls: &Calls, app: Option<u16>) -> Vec<Seen> {
     let mut found = Vec::new();
     for (owner, (whose, members)) in calls.iter().enumerate().filter(|(_, (whose, _))| whose.1 == app) {
         for flow in members {
@@ -142,7 +143,7 @@ fn links(seen: &[Seen]) -> Vec<Link> {
         if source.len() < PLACES {
             source.push(place);
         }
-        let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut shared: HashMap<usize, usize> = HashMap::new();
         for (row, _) in new.stream.sketch.rows() {
             let places = by_row.entry(row).or_default();
             for other in places.iter() {
@@ -153,9 +154,12 @@ fn links(seen: &[Seen]) -> Vec<Link> {
                 places.push(place);
             }
         }
-        let alike = shared.into_iter().filter(|(_, rows)| *rows >= ROWS).map(|(other, _)| other);
+        let mut alike: Vec<usize> =
+            shared.into_iter().filter(|(_, rows)| *rows >= ROWS).map(|(other, _)| other).collect();
+        alike.sort_unstable();
         lengths.extend(
             alike
+                .into_iter()
                 .filter(|other| seen.get(*other).is_some_and(|known| known.has_lengths_of(new)))
                 .map(|other| (other, place)),
         );

@@ -3,46 +3,48 @@
 //! RFC 3550 section 11: RTP has a port, RTCP the next. Whoever sends the first report opens the flow, so that its endpoint may
 //! seem to be the gateway, and where reports are encrypted nothing in it says whose it is.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use super::look::{Chosen, at};
 use super::{CALL_GAP, Judged, Whose};
 use crate::flow::FiveTuple;
 
 const UDP: u8 = 17;
 
 /// Moves flows of RTCP to the calls of the RTP between the same two addresses, one port below at both.
-pub(super) fn place(flows: &[Judged], calls: &mut BTreeMap<Whose, Vec<usize>>) {
-    let pairs = pairs(flows);
+pub(super) fn place(flows: &[Judged], chosen: &Chosen, made: &mut Vec<(Whose, usize)>) {
+    let pairs = pairs(flows, chosen);
     if pairs.is_empty() {
         return;
     }
-    let mut homes: HashMap<usize, BTreeSet<Whose>> = HashMap::new();
-    for (whose, members) in calls.iter() {
-        for index in members {
-            homes.entry(*index).or_default().insert(*whose);
+    let mut homes: HashMap<usize, Vec<Whose>> =
+        pairs.iter().flat_map(|(reports, media)| [*reports, *media]).map(|flow| (flow, Vec::new())).collect();
+    for (whose, flow) in made.iter() {
+        if let Some(homes) = homes.get_mut(flow) {
+            homes.push(*whose);
         }
     }
+    // Flows that go elsewhere, with where.
+    let mut moved: HashMap<usize, &[Whose]> = HashMap::new();
     for (reports, media) in pairs {
-        let Some(right) = homes.get(&media) else { continue };
-        for whose in homes.get(&reports).into_iter().flatten().filter(|whose| !right.contains(*whose)) {
-            if let Some(members) = calls.get_mut(whose) {
-                members.retain(|index| *index != reports);
-            }
-        }
-        for whose in right {
-            calls.entry(*whose).or_default().push(reports);
+        let right = homes.get(&media).map(Vec::as_slice).unwrap_or_default();
+        if !right.is_empty() {
+            moved.insert(reports, right);
         }
     }
-    calls.retain(|_, members| !members.is_empty());
+    made.retain(|(_, flow)| !moved.contains_key(flow));
+    made.extend(moved.into_iter().flat_map(|(flow, homes)| homes.iter().map(move |whose| (*whose, flow))));
 }
 
 /// Flows of RTCP alone, each with the flow of RTP that it goes with.
-fn pairs(flows: &[Judged]) -> Vec<(usize, usize)> {
+fn pairs(flows: &[Judged], chosen: &Chosen) -> Vec<(usize, usize)> {
+    if chosen.reports.is_empty() {
+        return Vec::new();
+    }
     let mut media: HashMap<(SocketAddr, SocketAddr), Vec<usize>> = HashMap::new();
-    for (index, judged) in flows.iter().enumerate().filter(|(_, judged)| has_streams(judged)) {
+    for (index, judged) in at(flows, &chosen.streams) {
         let FiveTuple { source, destination, .. } = judged.flow.tuple;
         media.entry(ordered(source, destination)).or_default().push(index);
     }
@@ -58,10 +60,11 @@ fn pairs(flows: &[Judged]) -> Vec<(usize, usize)> {
         let found = media.get(&ordered(source, destination))?.iter().rev().find(near)?;
         Some((index, *found))
     };
-    flows.iter().enumerate().filter(|(_, judged)| is_rtcp(judged)).filter_map(of).collect()
+    at(flows, &chosen.reports).filter_map(of).collect()
 }
 
-fn has_streams(judged: &Judged) -> bool {
+/// True for UDP in which RTP was read.
+pub(super) fn has_streams(judged: &Judged) -> bool {
     let media = judged.flow.facts.as_deref().and_then(|facts| facts.media.as_ref());
     judged.flow.tuple.protocol == UDP && media.is_some_and(|media| !media.streams.is_empty())
 }
