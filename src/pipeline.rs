@@ -15,6 +15,7 @@ mod shared;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::capture::{self, CaptureError, Filter, compile_bpf};
@@ -366,9 +367,7 @@ pub struct Memory {
 /// number of threads.
 pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let Memory { names, meetings } = memory;
-    for flow in &flows {
-        names.learn(flow);
-    }
+    learn(names, &flows, threads);
     analyse_with(rules, names, flows, threads, |flows, sessions| meetings.join(flows, sessions))
 }
 
@@ -376,9 +375,7 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads:
 /// stands there as not determinable.
 pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let mut names = Names::default();
-    for flow in &flows {
-        names.learn(flow);
-    }
+    learn(&mut names, &flows, threads);
     let flows = judged(rules, &names, flows, threads);
     let sessions = session::assemble(rules, &names, &flows, threads);
     let sessions = sessions.into_iter().map(|session| (session, keys::Keys::default())).collect();
@@ -409,16 +406,27 @@ fn analyse_with(
     Analysis::new(flows, sessions, meetings)
 }
 
+/// Takes over the names in the DNS answers of flows.
+fn learn(names: &mut Names, flows: &[Summary], threads: Threads) {
+    let answers = |flow: &Summary| flow.facts.as_deref().is_some_and(|facts| facts.dns.is_some());
+    let look = |begin, piece: &[Summary]| -> Vec<usize> {
+        (begin..).zip(piece).filter(|(_, flow)| answers(flow)).map(|(index, _)| index).collect()
+    };
+    let Ok(()) = threads.pieces(flows, look, |piece| {
+        for flow in piece.into_iter().filter_map(|index| flows.get(index)) {
+            names.learn(flow);
+        }
+        Ok::<(), Infallible>(())
+    });
+}
+
 fn judged(rules: &Rules, names: &Names, flows: Vec<Summary>, threads: Threads) -> Vec<Judged> {
     let verdicts = classify::judge(rules, names, &flows, threads);
     let mut flows: Vec<Judged> = flows
         .into_iter()
         .zip(verdicts)
-        .map(|(flow, verdict)| {
-            let local_is_source = session::sides(&flow, &verdict).local_is_source;
-            Judged { flow, verdict, local_is_source }
-        })
+        .map(|(flow, verdict)| Judged { flow, verdict, local_is_source: true })
         .collect();
-    session::settle(&mut flows);
+    session::tell_apart(&mut flows, threads);
     flows
 }

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
-pub use asked::settle;
+pub use asked::tell_apart;
 pub use endpoint::{Sides, sides};
 pub use meeting::{Joint, Meeting, Meetings};
 pub use moves::{Address, Change, Why};
