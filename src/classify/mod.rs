@@ -74,20 +74,15 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
         Ok::<(), Infallible>(())
     });
     for _ in 0..ROUNDS {
-        let mut learned = Vec::new();
-        open.retain(|(index, own)| {
-            let Some(flow) = flows.get(*index) else { return false };
-            let borrowed = if is_named(flow) { ties.choice(flow, own) } else { ties.evidence(flow) };
-            if borrowed.is_empty() {
-                return true;
-            }
-            let all: Vec<Evidence> = own.iter().cloned().chain(borrowed).collect();
-            let ranking = verdict::rank(&all);
-            let stays = can_borrow(flow, &ranking);
-            learned.push((*index, conclude(flow, ranking, all)));
+        let lent = lent(&ties, flows, &open, threads);
+        let mut over = lent.iter().filter(|lent| !lent.stays).map(|lent| lent.place).peekable();
+        let mut place = 0_usize;
+        open.retain(|_| {
+            let stays = over.next_if_eq(&place).is_none();
+            place = place.saturating_add(1);
             stays
         });
-        for (index, verdict) in learned {
+        for Lent { index, verdict, .. } in lent {
             if let (Some(flow), Some(held)) = (flows.get(index), verdicts.get_mut(index)) {
                 ties.learn(flow, &verdict);
                 *held = verdict;
@@ -96,6 +91,45 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
     }
     visits::settle(rules, flows, &mut verdicts);
     verdicts
+}
+
+/// A verdict on a flow with what others lent it.
+struct Lent {
+    /// Its place among the open ones.
+    place: usize,
+    index: usize,
+    verdict: Verdict,
+    /// It may still be named by others.
+    stays: bool,
+}
+
+/// What the ties lend to flows that may still be named by others.
+fn lent(
+    ties: &ties::Ties,
+    flows: &[Summary],
+    open: &[(usize, Vec<Evidence>)],
+    threads: Threads,
+) -> Vec<Lent> {
+    let mut all = Vec::new();
+    let lend = |place, (index, own): &(usize, Vec<Evidence>)| {
+        let (index, flow) = (*index, flows.get(*index)?);
+        let borrowed = if is_named(flow) { ties.choice(flow, own) } else { ties.evidence(flow) };
+        if borrowed.is_empty() {
+            return None;
+        }
+        let evidence: Vec<Evidence> = own.iter().cloned().chain(borrowed).collect();
+        let ranking = verdict::rank(&evidence);
+        let stays = can_borrow(flow, &ranking);
+        Some(Lent { place, index, verdict: conclude(flow, ranking, evidence), stays })
+    };
+    let look = |begin, piece: &[(usize, Vec<Evidence>)]| -> Vec<Lent> {
+        (begin..).zip(piece).filter_map(|(place, open)| lend(place, open)).collect()
+    };
+    let Ok(()) = threads.pieces(open, look, |piece| {
+        all.extend(piece);
+        Ok::<(), Infallible>(())
+    });
+    all
 }
 
 /// The verdict on a flow by what it says of itself, and that again where others may still name it.
