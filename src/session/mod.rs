@@ -161,9 +161,15 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads
         return Vec::new();
     }
     let relays = peers::Relays::of(flows, &chosen, threads);
-    let mut made: Vec<(Whose, usize)> = at(flows, &chosen.calls)
-        .filter_map(|(index, judged)| Some(((relays.endpoint(judged)?, judged.verdict.provider), index)))
-        .collect();
+    let mut made: Vec<(Whose, usize)> = Vec::with_capacity(chosen.calls.len());
+    let whose = |_, piece: &[usize]| -> Vec<(Whose, usize)> {
+        let whose = |judged: &Judged| Some((relays.endpoint(judged)?, judged.verdict.provider));
+        at(flows, piece).filter_map(|(index, judged)| Some((whose(judged)?, index))).collect()
+    };
+    let Ok(()) = threads.pieces(&chosen.calls, whose, |piece| {
+        made.extend(piece);
+        Ok::<(), Infallible>(())
+    });
     made.extend(fallback::fallbacks(flows, &chosen, &made));
     peers::add(flows, &chosen, &relays, &mut made);
     rtcp::place(flows, &chosen, &mut made);
@@ -225,17 +231,27 @@ fn moved(flows: &[Judged], groups: Vec<Group>, threads: Threads) -> Vec<Group> {
     let mut changes: Vec<(usize, Change)> = Vec::new();
     for (_, mut members) in by_app {
         members.sort_unstable();
-        let seen: Vec<(moves::Seen<'_>, usize)> = members
-            .iter()
-            .filter_map(|(index, number)| {
+        let (mut views, mut numbers) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
+        let look = |_, piece: &[(usize, usize)]| -> Vec<(moves::Seen<'_>, usize)> {
+            let view = |(index, number): &(usize, usize)| {
                 let (judged, group) = (flows.get(*index)?, groups.get(*number)?);
                 Some(((judged, judged.seen_from(|ip| group.addresses.contains(&ip))), *number))
-            })
-            .collect();
-        let views: Vec<moves::Seen<'_>> = seen.iter().map(|(view, _)| *view).collect();
+            };
+            piece.iter().filter_map(view).collect()
+        };
+        let Ok(()) = threads.pieces(&members, look, |piece| {
+            for (view, number) in piece {
+                views.push(view);
+                numbers.push(number);
+            }
+            Ok::<(), Infallible>(())
+        });
         for found in moves::handovers(&views, threads) {
-            let place = |place: usize| seen.get(place).map(|(_, number)| *number);
-            let (Some(old), Some(new)) = (place(found.places.0), place(found.places.1)) else { continue };
+            let (Some(old), Some(new)) =
+                (numbers.get(found.places.0).copied(), numbers.get(found.places.1).copied())
+            else {
+                continue;
+            };
             union.join(old, new);
             changes.extend(found.change.map(|change| (old, change)));
         }
