@@ -371,13 +371,14 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads:
     analyse_with(rules, names, flows, threads, |flows, sessions| meetings.join(flows, sessions))
 }
 
-/// Judges flows and puts them into sessions, and no more: for those who ask for flows alone. How the keys of its sessions arose
-/// stands there as not determinable.
+/// Judges flows and puts them into sessions, and no more: for those who ask for flows alone. Sessions say which flows they have; their
+/// servers are not there, and how their keys arose stands as not determinable.
 pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let mut names = Names::default();
     learn(&mut names, &flows, threads);
     let flows = judged(rules, &names, flows, threads);
-    let sessions = session::assemble(rules, &names, &flows, threads);
+    drop(names);
+    let sessions = session::members(&flows, threads);
     let sessions = sessions.into_iter().map(|session| (session, keys::Keys::default())).collect();
     Analysis::new(flows, sessions, Vec::new())
 }

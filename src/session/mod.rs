@@ -156,6 +156,22 @@ struct Group {
 
 /// Puts flows together, given in the order in which they began.
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads) -> Vec<Session> {
+    put_together(flows, threads, |relays, group, session| {
+        whole(rules, names, flows, relays, &group.addresses, session)
+    })
+}
+
+/// The same for those who ask which flows belong together and no more: what a session says of its servers, its quality and its
+/// beginning is left empty.
+pub fn members(flows: &[Judged], threads: Threads) -> Vec<Session> {
+    put_together(flows, threads, |_, _, session| session)
+}
+
+fn put_together(
+    flows: &[Judged],
+    threads: Threads,
+    finish: impl Fn(&peers::Relays, &Group, Session) -> Session + Sync,
+) -> Vec<Session> {
     let chosen = Chosen::of(flows, threads);
     if chosen.calls.is_empty() {
         return Vec::new();
@@ -190,7 +206,7 @@ pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads
         })
         .collect();
     let groups = moved(flows, groups, threads);
-    let sessions = threads.map(&groups, |group| build(rules, names, flows, &relays, &companions, group));
+    let sessions = threads.map(&groups, |group| finish(&relays, group, outline(flows, &companions, group)));
     distinct(flows, sessions)
 }
 
@@ -301,14 +317,8 @@ fn makes_a_call(judged: &Judged) -> bool {
     }
 }
 
-fn build(
-    rules: &Rules,
-    names: &Names,
-    flows: &[Judged],
-    relays: &peers::Relays,
-    companions: &BTreeMap<Whose, Spans<usize>>,
-    group: &Group,
-) -> Session {
+/// Which flows a session has, when, and whose it is.
+fn outline(flows: &[Judged], companions: &BTreeMap<Whose, Spans<usize>>, group: &Group) -> Session {
     let (addresses, provider) = (&group.addresses, group.provider);
     let mut members = group.members.clone();
     let calls = members.iter().filter_map(|index| flows.get(*index));
@@ -325,12 +335,39 @@ fn build(
     }
     members.sort_unstable();
     members.dedup();
-    let chosen: Vec<&Judged> = members.iter().filter_map(|index| flows.get(*index)).collect();
+    Session {
+        id,
+        endpoint: used.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |first| first.ip),
+        addresses: used,
+        changes: group.changes.clone(),
+        provider,
+        start: call_start,
+        end,
+        call_start,
+        media_start,
+        begun_mid_call: false,
+        confidence: 0.0,
+        flows: members,
+        servers: Vec::new(),
+        quality: Quality::default(),
+    }
+}
+
+/// Adds what the flows of a session say of it.
+fn whole(
+    rules: &Rules,
+    names: &Names,
+    flows: &[Judged],
+    relays: &peers::Relays,
+    own: &BTreeSet<IpAddr>,
+    session: Session,
+) -> Session {
+    let chosen: Vec<&Judged> = session.flows.iter().filter_map(|index| flows.get(*index)).collect();
     // Of a flow between two endpoints the other one's view is a copy, so that all that follows sees one way only.
     let turned: Vec<Option<Judged>> = chosen
         .iter()
         .map(|judged| {
-            let sides = judged.seen_from(|ip| addresses.contains(&ip));
+            let sides = judged.seen_from(|ip| own.contains(&ip));
             (sides != judged.sides())
                 .then(|| Judged { local_is_source: sides.local_is_source, ..(*judged).clone() })
         })
@@ -338,20 +375,12 @@ fn build(
     let chosen: Vec<&Judged> =
         chosen.into_iter().zip(&turned).map(|(judged, turned)| turned.as_ref().unwrap_or(judged)).collect();
     Session {
-        id,
-        endpoint: used.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |first| first.ip),
-        addresses: used,
-        changes: group.changes.clone(),
-        provider,
-        start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(call_start),
-        end,
-        call_start,
-        media_start,
-        begun_mid_call: !beginning::was_seen(&chosen, media_start),
+        start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(session.start),
+        begun_mid_call: !beginning::was_seen(&chosen, session.media_start),
         confidence: chosen.iter().map(|judged| judged.verdict.confidence).fold(0.0, f32::max),
         servers: server::servers(rules, names, relays, &chosen),
         quality: quality(&chosen),
-        flows: members,
+        ..session
     }
 }
 
