@@ -316,7 +316,7 @@ impl Meetings {
     /// Reasons from streams whose packets have the same lengths. Where two endpoints send what looks the same (a test picture,
     /// the same film) the lengths tell nobody apart.
     fn by_lengths(&self, joints: &mut Reasons<'_>) {
-        let mut numbers: BTreeMap<Place, usize> = BTreeMap::new();
+        let mut numbers: HashMap<Place, usize> = HashMap::new();
         for place in self.lengths.iter().flat_map(|found| found.streams) {
             let next = numbers.len();
             numbers.entry(place).or_insert(next);
@@ -327,7 +327,7 @@ impl Meetings {
             let [a, b] = &found.streams;
             union.join(number(a), number(b));
         }
-        let mut senders: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        let mut senders: HashMap<usize, BTreeSet<usize>> = HashMap::new();
         for place in numbers.keys().filter(|place| self.stream(**place).is_some_and(|stream| stream.sent)) {
             senders.entry(union.find(number(place))).or_default().insert(place.0);
         }
