@@ -180,15 +180,34 @@ fn a_corrupt_gzip_tail_keeps_what_was_before_it() {
 }
 
 #[test]
-fn a_directory_and_a_missing_file_are_named_and_the_rest_is_read() {
+fn an_empty_directory_and_a_missing_file_are_named_and_the_rest_is_read() {
     let bench = Bench::new();
     fs::create_dir(bench.path().join("folder")).unwrap();
     let output = bench.file("good.pcap", &plain(3)).replay(&["folder", "absent.pcap", "good.pcap"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(words(&output).contains("meetscope: folder: this is a directory"), "{}", words(&output));
+    assert!(words(&output).contains("meetscope: folder: there is no capture"), "{}", words(&output));
     assert!(words(&output).contains("meetscope: absent.pcap: cannot be read"), "{}", words(&output));
     assert_eq!(flows(&output), 3);
     assert_eq!(stats(&output)["complete"], false);
+}
+
+#[test]
+fn a_directory_stands_for_the_captures_in_it() {
+    let bench = Bench::new();
+    let alone = bench.replay(&["folder"]);
+    assert_eq!(alone.status.code(), Some(1), "{}", words(&alone));
+    fs::create_dir(bench.path().join("folder")).unwrap();
+    let empty = bench.replay(&["folder"]);
+    assert_eq!((empty.status.code(), empty.stdout.len()), (Some(1), 0));
+    assert!(words(&empty).contains("folder: there is no capture in this directory"), "{}", words(&empty));
+    let files = ["folder/a.pcap", "folder/b.pcap"];
+    bench.file(files[0], &plain(3)).file(files[1], &plain(2)).file("folder/notes", b"no capture");
+    let whole = bench.replay(&["folder"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", words(&whole));
+    assert_eq!(whole.stdout, bench.replay(&files).stdout);
+    let refused = bench.run(&["replay", "folder", "-o", "folder/b.pcap"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", words(&refused));
+    assert_eq!(fs::read(bench.path().join(files[1])).unwrap(), plain(2));
 }
 
 #[test]

@@ -8,6 +8,9 @@
     reason = "tests count on small known numbers"
 )]
 
+#[path = "stream/files.rs"]
+mod files;
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

@@ -27,9 +27,10 @@ pub(super) use watch::Watch;
 
 use super::args::{self, Colour};
 use super::export::Wanted;
+use super::output::{self, Taken};
 use super::policy::Policies;
 use super::state::State;
-use super::{UsageError, output, store};
+use super::{UsageError, store};
 
 /// Standard input as a file name.
 pub(super) const STDIN: &str = "-";
@@ -82,6 +83,8 @@ pub(super) struct Report {
     pub(super) style: Style,
     /// All files that are read, none of which the output may overwrite.
     pub(super) inputs: Vec<PathBuf>,
+    /// All files that are kept under the name of the state, none of which it may overwrite either.
+    pub(super) kept: Vec<PathBuf>,
     pub(super) output: Option<PathBuf>,
     pub(super) state: Option<State>,
     pub(super) policy: Option<Policies>,
@@ -217,8 +220,9 @@ impl Servers {
                 colour: coloured(colour, output.is_some()),
                 width: width(output.is_some()),
             },
-            inputs,
+            inputs: with_store(inputs, &geoip),
             output,
+            kept: kept(&state),
             state: state.state.as_deref().map(State::new),
             policy: None,
         };
@@ -233,6 +237,11 @@ impl Servers {
 }
 
 impl Report {
+    /// What no output may be.
+    pub(super) fn taken(&self) -> Taken<'_> {
+        Taken { inputs: &self.inputs, kept: &self.kept }
+    }
+
     fn new(
         typed: args::Common,
         inputs: Vec<PathBuf>,
@@ -259,8 +268,9 @@ impl Report {
             databases: store::databases(&typed.geoip)?,
             capture_point: typed.site.as_deref().map(super::country).transpose()?,
             style: Style { format, kinds, colour, width },
-            inputs,
+            inputs: with_store(inputs, &typed.geoip),
             output: typed.output,
+            kept: kept(&typed.state),
             state: typed.state.state.as_deref().map(State::new),
         })
     }
@@ -322,15 +332,25 @@ fn check_inputs(files: &[PathBuf], output: Option<&Path>, state: Option<&Path>) 
     if is_stdin(state) {
         return Err(UsageError("--state: expected the name of a file, found `-`".to_owned()));
     }
-    if files
-        .iter()
-        .map(PathBuf::as_path)
-        .chain(output)
-        .any(|other| output::is_same_file(other, state) || other == state)
-    {
-        return Err(UsageError(format!("{}: the state would overwrite this file", state.display())));
+    let kept = State::new(state).files();
+    for other in files.iter().map(PathBuf::as_path).chain(output::named(output)) {
+        if let Some(kept) = kept.iter().find(|kept| output::is_same(kept, other)) {
+            return Err(UsageError(format!("{}: the state would overwrite this file", kept.display())));
+        }
     }
     Ok(())
+}
+
+fn kept(typed: &args::StateFile) -> Vec<PathBuf> {
+    typed.state.as_deref().map(|state| State::new(state).files()).unwrap_or_default()
+}
+
+/// With the databases that are kept, where they are asked.
+fn with_store(mut inputs: Vec<PathBuf>, typed: &args::GeoFiles) -> Vec<PathBuf> {
+    if !typed.no_geoip_store {
+        inputs.extend(store::files());
+    }
+    inputs
 }
 
 /// The provider files inside the program.

@@ -20,9 +20,9 @@ use meetscope::report::export::{
 use meetscope::report::record::{FileRecord, SessionRecord};
 use meetscope::session::Session;
 
-use super::UsageError;
 use super::config::is_stdin;
 use super::messages::say;
+use super::{UsageError, output};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -113,6 +113,7 @@ pub(super) fn write(
     let about = About { session: &wanted.session, command, files, secrets, names: &names(&record) };
     let name = || wanted.file.display().to_string();
     let file = OpenOptions::new().write(true).create_new(true).open(&wanted.file).with_context(name)?;
+    output::lock(&file, &wanted.file)?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
     let mut export = Export::begin(&mut out, &about).with_context(name)?;
     copy(inputs, &chosen, &comments, &mut export).with_context(name)?;

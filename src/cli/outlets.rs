@@ -7,14 +7,15 @@ use meetscope::report::Style;
 use meetscope::sink::{self, Outlet, Rotation, Target};
 
 use super::args::outlets::{Compression, Outlets};
-use super::{UsageError, config, output};
+use super::output::Taken;
+use super::{UsageError, config};
 
 /// The destinations; `queue_bytes` may wait for one where nobody said how many. Standard output is one where no other is named, or where `-o -` or
 /// `--format text` asks for it.
 pub(super) fn config(
     typed: &Outlets,
     output: Option<&Path>,
-    inputs: &[std::path::PathBuf],
+    taken: Taken<'_>,
     style: &Style,
     asks_for_text: bool,
     queue_bytes: u64,
@@ -23,9 +24,7 @@ pub(super) fn config(
     match output {
         Some(path) if config::is_stdin(path) => outlets.push(Outlet::Standard),
         Some(path) => {
-            if inputs.iter().any(|input| output::is_same_file(input, path)) {
-                return Err(UsageError(format!("{}: the output would overwrite this input", path.display())));
-            }
+            taken.check(path)?;
             outlets.push(Outlet::File {
                 path: path.to_owned(),
                 rotation: typed.rotate.unwrap_or_default(),

@@ -23,7 +23,7 @@ use super::messages::say;
 use super::progress::Progress;
 use super::provenance::{Sums, command_line};
 use super::state::State;
-use super::{Status, config, export, input, output, policy, servers, store, stream};
+use super::{Status, config, export, folders, input, output, policy, servers, store, stream};
 
 /// What became of all files.
 pub(super) struct Gathered {
@@ -39,13 +39,16 @@ pub(super) struct Gathered {
     pub(super) complete: bool,
 }
 
-/// Reads the files in one pass, or all of them before the report.
+/// Reads the files in one pass, or all of them before the report. That directories hold none has been told.
 pub(super) fn run(mut config: config::Replay) -> anyhow::Result<Status> {
+    config.files = folders::of_run(&config.files, &config.report)?;
+    config.report.inputs.extend(config.files.iter().cloned());
     match config.stream.take() {
         Some(stream) => {
             let config::Replay { files, order, key_logs, pipeline, report, .. } = config;
-            stream::run(stream::Inputs { files, order, key_logs }, &pipeline, &stream, &report)
+            stream::run(&stream::Inputs { files, order, key_logs }, &pipeline, &stream, &report)
         }
+        None if config.files.is_empty() => Ok(Status::Failed),
         None => whole(config),
     }
 }
@@ -146,14 +149,13 @@ struct Outputs(Vec<(Format, Box<dyn Write>)>);
 impl Outputs {
     /// Opens them before any work is done.
     fn open(report: &config::Report) -> anyhow::Result<Self> {
-        let inputs = &report.inputs;
         let target = report.output.as_deref();
         let (Format::Zeek(_), Some(directory)) = (report.style.format, target) else {
-            return Ok(Self(vec![(report.style.format, output::open(target, inputs)?)]));
+            return Ok(Self(vec![(report.style.format, output::open(target, report.taken())?)]));
         };
         let logs = ZeekLog::ALL.into_iter().filter(|log| report.style.wants(log.kind()));
         let open = |log: ZeekLog| {
-            let out = output::open_in(directory, &format!("{}.log", log.path()), inputs)?;
+            let out = output::open_in(directory, &format!("{}.log", log.path()), report.taken())?;
             Ok((Format::Zeek(log), out))
         };
         logs.map(open).collect::<anyhow::Result<_>>().map(Self)

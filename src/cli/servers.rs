@@ -19,7 +19,7 @@ pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
     {
         anyhow::bail!("{}: no such inventory yet", state.name());
     }
-    let mut out = output::open(report.output.as_deref(), &report.inputs)?;
+    let mut out = output::open(report.output.as_deref(), report.taken())?;
     let mut inventory = match state {
         Some(state) => state.read()?,
         None => Inventory::default(),

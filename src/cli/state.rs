@@ -75,6 +75,13 @@ impl State {
         Self { path: fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()) }
     }
 
+    /// All files that are kept under this name, by this and by a replay in one pass.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        ["", ".lock", ".new", ".progress", ".progress.lock", ".progress.new"]
+            .map(|ending| self.beside(ending))
+            .to_vec()
+    }
+
     /// False when nothing has been kept under this name.
     pub(super) fn exists(&self) -> bool {
         self.path.try_exists().unwrap_or(true)

@@ -17,6 +17,8 @@ const VARIABLE: &str = "MEETSCOPE_GEOIP_DIR";
 const OF_THE_MACHINE: &str = "/var/lib/meetscope/geoip";
 /// Below the user's data.
 const OF_THE_USER: &str = "meetscope/geoip";
+/// Files of that directory that are looked at: more than any store has.
+const MOST_FILES: usize = 1 << 12;
 /// A live run is told of databases that are older.
 const OLD_AFTER: Duration = Duration::from_secs(90 * 86_400);
 
@@ -73,6 +75,12 @@ pub(super) fn to_ask() -> Option<PathBuf> {
             machines.is_dir().then_some(machines)
         }
     }
+}
+
+/// Files in the directory whose databases are asked.
+pub(super) fn files() -> Vec<PathBuf> {
+    let entries = to_ask().and_then(|directory| directory.read_dir().ok());
+    entries.into_iter().flatten().take(MOST_FILES).filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
 #[cfg(target_os = "linux")]

@@ -34,7 +34,7 @@ use super::progress::Progress as Line;
 use super::replay::{self, Feed};
 use super::seen::Servers;
 use super::signals::Signals;
-use super::{Status, folders, input, policy, store};
+use super::{Status, input, policy, store};
 use begin::Start;
 use checkpoint::{Going, Head, Progress};
 use ledger::{Entry, Ledger};
@@ -52,24 +52,23 @@ pub(super) struct Inputs {
 
 /// Reads captures in one pass.
 pub(super) fn run(
-    mut inputs: Inputs,
+    inputs: &Inputs,
     pipeline: &pipeline::Config,
     config: &config::Stream,
     report: &Report,
 ) -> anyhow::Result<Status> {
     let keeping = Keeping::new(config, report)?;
-    let progress = keeping.as_ref().map(|keeping| &keeping.progress);
-    let mut own: Vec<PathBuf> = report.output.iter().cloned().collect();
-    own.extend(report.state.iter().map(|state| state.path().to_path_buf()));
-    own.extend(progress.map(|progress| progress.path().to_path_buf()));
-    inputs.files = folders::captures(&inputs.files, &own)?;
     let kept = match &keeping {
         Some(keeping) => keeping.progress.read(&keeping.settings)?,
         None => None,
     };
+    // That directories hold none has been told; with a state, they may get some.
+    if inputs.files.is_empty() && kept.is_none() {
+        return Ok(if keeping.is_some() { Status::Done } else { Status::Failed });
+    }
     let start = match kept {
-        Some(kept) => begin::again(kept, &inputs, pipeline, report)?,
-        None => Some(begin::fresh(&inputs, pipeline, report)?),
+        Some(kept) => begin::again(kept, inputs, pipeline, report)?,
+        None => Some(begin::fresh(inputs, pipeline, report)?),
     };
     let Some(start) = start else { return Ok(Status::Done) };
     let mut streaming = Streaming::new(start, config, report, keeping);

@@ -72,11 +72,11 @@ impl Watch {
         let report = Report::new(typed.common, inputs, format, colour)?;
         let (dump, screen) = (typed.outlets.dump.clone(), typed.outlets.tui);
         let budget = budget(typed.pace.memory_mib, interfaces.len(), typed.capture.ring_mib);
-        let (output, inputs) = (report.output.as_deref(), &report.inputs);
+        let (output, taken) = (report.output.as_deref(), report.taken());
         let queue_bytes = sink::DEFAULT_BYTES.min(budget.tables().saturating_div(8));
         let asks_for_text = matches!(typed.format, Some(args::LiveFormat::Text));
         let outlets =
-            outlets::config(&typed.outlets, output, inputs, &report.style, asks_for_text, queue_bytes)?;
+            outlets::config(&typed.outlets, output, taken, &report.style, asks_for_text, queue_bytes)?;
         let update = Duration::from_secs(typed.pace.update);
         let web = dashboard::config(&typed.web, typed.metrics.metrics)?;
         let (user, sandbox) = (typed.privileges.user, !typed.privileges.no_sandbox);
@@ -126,9 +126,10 @@ fn check_dump(
 ) -> anyhow::Result<()> {
     let state = common.state.state.as_deref();
     if let Some(dump) = outlets.dump.as_deref() {
-        let others = inputs.iter().map(PathBuf::as_path).chain(common.output.as_deref()).chain(state);
-        for other in others {
-            if output::is_same_file(other, dump) || other == dump {
+        let kept = super::kept(&common.state);
+        let others = inputs.iter().chain(&kept).map(PathBuf::as_path);
+        for other in others.chain(output::named(common.output.as_deref())) {
+            if output::is_same(other, dump) {
                 return Err(UsageError(format!("--dump: {} would be overwritten", dump.display())).into());
             }
         }

@@ -1,7 +1,6 @@
 //! How a replay in one pass begins: with nothing, or where an earlier one was interrupted.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
 
@@ -47,8 +46,8 @@ pub(super) fn fresh<'r>(
     let key_logs = KeyLogs::read(&inputs.key_logs, &mut pipeline)?;
     let ledger = Ledger::new(inputs.files.clone());
     let out = match (&report.state, &report.output) {
-        (Some(_), Some(path)) => Output::resume(path, &inputs.files, 0)?,
-        _ => Output::open(report.output.as_deref(), &inputs.files)?,
+        (Some(_), Some(path)) => Output::resume(path, report.taken(), 0)?,
+        _ => Output::open(report.output.as_deref(), report.taken())?,
     };
     Ok(Start {
         merge: Merge::resume(ledger.places(), inputs.order),
@@ -80,7 +79,6 @@ pub(super) fn again<'r>(
         ));
         return Ok(None);
     }
-    let names: Vec<PathBuf> = files.entries.iter().map(|entry| entry.name.clone()).collect();
     let ledger = Ledger::resume(files.entries, head.mark.clone());
     let merge = Merge::resume(ledger.places(), inputs.order);
     let latest = gone.counted.counts.latest.max(gone.left_out.latest);
@@ -88,7 +86,7 @@ pub(super) fn again<'r>(
     let mut pipeline = Pipeline::new(config, &report.rules);
     let mut key_logs = KeyLogs::read(&inputs.key_logs, &mut pipeline)?;
     read_secrets(&head, &ledger, &mut key_logs, &mut pipeline)?;
-    let out = Output::resume(path, &names, head.length)?;
+    let out = Output::resume(path, report.taken(), head.length)?;
     let Gone { unwritten, counted, left_out, key_log_uses, stream, context, servers } = gone;
     let mut known = Inventory::default();
     for server in servers {

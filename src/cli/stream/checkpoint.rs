@@ -120,10 +120,6 @@ impl Progress {
         Self { path: with(state, ".progress") }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What is kept; none where nothing was.
     pub(super) fn read(&self, settings: &Settings) -> anyhow::Result<Option<Checkpoint>> {
         let name = self.path.display();

@@ -1,12 +1,12 @@
 //! Where records of a replay in one pass go: anything, or a file that is cut back to a checkpoint.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::super::{UsageError, output};
+use super::super::output::{self, Taken};
 use super::checkpoint::sync_directory_of;
 
 /// Bytes gathered before they are written.
@@ -24,17 +24,15 @@ pub(super) struct Output {
 
 impl Output {
     /// Opens a destination that is written once.
-    pub(super) fn open(path: Option<&Path>, inputs: &[PathBuf]) -> anyhow::Result<Self> {
-        let out = output::open(path, inputs)?;
+    pub(super) fn open(path: Option<&Path>, taken: Taken<'_>) -> anyhow::Result<Self> {
+        let out = output::open(path, taken)?;
         Ok(Self { out, file: None, length: 0, name: output::name(path) })
     }
 
     /// Opens a file to go on behind its first `length` bytes; what stands behind them is cut off. No other run may write to it.
-    pub(super) fn resume(path: &Path, inputs: &[PathBuf], length: u64) -> anyhow::Result<Self> {
+    pub(super) fn resume(path: &Path, taken: Taken<'_>, length: u64) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        if inputs.iter().any(|input| output::is_same_file(input, path)) {
-            return Err(UsageError(format!("{name}: the output would overwrite this input")).into());
-        }
+        taken.check(path)?;
         let cannot = || format!("{name}: cannot be written");
         let mut file = OpenOptions::new()
             .write(true)
@@ -42,11 +40,7 @@ impl Output {
             .truncate(false)
             .open(path)
             .with_context(cannot)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("{name}: another run writes to it"),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
-        }
+        output::lock(&file, path)?;
         let found = file.metadata().with_context(cannot)?.len();
         if found < length {
             bail!(
