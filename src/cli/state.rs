@@ -7,6 +7,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,10 @@ const VERSION: u32 = 1;
 const MAX_LINE: u64 = 1 << 20;
 /// Most bytes that are read.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// How often a lock is tried that another run holds, and how long it is waited in between: whoever adds is done in a moment.
+const LOCK_TRIES: u32 = 600;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// First line of a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +60,8 @@ pub(super) enum StateError {
     Line { path: String, line: usize, error: String },
     #[error("{path}: expected {expected} servers, found {found}; the file was cut, and is left as it is")]
     Cut { path: String, expected: usize, found: usize },
+    #[error("{path}: expected a file, found something else; it is left as it is")]
+    NoFile { path: String },
     #[error("{path}: larger than {MAX_BYTES} bytes; it is left as it is")]
     TooLarge { path: String },
 }
@@ -89,18 +97,22 @@ impl State {
 
     /// What the file holds; nothing when there is no file yet, or an empty one.
     pub(super) fn read(&self) -> Result<Inventory, StateError> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
+        let metadata = match self.path.metadata() {
+            Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Inventory::default()),
             Err(error) => return Err(self.io(error)),
         };
-        let metadata = file.metadata().map_err(|error| self.io(error))?;
         if metadata.is_dir() {
             return Err(self.io(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        // Opening a pipe would wait for its writer.
+        if !metadata.is_file() {
+            return Err(StateError::NoFile { path: self.name() });
         }
         if metadata.len() > MAX_BYTES {
             return Err(StateError::TooLarge { path: self.name() });
         }
+        let file = File::open(&self.path).map_err(|error| self.io(error))?;
         self.parse(BufReader::new(file.take(MAX_BYTES)))
     }
 
@@ -116,16 +128,20 @@ impl State {
 
     /// Held until it is dropped, by the system also when the process dies.
     fn lock(&self) -> io::Result<File> {
-        let file = private().create(true).truncate(false).open(self.beside(".lock"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                say(format_args!("{}: waiting for another run that writes it", self.name()));
-                file.lock()?;
+        let file = open_lock(&self.beside(".lock"))?;
+        for tries in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => {
+                    if tries == 1 {
+                        say(format_args!("{}: waiting for another run that writes it", self.name()));
+                    }
+                    sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
             }
-            Err(TryLockError::Error(error)) => return Err(error),
         }
-        Ok(file)
+        Err(io::Error::new(io::ErrorKind::WouldBlock, "another run has been writing it for a minute"))
     }
 
     fn parse(&self, mut reader: impl BufRead) -> Result<Inventory, StateError> {
@@ -219,6 +235,15 @@ impl State {
     fn io(&self, error: io::Error) -> StateError {
         StateError::Io { path: self.name(), error }
     }
+}
+
+/// Opens a file that is only there to be locked.
+fn open_lock(path: &Path) -> io::Result<File> {
+    // Opening a pipe would wait for its reader.
+    if path.metadata().is_ok_and(|data| !data.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file, found something else"));
+    }
+    private().create(true).truncate(false).open(path)
 }
 
 /// It tells who spoke to whom: for its owner's eyes.

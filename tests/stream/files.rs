@@ -125,6 +125,39 @@ fn an_output_is_written_by_one_run_alone() {
 }
 
 #[test]
+#[cfg(unix)]
+fn nobody_is_waited_for() {
+    let bench = small();
+    let pipe = |name: &str| {
+        let made = Command::new("mkfifo").arg(bench.path(name)).status().unwrap();
+        assert!(made.success());
+    };
+    pipe("pipe");
+    bench.ends(&Bench::into("pipe", &[]), 2, "expected -o with the name of a file");
+    for (name, says) in [
+        ("state", "state: expected a file, found something else"),
+        ("state.progress", "state.progress: expected a file, found something else; remove it to begin anew"),
+    ] {
+        let _ = fs::remove_file(bench.path(name));
+        pipe(name);
+        bench.ends(&Bench::kept(&[]), 1, says);
+        fs::remove_file(bench.path(name)).unwrap();
+    }
+    let call = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/zoom-gcm.pcapng");
+    pipe("state.lock");
+    let says = "state: expected a file, found something else";
+    bench.ends(&[call.to_str().unwrap(), "--state", "state"], 1, says);
+    fs::remove_file(bench.path("state.lock")).unwrap();
+    bench.ends(&Bench::kept(&[]), 0, "");
+    fs::remove_file(bench.path("state.progress")).unwrap();
+    fs::create_dir(bench.path("state.progress")).unwrap();
+    bench.ends(&Bench::kept(&[]), 1, "state.progress: expected a file, found something else; remove it");
+    fs::remove_dir(bench.path("state.progress")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", bench.path("state.progress")).unwrap();
+    bench.ends(&Bench::kept(&[]), 1, "state.progress: expected a file, found something else; remove it");
+}
+
+#[test]
 fn a_directory_without_a_capture_is_told() {
     let bench = small();
     fs::create_dir(bench.path("none")).unwrap();

@@ -43,7 +43,9 @@ impl Stream {
 fn check(typed: &args::Replay) -> Result<(), UsageError> {
     let common = &typed.common;
     let from_stdin = || typed.files.iter().chain(&common.keylog).any(|file| is_stdin(file));
-    let into_pipe = common.output.as_deref().is_none_or(|out: &Path| is_stdin(out));
+    // Opening a pipe would wait for its reader.
+    let is_no_file = |out: &Path| out.metadata().is_ok_and(|data| !data.is_file());
+    let into_pipe = common.output.as_deref().is_none_or(|out| is_stdin(out) || is_no_file(out));
     let fault = if !matches!(typed.format, ReplayFormat::Ndjson | ReplayFormat::Text) {
         "--stream writes records as they come: expected --format ndjson or text; the other formats are made of all sessions together, \
          by a replay without --stream of the files around what is of interest"

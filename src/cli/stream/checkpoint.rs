@@ -5,7 +5,7 @@
 //! records hold, and names and shapes of streams of the last hour: no payload and no key.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -23,6 +23,9 @@ use super::ledger::{Entry, Mark};
 
 /// Version of the format that is written, and the only one that is read.
 const VERSION: u32 = 1;
+
+/// Most bytes that are read: a file and a flow that was not written take some kilobytes each.
+const MAX_BYTES: u64 = 4 << 30;
 
 /// What a run is, and how far it has come.
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,19 +126,23 @@ impl Progress {
     /// What is kept; none where nothing was.
     pub(super) fn read(&self, settings: &Settings) -> anyhow::Result<Option<Checkpoint>> {
         let name = self.path.display();
+        let anew = "remove it to begin anew";
+        // Opening a pipe would wait for its writer.
+        if self.path.metadata().is_ok_and(|data| !data.is_file()) {
+            bail!("{name}: expected a file, found something else; {anew}");
+        }
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| name.to_string()),
         };
-        let mut reader = BufReader::new(file);
+        let mut reader = BufReader::new(file.take(MAX_BYTES));
         let mut line = String::new();
         let mut next = |what: &str| -> anyhow::Result<String> {
             line.clear();
-            reader.read_line(&mut line).with_context(|| format!("{name}: {what}"))?;
+            reader.read_line(&mut line).with_context(|| format!("{name}: {what}; {anew}"))?;
             Ok(std::mem::take(&mut line))
         };
-        let anew = "remove it to begin anew";
         let head = next("line 1")?;
         let found: serde_json::Value = serde_json::from_str(&head).unwrap_or_default();
         if found.get("meetscope_progress").and_then(serde_json::Value::as_u64) != Some(VERSION.into()) {
