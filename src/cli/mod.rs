@@ -43,7 +43,7 @@ use meetscope::geo::Country;
 use args::{Args, Command};
 
 /// How a run ended that could begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Status {
     /// All that was asked for.
     Done,

@@ -144,3 +144,16 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
 pub(super) fn identity(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().filter(|path| path.is_file())
 }
+
+/// True for a name of a file that is open.
+#[cfg(unix)]
+pub(super) fn is_open_as(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let open = file.metadata().ok().map(|data| (data.dev(), data.ino()));
+    open.is_some() && open == identity(path)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_open_as(_: &File, path: &Path) -> bool {
+    path.is_file()
+}

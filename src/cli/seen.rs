@@ -31,6 +31,16 @@ impl Servers {
         Self { known, ..Self::default() }
     }
 
+    /// With servers of an earlier run that are not in the state file.
+    pub(super) fn with_unsaved(self, unsaved: Inventory) -> Self {
+        Self { unsaved, ..self }
+    }
+
+    /// Those that are not in the state file.
+    pub(super) const fn unsaved(&self) -> &Inventory {
+        &self.unsaved
+    }
+
     /// All that are known.
     pub(super) const fn known(&self) -> &Inventory {
         &self.known

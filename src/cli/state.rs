@@ -238,7 +238,7 @@ impl State {
 }
 
 /// Opens a file that is only there to be locked.
-fn open_lock(path: &Path) -> io::Result<File> {
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     // Opening a pipe would wait for its reader.
     if path.metadata().is_ok_and(|data| !data.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file, found something else"));

@@ -7,11 +7,14 @@
 
 mod begin;
 mod checkpoint;
+mod edges;
+mod end;
 mod ledger;
 mod output;
 mod resume;
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -34,6 +37,7 @@ use super::progress::Progress as Line;
 use super::replay::{self, Feed};
 use super::seen::Servers;
 use super::signals::Signals;
+use super::state::State;
 use super::{Status, input, policy, store};
 use begin::Start;
 use checkpoint::{Going, Head, Progress};
@@ -58,19 +62,25 @@ pub(super) fn run(
     report: &Report,
 ) -> anyhow::Result<Status> {
     let keeping = Keeping::new(config, report)?;
+    // What is seen is to be added to it: better to know now that it cannot be.
+    let known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let kept = match &keeping {
         Some(keeping) => keeping.progress.read(&keeping.settings)?,
         None => None,
     };
-    // That directories hold none has been told; with a state, they may get some.
-    if inputs.files.is_empty() && kept.is_none() {
-        return Ok(if keeping.is_some() { Status::Done } else { Status::Failed });
-    }
-    let start = match kept {
-        Some(kept) => begin::again(kept, inputs, pipeline, report)?,
-        None => Some(begin::fresh(inputs, pipeline, report)?),
+    let start = match (&keeping, kept) {
+        (Some(keeping), Some(kept)) => {
+            match begin::again(kept, inputs, pipeline, report, &keeping.progress)? {
+                ControlFlow::Continue(start) => start,
+                ControlFlow::Break(status) => return Ok(status),
+            }
+        }
+        // That directories hold none has been told; with a state, they may get some.
+        _ if inputs.files.is_empty() => {
+            return Ok(if keeping.is_some() { Status::Done } else { Status::Failed });
+        }
+        _ => begin::fresh(inputs, pipeline, report, known)?,
     };
-    let Some(start) = start else { return Ok(Status::Done) };
     let mut streaming = Streaming::new(start, config, report, keeping);
     if streaming.read()? { streaming.finish() } else { Ok(Status::Failed) }
 }
@@ -101,7 +111,7 @@ impl Keeping {
         let policy = |record: PolicyRecord| (record.name, record.sha256);
         settings.extend(policy::records(report.policy.as_ref()).into_iter().map(policy));
         Ok(Some(Self {
-            progress: Progress::beside(state.path()),
+            progress: Progress::beside(state.path())?,
             settings,
             signals: Signals::listen().context("signals")?,
             every: config.checkpoint,
@@ -215,7 +225,8 @@ impl<'r> Streaming<'r> {
     fn note_ended(&mut self) {
         for file in self.merge.take_ended() {
             let has_secrets = self.merge.info(file).is_some_and(|info| !info.secrets.is_empty());
-            self.ledger.end(file, input::record(&self.merge, file), has_secrets);
+            let record = input::record(&self.merge, file);
+            self.ledger.end(file, record, has_secrets, self.keeping.is_some());
             self.merge.forget(file);
         }
     }
@@ -278,7 +289,7 @@ impl<'r> Streaming<'r> {
         let latest = at.or(counted.counts.latest).unwrap_or_default();
         let (number, since) = unwritten.since().unwrap_or((u64::MAX, latest));
         let head = Head {
-            length: telling.out.length,
+            out: telling.out.written(),
             taken: ledger.taken,
             at,
             mark: ledger.before(number, since.min(latest)),
@@ -295,6 +306,7 @@ impl<'r> Streaming<'r> {
             stream: stream.kept(),
             context: telling.context.kept(),
             servers: telling.servers.known().iter().collect(),
+            unsaved: telling.servers.unsaved().iter().collect(),
         };
         keeping.progress.write(&head, &going)?;
         keeping.last = (now(), begun.elapsed());
@@ -317,8 +329,8 @@ impl<'r> Streaming<'r> {
         telling.check()?;
         replay::warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
         let report = telling.report;
-        let complete = ledger.entries.iter().all(|entry| entry.error.is_none()) && refused.is_empty();
-        let complete = complete && stream.flows_lost == 0;
+        let refused: Vec<String> = refused.values().map(ToString::to_string).collect();
+        let mut missing = end::missing(&ledger, &refused, stream.flows_lost);
         let analysis = Analysis::default();
         let run = Run {
             rules: &report.rules,
@@ -335,16 +347,23 @@ impl<'r> Streaming<'r> {
             dropped: Dropped::default(),
             stream: Some(stream.record()),
             memory: None,
-            complete,
+            complete: missing.is_empty(),
         };
         let name = telling.out.name().to_owned();
         report::write_stats(&mut telling.out, &run, &report.style).with_context(|| name)?;
         telling.out.sync()?;
-        if let Some(keeping) = &keeping {
+        if keeping.is_some() {
             telling.servers.hand_over(report);
-            keeping.progress.finish(telling.out.length)?;
         }
-        let is_whole = complete && !telling.servers.failed && store::were_sound(&report.databases);
-        Ok(policy::status(is_whole, &telling.context))
+        if !store::were_sound(&report.databases) {
+            missing.push("answers of location databases are missing".to_owned());
+        }
+        let is_whole = missing.is_empty() && !telling.servers.failed;
+        let status = policy::status(is_whole, &telling.context);
+        // What could not be put into the inventory is tried again.
+        if let Some(keeping) = keeping.filter(|_| !telling.servers.failed) {
+            keeping.progress.note(Some(&end::over(telling.out.written(), status, missing)))?;
+        }
+        Ok(status)
     }
 }

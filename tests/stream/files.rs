@@ -1,9 +1,10 @@
 //! What a replay in one pass does with files that are not what they should be: nothing that is read or kept is overwritten, nobody is waited
 //! for, and what cannot be gone on with is named.
 
-use super::{BEGIN, Bench, SECOND, datagram, records, words};
+use super::{BEGIN, Bench, SECOND, calls, datagram, pcapng, records, words};
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -109,6 +110,41 @@ fn no_output_is_a_file_that_is_kept() {
 }
 
 #[test]
+fn only_the_output_of_the_run_is_gone_on_with() {
+    let bench = small();
+    bench.ends(&Bench::kept(&[]), 0, "");
+    let out = bench.read("out");
+    let mine = [&b"mine, and longer than all that the run has written\n"[..]; 4000].concat();
+    bench.write("mine", &mine);
+    bench.ends(
+        &Bench::into("mine", &[]),
+        1,
+        "mine: is not what the run of state.progress wrote, which was /",
+    );
+    bench.write("out", &mine);
+    bench.ends(&Bench::kept(&[]), 1, "out: has changed since the run of state.progress was over");
+    assert!(bench.read("mine") == mine && bench.read("out") == mine);
+    // The whole is what it was, and something of somebody else's stands behind it.
+    bench.write("out", &[&out[..], b"and more"].concat());
+    bench.ends(&Bench::kept(&[]), 1, "out: has changed since the run of state.progress was over");
+    assert!(bench.read("out").ends_with(b"and more"));
+    fs::remove_file(bench.path("out")).unwrap();
+    bench.ends(
+        &Bench::kept(&[]),
+        1,
+        "out: is not there, and state.progress belongs to a run that wrote to /",
+    );
+    assert!(!bench.path("out").exists());
+    // Elsewhere, it is the same by what is in it.
+    bench.write("moved", &out);
+    bench.ends(&Bench::into("moved", &[]), 0, "nothing is left");
+    let later = pcapng(&[(BEGIN + 20 * SECOND, datagram(6000, b"later"))], &[]);
+    bench.write("captures/later.pcapng", &later);
+    bench.ends(&Bench::into("moved", &[]), 0, "goes on behind 15 packets");
+    assert!(bench.read("moved") == bench.in_one_go(&[]));
+}
+
+#[test]
 fn an_output_is_written_by_one_run_alone() {
     let bench = small();
     bench.write("out", b"what another run has written");
@@ -125,6 +161,109 @@ fn an_output_is_written_by_one_run_alone() {
 }
 
 #[test]
+fn a_progress_is_gone_on_with_by_one_run_alone() {
+    let bench = small();
+    bench.ends(&Bench::kept(&[]), 0, "");
+    let other = File::open(bench.path("state.progress.lock")).unwrap();
+    other.lock().unwrap();
+    bench.ends(&Bench::into("second", &[]), 2, "state.progress: another run writes to it");
+    assert!(!bench.path("second").exists());
+}
+
+/// What `harm` does while a run goes on is noticed, and no checkpoint is written behind it.
+fn noticed(says: &str, harm: impl Fn(&Bench)) {
+    let bench = Bench::new(calls(2));
+    let mut child = bench.command(&Bench::kept(&[])).stderr(Stdio::piped()).spawn().unwrap();
+    let length = || fs::metadata(bench.path("out")).map_or(0, |data| data.len());
+    while bench.taken() < 2000 || length() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "over too soon");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    harm(&bench);
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");
+    assert!(told.contains(says), "{told}");
+    assert!(!String::from_utf8(bench.read("state.progress")).unwrap().contains("\n{\"out\":"));
+}
+
+#[test]
+fn an_output_that_is_cut_below_the_feet_of_a_run_is_noticed() {
+    noticed("somebody has changed it meanwhile, and it is not whole", |bench| {
+        OpenOptions::new().write(true).open(bench.path("out")).unwrap().set_len(0).unwrap();
+    });
+}
+
+#[test]
+fn an_output_that_is_replaced_below_the_feet_of_a_run_is_noticed() {
+    noticed("out: is another file than the one that this run has written", |bench| {
+        fs::rename(bench.path("out"), bench.path("away")).unwrap();
+        bench.write("out", b"");
+    });
+}
+
+#[test]
+fn who_asks_again_is_told_how_it_ended() {
+    let bench = small();
+    let file = bench.path("captures/c00001.pcapng");
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 10]).unwrap();
+    bench.ends(&Bench::kept(&[]), 1, "c00001.pcapng: cut");
+    for _ in 0..2 {
+        bench.ends(&Bench::kept(&[]), 1, "out: incomplete: captures/c00001.pcapng: cut in");
+        bench.ends(&Bench::kept(&[]), 1, "all 3 captures have been read, nothing is left");
+    }
+    let bench = Bench::new(calls(1));
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/end-to-end-only.toml");
+    let more = ["--policy", policy.to_str().unwrap()];
+    bench.ends(&Bench::kept(&more), 3, "");
+    bench.ends(&Bench::kept(&more), 3, "out: a rule of the policy fired");
+}
+
+#[test]
+fn a_damaged_inventory_is_told_before_anything_is_done() {
+    let bench = small();
+    let says = "state: expected a state file of meetscope";
+    bench.write("state", b"something else");
+    bench.ends(&Bench::kept(&[]), 1, says);
+    assert!(!bench.path("out").exists() && !bench.path("state.progress").exists());
+    fs::remove_file(bench.path("state")).unwrap();
+    bench.ends(&Bench::kept(&[]), 0, "");
+    bench.write("state", b"something else");
+    let (out, progress) = (bench.read("out"), bench.read("state.progress"));
+    bench.write("captures/d.pcapng", &pcapng(&[(BEGIN + 20 * SECOND, datagram(1, b"later"))], &[]));
+    bench.ends(&Bench::kept(&[]), 1, says);
+    assert!(bench.read("out") == out && bench.read("state.progress") == progress);
+}
+
+/// A run is not over before the inventory has what it saw.
+#[test]
+fn what_could_not_be_put_into_the_inventory_is_put_there_later() {
+    let bench = Bench::new(calls(2));
+    let (whole, inventory) = (bench.in_one_go(&["--state", "other"]), bench.read("other"));
+    assert!(inventory.len() > 1000);
+    let mut child = bench.command(&Bench::kept(&[])).stderr(Stdio::piped()).spawn().unwrap();
+    while bench.taken() < 2000 {
+        assert!(child.try_wait().unwrap().is_none(), "over too soon");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // In one step, so that the run does not put another one in its place between two.
+    bench.write("harm", b"something else");
+    fs::create_dir(bench.path("state.new")).unwrap();
+    fs::rename(bench.path("harm"), bench.path("state")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    bench.ends(&Bench::kept(&[]), 1, "state: expected a state file");
+    fs::remove_dir(bench.path("state.new")).unwrap();
+    fs::remove_file(bench.path("state")).unwrap();
+    bench.ends(&Bench::kept(&[]), 0, "goes on behind");
+    let (out, state) = (bench.read("out"), bench.read("state"));
+    assert!(out == whole);
+    let servers = |text: &[u8]| text.split(|byte| *byte == b'\n').count();
+    assert!(servers(&state) > 2, "{}", servers(&state));
+    bench.ends(&Bench::kept(&[]), 0, "nothing is left");
+}
+
+#[test]
 #[cfg(unix)]
 fn nobody_is_waited_for() {
     let bench = small();
@@ -136,6 +275,7 @@ fn nobody_is_waited_for() {
     bench.ends(&Bench::into("pipe", &[]), 2, "expected -o with the name of a file");
     for (name, says) in [
         ("state", "state: expected a file, found something else"),
+        ("state.progress.lock", "state.progress.lock: expected a file, found something else"),
         ("state.progress", "state.progress: expected a file, found something else; remove it to begin anew"),
     ] {
         let _ = fs::remove_file(bench.path(name));
@@ -158,6 +298,35 @@ fn nobody_is_waited_for() {
 }
 
 #[test]
+fn a_damaged_progress_is_not_believed() {
+    let bench = small();
+    bench.ends(&Bench::kept(&[]), 0, "");
+    let (progress, out) = (bench.read("state.progress"), bench.read("out"));
+    let damaged = |bytes: &[u8]| {
+        bench.write("state.progress", bytes);
+        let output = bench.keep(&[]);
+        let told = words(&output);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("remove it to begin anew, which begins the output anew too"), "{told}");
+        assert!(told.starts_with("meetscope: state.progress: "), "{told}");
+        assert!(bench.read("out") == out);
+    };
+    let digits: Vec<usize> = (0..progress.len()).filter(|at| progress[*at].is_ascii_digit()).collect();
+    for at in digits.iter().step_by(digits.len() / 40) {
+        let mut bytes = progress.clone();
+        bytes[*at] = if bytes[*at] == b'1' { b'2' } else { b'1' };
+        damaged(&bytes);
+    }
+    for length in [0, 1, progress.len() / 2, progress.len() - 2, progress.len() - 1] {
+        damaged(&progress[..length]);
+    }
+    damaged(&[0xff, 0xfe, b'\n']);
+    damaged(&[&progress[..], b"\n"].concat());
+    bench.write("state.progress", &progress);
+    bench.ends(&Bench::kept(&[]), 0, "nothing is left");
+}
+
+#[test]
 fn a_directory_without_a_capture_is_told() {
     let bench = small();
     fs::create_dir(bench.path("none")).unwrap();
@@ -172,6 +341,31 @@ fn a_directory_without_a_capture_is_told() {
     }
     bench.ends(&kept, 0, "");
     assert_eq!(records(&bench.read("out")).len(), 16);
+}
+
+#[test]
+fn captures_are_known_again_under_another_name() {
+    let bench = small();
+    bench.ends(&Bench::kept(&[]), 0, "");
+    let whole = bench.path("captures");
+    for name in ["./captures", "captures/", whole.to_str().unwrap()] {
+        let arguments = [&[name], &Bench::kept(&[])[1..]].concat();
+        bench.ends(&arguments, 0, "all 3 captures have been read, nothing is left");
+    }
+    // All of it moved to another disk, which keeps no times.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::create_dir(elsewhere.path().join("captures")).unwrap();
+    for file in ["out", "state", "state.progress"] {
+        if bench.path(file).exists() {
+            fs::copy(bench.path(file), elsewhere.path().join(file)).unwrap();
+        }
+    }
+    for file in &bench.files {
+        let copy = elsewhere.path().join("captures").join(file.file_name().unwrap());
+        fs::copy(file, copy).unwrap();
+    }
+    let output = bench.command(&Bench::kept(&[])).current_dir(elsewhere.path()).output().unwrap();
+    assert!(words(&output).contains("nothing is left"), "{}", words(&output));
 }
 
 #[test]

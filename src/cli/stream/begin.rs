@@ -1,24 +1,26 @@
 //! How a replay in one pass begins: with nothing, or where an earlier one was interrupted.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
 
 use anyhow::Context as _;
 
 use meetscope::capture::{LinkType, Merge, compile_bpf};
 use meetscope::pipeline::{self, Pipeline};
 use meetscope::report::Context;
-use meetscope::servers::Inventory;
+use meetscope::servers::{Inventory, Server};
 use meetscope::watch::Pace;
 
+use super::super::Status;
 use super::super::config::Report;
 use super::super::key_logs::KeyLogs;
 use super::super::messages::say;
 use super::super::replay::Feed;
 use super::super::seen::Servers;
-use super::super::state::State;
-use super::checkpoint::{Checkpoint, Gone, Head};
+use super::checkpoint::{Checkpoint, Gone, Head, Over, Progress};
 use super::ledger::Ledger;
-use super::output::Output;
+use super::output::{Found, Output};
 use super::{Ahead, Inputs, Telling, resume};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
@@ -40,19 +42,16 @@ pub(super) fn fresh<'r>(
     inputs: &Inputs,
     config: &pipeline::Config,
     report: &'r Report,
+    known: Inventory,
 ) -> anyhow::Result<Start<'r>> {
-    let known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let mut pipeline = Pipeline::new(config, &report.rules);
     let key_logs = KeyLogs::read(&inputs.key_logs, &mut pipeline)?;
     let ledger = Ledger::new(inputs.files.clone());
-    let out = match (&report.state, &report.output) {
-        (Some(_), Some(path)) => Output::resume(path, report.taken(), 0)?,
-        _ => Output::open(report.output.as_deref(), report.taken())?,
-    };
+    let out = Output::begin(report.output.as_deref(), report.taken(), report.state.is_some())?;
     Ok(Start {
         merge: Merge::resume(ledger.places(), inputs.order),
         feed: Feed::new(pipeline, ledger.entries.len()),
-        telling: telling(report, &ledger, known, out),
+        telling: telling(report, &ledger, Servers::new(known), out),
         ledger,
         key_logs,
         pace: Pace::default(),
@@ -60,39 +59,41 @@ pub(super) fn fresh<'r>(
     })
 }
 
-/// Begins where an earlier run was; none where that one was over and there is nothing new.
+/// Begins where an earlier run was; how that one ended where it was over and there is nothing new.
 pub(super) fn again<'r>(
     kept: Checkpoint,
     inputs: &Inputs,
     config: &pipeline::Config,
     report: &'r Report,
-) -> anyhow::Result<Option<Start<'r>>> {
+    progress: &Progress,
+) -> anyhow::Result<ControlFlow<Status, Start<'r>>> {
     let Checkpoint { head, gone, over } = kept;
     let path = report.output.as_deref().context("no output")?;
-    let files = resume::files(&head, &inputs.files)?;
-    let length = path.metadata().map(|data| data.len()).ok();
-    if over.is_some() && over == length && !files.has_more {
-        say(format_args!(
-            "{}: all {} captures have been read, nothing is left",
-            path.display(),
-            files.entries.len()
-        ));
-        return Ok(None);
+    let at = progress.path();
+    let files = resume::files(&head, &inputs.files, at)?;
+    let over = over.as_ref();
+    let found = Found::open(path, report.taken(), (at, &head.out, over.map(|over| &over.out)))?;
+    if let Some(over) = over
+        && !files.has_more
+    {
+        tell_nothing_is_left(path, over, files.entries.len());
+        return Ok(ControlFlow::Break(over.status));
     }
     let ledger = Ledger::resume(files.entries, head.mark.clone());
     let merge = Merge::resume(ledger.places(), inputs.order);
     let latest = gone.counted.counts.latest.max(gone.left_out.latest);
-    resume::check_times(&merge, inputs.order, files.known, latest)?;
+    resume::check_times(&merge, inputs.order, files.known, latest, at)?;
     let mut pipeline = Pipeline::new(config, &report.rules);
     let mut key_logs = KeyLogs::read(&inputs.key_logs, &mut pipeline)?;
     read_secrets(&head, &ledger, &mut key_logs, &mut pipeline)?;
-    let out = Output::resume(path, report.taken(), head.length)?;
-    let Gone { unwritten, counted, left_out, key_log_uses, stream, context, servers } = gone;
-    let mut known = Inventory::default();
-    for server in servers {
-        known.insert(server);
+    if over.is_some() {
+        // From here on the output is not what it was at the end of that run.
+        progress.note(None)?;
     }
-    let mut telling = telling(report, &ledger, known, out);
+    let out = found.go_on()?;
+    let Gone { unwritten, counted, left_out, key_log_uses, stream, context, servers, unsaved } = gone;
+    let servers = Servers::new(inventory(servers)).with_unsaved(inventory(unsaved));
+    let mut telling = telling(report, &ledger, servers, out);
     telling.context.restore(context);
     say(format_args!(
         "goes on behind {} packets; {} of them are read again for the {} flows that were not written",
@@ -100,23 +101,36 @@ pub(super) fn again<'r>(
         head.taken.saturating_sub(head.mark.taken),
         unwritten.len()
     ));
-    let ahead = Ahead {
-        taken: head.taken,
-        at: head.at,
-        unwritten: unwritten.len(),
-        counted,
-        left_out,
-        key_log_uses,
-        stream,
-    };
+    let (taken, at, unwritten_flows) = (head.taken, head.at, unwritten.len());
+    let ahead = Ahead { taken, at, unwritten: unwritten_flows, counted, left_out, key_log_uses, stream };
     pipeline.look_for(unwritten, head.mark.number);
     let mut feed = Feed::new(pipeline, ledger.entries.len());
     feed.frames = ledger.entries.iter().map(|entry| entry.packets).collect();
     feed.refused = refused(config, &head);
-    Ok(Some(Start { merge, feed, key_logs, telling, pace: head.mark.pace, ledger, ahead: Some(ahead) }))
+    let pace = head.mark.pace;
+    Ok(ControlFlow::Continue(Start { merge, feed, key_logs, telling, pace, ledger, ahead: Some(ahead) }))
 }
 
-fn telling<'r>(report: &'r Report, ledger: &Ledger, known: Inventory, out: Output) -> Telling<'r> {
+fn tell_nothing_is_left(out: &Path, over: &Over, captures: usize) {
+    let out = out.display();
+    for why in &over.why {
+        say(format_args!("{out}: {why}"));
+    }
+    match captures {
+        1 => say(format_args!("{out}: the one capture has been read, nothing is left")),
+        captures => say(format_args!("{out}: all {captures} captures have been read, nothing is left")),
+    }
+}
+
+fn inventory(servers: Vec<Server>) -> Inventory {
+    let mut inventory = Inventory::default();
+    for server in servers {
+        inventory.insert(server);
+    }
+    inventory
+}
+
+fn telling<'r>(report: &'r Report, ledger: &Ledger, servers: Servers, out: Output) -> Telling<'r> {
     // More files may come before the run is over for good.
     let has_many = ledger.entries.len() > 1 || report.state.is_some();
     let mut context =
@@ -124,7 +138,7 @@ fn telling<'r>(report: &'r Report, ledger: &Ledger, known: Inventory, out: Outpu
     if let Some(policies) = &report.policy {
         policies.judge(&mut context);
     }
-    Telling { report, context, servers: Servers::new(known), out, failure: None }
+    Telling { report, context, servers, out, failure: None }
 }
 
 /// Reads the captures again that hold secrets and are not read again for their packets.
@@ -147,7 +161,7 @@ fn read_secrets(
     files.sort_unstable();
     for (_, file) in files {
         if let Some(entry) = ledger.entries.get(file) {
-            key_logs.read_again(&entry.name, file, pipeline)?;
+            key_logs.read_again(&entry.path, file, pipeline)?;
         }
     }
     Ok(())

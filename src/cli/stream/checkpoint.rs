@@ -1,15 +1,17 @@
 //! The file beside the one that `--state` names: how far a replay in one pass has come.
 //!
-//! JSON Lines. First what the run is and which files it has read, then what goes on; behind them, once the run is over, how long its
-//! output was. A new one is written beside the old one, put on disk and renamed, so that there is a whole one at any time. It holds what
-//! records hold, and names and shapes of streams of the last hour: no payload and no key.
+//! JSON Lines. First what the run is and which files it has read, then what goes on; behind them, once the run is over, how it ended. The
+//! last line is a sum of all before it. A new one is written beside the old one, put on disk and renamed, so that there is a whole one at
+//! any time. It holds what records hold, and names and shapes of streams of the last hour: no payload and no key.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use meetscope::decode::Counts;
 use meetscope::pipeline::{Counted, Unwritten};
@@ -19,13 +21,19 @@ use meetscope::time::Timestamp;
 use meetscope::watch;
 
 use super::super::config::Settings;
+use super::super::{Status, output, state};
+use super::edges::hex;
 use super::ledger::{Entry, Mark};
+use super::output::Written;
 
 /// Version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
-
+const VERSION: u32 = 2;
 /// Most bytes that are read: a file and a flow that was not written take some kilobytes each.
 const MAX_BYTES: u64 = 4 << 30;
+/// Bytes gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 16;
+/// What to do with a file that is of no use.
+const ANEW: &str = "remove it to begin anew, which begins the output anew too";
 
 /// What a run is, and how far it has come.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,8 +45,8 @@ pub(super) struct Head {
     pub(super) program: String,
     /// What both runs must have in common.
     pub(super) settings: Settings,
-    /// Bytes of the output that count.
-    pub(super) length: u64,
+    /// The output, as far as it counts.
+    pub(super) out: Written,
     /// Packets taken of all files.
     pub(super) taken: u64,
     /// Time of the packet that was at hand, before which there was a look; none at the end of the files.
@@ -58,7 +66,7 @@ impl Head {
             meetscope_progress: VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             settings,
-            length: 0,
+            out: Written::default(),
             taken: 0,
             at: None,
             mark: Mark::default(),
@@ -79,6 +87,8 @@ pub(super) struct Going<'r> {
     pub(super) stream: watch::KeptStream<'r>,
     pub(super) context: report::KeptContext<'r>,
     pub(super) servers: Vec<&'r Server>,
+    /// Those of them that could not be put into the inventory yet.
+    pub(super) unsaved: Vec<&'r Server>,
 }
 
 /// The same as it was read.
@@ -92,14 +102,25 @@ pub(super) struct Gone {
     pub(super) stream: watch::Kept,
     pub(super) context: report::Kept,
     pub(super) servers: Vec<Server>,
+    pub(super) unsaved: Vec<Server>,
 }
 
-/// The last line of a run that is over.
+/// How a run ended, once it is over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Over {
+    /// Its output.
+    pub(super) out: Written,
+    pub(super) status: Status,
+    /// What was missing.
+    pub(super) why: Vec<String>,
+}
+
+/// The last line: a sum of all before it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Over {
-    /// Bytes of its output.
-    over: u64,
+struct Seal {
+    sha256: String,
 }
 
 /// What a checkpoint holds.
@@ -107,64 +128,84 @@ struct Over {
 pub(super) struct Checkpoint {
     pub(super) head: Head,
     pub(super) gone: Gone,
-    /// Bytes of the output of a run that is over.
-    pub(super) over: Option<u64>,
+    /// Of a run that is over.
+    pub(super) over: Option<Over>,
 }
 
 /// A checkpoint by its name.
 #[derive(Debug)]
 pub(super) struct Progress {
     path: PathBuf,
+    /// Held so that no other run goes on with it.
+    _lock: File,
 }
 
 impl Progress {
     /// That of a state file.
-    pub(super) fn beside(state: &Path) -> Self {
-        Self { path: with(state, ".progress") }
+    ///
+    /// # Errors
+    /// When another run goes on with it.
+    pub(super) fn beside(state: &Path) -> anyhow::Result<Self> {
+        let path = with(state, ".progress");
+        let beside = with(&path, ".lock");
+        let lock = state::open_lock(&beside).with_context(|| beside.display().to_string())?;
+        output::lock(&lock, &path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is kept; none where nothing was.
     pub(super) fn read(&self, settings: &Settings) -> anyhow::Result<Option<Checkpoint>> {
+        let Some(bytes) = self.bytes()? else { return Ok(None) };
         let name = self.path.display();
-        let anew = "remove it to begin anew";
-        // Opening a pipe would wait for its writer.
-        if self.path.metadata().is_ok_and(|data| !data.is_file()) {
-            bail!("{name}: expected a file, found something else; {anew}");
-        }
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| name.to_string()),
-        };
-        let mut reader = BufReader::new(file.take(MAX_BYTES));
-        let mut line = String::new();
-        let mut next = |what: &str| -> anyhow::Result<String> {
-            line.clear();
-            reader.read_line(&mut line).with_context(|| format!("{name}: {what}; {anew}"))?;
-            Ok(std::mem::take(&mut line))
-        };
-        let head = next("line 1")?;
-        let found: serde_json::Value = serde_json::from_str(&head).unwrap_or_default();
-        if found.get("meetscope_progress").and_then(serde_json::Value::as_u64) != Some(VERSION.into()) {
+        let head = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let found: Value = serde_json::from_slice(head).unwrap_or_default();
+        if found.get("meetscope_progress").and_then(Value::as_u64) != Some(VERSION.into()) {
             bail!(
-                "{name}: expected how far a run of --stream has come, in version {VERSION} of its form; {anew}"
+                "{name}: expected how far a run of --stream has come, in version {VERSION} of its form; {ANEW}"
             );
         }
-        let program = found.get("program").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let program = found.get("program").and_then(Value::as_str).unwrap_or_default();
         if program != env!("CARGO_PKG_VERSION") {
             bail!(
-                "{name}: is of meetscope {program}, and what another version wrote cannot be gone on with; {anew}"
+                "{name}: is of meetscope {program}, and what another version wrote cannot be gone on with; {ANEW}"
             );
         }
-        let wrong = |line: u32| format!("{name}: line {line} does not hold what was written there; {anew}");
-        let head: Head = serde_json::from_str(&head).with_context(|| wrong(1))?;
+        let Some(body) = sealed(&bytes) else {
+            bail!("{name}: is damaged: it does not hold what its checksum says; {ANEW}");
+        };
+        let mut lines = body.split(|byte| *byte == b'\n');
+        let mut next = || lines.next().unwrap_or_default();
+        let wrong = |line: u32| format!("{name}: line {line} does not hold what was written there; {ANEW}");
+        let head: Head = serde_json::from_slice(next()).with_context(|| wrong(1))?;
         if let Some((ours, theirs)) = differing(settings, &head.settings) {
-            bail!("{name}: is of a run with {theirs:?} and not {ours:?}; {anew}, or name another --state");
+            bail!("{name}: is of a run with {theirs:?} and not {ours:?}; {ANEW}, or name another --state");
         }
-        let gone = serde_json::from_str(&next("line 2")?).with_context(|| wrong(2))?;
-        // A line that was not written to its end says nothing.
-        let over = serde_json::from_str(&next("line 3")?).ok().map(|Over { over }| over);
+        let gone = serde_json::from_slice(next()).with_context(|| wrong(2))?;
+        let over = Some(next()).filter(|line| !line.is_empty());
+        let over = over.map(serde_json::from_slice).transpose().with_context(|| wrong(3))?;
         Ok(Some(Checkpoint { head, gone, over }))
+    }
+
+    /// The whole file; none where there is none.
+    fn bytes(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let name = || self.path.display().to_string();
+        match self.path.metadata() {
+            Ok(data) if data.is_file() => {}
+            Ok(_) => bail!("{}: expected a file, found something else; {ANEW}", name()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(name),
+        }
+        let mut bytes = Vec::new();
+        let file = File::open(&self.path).with_context(name)?;
+        file.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut bytes).with_context(name)?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
+            bail!("{}: expected {MAX_BYTES} bytes at most, found more; {ANEW}", name());
+        }
+        Ok(Some(bytes))
     }
 
     /// Writes a checkpoint in place of the one before.
@@ -179,6 +220,50 @@ impl Progress {
     }
 
     fn write_to(&self, temporary: &Path, head: &Head, going: &Going<'_>) -> io::Result<()> {
+        let mut out = Summing::new(temporary)?;
+        serde_json::to_writer(&mut out, head)?;
+        out.write_all(b"\n")?;
+        serde_json::to_writer(&mut out, going)?;
+        out.write_all(b"\n")?;
+        out.finish()?;
+        self.replace(temporary)
+    }
+
+    fn replace(&self, temporary: &Path) -> io::Result<()> {
+        fs::rename(temporary, &self.path)?;
+        sync_directory_of(&self.path);
+        Ok(())
+    }
+
+    /// Notes that the run is over and how it ended, or that one that was over goes on.
+    pub(super) fn note(&self, over: Option<&Over>) -> anyhow::Result<()> {
+        let bytes = self.bytes()?.unwrap_or_default();
+        let body = sealed(&bytes).with_context(|| format!("{}: is damaged; {ANEW}", self.path.display()))?;
+        let temporary = with(&self.path, ".new");
+        let write = || -> io::Result<()> {
+            let mut out = Summing::new(&temporary)?;
+            for line in body.split_inclusive(|byte| *byte == b'\n').take(2) {
+                out.write_all(line)?;
+            }
+            if let Some(over) = over {
+                serde_json::to_writer(&mut out, over)?;
+                out.write_all(b"\n")?;
+            }
+            out.finish()?;
+            self.replace(&temporary)
+        };
+        write().with_context(|| format!("{}: cannot be written", self.path.display()))
+    }
+}
+
+/// A file that is written anew, with a sum of what went into it.
+struct Summing {
+    out: BufWriter<File>,
+    sum: Sha256,
+}
+
+impl Summing {
+    fn new(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         // It tells who spoke to whom: for its owner's eyes.
@@ -187,28 +272,37 @@ impl Progress {
             use std::os::unix::fs::OpenOptionsExt as _;
             options.mode(0o600);
         }
-        let mut out = BufWriter::new(options.open(temporary)?);
-        serde_json::to_writer(&mut out, head)?;
-        out.write_all(b"\n")?;
-        serde_json::to_writer(&mut out, going)?;
-        out.write_all(b"\n")?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(temporary, &self.path)?;
-        sync_directory_of(&self.path);
-        Ok(())
+        Ok(Self { out: BufWriter::with_capacity(BUFFER_BYTES, options.open(path)?), sum: Sha256::new() })
     }
 
-    /// Notes that the run is over and its output so many bytes long.
-    pub(super) fn finish(&self, length: u64) -> anyhow::Result<()> {
-        let append = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).open(&self.path)?;
-            file.seek(SeekFrom::End(0))?;
-            serde_json::to_writer(&mut file, &Over { over: length })?;
-            file.write_all(b"\n")?;
-            file.sync_all()
-        };
-        append().with_context(|| format!("{}: cannot be written", self.path.display()))
+    /// Writes the sum and puts all of it on disk.
+    fn finish(mut self) -> io::Result<()> {
+        let seal = Seal { sha256: hex(&self.sum.finalize()) };
+        serde_json::to_writer(&mut self.out, &seal)?;
+        self.out.write_all(b"\n")?;
+        self.out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
     }
+}
+
+impl io::Write for Summing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sum.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// What stands before the last line, where that is the sum of it.
+fn sealed(bytes: &[u8]) -> Option<&[u8]> {
+    let lines = bytes.strip_suffix(b"\n")?;
+    let (body, seal) =
+        lines.split_at_checked(lines.iter().rposition(|byte| *byte == b'\n')?.checked_add(1)?)?;
+    let seal: Seal = serde_json::from_slice(seal).ok()?;
+    (seal.sha256 == hex(&Sha256::digest(body))).then_some(body)
 }
 
 /// Puts the name of a file on disk. Where that cannot be done, an older name may be back after a power cut: of a checkpoint, that is an

@@ -1,6 +1,7 @@
 //! What was read of which file, and from where packets can be read again.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,6 +11,8 @@ use meetscope::capture::Place;
 use meetscope::report::record::FileRecord;
 use meetscope::time::Timestamp;
 use meetscope::watch::Pace;
+
+use super::edges;
 
 /// Packet time between two places from which packets can be read again.
 const MARK: Duration = Duration::from_secs(10);
@@ -25,11 +28,18 @@ const LEAD: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
-    /// As it was given or found.
+    /// As it was given or found first.
     pub(super) name: PathBuf,
+    /// From the root on, without links; empty where it could not be found.
+    pub(super) whole_name: PathBuf,
+    /// As it was given or found by this run.
+    #[serde(skip)]
+    pub(super) path: PathBuf,
     /// Bytes, and time of the last change in nanoseconds, as of its end or of when it was looked at last.
     pub(super) size: u64,
     pub(super) changed: Option<u64>,
+    /// Sum of the first and the last of these bytes, once it is at its end.
+    pub(super) sha256: Option<String>,
     /// Packets taken.
     pub(super) packets: u64,
     /// Packets of the run that had been taken when it came to its end.
@@ -71,15 +81,16 @@ pub(super) struct Ledger {
 }
 
 impl Entry {
-    pub(super) fn new(name: PathBuf) -> Self {
-        let mut entry = Self { name, ..Self::default() };
+    pub(super) fn new(path: PathBuf) -> Self {
+        let whole_name = path.canonicalize().unwrap_or_default();
+        let mut entry = Self { name: path.clone(), whole_name, path, ..Self::default() };
         entry.look();
         entry
     }
 
     /// Notes size and time of change.
     fn look(&mut self) {
-        let (size, changed) = on_disk(&self.name).unwrap_or_default();
+        let (size, changed) = on_disk(&self.path).unwrap_or_default();
         (self.size, self.changed) = (size, changed);
     }
 
@@ -94,9 +105,9 @@ impl Entry {
     }
 }
 
-/// Size, and time of the last change where the system knows it.
+/// Size, and time of the last change where the system knows it; none for what is no file.
 pub(super) fn on_disk(path: &Path) -> Option<(u64, Option<u64>)> {
-    let data = path.metadata().ok()?;
+    let data = path.metadata().ok().filter(Metadata::is_file)?;
     let changed = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Some((data.len(), changed.and_then(|since| u64::try_from(since.as_nanos()).ok())))
 }
@@ -131,7 +142,7 @@ impl Ledger {
             Some(_) => Place::End,
             None => Place::Behind(entry.packets),
         };
-        self.entries.iter().map(|entry| (entry.name.clone(), place(entry))).collect()
+        self.entries.iter().map(|entry| (entry.path.clone(), place(entry))).collect()
     }
 
     /// Counts a packet of a file.
@@ -146,8 +157,8 @@ impl Ledger {
         }
     }
 
-    /// Notes that a file is at its end.
-    pub(super) fn end(&mut self, file: usize, record: FileRecord, has_secrets: bool) {
+    /// Notes that a file is at its end; `is_kept` where a later run is to know it again.
+    pub(super) fn end(&mut self, file: usize, record: FileRecord, has_secrets: bool, is_kept: bool) {
         self.open.retain(|open| *open != file);
         let taken = self.taken;
         let Some(entry) = self.entries.get_mut(file) else { return };
@@ -155,6 +166,7 @@ impl Ledger {
         entry.has_secrets = has_secrets;
         (entry.error, entry.anomalies) = (record.error, record.anomalies);
         entry.look();
+        entry.sha256 = is_kept.then(|| edges::sum_of(&entry.path, entry.size)).flatten();
     }
 
     /// Notes the place before the packet at hand, which is of time `time`, behind packet number `number`.

@@ -2,63 +2,105 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 
 use super::super::output::{self, Taken};
 use super::checkpoint::sync_directory_of;
+use super::edges::Edges;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
 
+/// What is known of a file that was written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Written {
+    /// Where it was, from the root on.
+    path: String,
+    /// Bytes that count.
+    pub(super) length: u64,
+    /// Sum of the first and the last of them.
+    sha256: String,
+}
+
 /// The destination, with the bytes that went there.
 pub(super) struct Output {
     out: Box<dyn Write>,
-    /// The file itself, where there are checkpoints.
+    /// The file itself, where it is one.
     file: Option<File>,
+    path: Option<PathBuf>,
     /// Bytes so far, those of earlier runs among them.
-    pub(super) length: u64,
+    length: u64,
+    /// Where there are checkpoints: the ends of these bytes.
+    edges: Option<Edges>,
     name: String,
 }
 
+/// A file that an earlier run wrote, as it was left.
+pub(super) struct Found {
+    file: File,
+    path: PathBuf,
+    edges: Edges,
+    length: u64,
+}
+
 impl Output {
-    /// Opens a destination that is written once.
-    pub(super) fn open(path: Option<&Path>, taken: Taken<'_>) -> anyhow::Result<Self> {
-        let out = output::open(path, taken)?;
-        Ok(Self { out, file: None, length: 0, name: output::name(path) })
+    /// Opens a destination that is written from its beginning; `is_kept` where there are to be checkpoints.
+    pub(super) fn begin(path: Option<&Path>, taken: Taken<'_>, is_kept: bool) -> anyhow::Result<Self> {
+        let name = output::name(path);
+        let Some(path) = output::named(path) else {
+            let out = output::open(None, taken)?;
+            return Ok(Self { out, file: None, path: None, length: 0, edges: None, name });
+        };
+        let file = output::create(path, taken)?;
+        if !file.metadata().with_context(|| name.clone())?.is_file() {
+            let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, file));
+            return Ok(Self { out, file: None, path: None, length: 0, edges: None, name });
+        }
+        Self::onto(file, path, 0, is_kept.then(Edges::default))
     }
 
-    /// Opens a file to go on behind its first `length` bytes; what stands behind them is cut off. No other run may write to it.
-    pub(super) fn resume(path: &Path, taken: Taken<'_>, length: u64) -> anyhow::Result<Self> {
+    fn onto(file: File, path: &Path, length: u64, edges: Option<Edges>) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        taken.check(path)?;
-        let cannot = || format!("{name}: cannot be written");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(length == 0)
-            .truncate(false)
-            .open(path)
-            .with_context(cannot)?;
-        output::lock(&file, path)?;
-        let found = file.metadata().with_context(cannot)?.len();
-        if found < length {
+        let out = Steady { file: file.try_clone().with_context(|| name.clone())?, length };
+        let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, out));
+        Ok(Self { out, file: Some(file), path: Some(path.to_path_buf()), length, edges, name })
+    }
+
+    /// Puts all of it where it outlives a power cut, and looks whether it is still what this run wrote.
+    pub(super) fn sync(&mut self) -> anyhow::Result<()> {
+        let Self { out, file, edges, name, .. } = self;
+        let mut synced = out.flush();
+        if let (Some(file), Some(_)) = (file, edges) {
+            synced = synced.and_then(|()| file.sync_all());
+        }
+        synced.with_context(|| name.clone())?;
+        let (Some(file), Some(path)) = (&self.file, &self.path) else { return Ok(()) };
+        let found = file.metadata().with_context(|| self.name.clone())?.len();
+        if found != self.length {
+            bail!("{}: holds {found} bytes where this run has written {}: {CHANGED}", self.name, self.length);
+        }
+        if !output::is_open_as(file, path) {
             bail!(
-                "{name}: expected the {length} bytes that were written up to the checkpoint, found {found}"
+                "{}: is another file than the one that this run has written, or none: {CHANGED}",
+                self.name
             );
         }
-        file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0))).with_context(cannot)?;
-        sync_directory_of(path);
-        let out = file.try_clone().with_context(cannot)?;
-        let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, out));
-        Ok(Self { out, file: Some(file), length, name })
+        Ok(())
     }
 
-    /// Puts all of it where it outlives a power cut.
-    pub(super) fn sync(&mut self) -> anyhow::Result<()> {
-        let Self { out, file, name, .. } = self;
-        let synced = out.flush().and_then(|()| file.as_ref().map_or(Ok(()), File::sync_all));
-        synced.with_context(|| name.clone())
+    /// What was written so far.
+    pub(super) fn written(&self) -> Written {
+        let path =
+            self.path.as_deref().map(|path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf()));
+        Written {
+            path: path.map(|path| path.display().to_string()).unwrap_or_default(),
+            length: self.length,
+            sha256: self.edges.as_ref().map(Edges::sum).unwrap_or_default(),
+        }
     }
 
     /// What messages call it.
@@ -67,10 +109,107 @@ impl Output {
     }
 }
 
+/// What became of a file that this run was writing.
+const CHANGED: &str = "somebody has changed it meanwhile, and it is not whole";
+
+/// A file that nobody else is to cut: what is written behind its end would stand behind a hole.
+struct Steady {
+    file: File,
+    length: u64,
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.file.metadata()?.len() < self.length {
+            return Err(io::Error::other(CHANGED));
+        }
+        let written = self.file.write(bytes)?;
+        self.length = self.length.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Found {
+    /// Opens what an earlier run has written up to its checkpoint, and, where it was over, up to its end. Nothing is changed; whatever is
+    /// not this file is named with what to do.
+    pub(super) fn open(
+        path: &Path,
+        taken: Taken<'_>,
+        (progress, written, over): (&Path, &Written, Option<&Written>),
+    ) -> anyhow::Result<Self> {
+        taken.check(path)?;
+        let (name, progress, Written { path: known, length, .. }) =
+            (path.display(), progress.display(), written);
+        let cure = format!(
+            "put back what the run wrote or name it with -o; or remove {progress} to begin both anew"
+        );
+        let cannot = || format!("{name}: cannot be written");
+        let is_begun = *length > 0 || over.is_some();
+        if is_begun && matches!(path.try_exists(), Ok(false)) {
+            bail!("{name}: is not there, and {progress} belongs to a run that wrote to {known}; {cure}");
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(!is_begun)
+            .truncate(false)
+            .open(path)
+            .with_context(cannot)?;
+        output::lock(&file, path)?;
+        let found = file.metadata().with_context(cannot)?.len();
+        if found < *length {
+            bail!(
+                "{name}: expected the {length} bytes that were written up to the checkpoint, found {found}; it is left as it is: {cure}"
+            );
+        }
+        let mut is_same = |written: &Written| -> anyhow::Result<bool> {
+            let edges = Edges::of(&mut file, written.length).with_context(|| name.to_string())?;
+            Ok(edges.sum() == written.sha256)
+        };
+        let is_its_name = path.canonicalize().is_ok_and(|path| path.display().to_string() == *known);
+        let is_whole = match over {
+            Some(over) => found == over.length && is_same(over)?,
+            None => false,
+        };
+        // Where nothing had been written, the name alone tells.
+        let is_begun_alike = if *length > 0 || found == 0 { is_same(written)? } else { is_its_name };
+        match over {
+            Some(_) if is_whole => {}
+            Some(over) if is_begun_alike => bail!(
+                "{name}: has changed since the run of {progress} was over ({} bytes then, {found} now); it is left as it is: {cure}",
+                over.length
+            ),
+            None if is_begun_alike => {}
+            _ => bail!(
+                "{name}: is not what the run of {progress} wrote, which was {known}; it is left as it is: {cure}"
+            ),
+        }
+        let edges = Edges::of(&mut file, *length).with_context(|| name.to_string())?;
+        Ok(Self { file, path: path.to_path_buf(), edges, length: *length })
+    }
+
+    /// Takes out what stands behind the checkpoint, and goes on there.
+    pub(super) fn go_on(mut self) -> anyhow::Result<Output> {
+        let Self { file, path, length, .. } = &mut self;
+        file.set_len(*length)
+            .and_then(|()| file.seek(SeekFrom::End(0)))
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        sync_directory_of(path);
+        Output::onto(self.file, &self.path, self.length, Some(self.edges))
+    }
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.length = self.length.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        if let (Some(edges), Some(bytes)) = (&mut self.edges, bytes.get(..written)) {
+            edges.add(bytes);
+        }
         Ok(written)
     }
 

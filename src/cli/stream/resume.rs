@@ -1,14 +1,15 @@
 //! Whether a run can go on with the files that there are now. In: the files of a checkpoint, and those that were given. Out: the files to
 //! read, those of the checkpoint first, or which one is not as it was.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use meetscope::capture::{Merge, Order};
 use meetscope::time::Timestamp;
 
 use super::checkpoint::Head;
+use super::edges;
 use super::ledger::{Entry, on_disk};
 
 /// The files of a run that goes on.
@@ -21,46 +22,88 @@ pub(super) struct Files {
     pub(super) has_more: bool,
 }
 
-/// Holds files against what was read of them.
-pub(super) fn files(head: &Head, given: &[PathBuf]) -> anyhow::Result<Files> {
+/// Holds files against what was read of them; `progress` is where that is written.
+pub(super) fn files(head: &Head, given: &[PathBuf], progress: &Path) -> anyhow::Result<Files> {
     let mut files = Files { entries: Vec::new(), known: head.files.len(), has_more: false };
-    let there: BTreeSet<&PathBuf> = given.iter().collect();
-    let others_open = |file: usize| {
-        head.files.iter().enumerate().any(|(other, entry)| other != file && entry.ended_at.is_none())
-    };
+    let anew = format!("remove {} to begin anew", progress.display());
+    let mut names = Names::new(given);
     for (file, entry) in head.files.iter().enumerate() {
         let mut entry = entry.clone();
-        let name = entry.name.display();
-        let now = on_disk(&entry.name).filter(|_| there.contains(&entry.name));
+        let path = names.take(&entry);
+        let now = path.as_deref().and_then(on_disk);
+        entry.path = path.unwrap_or_else(|| entry.name.clone());
+        let name = entry.path.display();
         match now {
             // It could not be read then either.
             None if entry.error.is_some() && entry.size == 0 => {}
             None => bail!(
-                "{name}: was read before the interruption and is not among the captures any more; put it back, or begin anew without the \
-                 progress"
+                "{name}: was read before the interruption and is not among the captures any more; put it back, or {anew}"
             ),
             Some(now) if now == (entry.size, entry.changed) => {}
             Some((size, _)) if size >= entry.size && entry.ended_at.is_none() => {}
             // A capture that was still being written when it was read.
-            Some((size, _))
-                if size > entry.size && entry.ended_at == Some(head.taken) && !others_open(file) =>
-            {
+            Some((size, _)) if size > entry.size && was_last(head, file, &entry) => {
                 entry.ended_at = None;
                 files.has_more = true;
             }
-            Some((size, _)) => bail!(
-                "{name}: has changed since it was read ({} bytes then, {size} now); begin anew without the progress",
+            Some((size, _)) if size != entry.size => bail!(
+                "{name}: has changed since it was read ({} bytes then, {size} now); put back what it was, or {anew}",
                 entry.size
             ),
+            // Copied, or touched: its ends tell whether it is the same.
+            Some((size, changed)) => {
+                if entry.sha256.is_none() || edges::sum_of(&entry.path, size) != entry.sha256 {
+                    bail!(
+                        "{name}: has changed since it was read (it has as many bytes as then, {size}, but other ones); put back what it \
+                         was, or {anew}"
+                    );
+                }
+                entry.changed = changed;
+            }
         }
         files.entries.push(entry);
     }
-    let known: BTreeSet<&PathBuf> = head.files.iter().map(|entry| &entry.name).collect();
-    let fresh: Vec<Entry> =
-        given.iter().filter(|path| !known.contains(path)).cloned().map(Entry::new).collect();
+    let fresh: Vec<Entry> = names.rest().into_iter().map(Entry::new).collect();
     files.has_more |= !fresh.is_empty();
     files.entries.extend(fresh);
     Ok(files)
+}
+
+/// True where no packet of another file came after the file's last one.
+fn was_last(head: &Head, file: usize, entry: &Entry) -> bool {
+    let is_open = |(other, entry): (usize, &Entry)| other != file && entry.ended_at.is_none();
+    entry.ended_at == Some(head.taken) && !head.files.iter().enumerate().any(is_open)
+}
+
+/// The files that were given, by both of their names.
+struct Names<'g> {
+    given: &'g [PathBuf],
+    /// From the root on, without links; then as they were given.
+    by: [HashMap<PathBuf, usize>; 2],
+    is_known: Vec<bool>,
+}
+
+impl<'g> Names<'g> {
+    fn new(given: &'g [PathBuf]) -> Self {
+        let whole =
+            given.iter().enumerate().filter_map(|(file, path)| Some((path.canonicalize().ok()?, file)));
+        let as_given = given.iter().enumerate().map(|(file, path)| (path.clone(), file));
+        Self { given, by: [whole.collect(), as_given.collect()], is_known: vec![false; given.len()] }
+    }
+
+    /// The name under which a file is given now. Where all was moved elsewhere, names within it are as they were.
+    fn take(&mut self, entry: &Entry) -> Option<PathBuf> {
+        let [whole, as_given] = &self.by;
+        let file = whole.get(&entry.whole_name).or_else(|| as_given.get(&entry.name))?;
+        *self.is_known.get_mut(*file)? = true;
+        self.given.get(*file).cloned()
+    }
+
+    /// Those that were not taken.
+    fn rest(self) -> Vec<PathBuf> {
+        let all = self.given.iter().zip(self.is_known);
+        all.filter(|(_, is_known)| !is_known).map(|(path, _)| path.clone()).collect()
+    }
 }
 
 /// Files that came later must be later: what was written cannot be taken back.
@@ -69,14 +112,16 @@ pub(super) fn check_times(
     order: Order,
     known: usize,
     latest: Option<Timestamp>,
+    progress: &Path,
 ) -> anyhow::Result<()> {
     let Some(latest) = latest.filter(|_| order == Order::Time) else { return Ok(()) };
     for file in known..merge.files() {
         if merge.next_time(file).is_some_and(|first| first < latest) {
             let name = merge.path(file).map(|path| path.display().to_string()).unwrap_or_default();
             bail!(
-                "{name}: is new and begins before the end of what was read; packets of its time are written already: begin anew without \
-                 the progress"
+                "{name}: is new and begins before the end of what was read; packets of its time are written already: take it \
+                 out, or remove {} to begin anew",
+                progress.display()
             );
         }
     }
