@@ -430,7 +430,10 @@ fn what_is_not_as_it_was_is_named() {
     fs::File::open(file).unwrap().set_modified(changed + Duration::from_secs(1)).unwrap();
     fs::write(file, &bytes).unwrap();
     assert!(words(&bench.keep(&[])).contains("nothing is left"), "copied anew, the same bytes");
-    refused("is of a run with \"--bpf \" and not \"--bpf udp\"", &["--bpf", "udp"]);
+    refused("is of a run without --bpf, and this one is with --bpf udp", &["--bpf", "udp"]);
+    let some = ["--records", "session,stats", "--keep-duplicates"];
+    refused("is of a run without --records, and this one is with --records session,stats", &some);
+    refused("is of a run without --keep-duplicates, and this one is with --keep-duplicates;", &some[2..]);
     let early = bench.path("captures/early.pcapng");
     fs::write(&early, pcapng(&[(BEGIN + 3 * SECOND, datagram(1, b"early"))], &[])).unwrap();
     refused("early.pcapng: is new and begins before", &[]);

@@ -22,7 +22,7 @@ use meetscope::pipeline;
 use meetscope::report::{self, Style};
 use zeroize::Zeroizing;
 
-pub(super) use stream::{Settings, Stream};
+pub(super) use stream::{GIVEN, Settings, Stream};
 pub(super) use watch::Watch;
 
 use super::args::{self, Colour};

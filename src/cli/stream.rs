@@ -108,7 +108,7 @@ impl Keeping {
     fn new(config: &config::Stream, report: &Report) -> anyhow::Result<Option<Self>> {
         let Some(state) = &report.state else { return Ok(None) };
         let mut settings = config.settings.clone();
-        let policy = |record: PolicyRecord| (record.name, record.sha256);
+        let policy = |record: PolicyRecord| (format!("policy {}", record.name), record.sha256);
         settings.extend(policy::records(report.policy.as_ref()).into_iter().map(policy));
         Ok(Some(Self {
             progress: Progress::beside(state.path())?,

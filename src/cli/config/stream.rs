@@ -1,8 +1,9 @@
 //! What the arguments of a replay in one pass mean.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use meetscope::watch::Budget;
 
 use super::super::{UsageError, args};
@@ -23,6 +24,8 @@ pub(in super::super) struct Stream {
 
 /// Options by name that decide what is written, as they were given.
 pub(in super::super) type Settings = Vec<(String, String)>;
+/// Value of an option that takes none.
+pub(in super::super) const GIVEN: &str = "given";
 
 impl Stream {
     /// None where it was not asked for.
@@ -68,14 +71,11 @@ fn check(typed: &args::Replay) -> Result<(), UsageError> {
 
 fn settings(typed: &args::Replay) -> Settings {
     let common = &typed.common;
-    let list = |files: &[std::path::PathBuf]| {
-        files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" ")
-    };
     let mut settings = vec![
-        ("--format".to_owned(), format!("{:?}", typed.format)),
-        ("--order".to_owned(), format!("{:?}", typed.order)),
-        ("--records".to_owned(), format!("{:?}", common.records)),
-        ("--keep-duplicates".to_owned(), typed.keep_duplicates.to_string()),
+        ("--format".to_owned(), word(&typed.format)),
+        ("--order".to_owned(), word(&typed.order)),
+        ("--records".to_owned(), common.records.iter().map(word).collect::<Vec<_>>().join(",")),
+        ("--keep-duplicates".to_owned(), if typed.keep_duplicates { GIVEN } else { "" }.to_owned()),
         ("--keylog".to_owned(), list(&common.keylog)),
         ("--policy".to_owned(), list(&common.policy)),
         ("--geoip".to_owned(), list(&common.geoip.geoip)),
@@ -84,4 +84,18 @@ fn settings(typed: &args::Replay) -> Settings {
     let given = |(name, value): (&str, &Option<String>)| (name.to_owned(), value.clone().unwrap_or_default());
     settings.extend(named.map(given));
     settings
+}
+
+/// A value as it is typed.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Names of files, `./a` as `a`.
+fn list(files: &[PathBuf]) -> String {
+    let plain = |file: &PathBuf| {
+        let parts = file.components().filter(|part| *part != Component::CurDir);
+        parts.collect::<PathBuf>().display().to_string()
+    };
+    files.iter().map(plain).collect::<Vec<_>>().join(" ")
 }

@@ -20,7 +20,7 @@ use meetscope::servers::Server;
 use meetscope::time::Timestamp;
 use meetscope::watch;
 
-use super::super::config::Settings;
+use super::super::config::{self, Settings};
 use super::super::{Status, output, state};
 use super::edges::hex;
 use super::ledger::{Entry, Mark};
@@ -182,7 +182,7 @@ impl Progress {
         let wrong = |line: u32| format!("{name}: line {line} does not hold what was written there; {ANEW}");
         let head: Head = serde_json::from_slice(next()).with_context(|| wrong(1))?;
         if let Some((ours, theirs)) = differing(settings, &head.settings) {
-            bail!("{name}: is of a run with {theirs:?} and not {ours:?}; {ANEW}, or name another --state");
+            bail!("{name}: is of a run {theirs}, and this one is {ours}; {ANEW}, or name another --state");
         }
         let gone = serde_json::from_slice(next()).with_context(|| wrong(2))?;
         let over = Some(next()).filter(|line| !line.is_empty());
@@ -314,12 +314,25 @@ pub(super) fn sync_directory_of(path: &Path) {
     }
 }
 
-/// What differs first, as it is here and there.
+/// What differs first, as it is here and there, in the words of the command line.
 fn differing(ours: &Settings, theirs: &Settings) -> Option<(String, String)> {
-    let named = |(name, value): &(String, String)| format!("{name} {value}");
-    let pair = ours.iter().zip(theirs).find(|(ours, theirs)| ours != theirs);
-    let lengths = (ours.len() != theirs.len()).then(|| (ours.len().to_string(), theirs.len().to_string()));
-    pair.map(|(ours, theirs)| (named(ours), named(theirs))).or(lengths)
+    let value_of = |settings: &Settings, name: &str| {
+        settings.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let names = ours.iter().chain(theirs).map(|(name, _)| name);
+    let differs = |name: &&String| value_of(ours, name) != value_of(theirs, name);
+    let name = names.into_iter().find(differs)?;
+    let (ours, theirs) = (value_of(ours, name), value_of(theirs, name));
+    if !name.starts_with("--") && !ours.is_empty() && !theirs.is_empty() {
+        return Some(("with it as it is now".to_owned(), format!("with {name} as it was")));
+    }
+    let words = |value: &str| match value {
+        "" => format!("without {name}"),
+        config::GIVEN => format!("with {name}"),
+        value if name.starts_with("--") => format!("with {name} {value}"),
+        _ => format!("with {name}"),
+    };
+    Some((words(&ours), words(&theirs)))
 }
 
 fn with(path: &Path, ending: &str) -> PathBuf {
