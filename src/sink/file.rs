@@ -1,7 +1,7 @@
 //! A file: records are appended, whole; a full disk is told of and waited out; rotation by size and time. A pipe with a name is never
 //! waited for: without a reader it is away like a peer, and tried again.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -265,6 +265,11 @@ fn open(path: &Path, rotation: Rotation) -> io::Result<Open> {
         let window = Window::new(if is_pipe { capacity(&file) } else { 0 });
         return Ok(Open { is_regular: false, is_pipe, ..Open::of(file, window) });
     }
+    // What another run has not written to its end would be taken back as half a record. A file system without locks is no reason not to
+    // write.
+    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(io::Error::other("another run writes to it"));
+    }
     let length = about.len();
     let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let last = changed.map_or(now, |time| time.as_secs());
@@ -373,6 +378,19 @@ mod tests {
         let mut output = Output::open(path.clone(), Rotation::default(), None).unwrap();
         assert_eq!(hand_over(&mut output, &["a\n", "b\n"]).tally.written, 2);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\na\nb\n");
+    }
+
+    #[test]
+    fn a_file_that_another_run_writes_is_refused_until_that_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let open = || Output::open(path.clone(), Rotation::default(), None);
+        let mut first = open().unwrap();
+        assert_eq!(open().err().unwrap().to_string(), "another run writes to it");
+        first.reopen().unwrap();
+        assert!(open().is_err());
+        drop(first);
+        assert!(open().is_ok());
     }
 
     #[test]
