@@ -336,6 +336,7 @@ fn what_cannot_be_exported_is_told_and_nothing_is_overwritten() {
     for (arguments, words) in [
         (["replay", "-", "--export-pcap", "s1=new"], "standard input"),
         (["replay", "s1.pcapng", "--export-pcap", "s1"], "exists already"),
+        (["replay", "s1.pcapng", "--export-pcap=s1=new", "-onew"], "expected two files"),
         (["replay", input, "--export-pcap", "first=new"], "name of a session"),
         (["replay", input, "--export-pcap", "s999999=new"], "the sessions are s"),
     ] {

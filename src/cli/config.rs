@@ -111,7 +111,9 @@ impl Replay {
             pipeline.max_flows = stream.budget.flows();
         }
         let key_logs = typed.common.keylog.clone();
-        let export = typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs)).transpose()?;
+        let out = typed.common.output.as_deref();
+        let export =
+            typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs, out)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, inputs, format, colour)?;
         let (files, measure) = (typed.files, typed.measure);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use meetscope::capture::{self, FileInfo, Merge, Packet};
@@ -38,7 +38,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Fails before a packet is read where the file could not be written afterwards.
-    pub(super) fn new(typed: &str, inputs: &[PathBuf]) -> Result<Self, UsageError> {
+    pub(super) fn new(typed: &str, inputs: &[PathBuf], out: Option<&Path>) -> Result<Self, UsageError> {
         let (session, file) = match typed.split_once('=') {
             Some((session, file)) => (session, PathBuf::from(file)),
             None => (typed, PathBuf::from(format!("{typed}.pcapng"))),
@@ -55,6 +55,11 @@ impl Wanted {
             return Err(UsageError(
                 "--export-pcap reads the captures once more, which standard input does not allow".to_owned(),
             ));
+        }
+        if output::named(out).is_some_and(|out| output::is_same(out, &file)) {
+            let message =
+                format!("{}: expected two files for -o and --export-pcap, found one", file.display());
+            return Err(UsageError(message));
         }
         if file.exists() {
             return Err(UsageError(format!(
