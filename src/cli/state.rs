@@ -49,16 +49,22 @@ pub(super) enum StateError {
     #[error("{path}: {error}")]
     Io { path: String, error: io::Error },
     #[error(
-        "{path}: expected a state file of meetscope, found something else in line 1; it is left as it is"
+        "{path}: expected a state file of meetscope, found something else in line 1; it is left as it is: name another file \
+         with --state, or move this one away to begin a new inventory"
     )]
     Other { path: String },
     #[error(
         "{path}: the state is of version {found}, this program reads version {VERSION}; it is left as it is"
     )]
     Version { path: String, found: u32 },
-    #[error("{path}: line {line}: {error}; the file is left as it is")]
+    #[error(
+        "{path}: line {line}: {error}; the file is left as it is: put back a copy, or move it away to begin a new inventory"
+    )]
     Line { path: String, line: usize, error: String },
-    #[error("{path}: expected {expected} servers, found {found}; the file was cut, and is left as it is")]
+    #[error(
+        "{path}: expected {expected} servers, found {found}; the file was cut, and is left as it is: put back a copy, or move it away to \
+         begin a new inventory"
+    )]
     Cut { path: String, expected: usize, found: usize },
     #[error("{path}: expected a file, found something else; it is left as it is")]
     NoFile { path: String },

@@ -61,9 +61,9 @@ pub(super) fn run(
     config: &config::Stream,
     report: &Report,
 ) -> anyhow::Result<Status> {
-    let keeping = Keeping::new(config, report)?;
     // What is seen is to be added to it: better to know now that it cannot be.
     let known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
+    let keeping = Keeping::new(config, report)?;
     let kept = match &keeping {
         Some(keeping) => keeping.progress.read(&keeping.settings)?,
         None => None,
