@@ -148,7 +148,8 @@ pub(super) enum Order {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Replay {
-    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input; with `--stream`, directories of them too
+    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input; a directory stands for
+    /// those in it
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Format of the report

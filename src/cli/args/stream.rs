@@ -4,11 +4,11 @@
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Stream {
     /// Read in one pass and in one thread: write each session when it is over, and keep within --memory-mib however much there is to
-    /// read. FILE may be a directory; with `--state FILE` and `-o OUT` the same command goes on where it was interrupted (ndjson and
+    /// read. With `--state FILE` and `-o OUT` the same command goes on where it was interrupted (ndjson and
     /// text; docs/STREAM.md)
     #[arg(long = "stream", id = "stream")]
     pub(in super::super) in_one_pass: bool,
-    /// With --stream: memory to keep within, in MiB; the least valuable flows are let go and counted when it runs short [default: a
+    /// With --stream: memory to keep within, in MiB, at least 128; the least valuable flows are let go and counted when it runs short [default: a
     /// quarter of the machine's, or three quarters of what its control group allows where that is less]
     #[arg(long, requires = "stream", value_name = "MIB",
         value_parser = clap::value_parser!(u64).range(meetscope::watch::LEAST_MIB..=1 << 24))]
