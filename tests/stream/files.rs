@@ -198,7 +198,7 @@ fn an_output_that_is_cut_below_the_feet_of_a_run_is_noticed() {
 
 #[test]
 fn an_output_that_is_replaced_below_the_feet_of_a_run_is_noticed() {
-    noticed("out: is another file than the one that this run has written", |bench| {
+    noticed("out: somebody has moved, removed or replaced the file that this run writes to", |bench| {
         fs::rename(bench.path("out"), bench.path("away")).unwrap();
         bench.write("out", b"");
     });
@@ -275,6 +275,10 @@ fn nobody_is_waited_for() {
     };
     pipe("pipe");
     bench.ends(&Bench::into("pipe", &[]), 2, "expected -o with the name of a file");
+    let kept = ["--stream", "--state", "state", "-o", "out"];
+    for pipe in [&["pipe"][..], &["captures", "--keylog", "pipe"]] {
+        bench.ends(&[pipe, &kept].concat(), 2, "pipe: --stream with --state reads its inputs again");
+    }
     for (name, says) in [
         ("state", "state: expected a file, found something else"),
         ("state.progress.lock", "state.progress.lock: expected a file, found something else"),

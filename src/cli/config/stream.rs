@@ -1,5 +1,6 @@
 //! What the arguments of a replay in one pass mean.
 
+use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -45,7 +46,6 @@ impl Stream {
 /// What cannot be done in one pass, or not be gone on with.
 fn check(typed: &args::Replay) -> Result<(), UsageError> {
     let common = &typed.common;
-    let from_stdin = || typed.files.iter().chain(&common.keylog).any(|file| is_stdin(file));
     // Opening a pipe would wait for its reader.
     let is_no_file = |out: &Path| out.metadata().is_ok_and(|data| !data.is_file());
     let into_pipe = common.output.as_deref().is_none_or(|out| is_stdin(out) || is_no_file(out));
@@ -61,12 +61,22 @@ fn check(typed: &args::Replay) -> Result<(), UsageError> {
     } else if common.state.state.is_some() && into_pipe {
         "--stream with --state goes on after an interruption by taking back what was written behind the last checkpoint, which a pipe \
          does not allow: expected -o with the name of a file"
-    } else if common.state.state.is_some() && from_stdin() {
-        "--stream with --state reads its inputs again after an interruption, and standard input can be read only once"
+    } else if let (Some(_), Some(pipe)) = (&common.state.state, pipe(typed)) {
+        return Err(UsageError(format!(
+            "{}: --stream with --state reads its inputs again after an interruption, and standard input can be read only once, as can a pipe",
+            pipe.display()
+        )));
     } else {
         return Ok(());
     };
     Err(UsageError(fault.to_owned()))
+}
+
+/// An input that can be read only once.
+fn pipe(typed: &args::Replay) -> Option<&PathBuf> {
+    let is_other = |data: Metadata| !data.is_file() && !data.is_dir();
+    let mut inputs = typed.files.iter().chain(&typed.common.keylog);
+    inputs.find(|file| is_stdin(file) || file.metadata().is_ok_and(is_other))
 }
 
 fn settings(typed: &args::Replay) -> Settings {

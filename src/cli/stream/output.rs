@@ -84,10 +84,7 @@ impl Output {
             bail!("{}: holds {found} bytes where this run has written {}: {CHANGED}", self.name, self.length);
         }
         if !output::is_open_as(file, path) {
-            bail!(
-                "{}: is another file than the one that this run has written, or none: {CHANGED}",
-                self.name
-            );
+            bail!("{}: somebody has moved, removed or replaced the file that this run writes to", self.name);
         }
         Ok(())
     }
