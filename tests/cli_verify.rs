@@ -37,6 +37,18 @@ fn the_right_key_verifies_with_its_figures_and_is_never_shown() {
 }
 
 #[test]
+fn a_directory_stands_for_the_captures_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    let empty = verify(&[at, "--key-file", KEY]);
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(err(&empty).contains("there is no capture in this directory"), "{}", err(&empty));
+    fs::copy(CAPTURE, folder.path().join("1.pcapng")).unwrap();
+    let output = verify(&[at, "--key-file", KEY]);
+    assert_eq!(out(&output), out(&verify(&[CAPTURE, "--key-file", KEY])));
+}
+
+#[test]
 fn the_json_answer_has_the_same_figures() {
     let output = verify(&[CAPTURE, "--key-file", KEY, "--format", "json"]);
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

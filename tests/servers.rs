@@ -160,6 +160,19 @@ fn a_state_that_cannot_be_read_is_named_and_left_alone() {
 }
 
 #[test]
+fn a_directory_stands_for_the_captures_in_it_and_none_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, out) = (folder.path().to_str().unwrap(), folder.path().join("1.pcapng"));
+    assert_eq!(meetscope(&["servers", at]).status.code(), Some(1), "an empty one");
+    let capture = fs::read(CAPTURE).unwrap();
+    fs::write(&out, &capture).unwrap();
+    assert_eq!(groups(&servers(&[at])), groups(&servers(&[CAPTURE])));
+    let refused = meetscope(&["servers", at, "-o", out.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(fs::read(&out).unwrap() == capture);
+}
+
+#[test]
 fn a_state_that_nobody_has_written_is_not_an_empty_inventory() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("typo");

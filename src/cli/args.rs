@@ -183,7 +183,8 @@ pub(super) struct Replay {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("secret").required(true).args(["key_file", "key"]))]
 pub(super) struct Verify {
-    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input
+    /// Captures: pcap or pcapng, plain or in gzip, zstd or xz; `-` is standard input; a directory stands for
+    /// those in it
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Read the key from this file: hex, base64, an SDES line, or the bytes themselves; `-` is standard input

@@ -28,7 +28,11 @@ pub(super) fn of_run(given: &[PathBuf], report: &config::Report) -> Result<Vec<P
     captures(given, &own)
 }
 
-fn captures(given: &[PathBuf], own: &[&Path]) -> Result<Vec<PathBuf>, UsageError> {
+/// The same for a run that writes the files in `own`.
+///
+/// # Errors
+/// When a capture that a directory brings is one of them.
+pub(super) fn captures(given: &[PathBuf], own: &[&Path]) -> Result<Vec<PathBuf>, UsageError> {
     let mut files = Vec::new();
     // What is known of all files by now, and of those that directories brought.
     let (mut all, mut brought) = (HashSet::new(), HashSet::new());

@@ -81,7 +81,7 @@ fn run(args: Args) -> anyhow::Result<Status> {
     match args.command {
         Command::Replay(typed) => replay::run(config::Replay::new(typed, colour)?),
         Command::Watch(typed) => watch::run(&config::Watch::new(*typed, colour)?),
-        Command::Verify(typed) => verify::run(config::Verify::new(typed)?),
+        Command::Verify(typed) => verify::run(&config::Verify::new(typed)?),
         Command::Servers(typed) => servers::run(config::Servers::new(typed, colour)?),
         Command::Geo(typed) => geo::run(typed),
         Command::Providers(typed) => providers::run(typed),

@@ -7,11 +7,16 @@ use meetscope::report::{self, Context};
 use meetscope::servers::Inventory;
 
 use super::replay::{self, Depth, Gathered};
-use super::{Status, config, output, store};
+use super::{Status, config, folders, output, store};
 
-/// Reads all files, adds what they show to the state, and writes the inventory.
+/// Reads all files, adds what they show to the state, and writes the inventory. That directories hold none has been told.
 pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
-    let config::Servers { files, pipeline, report, provider, all } = config;
+    let config::Servers { files: given, pipeline, mut report, provider, all } = config;
+    let files = folders::of_run(&given, &report)?;
+    if files.is_empty() && !given.is_empty() {
+        return Ok(Status::Failed);
+    }
+    report.inputs.extend(files.iter().cloned());
     let state = report.state.as_ref();
     if files.is_empty()
         && let Some(state) = state

@@ -14,16 +14,20 @@ use meetscope::pipeline::Pipeline;
 use super::messages::say;
 use super::progress::Progress;
 use super::replay::Feed;
-use super::{Status, config, input};
+use super::{Status, config, folders, input};
 
 /// Streams that are shown one by one.
 const SHOWN: usize = 40;
 /// Flows named that hide their media.
 const NAMED: usize = 4;
 
-/// Reads all files, tries the key on their media, and says what came of it.
-pub(super) fn run(config: config::Verify) -> anyhow::Result<Status> {
-    let mut merge = Merge::open(config.files, Order::Time);
+/// Reads all files, tries the key on their media, and says what came of it. That directories hold none has been told.
+pub(super) fn run(config: &config::Verify) -> anyhow::Result<Status> {
+    let files = folders::captures(&config.files, &[])?;
+    if files.is_empty() {
+        return Ok(Status::Failed);
+    }
+    let mut merge = Merge::open(files, Order::Time);
     let mut feed = Feed::new(Pipeline::new(&config.pipeline, &config.rules), merge.files());
     let mut progress = Progress::new(&merge);
     while let Some((file, packet)) = merge.next() {
