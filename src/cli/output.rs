@@ -48,6 +48,8 @@ impl Taken<'_> {
 /// When the file cannot be opened, is taken, or another run writes to it.
 pub(super) fn open(path: Option<&Path>, taken: Taken<'_>) -> anyhow::Result<Box<dyn Write>> {
     let Some(path) = named(path) else {
+        // A shell may have opened a file to add to.
+        taken.check(Path::new("/dev/stdout"))?;
         return Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, io::stdout())));
     };
     Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, create(path, taken)?)))
