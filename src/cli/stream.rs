@@ -38,7 +38,7 @@ use super::replay::{self, Feed};
 use super::seen::Servers;
 use super::signals::Signals;
 use super::state::State;
-use super::{Status, input, policy, store};
+use super::{Status, UsageError, input, policy, store};
 use begin::Start;
 use checkpoint::{Going, Head, Progress};
 use ledger::{Entry, Ledger};
@@ -63,6 +63,12 @@ pub(super) fn run(
 ) -> anyhow::Result<Status> {
     // What is seen is to be added to it: better to know now that it cannot be.
     let known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
+    let is_no_text = |file: &&PathBuf| report.state.is_some() && file.to_str().is_none();
+    if let Some(file) = inputs.files.iter().find(is_no_text) {
+        let message =
+            format!("{}: --state knows captures by names in UTF-8: expected another one", file.display());
+        return Err(UsageError(message).into());
+    }
     let keeping = Keeping::new(config, report)?;
     let kept = match &keeping {
         Some(keeping) => keeping.progress.read(&keeping.settings)?,

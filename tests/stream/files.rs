@@ -91,6 +91,45 @@ fn no_output_is_a_file_that_is_read() {
     }
 }
 
+/// What a shell makes of `>>`.
+#[test]
+#[cfg(target_os = "linux")]
+fn standard_output_is_no_file_that_is_read() {
+    let bench = small();
+    let capture = bench.path("captures/c00001.pcapng");
+    let bytes = fs::read(&capture).unwrap();
+    for arguments in [&STREAM[..], &["captures"]] {
+        let added = OpenOptions::new().append(true).open(&capture).unwrap();
+        let output = bench.command(arguments).stdout(added).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(words(&output).contains("would overwrite this input"), "{}", words(&output));
+        assert!(fs::read(&capture).unwrap() == bytes);
+    }
+}
+
+/// The progress is JSON.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_name_that_a_progress_cannot_hold_is_told_before_anything_is_done() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bench = small();
+    let odd = bench.path("captures").join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    fs::rename(&bench.files[2], &odd).unwrap();
+    bench.ends(&STREAM, 0, "");
+    bench.ends(&Bench::kept(&[]), 2, "names in UTF-8");
+    assert!(!bench.path("out").exists() && !bench.path("state.progress.lock").exists());
+    // Where it lies may have any name.
+    fs::rename(&odd, &bench.files[2]).unwrap();
+    let folder = bench.path("").join(std::ffi::OsStr::from_bytes(b"folder\xff"));
+    fs::create_dir(&folder).unwrap();
+    fs::rename(bench.path("captures"), folder.join("captures")).unwrap();
+    for says in ["", "all 3 captures have been read, nothing is left"] {
+        let output = bench.command(&Bench::kept(&[])).current_dir(&folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+        assert!(words(&output).contains(says), "{}", words(&output));
+    }
+}
+
 /// Whether they are there already or not.
 #[test]
 fn no_output_is_a_file_that_is_kept() {

@@ -31,7 +31,7 @@ pub(super) struct Entry {
     /// As it was given or found first.
     pub(super) name: PathBuf,
     /// From the root on, without links; empty where it could not be found.
-    pub(super) whole_name: PathBuf,
+    pub(super) whole_name: String,
     /// As it was given or found by this run.
     #[serde(skip)]
     pub(super) path: PathBuf,
@@ -82,7 +82,7 @@ pub(super) struct Ledger {
 
 impl Entry {
     pub(super) fn new(path: PathBuf) -> Self {
-        let whole_name = path.canonicalize().unwrap_or_default();
+        let whole_name = whole_name(&path).unwrap_or_default();
         let mut entry = Self { name: path.clone(), whole_name, path, ..Self::default() };
         entry.look();
         entry
@@ -103,6 +103,11 @@ impl Entry {
             ..FileRecord::default()
         }
     }
+}
+
+/// Name from the root on, without links, as it is shown.
+pub(super) fn whole_name(path: &Path) -> Option<String> {
+    Some(path.canonicalize().ok()?.display().to_string())
 }
 
 /// Size, and time of the last change where the system knows it; none for what is no file.

@@ -10,7 +10,7 @@ use meetscope::time::Timestamp;
 
 use super::checkpoint::Head;
 use super::edges;
-use super::ledger::{Entry, on_disk};
+use super::ledger::{Entry, on_disk, whole_name};
 
 /// The files of a run that goes on.
 #[derive(Debug)]
@@ -78,25 +78,29 @@ fn was_last(head: &Head, file: usize, entry: &Entry) -> bool {
 /// The files that were given, by both of their names.
 struct Names<'g> {
     given: &'g [PathBuf],
-    /// From the root on, without links; then as they were given.
-    by: [HashMap<PathBuf, usize>; 2],
+    /// From the root on, without links.
+    whole: HashMap<String, usize>,
+    as_given: HashMap<&'g Path, usize>,
     is_known: Vec<bool>,
 }
 
 impl<'g> Names<'g> {
     fn new(given: &'g [PathBuf]) -> Self {
-        let whole =
-            given.iter().enumerate().filter_map(|(file, path)| Some((path.canonicalize().ok()?, file)));
-        let as_given = given.iter().enumerate().map(|(file, path)| (path.clone(), file));
-        Self { given, by: [whole.collect(), as_given.collect()], is_known: vec![false; given.len()] }
+        let numbered = || given.iter().enumerate();
+        Self {
+            given,
+            whole: numbered().filter_map(|(file, path)| Some((whole_name(path)?, file))).collect(),
+            as_given: numbered().map(|(file, path)| (path.as_path(), file)).collect(),
+            is_known: vec![false; given.len()],
+        }
     }
 
     /// The name under which a file is given now. Where all was moved elsewhere, names within it are as they were.
     fn take(&mut self, entry: &Entry) -> Option<PathBuf> {
-        let [whole, as_given] = &self.by;
-        let file = whole.get(&entry.whole_name).or_else(|| as_given.get(&entry.name))?;
-        *self.is_known.get_mut(*file)? = true;
-        self.given.get(*file).cloned()
+        let whole = self.whole.get(&entry.whole_name);
+        let file = *whole.or_else(|| self.as_given.get(entry.name.as_path()))?;
+        *self.is_known.get_mut(file)? = true;
+        self.given.get(file).cloned()
     }
 
     /// Those that were not taken.
