@@ -3,12 +3,17 @@
 //! In: a slice and what is to be done with a piece of it. Out: what came of each piece. What is done may read what it likes and
 //! change nothing, so that the answer is the same for any number of threads.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
-use std::sync::mpsc::sync_channel;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Items of a piece: enough that a thread is worth its start, few enough that what comes of them stays in a cache.
+/// Most items of a piece: few enough that what comes of them stays in a cache.
 const PIECE: usize = 256;
+/// Pieces for each thread where there are few items: enough that none waits long for the last.
+const PIECES: usize = 8;
+/// Items for each thread, at least: it is to be worth its start.
+const WORTH: usize = 16;
 /// What came of so many pieces waits for each thread.
 const AHEAD: usize = 4;
 
@@ -33,8 +38,8 @@ impl Threads {
         self.0.get()
     }
 
-    /// Cuts `items` into pieces, which the threads take in turns; what came of each piece, which is told where it begins, is taken in
-    /// their order. A thread is at most [`AHEAD`] pieces ahead of what was taken. A panic is passed on.
+    /// Cuts `items` into pieces. A thread that is free works on the next, and what came of each piece, which is told where it begins, is
+    /// taken by this thread in their order; while there is nothing to take it works as the others do. A panic is passed on.
     ///
     /// # Errors
     /// The first that `take` says; what the other threads have begun is left.
@@ -44,42 +49,39 @@ impl Threads {
         work: impl Fn(usize, &[T]) -> R + Sync,
         mut take: impl FnMut(R) -> Result<(), E>,
     ) -> Result<(), E> {
-        let pieces = || (0_usize..).step_by(PIECE).zip(items.chunks(PIECE));
-        // This thread does the last of each turn, when the others have begun theirs.
-        let others = self.count().min(pieces().count()).saturating_sub(1);
-        let turn = others.saturating_add(1);
-        let work = &work;
+        let others = self.count().min(items.len().div_ceil(WORTH)).saturating_sub(1);
+        let length = items.len().div_ceil(PIECES.saturating_mul(others.saturating_add(1))).clamp(1, PIECE);
+        let count = items.len().div_ceil(length);
+        let table = Table::new(count, AHEAD.saturating_mul(others.saturating_add(1)));
+        let work = |number: usize| {
+            let begin = number.saturating_mul(length);
+            let piece = items.get(begin..).unwrap_or_default();
+            work(begin, piece.get(..length).unwrap_or(piece))
+        };
         std::thread::scope(|scope| {
-            let mut threads: Vec<_> = (0..others)
-                .map(|first| {
-                    let (done, results) = sync_channel(AHEAD);
-                    let own = pieces().skip(first).step_by(turn);
-                    let thread = scope.spawn(move || {
-                        for (begin, piece) in own {
-                            if done.send(work(begin, piece)).is_err() {
-                                break;
-                            }
+            let threads: Vec<_> = (0..others)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let _leaving = Leaving { table: &table, stops: false };
+                        while let Some(number) = table.begin() {
+                            table.put(number, work(number));
                         }
-                    });
-                    (thread, results)
+                    })
                 })
                 .collect();
-            for (number, (begin, piece)) in pieces().enumerate() {
-                let place = number.checked_rem(turn).unwrap_or(0);
-                let result = match threads.get(place) {
-                    None => work(begin, piece),
-                    Some((_, results)) => match results.recv() {
-                        Ok(result) => result,
-                        Err(_) => match threads.swap_remove(place).0.join() {
-                            Err(panic) => std::panic::resume_unwind(panic),
-                            // It has sent what came of each of its pieces before it ended.
-                            Ok(()) => break,
-                        },
-                    },
-                };
-                take(result)?;
+            let outcome = {
+                let _leaving = Leaving { table: &table, stops: true };
+                (0..count).try_for_each(|number| match table.get(number, &work) {
+                    Some(result) => take(result),
+                    None => Ok(()),
+                })
+            };
+            for thread in threads {
+                if let Err(panic) = thread.join() {
+                    std::panic::resume_unwind(panic);
+                }
             }
-            Ok(())
+            outcome
         })
     }
 
@@ -95,35 +97,174 @@ impl Threads {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Pieces that wait for a thread, and what came of others and was not taken.
+struct Table<R> {
+    count: usize,
+    /// Pieces that may be begun beyond those that were taken.
+    ahead: usize,
+    state: Mutex<State<R>>,
+    changed: Condvar,
+}
 
-    #[test]
-    fn results_come_in_the_order_of_the_items_for_any_number_of_threads_and_items() {
-        for count in [0, 1, 2, 3, 8] {
-            for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE + 7] {
-                let items: Vec<usize> = (0..length).collect();
-                let doubled: Vec<usize> = (0..length).map(|item| item * 2).collect();
-                assert_eq!(Threads::new(count).map(&items, |item| item * 2), doubled, "{count} threads");
-                let mut next = 0;
-                let begins = |offset, piece: &[usize]| (offset, piece.first().copied(), piece.len());
-                let outcome = Threads::new(count).pieces(&items, begins, |(offset, first, length)| {
-                    assert_eq!((offset, first), (next, Some(next)));
-                    next += length;
-                    if next > 3 * PIECE { Err(next) } else { Ok(()) }
-                });
-                assert_eq!(outcome, if length > 3 * PIECE { Err(4 * PIECE) } else { Ok(()) });
+struct State<R> {
+    /// The piece that is begun next.
+    next: usize,
+    /// The piece that is taken next.
+    wanted: usize,
+    done: BTreeMap<usize, R>,
+    /// No piece is begun any more.
+    is_over: bool,
+}
+
+impl<R> Table<R> {
+    const fn new(count: usize, ahead: usize) -> Self {
+        let state = State { next: 0, wanted: 0, done: BTreeMap::new(), is_over: false };
+        Self { count, ahead, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Nothing panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State<R>>) -> MutexGuard<'a, State<R>> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The piece to be worked on next, where it may be begun.
+    fn claim(&self, state: &mut State<R>) -> Option<usize> {
+        let number = state.next;
+        let may = !state.is_over && number < self.count && number.saturating_sub(state.wanted) < self.ahead;
+        may.then(|| {
+            state.next = number.saturating_add(1);
+            number
+        })
+    }
+
+    /// The next piece for another thread, once there is one; none when there will be no more.
+    fn begin(&self) -> Option<usize> {
+        let mut state = self.lock();
+        loop {
+            if state.is_over || state.next >= self.count {
+                return None;
+            }
+            match self.claim(&mut state) {
+                Some(number) => return Some(number),
+                None => state = self.wait(state),
             }
         }
     }
 
+    fn put(&self, number: usize, result: R) {
+        self.lock().done.insert(number, result);
+        self.changed.notify_all();
+    }
+
+    /// What came of a piece; until somebody else has done it, others are worked on here. None where a thread has panicked.
+    fn get(&self, number: usize, work: impl Fn(usize) -> R) -> Option<R> {
+        let mut state = self.lock();
+        loop {
+            if let Some(result) = state.done.remove(&number) {
+                state.wanted = number.saturating_add(1);
+                drop(state);
+                self.changed.notify_all();
+                return Some(result);
+            }
+            if state.is_over {
+                return None;
+            }
+            state = if let Some(claimed) = self.claim(&mut state) {
+                drop(state);
+                let result = work(claimed);
+                let mut state = self.lock();
+                state.done.insert(claimed, result);
+                state
+            } else {
+                self.wait(state)
+            };
+        }
+    }
+}
+
+/// Lets nobody wait for a thread that is gone.
+struct Leaving<'a, R> {
+    table: &'a Table<R>,
+    /// It is the one that takes.
+    stops: bool,
+}
+
+impl<R> Drop for Leaving<'_, R> {
+    fn drop(&mut self) {
+        if self.stops || std::thread::panicking() {
+            self.table.lock().is_over = true;
+            self.table.changed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     #[test]
-    fn a_panic_in_a_thread_is_one_here() {
-        let items: Vec<usize> = (0..3 * PIECE).collect();
-        let outcome = std::panic::catch_unwind(|| {
-            Threads::new(4).map(&items, |item| assert_ne!(*item, 3, "this item"));
-        });
-        assert!(outcome.is_err());
+    fn results_come_in_the_order_of_the_items_for_any_number_of_threads_and_items() {
+        for count in [0, 1, 2, 3, 8] {
+            for length in [0, 1, 2, WORTH, WORTH + 1, 100, PIECE - 1, PIECE + 1, 50 * PIECE + 7] {
+                let items: Vec<usize> = (0..length).collect();
+                let doubled: Vec<usize> = (0..length).map(|item| item * 2).collect();
+                assert_eq!(Threads::new(count).map(&items, |item| item * 2), doubled, "{count} threads");
+                let (mut next, stop) = (0, length / 2);
+                let begins = |offset, piece: &[usize]| (offset, piece.first().copied(), piece.len());
+                let outcome = Threads::new(count).pieces(&items, begins, |(offset, first, length)| {
+                    assert_eq!((offset, first), (next, Some(next)));
+                    assert!((1..=PIECE).contains(&length));
+                    next += length;
+                    if next > stop { Err(next) } else { Ok(()) }
+                });
+                assert_eq!(outcome, if length > 0 { Err(next) } else { Ok(()) });
+                assert!(next > stop || length == 0);
+            }
+        }
+    }
+
+    /// Other threads are not far ahead of what is taken, however slowly that is.
+    #[test]
+    fn what_is_not_taken_is_bounded() {
+        let items = vec![0; 100 * PIECE];
+        let (begun, mut taken) = (AtomicUsize::new(0), 0);
+        let outcome = Threads::new(3).pieces(
+            &items,
+            |_, _| begun.fetch_add(1, Ordering::SeqCst),
+            |_| {
+                std::thread::yield_now();
+                taken += 1;
+                let ahead = begun.load(Ordering::SeqCst) - taken;
+                if ahead <= 3 * AHEAD { Ok(()) } else { Err(ahead) }
+            },
+        );
+        assert_eq!((outcome, taken), (Ok(()), 100));
+    }
+
+    #[test]
+    fn a_panic_in_a_thread_or_of_who_takes_is_one_here() {
+        let items: Vec<usize> = (0..50 * PIECE).collect();
+        for bad in [3, 20 * PIECE, 50 * PIECE - 1] {
+            let outcome = std::panic::catch_unwind(|| {
+                Threads::new(4).map(&items, |item| assert_ne!(*item, bad, "this item"));
+            });
+            assert!(outcome.is_err());
+            let outcome = std::panic::catch_unwind(|| {
+                Threads::new(4).pieces(
+                    &items,
+                    |begin, _| begin,
+                    |begin| {
+                        assert!(begin < bad, "this piece");
+                        Ok::<(), ()>(())
+                    },
+                )
+            });
+            assert!(outcome.is_err() || bad == 50 * PIECE - 1);
+        }
     }
 }
