@@ -4,6 +4,7 @@
 //! This stage knows no protocol: what a flow *is* lives in the state `S` that later stages attach to it.
 
 pub mod key;
+mod leaving;
 pub mod reassembly;
 mod slots;
 pub mod table;
@@ -11,5 +12,6 @@ mod waiting;
 mod wheel;
 
 pub use key::{Direction, FiveTuple, Key};
-pub use table::{EndReason, Ended, Flow, Leaving, Limits, Packet, Table, TableStats};
+pub use leaving::Leaving;
+pub use table::{EndReason, Ended, Flow, Limits, Packet, Table, TableStats};
 pub use waiting::{WAITING_BYTES, Wait, Waiting};

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::key::{Direction, FiveTuple, Key};
+use super::leaving::Leaving;
 use super::slots::Slots;
 use super::wheel::{Entry, Wheel};
 use crate::time::Timestamp;
@@ -167,29 +168,6 @@ impl TableStats {
     }
 }
 
-/// The flows of a table that takes no more packets, in the order in which they began.
-#[derive(Debug)]
-pub struct Leaving<S> {
-    order: std::vec::IntoIter<(u64, usize)>,
-    slots: Slots<Flow<S>>,
-}
-
-impl<S> Leaving<S> {
-    /// Number in the run of the flow that comes next.
-    pub fn next_id(&self) -> Option<u64> {
-        self.order.as_slice().first().map(|(id, _)| *id)
-    }
-}
-
-impl<S> Iterator for Leaving<S> {
-    type Item = Ended<S>;
-
-    fn next(&mut self) -> Option<Ended<S>> {
-        let (_, slot) = self.order.next()?;
-        self.slots.take(slot).map(|flow| Ended { flow, reason: EndReason::EndOfCapture })
-    }
-}
-
 /// Flows by five-tuple.
 #[derive(Debug)]
 pub struct Table<S> {
@@ -300,9 +278,7 @@ impl<S> Table<S> {
 
     /// Ends every flow, in the order in which they began.
     pub fn finish(self) -> Leaving<S> {
-        let mut order: Vec<(u64, usize)> = self.slots.iter().map(|(slot, flow)| (flow.id, slot)).collect();
-        order.sort_unstable();
-        Leaving { order: order.into_iter(), slots: self.slots }
+        Leaving::of(self.slots)
     }
 
     /// Looks at every flow that is held, in no particular order.
