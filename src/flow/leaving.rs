@@ -1,7 +1,7 @@
 //! The end of a table. In: the flows that it held. Out: each, ended, in the order in which they began.
 
+use super::life::{EndReason, Ended, Flow};
 use super::slots::Slots;
-use super::table::{EndReason, Ended, Flow};
 
 /// The flows of a table that takes no more packets, in the order in which they began.
 #[derive(Debug)]

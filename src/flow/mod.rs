@@ -5,6 +5,7 @@
 
 pub mod key;
 mod leaving;
+mod life;
 pub mod reassembly;
 mod slots;
 pub mod table;
@@ -13,5 +14,6 @@ mod wheel;
 
 pub use key::{Direction, FiveTuple, Key};
 pub use leaving::Leaving;
-pub use table::{EndReason, Ended, Flow, Limits, Packet, Table, TableStats};
+pub use life::{EndReason, Ended, Flow};
+pub use table::{Limits, Packet, Table, TableStats};
 pub use waiting::{WAITING_BYTES, Wait, Waiting};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::key::{Direction, FiveTuple, Key};
+use super::key::{Direction, Key};
 use super::leaving::Leaving;
+use super::life::{EndReason, Ended, Flow};
 use super::slots::Slots;
 use super::wheel::{Entry, Wheel};
 use crate::time::Timestamp;
@@ -45,92 +46,6 @@ pub struct Packet {
     pub wire_len: u32,
     /// Payload bytes of the transport, as its header declares them.
     pub payload_len: u32,
-}
-
-/// One flow: counters that every packet moves, and the state of later stages.
-#[derive(Debug)]
-pub struct Flow<S> {
-    /// Direction-free key.
-    pub key: Key,
-    originator_is_low: bool,
-    /// set by later stages: 0 goes first when the table is full, 255 last.
-    pub class: u8,
-    generation: u32,
-    idle_timeout_s: u32,
-    /// Number in the run of the packet that began it; unique within a run.
-    pub id: u64,
-    /// Time of its first packet.
-    pub start: Timestamp,
-    /// Time of its latest packet.
-    pub last: Timestamp,
-    /// Packets forward and reverse.
-    pub packets: [u64; 2],
-    /// Frame bytes forward and reverse, as on the wire.
-    pub bytes: [u64; 2],
-    /// Payload bytes forward and reverse; what TCP sent twice counts twice.
-    pub payload: [u64; 2],
-    /// What later stages know of it.
-    pub state: S,
-}
-
-impl<S> Flow<S> {
-    /// Originator, responder, protocol.
-    pub fn tuple(&self) -> FiveTuple {
-        self.key.tuple(self.originator_is_low)
-    }
-
-    /// Ports of originator and responder.
-    pub const fn ports(&self) -> [u16; 2] {
-        self.key.ports(self.originator_is_low)
-    }
-
-    /// Swaps originator and responder (a SYN-ACK came first, say), with the counters.
-    pub fn swap_originator(&mut self) {
-        self.originator_is_low = !self.originator_is_low;
-        self.packets.reverse();
-        self.bytes.reverse();
-        self.payload.reverse();
-    }
-
-    /// Sets the idle time after which this flow ends.
-    pub fn set_idle_timeout(&mut self, timeout: Duration) {
-        self.idle_timeout_s = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
-    }
-
-    /// Idle time after which this flow ends.
-    pub fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(u64::from(self.idle_timeout_s))
-    }
-
-    /// When to look whether it has gone idle, should no packet come.
-    fn due(&self) -> Timestamp {
-        self.last.plus(self.idle_timeout()).plus(Duration::from_secs(1))
-    }
-
-    fn is_idle(&self, now: Timestamp) -> bool {
-        now.since(self.last) > self.idle_timeout()
-    }
-}
-
-/// Why a flow ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// No packet for its idle timeout.
-    Idle,
-    /// The table was full.
-    Evicted,
-    /// The capture ended.
-    EndOfCapture,
-}
-
-/// A flow that has ended.
-#[derive(Debug)]
-pub struct Ended<S> {
-    /// The flow.
-    pub flow: Flow<S>,
-    /// Why it ended.
-    pub reason: EndReason,
 }
 
 /// What the table did.
@@ -440,6 +355,7 @@ impl<S> Table<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::FiveTuple;
 
     fn packet(number: u64, source: &str, destination: &str, second: i64) -> Packet {
         let (key, source_is_low) = Key::of(&FiveTuple {
