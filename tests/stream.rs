@@ -445,6 +445,26 @@ fn what_is_not_as_it_was_is_named() {
     assert_eq!(fs::metadata(bench.path("out")).unwrap().len(), 100);
 }
 
+/// A name that is used again, by a capture that happens to be longer.
+#[test]
+fn another_capture_in_the_place_of_one_that_may_have_grown_is_named() {
+    let bench = Bench::new(calls(2));
+    assert_eq!(bench.keep(&[]).status.code(), Some(0));
+    let out = fs::read(bench.path("out")).unwrap();
+    let last = bench.files.last().unwrap();
+    let bytes = fs::read(last).unwrap();
+    let packets: Vec<_> = (0..400_u64)
+        .map(|n| (BEGIN + (1000 + n) * SECOND, datagram(9, &[u8::try_from(n % 251).unwrap(); 900])))
+        .collect();
+    let other = pcapng(&packets, &[]);
+    assert!(other.len() > bytes.len());
+    fs::write(last, other).unwrap();
+    let output = bench.keep(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("has changed since it was read"), "{}", words(&output));
+    assert_eq!(fs::read(bench.path("out")).unwrap(), out);
+}
+
 #[test]
 fn what_cannot_be_is_refused_with_what_to_do() {
     let bench = Bench::new(calls(1));

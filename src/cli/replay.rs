@@ -59,8 +59,9 @@ fn whole(config: config::Replay) -> anyhow::Result<Status> {
         files, order, pipeline, key_logs, export: wanted, provenance, measure, report, ..
     } = config;
     let inputs = files.clone();
-    let outputs = Outputs::open(&report)?;
+    // An output is emptied when it is opened: what can stop the run is read before.
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
+    let outputs = Outputs::open(&report)?;
     let sums = provenance.then(|| Sums::begin(&files));
     let depth = if wanted.is_none() && wants_flows_alone(&report) { Depth::Flows } else { Depth::Calls };
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules, depth)?;

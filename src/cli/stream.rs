@@ -291,6 +291,7 @@ impl<'r> Streaming<'r> {
         }
         telling.out.sync()?;
         telling.servers.hand_over(telling.report);
+        ledger.know_again();
         let (unwritten, counted) = (stream.unwritten(pipeline), pipeline.counted());
         let latest = at.or(counted.counts.latest).unwrap_or_default();
         let (number, since) = unwritten.since().unwrap_or((u64::MAX, latest));

@@ -38,7 +38,7 @@ pub(super) struct Entry {
     /// Bytes, and time of the last change in nanoseconds, as of its end or of when it was looked at last.
     pub(super) size: u64,
     pub(super) changed: Option<u64>,
-    /// Sum of the first and the last of these bytes, once it is at its end.
+    /// Sum of the first and the last of these bytes, once it was begun and that was written down.
     pub(super) sha256: Option<String>,
     /// Packets taken.
     pub(super) packets: u64,
@@ -172,6 +172,15 @@ impl Ledger {
         (entry.error, entry.anomalies) = (record.error, record.anomalies);
         entry.look();
         entry.sha256 = is_kept.then(|| edges::sum_of(&entry.path, entry.size)).flatten();
+    }
+
+    /// Notes by what files that have been begun are known again, should they go on after the run was interrupted.
+    pub(super) fn know_again(&mut self) {
+        for file in &self.open {
+            if let Some(entry) = self.entries.get_mut(*file).filter(|entry| entry.sha256.is_none()) {
+                entry.sha256 = edges::sum_of(&entry.path, entry.size);
+            }
+        }
     }
 
     /// Notes the place before the packet at hand, which is of time `time`, behind packet number `number`.

@@ -40,9 +40,13 @@ pub(super) fn files(head: &Head, given: &[PathBuf], progress: &Path) -> anyhow::
                 "{name}: was read before the interruption and is not among the captures any more; put it back, or {anew}"
             ),
             Some(now) if now == (entry.size, entry.changed) => {}
-            Some((size, _)) if size >= entry.size && entry.ended_at.is_none() => {}
+            // More may have come behind what was there, which must be what it was.
+            Some((size, _)) if size >= entry.size && entry.ended_at.is_none() && begins_as_it_did(&entry) => {
+            }
             // A capture that was still being written when it was read.
-            Some((size, _)) if size > entry.size && was_last(head, file, &entry) => {
+            Some((size, _))
+                if size > entry.size && was_last(head, file, &entry) && begins_as_it_did(&entry) =>
+            {
                 entry.ended_at = None;
                 files.has_more = true;
             }
@@ -67,6 +71,12 @@ pub(super) fn files(head: &Head, given: &[PathBuf], progress: &Path) -> anyhow::
     files.has_more |= !fresh.is_empty();
     files.entries.extend(fresh);
     Ok(files)
+}
+
+/// True where the bytes that there were are those that were read, by their ends. Nothing is known of a file that was not begun.
+fn begins_as_it_did(entry: &Entry) -> bool {
+    entry.sha256.is_none() && entry.packets == 0
+        || entry.sha256.is_some() && edges::sum_of(&entry.path, entry.size) == entry.sha256
 }
 
 /// True where no packet of another file came after the file's last one.
