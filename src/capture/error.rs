@@ -55,6 +55,12 @@ pub enum Fault {
     /// A directory was named where a capture is wanted.
     #[error("this is a directory, not a capture")]
     IsADirectory,
+    /// Bytes that were there when it was opened were gone when reading came to them.
+    #[error("became shorter while it was read: expected {expected} bytes")]
+    Shrunk {
+        /// Bytes that it had when it was opened.
+        expected: u64,
+    },
     /// The operating system refused.
     #[error("cannot be read: {message}")]
     Unreadable {

@@ -156,12 +156,25 @@ impl FileReader {
             }
             Ok(None) => {
                 self.ended = true;
-                Ok(false)
+                self.check_length().map(|()| false)
             }
             Err(located) => {
                 self.ended = true;
                 Err(named(&self.info.name, self.info.compression, located))
             }
+        }
+    }
+
+    /// A file that was cut between two packets looks like one that ends there, but for its length when it was opened.
+    #[cold]
+    fn check_length(&self) -> Result<(), CaptureError> {
+        let is_plain = self.info.compression == Compression::None;
+        match self.info.stored_bytes {
+            Some(expected) if is_plain && self.info.bytes_read < expected => {
+                let located = Located { offset: self.window.offset(), fault: Fault::Shrunk { expected } };
+                Err(named(&self.info.name, self.info.compression, located))
+            }
+            _ => Ok(()),
         }
     }
 

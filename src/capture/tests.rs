@@ -620,3 +620,27 @@ fn tshark_sees_the_same_packets() {
         assert_eq!(ours.collect::<Vec<_>>(), theirs.lines().collect::<Vec<_>>(), "{file}");
     }
 }
+
+#[test]
+fn a_file_that_is_cut_between_packets_while_it_is_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let seconds: Vec<u32> = (0..40_000).collect();
+    let whole = classic_file(&seconds);
+    let record = (whole.len() - 24) / seconds.len();
+    assert!(whole.len() > 2 * window::BUFFER, "more than is read at a time");
+    let path = write(&dir, "cut", &whole);
+    let mut reader = FileReader::open(&path).unwrap();
+    assert!(reader.next().unwrap().is_some());
+    let kept = u64::try_from(24 + record * 30_000).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(kept).unwrap();
+    let error = loop {
+        match reader.next() {
+            Ok(packet) => assert!(packet.is_some(), "ended as if it were whole"),
+            Err(error) => break error,
+        }
+    };
+    let expected = u64::try_from(whole.len()).unwrap();
+    assert!(matches!(error.fault, Fault::Shrunk { expected: found } if found == expected), "{error}");
+    assert_eq!(reader.info().packets, 30_000);
+    assert!(reader.next().unwrap().is_none());
+}
