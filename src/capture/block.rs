@@ -18,13 +18,8 @@ impl Block {
     }
 
     /// Bytes that there are, read or not.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// True where there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Bytes of the block; none where the range is not within it.

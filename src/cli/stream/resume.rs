@@ -56,7 +56,7 @@ pub(super) fn files(head: &Head, given: &[PathBuf], progress: &Path) -> anyhow::
             ),
             // Copied, or touched: its ends tell whether it is the same.
             Some((size, changed)) => {
-                if entry.sha256.is_none() || edges::sum_of(&entry.path, size) != entry.sha256 {
+                if !is_what_it_was(&entry) {
                     bail!(
                         "{name}: has changed since it was read (it has as many bytes as then, {size}, but other ones); put back what it \
                          was, or {anew}"
@@ -75,8 +75,12 @@ pub(super) fn files(head: &Head, given: &[PathBuf], progress: &Path) -> anyhow::
 
 /// True where the bytes that there were are those that were read, by their ends. Nothing is known of a file that was not begun.
 fn begins_as_it_did(entry: &Entry) -> bool {
-    entry.sha256.is_none() && entry.packets == 0
-        || entry.sha256.is_some() && edges::sum_of(&entry.path, entry.size) == entry.sha256
+    (entry.sha256.is_none() && entry.packets == 0) || is_what_it_was(entry)
+}
+
+/// The same, where the ends are known.
+fn is_what_it_was(entry: &Entry) -> bool {
+    entry.sha256.is_some() && edges::sum_of(&entry.path, entry.size) == entry.sha256
 }
 
 /// True where no packet of another file came after the file's last one.
