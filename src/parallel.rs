@@ -85,13 +85,25 @@ impl Threads {
         })
     }
 
+    /// The same where taking cannot fail.
+    pub(crate) fn in_order<T: Sync, R: Send>(
+        self,
+        items: &[T],
+        work: impl Fn(usize, &[T]) -> R + Sync,
+        mut take: impl FnMut(R),
+    ) {
+        let Ok(()) = self.pieces(items, work, |result| {
+            take(result);
+            Ok::<(), Infallible>(())
+        });
+    }
+
     /// Does the same to each item; the results come in the order of the items.
     pub(crate) fn map<T: Sync, R: Send>(self, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
         let mut all = Vec::with_capacity(items.len());
         let work = |_, piece: &[T]| piece.iter().map(&each).collect::<Vec<R>>();
-        let Ok(()) = self.pieces(items, work, |piece| {
+        self.in_order(items, work, |piece| {
             all.extend(piece);
-            Ok::<(), Infallible>(())
         });
         all
     }

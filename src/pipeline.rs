@@ -15,7 +15,6 @@ mod shared;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::capture::{self, CaptureError, Filter, compile_bpf};
@@ -413,11 +412,10 @@ fn learn(names: &mut Names, flows: &[Summary], threads: Threads) {
     let look = |begin, piece: &[Summary]| -> Vec<usize> {
         (begin..).zip(piece).filter(|(_, flow)| answers(flow)).map(|(index, _)| index).collect()
     };
-    let Ok(()) = threads.pieces(flows, look, |piece| {
+    threads.in_order(flows, look, |piece| {
         for flow in piece.into_iter().filter_map(|index| flows.get(index)) {
             names.learn(flow);
         }
-        Ok::<(), Infallible>(())
     });
 }
 

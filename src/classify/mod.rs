@@ -25,8 +25,6 @@ pub use ties::{Names, is_service_port};
 pub use value::Value;
 pub use verdict::{Evidence, Role, Verdict};
 
-use std::convert::Infallible;
-
 use verdict::Ranking;
 
 use crate::observe::Summary;
@@ -62,7 +60,7 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
         };
         piece.iter().enumerate().map(each).collect()
     };
-    let Ok(()) = threads.pieces(flows, alone, |piece| {
+    threads.in_order(flows, alone, |piece| {
         for (verdict, own) in piece {
             let index = verdicts.len();
             open.extend(own.map(|own| (index, own)));
@@ -71,7 +69,6 @@ pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) 
             }
             verdicts.push(verdict);
         }
-        Ok::<(), Infallible>(())
     });
     for _ in 0..ROUNDS {
         let lent = lent(&ties, flows, &open, threads);
@@ -125,9 +122,8 @@ fn lent(
     let look = |begin, piece: &[(usize, Vec<Evidence>)]| -> Vec<Lent> {
         (begin..).zip(piece).filter_map(|(place, open)| lend(place, open)).collect()
     };
-    let Ok(()) = threads.pieces(open, look, |piece| {
+    threads.in_order(open, look, |piece| {
         all.extend(piece);
-        Ok::<(), Infallible>(())
     });
     all
 }

@@ -3,7 +3,6 @@
 //! Who only answers STUN is a server. Else what the other flows of the two ends show: who opened TLS over TCP, who asked for
 //! names. Which way a DTLS `ClientHello` went says nothing, either side of a call may be its client (RFC 5763 section 5).
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashSet;
@@ -40,11 +39,10 @@ pub(super) fn originator_asks(flow: &Summary) -> Option<bool> {
 /// flows of their ends say otherwise.
 pub fn tell_apart(flows: &mut [Judged], threads: Threads) {
     let (mut local_is_source, mut open, mut told) = (Vec::with_capacity(flows.len()), Vec::new(), Vec::new());
-    let Ok(()) = threads.pieces(flows, look, |piece| {
+    threads.in_order(flows, look, |piece| {
         local_is_source.extend(piece.local_is_source);
         open.extend(piece.open);
         told.extend(piece.told);
-        Ok::<(), Infallible>(())
     });
     for (judged, is_source) in flows.iter_mut().zip(local_is_source) {
         judged.local_is_source = is_source;

@@ -1,8 +1,6 @@
 //! What the passes that put sessions together ask of each flow, asked in one look at it: the flows of a long capture do not fit into
 //! any cache, and most of them have to do with no call. In: judged flows. Out: for each pass, the flows that it is about.
 
-use std::convert::Infallible;
-
 use super::{Judged, fallback, makes_a_call, rtcp};
 use crate::classify::Role;
 use crate::parallel::Threads;
@@ -39,9 +37,8 @@ impl Chosen {
             }
             chosen
         };
-        let Ok(()) = threads.pieces(flows, look, |piece| {
+        threads.in_order(flows, look, |piece| {
             all.append(piece);
-            Ok::<(), Infallible>(())
         });
         all
     }

@@ -32,7 +32,6 @@ mod trace;
 mod union;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -182,9 +181,8 @@ fn put_together(
         let whose = |judged: &Judged| Some((relays.endpoint(judged)?, judged.verdict.provider));
         at(flows, piece).filter_map(|(index, judged)| Some((whose(judged)?, index))).collect()
     };
-    let Ok(()) = threads.pieces(&chosen.calls, whose, |piece| {
+    threads.in_order(&chosen.calls, whose, |piece| {
         made.extend(piece);
-        Ok::<(), Infallible>(())
     });
     made.extend(fallback::fallbacks(flows, &chosen, &made));
     peers::add(flows, &chosen, &relays, &mut made);
@@ -255,12 +253,11 @@ fn moved(flows: &[Judged], groups: Vec<Group>, threads: Threads) -> Vec<Group> {
             };
             piece.iter().filter_map(view).collect()
         };
-        let Ok(()) = threads.pieces(&members, look, |piece| {
+        threads.in_order(&members, look, |piece| {
             for (view, number) in piece {
                 views.push(view);
                 numbers.push(number);
             }
-            Ok::<(), Infallible>(())
         });
         for found in moves::handovers(&views, threads) {
             let (Some(old), Some(new)) =
@@ -418,12 +415,11 @@ fn companions(
             .collect()
     };
     let mut found: BTreeMap<Whose, Vec<(Timestamp, Timestamp, usize)>> = BTreeMap::new();
-    let Ok(()) = threads.pieces(&chosen.companions, look, |piece| {
+    threads.in_order(&chosen.companions, look, |piece| {
         for (whose, index) in piece {
             let Some(judged) = flows.get(index) else { continue };
             found.entry(whose).or_default().push((judged.flow.start, judged.flow.end, index));
         }
-        Ok::<(), Infallible>(())
     });
     found.into_iter().map(|(whose, spans)| (whose, Spans::new(spans))).collect()
 }

@@ -4,7 +4,6 @@
 //! A change is believed where the second flow carries on what the first one left off: the same source with the next
 //! numbers, the same ICE pair, the same connection id. In: flows with the ends of their endpoint. Out: [`Handover`]s.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -116,7 +115,7 @@ pub(super) fn handovers(flows: &[Seen<'_>], threads: Threads) -> Vec<Handover> {
         each.flat_map(|(place, seen)| carried(seen).map(move |(mark, packet)| (mark, (place, packet))))
             .collect()
     };
-    let Ok(()) = threads.pieces(flows, look, |piece| {
+    threads.in_order(flows, look, |piece| {
         for (mark, flow) in piece {
             match by_mark.entry(mark) {
                 Entry::Vacant(free) => {
@@ -137,7 +136,6 @@ pub(super) fn handovers(flows: &[Seen<'_>], threads: Threads) -> Vec<Handover> {
                 },
             }
         }
-        Ok::<(), Infallible>(())
     });
     shared.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
     found(flows, &shared)

@@ -3,7 +3,6 @@
 //! A flow straight between two endpoints is in the calls of both. The leg of a relay that leads on from an address that a
 //! client was given there is the client's own traffic once more: it makes no session of the relay's. In: judged flows.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::{HashMap, HashSet};
@@ -187,10 +186,9 @@ impl Relays {
             (clients, servers)
         };
         let (mut clients, mut servers) = (HashSet::new(), HashSet::new());
-        let Ok(()) = threads.pieces(flows, look, |found| {
+        threads.in_order(flows, look, |found| {
             clients.extend(found.0);
             servers.extend(found.1);
-            Ok::<(), Infallible>(())
         });
         (self.clients, self.servers) = (clients, servers);
     }
