@@ -213,7 +213,7 @@ fn a_progress_is_gone_on_with_by_one_run_alone() {
 
 /// What `harm` does while a run goes on is noticed, and no checkpoint is written behind it.
 fn noticed(says: &str, harm: impl Fn(&Bench)) {
-    let bench = Bench::new(calls(2));
+    let bench = Bench::new(calls(6));
     let mut child = bench.command(&Bench::kept(&[])).stderr(Stdio::piped()).spawn().unwrap();
     let length = || fs::metadata(bench.path("out")).map_or(0, |data| data.len());
     while bench.taken() < 2000 || length() == 0 {
