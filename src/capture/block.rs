@@ -1,7 +1,14 @@
 //! The buffer that packets lie in, which a reader and those who work on its packets may share.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes of a stream held at a time: few enough to stay in the cache, enough that reading calls are rare.
+/// Grows only for a single longer block, whose length the formats' own limits have passed.
+pub(super) const BUFFER: usize = 256 << 10;
+/// Buffers that others still read from and that are taken again once they do not; more than workers are ever behind with.
+const SPARE: usize = 256;
 
 /// Bytes that a capture is read into. While anybody holds a clone they do not change.
 #[derive(Clone)]
@@ -47,6 +54,33 @@ impl Block {
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Block").field(&self.0.len()).finish()
+    }
+}
+
+/// Buffers of [`BUFFER`] bytes that were handed out, the oldest first.
+#[derive(Default)]
+pub(super) struct Pool(VecDeque<Block>);
+
+impl Pool {
+    /// One that nobody reads from.
+    pub(super) fn take(&mut self) -> Block {
+        let free = self.0.iter_mut().rposition(|spare| spare.alone().is_some());
+        free.and_then(|free| self.0.remove(free)).unwrap_or_else(|| Block::new(BUFFER))
+    }
+
+    /// Keeps one for later, unless a long packet made it large.
+    pub(super) fn give(&mut self, block: Block) {
+        if block.len() == BUFFER {
+            self.0.push_back(block);
+        }
+        if self.0.len() > SPARE {
+            self.0.pop_front();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn blocks(&self) -> &VecDeque<Block> {
+        &self.0
     }
 }
 

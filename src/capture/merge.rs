@@ -3,12 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::CaptureError;
-use super::info::FileInfo;
+use super::info::{Compression, FileInfo};
 use super::reader::{self, FileReader};
 use super::{Packet, reader::STDIN};
 use crate::time::Timestamp;
+
+/// Most files that are unpacked ahead of their packets at a time.
+const READ_AHEAD: usize = 2;
 
 /// In which order the packets of several files come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Merge {
     current: Option<usize>,
     /// Files that came to their end and were not asked for.
     ended: Vec<usize>,
+    /// Threads may read ahead, each holding one more of it.
+    permits: Option<Arc<()>>,
 }
 
 /// How far a file has been read.
@@ -89,11 +95,20 @@ impl Merge {
         // One that was begun goes on before any other begins.
         waiting.sort_by_key(|file| slots.get(*file).is_some_and(|slot| slot.skip == 0));
         let (queue, waiting) = (BinaryHeap::new(), waiting.into());
-        let mut merge = Self { slots, order, queue, waiting, current: None, ended: Vec::new() };
+        let mut merge =
+            Self { slots, order, queue, waiting, current: None, ended: Vec::new(), permits: None };
         if order == Order::Time {
             merge.look_at_all();
         }
         merge
+    }
+
+    /// Compressed files that are opened from now on may be unpacked by threads of their own, a little ahead of their packets: where there is
+    /// more than one thread to work with. The packets are the same.
+    #[must_use]
+    pub fn reading_ahead(mut self, threads: usize) -> Self {
+        self.permits = (threads > 1).then(Arc::default);
+        self
     }
 
     /// The next packet and the index of its file; none when all files are at their end.
@@ -167,7 +182,7 @@ impl Merge {
     fn look_at_all(&mut self) {
         let Self { slots, queue, ended, .. } = self;
         for (file, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_over) {
-            if let Some(first) = slot.advance() {
+            if let Some(first) = slot.advance(None) {
                 queue.push(Reverse((first, file)));
                 slot.pause();
             } else {
@@ -178,7 +193,7 @@ impl Merge {
 
     /// Moves a file to its next packet; its time.
     fn advance_in(&mut self, file: usize) -> Option<Timestamp> {
-        let time = self.slots.get_mut(file)?.advance();
+        let time = self.slots.get_mut(file)?.advance(self.permits.as_ref());
         if time.is_none() {
             self.ended.push(file);
         }
@@ -196,7 +211,7 @@ impl Merge {
             self.queue.push(Reverse((time, file)));
         }
         while let Some(Reverse((_, file))) = self.queue.pop() {
-            if self.slots.get_mut(file).is_some_and(Slot::resume) {
+            if self.slots.get_mut(file).is_some_and(|slot| slot.resume(self.permits.as_ref())) {
                 return Some(file);
             }
             self.ended.push(file);
@@ -220,11 +235,11 @@ impl Merge {
 
 impl Slot {
     /// Opens the file where it is closed and moves to its next packet; its time. Closes at the end or a fault.
-    fn advance(&mut self) -> Option<Timestamp> {
+    fn advance(&mut self, permits: Option<&Arc<()>>) -> Option<Timestamp> {
         let mut steps = 1_u64;
         if matches!(self.state, State::Closed(_)) {
             match reader::open(&self.path) {
-                Ok(reader) => self.state = State::Open(Box::new(reader)),
+                Ok(reader) => self.state = State::Open(Box::new(begun(reader, permits))),
                 Err(error) => {
                     self.error = Some(error);
                     self.is_over = true;
@@ -251,7 +266,7 @@ impl Slot {
     /// Closes a file whose first packet was only looked at; a pipe cannot be opened twice and stays open.
     fn pause(&mut self) {
         if let State::Open(reader) = &self.state
-            && reader.info().stored_bytes.is_some()
+            && reader.is_a_file()
             && self.path.as_os_str() != STDIN
         {
             self.state = State::Closed(Some(Box::new(reader.info().clone())));
@@ -259,9 +274,21 @@ impl Slot {
     }
 
     /// Makes the looked-at packet current again; false when the file has gone bad since.
-    fn resume(&mut self) -> bool {
-        matches!(self.state, State::Open(_)) || self.advance().is_some()
+    fn resume(&mut self, permits: Option<&Arc<()>>) -> bool {
+        matches!(self.state, State::Open(_)) || self.advance(permits).is_some()
     }
+}
+
+/// A file that was opened, unpacked by a thread of its own where there may be one more. Of one that is not compressed there is nothing to be
+/// done that another thread could do sooner.
+fn begun(mut reader: FileReader, permits: Option<&Arc<()>>) -> FileReader {
+    if let Some(permits) = permits.filter(|all| Arc::strong_count(all) <= READ_AHEAD)
+        && reader.is_a_file()
+        && reader.info().compression != Compression::None
+    {
+        reader.read_ahead(Arc::clone(permits));
+    }
+    reader
 }
 
 #[cfg(test)]
@@ -329,6 +356,31 @@ mod tests {
         let mut merge = Merge::resume(vec![(paths.remove(0), Place::Behind(7))], Order::Time);
         assert!(merge.next().is_none());
         assert_eq!(merge.take_ended(), [0]);
+    }
+
+    /// Compressed files, one of them cut: the same packets, faults and order, by however many threads they are read.
+    #[test]
+    fn reading_ahead_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |number: u32| {
+            let seconds: Vec<u32> = (0..30_000).map(|packet| packet * 3 + number).collect();
+            let mut bytes = zstd::encode_all(classic_file(&seconds).as_slice(), 1).unwrap();
+            bytes.truncate(if number == 1 { bytes.len() - 100 } else { bytes.len() });
+            write(&dir, &number.to_string(), &bytes)
+        };
+        let paths: Vec<PathBuf> = (0..4).map(file).collect();
+        for order in [Order::Time, Order::AsGiven] {
+            let mut seen = [1, 2].map(|threads| {
+                let mut merge = Merge::open(paths.clone(), order).reading_ahead(threads);
+                let packets = drain(&mut merge);
+                let faults: Vec<_> = (0..4).map(|file| merge.error(file).map(ToString::to_string)).collect();
+                let read: Vec<_> = (0..4).map(|file| merge.info(file).unwrap().packets).collect();
+                (packets, faults, read, merge.take_ended())
+            });
+            let [one, two] = &mut seen;
+            assert_eq!(one, two);
+            assert!(one.0.len() > 90_000 && one.1.iter().flatten().count() == 1, "{:?}", one.1);
+        }
     }
 
     #[test]

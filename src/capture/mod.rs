@@ -9,6 +9,7 @@
 //! Not handled: nested compression, other tools' formats (snoop, ERF, ...), per-packet pcapng options, the frame
 //! check sequence length in the link type field. No packet is ever written or sent.
 
+mod ahead;
 mod block;
 mod bpf;
 mod classic;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Packet;
 use super::classic::{self, Classic, Magic};
@@ -124,6 +125,17 @@ impl FileReader {
     pub fn next(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
         self.advance()?;
         Ok(self.current())
+    }
+
+    /// False for a pipe, a device, or bytes from anywhere.
+    pub(super) const fn is_a_file(&self) -> bool {
+        self.info.stored_bytes.is_some()
+    }
+
+    /// From here on a thread of its own reads the file ahead of its packets. For files only: of a pipe, what is there comes when a buffer is
+    /// full.
+    pub(super) fn read_ahead(&mut self, permit: Arc<()>) {
+        self.window.read_ahead(permit);
     }
 
     /// What the file says beside its packets, as far as it has been read.

@@ -11,9 +11,12 @@ const MAGIC_LEN: u64 = 6;
 /// Most memory that an xz stream may ask for; `xz -9` needs 65 MiB. (zstd keeps its own cap of 128 MiB.)
 const XZ_MEMORY: u64 = 256 << 20;
 
+/// Most bytes asked of a decompressor at a time: what it had made of a call that fails is lost.
+const DECOMPRESS_STEP: usize = 8 << 10;
+
 /// The decompressed stream and what was found around it.
 pub(super) struct Source {
-    pub(super) stream: Box<dyn Read + Send>,
+    pub(super) stream: Stream,
     pub(super) compression: Compression,
     stored: Arc<AtomicU64>,
 }
@@ -37,12 +40,33 @@ impl Source {
                 Box::new(Xz { decoder, given: 0, fault: None })
             }
         };
-        Ok(Self { stream, compression, stored })
+        let step = if compression == Compression::None { usize::MAX } else { DECOMPRESS_STEP };
+        Ok(Self { stream: Stream { inner: stream, step }, compression, stored })
     }
 
     /// Bytes taken so far from what is stored.
     pub(super) fn stored_bytes_read(&self) -> u64 {
         self.stored.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes of a capture as they were written.
+pub(super) struct Stream {
+    inner: Box<dyn Read + Send>,
+    /// Most bytes of one reading.
+    step: usize,
+}
+
+impl Stream {
+    /// One that is at its end.
+    pub(super) fn ended() -> Self {
+        Self { inner: Box::new(io::empty()), step: 0 }
+    }
+
+    /// Reads once; 0 bytes are the end.
+    pub(super) fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let step = space.len().min(self.step);
+        self.inner.read(space.get_mut(..step).unwrap_or_default())
     }
 }
 

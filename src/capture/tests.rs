@@ -627,7 +627,7 @@ fn a_file_that_is_cut_between_packets_while_it_is_read_is_named() {
     let seconds: Vec<u32> = (0..40_000).collect();
     let whole = classic_file(&seconds);
     let record = (whole.len() - 24) / seconds.len();
-    assert!(whole.len() > 2 * window::BUFFER, "more than is read at a time");
+    assert!(whole.len() > 2 * block::BUFFER, "more than is read at a time");
     let path = write(&dir, "cut", &whole);
     let mut reader = FileReader::open(&path).unwrap();
     assert!(reader.next().unwrap().is_some());

@@ -1,27 +1,24 @@
 //! One reusable buffer over the stream; every packet is a slice of it.
 
-use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
-use super::block::Block;
+use super::ahead::Ahead;
+use super::block::{BUFFER, Block, Pool};
 use super::error::{Fault, Located};
 use super::info::Compression;
-use super::source::Source;
-
-/// Bytes of a stream held at a time: few enough to stay in the cache, enough that reading calls are rare.
-/// Grows only for a single longer block, whose length the formats' own limits have passed.
-pub(super) const BUFFER: usize = 256 << 10;
-/// Buffers that others still read from and that are taken again once they do not; more than workers are ever behind with.
-const SPARE: usize = 256;
-/// Most bytes asked of a decompressor at a time: what it had made of a call that fails is lost.
-const DECOMPRESS_STEP: usize = 8 << 10;
+use super::source::{Source, Stream};
 
 /// A view of the stream that moves forward only.
 pub(super) struct Window {
+    /// Its stream is at its end where a thread reads ahead.
     source: Source,
+    ahead: Option<Ahead>,
+    /// What is behind the bytes that the thread has read.
+    fault: Option<io::Error>,
     buffer: Block,
-    /// Buffers before this one that were handed out, the oldest first.
-    spare: VecDeque<Block>,
+    /// Buffers before this one that were handed out.
+    spare: Pool,
     /// `start <= end <= length of the buffer`; the unread bytes.
     start: usize,
     end: usize,
@@ -34,12 +31,25 @@ impl Window {
     pub(super) fn new(source: Source) -> Self {
         Self {
             source,
+            ahead: None,
+            fault: None,
             buffer: Block::new(BUFFER),
-            spare: VecDeque::new(),
+            spare: Pool::default(),
             start: 0,
             end: 0,
             offset: 0,
             at_end: false,
+        }
+    }
+
+    /// From here on a thread reads the stream while its packets are worked on here; it holds the permit for as long. Not for a stream that
+    /// others feed as they like: what it has is handed out when a buffer is full.
+    pub(super) fn read_ahead(&mut self, permit: Arc<()>) {
+        if self.ahead.is_none() {
+            match Ahead::start(std::mem::replace(&mut self.source.stream, Stream::ended()), permit) {
+                Ok(ahead) => self.ahead = Some(ahead),
+                Err(stream) => self.source.stream = stream,
+            }
         }
     }
 
@@ -111,11 +121,13 @@ impl Window {
 
     #[cold]
     fn fill(&mut self, length: usize) -> Result<bool, Located> {
-        self.make_room(length);
-        while self.end < length && !self.at_end {
-            self.read_once()?;
+        if self.ahead.is_none() {
+            self.make_room(length);
         }
-        Ok(self.end >= length)
+        while self.unread().len() < length && !self.at_end {
+            if self.ahead.is_some() { self.take_next(length)? } else { self.read_once()? }
+        }
+        Ok(self.unread().len() >= length)
     }
 
     /// Moves what is unread to the beginning of a buffer of at least `length` bytes: of this one, or of another where this one is
@@ -131,51 +143,83 @@ impl Window {
             buffer.copy_within(unread, 0);
             return;
         }
-        let next = self.free(length);
+        let next = if length <= BUFFER { self.spare.take() } else { Block::new(length) };
         let last = std::mem::replace(&mut self.buffer, next);
-        if let Some(buffer) = self.buffer.alone() {
-            buffer.iter_mut().zip(last.bytes(unread)).for_each(|(to, from)| *to = *from);
-        }
-        if last.len() == BUFFER {
-            self.spare.push_back(last);
-        }
-        if self.spare.len() > SPARE {
-            self.spare.pop_front();
-        }
-    }
-
-    /// A buffer that nobody reads from.
-    fn free(&mut self, length: usize) -> Block {
-        if length <= BUFFER
-            && let Some(free) = self.spare.iter_mut().rposition(|spare| spare.alone().is_some())
-            && let Some(block) = self.spare.remove(free)
-        {
-            return block;
-        }
-        Block::new(length.max(BUFFER))
+        copy(last.bytes(unread), &mut self.buffer, 0);
+        self.spare.give(last);
     }
 
     fn read_once(&mut self) -> Result<(), Located> {
         // Nobody reads from a buffer before the window hands it out, and room is made before it is read into.
         let space = self.buffer.alone().and_then(|buffer| buffer.get_mut(self.end..)).unwrap_or_default();
-        let step = match self.source.compression {
-            Compression::None => space.len(),
-            Compression::Gzip | Compression::Zstd | Compression::Xz => space.len().min(DECOMPRESS_STEP),
-        };
-        match self.source.stream.read(space.get_mut(..step).unwrap_or_default()) {
+        match self.source.stream.read(space) {
             Ok(0) => self.at_end = true,
             Ok(taken) => self.end = self.end.saturating_add(taken).min(self.buffer.len()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                self.at_end = true;
-                return Err(Located {
-                    offset: self.offset.saturating_add(wide(self.end)),
-                    fault: read_fault(self.source.compression, &error),
-                });
-            }
+            Err(error) => return Err(self.located(&error)),
         }
         Ok(())
     }
+
+    /// Takes the buffer that was read next, with what is unread before it; where that does not fit, both go into a larger one.
+    fn take_next(&mut self, length: usize) -> Result<(), Located> {
+        if let Some(error) = self.fault.take() {
+            return Err(self.located(&error));
+        }
+        let Some(chunk) = self.ahead.as_ref().and_then(Ahead::next) else {
+            self.at_end = true;
+            return Ok(());
+        };
+        let unread = self.start..self.end;
+        let read = chunk.start..chunk.end;
+        let given = if let Some(start) = chunk.start.checked_sub(unread.len()) {
+            let last = std::mem::replace(&mut self.buffer, chunk.block);
+            copy(last.bytes(unread), &mut self.buffer, start);
+            (self.start, self.end) = (start, chunk.end);
+            last
+        } else {
+            let needed = self.end.saturating_add(read.len());
+            if self.buffer.len() < needed || self.buffer.alone().is_none() {
+                let longest = length.max(unread.len()).saturating_add(BUFFER);
+                let last = std::mem::replace(&mut self.buffer, Block::new(longest));
+                copy(last.bytes(unread.clone()), &mut self.buffer, 0);
+                (self.start, self.end) = (0, unread.len());
+                self.give(last);
+            }
+            copy(chunk.block.bytes(read.clone()), &mut self.buffer, self.end);
+            self.end = self.end.saturating_add(read.len());
+            chunk.block
+        };
+        self.give(given);
+        match chunk.more {
+            Ok(more) => self.at_end = !more,
+            // What was read before it comes first.
+            Err(error) => self.fault = Some(error),
+        }
+        Ok(())
+    }
+
+    /// Gives the thread that reads ahead a buffer back.
+    fn give(&self, block: Block) {
+        if let Some(ahead) = &self.ahead {
+            ahead.give(block);
+        }
+    }
+
+    /// The stream cannot be read on behind what is unread.
+    fn located(&mut self, error: &io::Error) -> Located {
+        self.at_end = true;
+        Located {
+            offset: self.offset.saturating_add(wide(self.unread().len())),
+            fault: read_fault(self.source.compression, error),
+        }
+    }
+}
+
+/// Copies into a buffer that nobody else reads from.
+fn copy(from: &[u8], to: &mut Block, at: usize) {
+    let to = to.alone().and_then(|to| to.get_mut(at..)).unwrap_or_default();
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 /// A decoder's complaint carries no system error number; a disk's does.
@@ -199,8 +243,10 @@ pub(super) fn wide(length: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::VecDeque;
     use std::io::Cursor;
     use std::ops::Range;
+    use std::time::Duration;
 
     fn stream(length: usize) -> Vec<u8> {
         (0_u32..).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_be_bytes()).take(length).collect()
@@ -209,43 +255,113 @@ mod tests {
     /// What is held of earlier buffers stays as it was read, whatever is read behind it and however late it is let go.
     #[test]
     fn the_window_moves_on_while_others_read_from_its_buffers() {
-        let all = stream(5 * BUFFER);
-        let mut window = Window::new(Source::detect(Cursor::new(all.clone())).unwrap());
-        let mut held: VecDeque<(Block, Range<usize>, usize)> = VecDeque::new();
-        let (mut buffers, mut large) = (0, 0);
-        let mut latest: Option<Block> = None;
-        for step in 0_usize.. {
-            // One part is longer than a buffer, and nobody can hold it.
-            let length = if step == 300 { BUFFER + 77 } else { 1 + step * 7919 % 3000 };
-            let at = usize::try_from(window.offset()).unwrap();
-            if !window.require(length).unwrap() {
-                break;
-            }
-            let part = window.unread().get(..length).unwrap();
-            assert_eq!(part, all.get(at..at + length).unwrap(), "at {at}");
-            assert_eq!(window.block().is_none(), window.buffer.len() > BUFFER);
-            large += usize::from(window.block().is_none());
-            if let Some(block) = window.block() {
-                if latest.as_ref().is_none_or(|latest| !latest.is(block)) {
-                    (latest, buffers) = (Some(block.clone()), buffers + 1);
+        for ahead in [false, true] {
+            let all = stream(5 * BUFFER);
+            let mut window = Window::new(Source::detect(Cursor::new(all.clone())).unwrap());
+            let mut held: VecDeque<(Block, Range<usize>, usize)> = VecDeque::new();
+            let (mut buffers, mut large) = (0, 0);
+            let mut latest: Option<Block> = None;
+            for step in 0_usize.. {
+                if ahead && step == 7 {
+                    window.read_ahead(Arc::default());
                 }
-                held.push_back((block.clone(), block.range_of(part).unwrap(), at));
+                // One part is longer than a buffer, and nobody can hold it.
+                let length = if step == 300 { BUFFER + 77 } else { 1 + step * 7919 % 3000 };
+                let at = usize::try_from(window.offset()).unwrap();
+                if !window.require(length).unwrap() {
+                    assert_eq!(window.unread(), all.get(at..).unwrap(), "what is left at the end");
+                    break;
+                }
+                let part = window.unread().get(..length).unwrap();
+                assert_eq!(part, all.get(at..at + length).unwrap(), "at {at}");
+                assert_eq!(window.block().is_none(), window.buffer.len() > BUFFER);
+                large += usize::from(window.block().is_none());
+                if let Some(block) = window.block() {
+                    if latest.as_ref().is_none_or(|latest| !latest.is(block)) {
+                        (latest, buffers) = (Some(block.clone()), buffers + 1);
+                    }
+                    held.push_back((block.clone(), block.range_of(part).unwrap(), at));
+                }
+                window.consume(length);
+                while held.len() > 250 {
+                    let (block, range, at) = held.pop_front().unwrap();
+                    assert_eq!(block.bytes(range.clone()), all.get(at..at + range.len()).unwrap(), "at {at}");
+                }
             }
-            window.consume(length);
-            while held.len() > 250 {
-                let (block, range, at) = held.pop_front().unwrap();
-                assert_eq!(block.bytes(range.clone()), all.get(at..at + range.len()).unwrap(), "at {at}");
+            // With what was read ahead of it the long part lies in a longer buffer.
+            assert!(
+                buffers >= 4 && (1..if ahead { 300 } else { 100 }).contains(&large),
+                "{buffers} buffers, {large} packets in a large one"
+            );
+            let spare = window.spare.blocks();
+            let again = held.iter().any(|(block, ..)| spare.iter().any(|spare| spare.is(block)));
+            assert!(again != ahead && spare.len() <= 4, "buffers are taken again: {}", spare.len());
+            for (block, range, at) in held {
+                assert_eq!(block.bytes(range.clone()), all.get(at..at + range.len()).unwrap());
             }
         }
-        assert!(
-            buffers >= 4 && (1..100).contains(&large),
-            "{buffers} buffers, {large} packets in a large one"
-        );
-        let again = held.iter().any(|(block, ..)| window.spare.iter().any(|spare| spare.is(block)));
-        assert!(again && window.spare.len() <= 4, "buffers are taken again: {}", window.spare.len());
-        for (block, range, at) in held {
-            assert_eq!(block.bytes(range.clone()), all.get(at..at + range.len()).unwrap());
+    }
+
+    /// Bytes, then a fault of the disk.
+    struct Faulty(Cursor<Vec<u8>>);
+
+    impl io::Read for Faulty {
+        fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(space)? {
+                0 => Err(io::Error::from_raw_os_error(5)),
+                taken => Ok(taken),
+            }
         }
+    }
+
+    #[test]
+    fn what_was_read_before_a_fault_comes_first_and_the_fault_is_where_it_was() {
+        let length = 2 * BUFFER + 12_345;
+        for ahead in [false, true] {
+            let mut window = Window::new(Source::detect(Faulty(Cursor::new(stream(length)))).unwrap());
+            assert!(window.require(1).unwrap());
+            if ahead {
+                window.read_ahead(Arc::default());
+            }
+            let mut taken = 0;
+            let located = loop {
+                match window.require(1000) {
+                    Ok(is_there) => assert!(is_there),
+                    Err(located) => break located,
+                }
+                window.consume(1000);
+                taken += 1000;
+            };
+            assert_eq!((taken, located.offset), (length / 1000 * 1000, wide(length)), "{ahead}");
+            assert!(matches!(located.fault, Fault::Unreadable { .. }));
+            assert!(!window.require(1000).unwrap() && window.unread().len() == length % 1000);
+        }
+    }
+
+    /// The thread has nobody to read for and lets go of the stream.
+    #[test]
+    fn a_window_that_is_given_up_ends_its_thread() {
+        struct Endless {
+            _open: Arc<()>,
+        }
+        impl io::Read for Endless {
+            fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+                space.fill(0);
+                Ok(space.len())
+            }
+        }
+        let (open, permit) = (Arc::new(()), Arc::new(()));
+        let mut window = Window::new(Source::detect(Endless { _open: Arc::clone(&open) }).unwrap());
+        window.read_ahead(Arc::clone(&permit));
+        assert!(window.require(BUFFER).unwrap());
+        assert_eq!((Arc::strong_count(&open), Arc::strong_count(&permit)), (2, 2));
+        drop(window);
+        assert_eq!(Arc::strong_count(&permit), 1);
+        let has_ended = (0..6000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            Arc::strong_count(&open) == 1
+        });
+        assert!(has_ended, "the thread still reads");
     }
 
     #[test]
@@ -254,6 +370,6 @@ mod tests {
         while window.require(1000).unwrap() {
             window.consume(1000);
         }
-        assert!(window.spare.is_empty());
+        assert!(window.spare.blocks().is_empty());
     }
 }
