@@ -5,6 +5,7 @@
 //! its own table, caps and packet time. Threads share out partitions, never flows, so that the same input gives the
 //! same output with any number of threads.
 
+mod batch;
 mod calls;
 mod engine;
 mod live;
@@ -12,6 +13,7 @@ mod partition;
 mod resume;
 mod selection;
 mod shared;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
