@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use crate::capture::{self, CaptureError, Filter, compile_bpf};
+use crate::capture::{self, CaptureError, Filter, ReadAhead, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Deal, Decoded, Decoder, Outcome, Parcel};
 pub use crate::decode::{Counts, Share};
@@ -124,6 +124,11 @@ impl Pipeline {
             key_log: KeyLog::new(),
             table_from: [TableStats::default(); 2],
         }
+    }
+
+    /// What threads do that have no packets to work on: they read further ones.
+    pub fn while_idle(&mut self, ahead: &ReadAhead) {
+        self.engine.while_idle(ahead);
     }
 
     /// Takes a key log: number `source` of the run, from 0. The packets from now on may be opened with its secrets, those

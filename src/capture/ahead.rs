@@ -1,27 +1,74 @@
-//! A stream read by a thread of its own, a few buffers ahead of the packets.
+//! The next bytes of a capture, read by whoever has nothing else to do.
+//!
+//! In: the stream of a file. Out: its parts in their order. The thread that works on the packets takes the next part where another has
+//! read it, and reads it where nobody has: so a file is unpacked, or copied from the kernel, by a thread that would have waited.
 
+use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use super::block::{BUFFER, Block, Pool};
 use super::source::Stream;
 
 /// Bytes before those that were read, for what is left unread of the buffer before: more than the longest datagram needs.
 const HEAD: usize = 68 << 10;
-/// Buffers that were read and wait.
+/// Parts that were read and wait.
 const QUEUE: usize = 4;
+/// Most files that are read ahead at a time.
+const FILES: usize = 2;
 
-/// The end of the thread that takes what it reads.
+/// The files that may be read ahead of their packets.
+#[derive(Debug, Clone, Default)]
+pub struct ReadAhead(Arc<Mutex<Vec<Weak<Ahead>>>>);
+
+impl ReadAhead {
+    /// Reads the next part of a file where one is wanted and no other thread reads it; false where there was nothing to be done.
+    pub fn help(&self) -> bool {
+        let files: Vec<Weak<Ahead>> = lock(&self.0).clone();
+        files.iter().filter_map(Weak::upgrade).any(|file| file.help())
+    }
+
+    /// Begins with a file.
+    ///
+    /// # Errors
+    /// Gives its stream back where enough others are being read.
+    pub(super) fn begin(&self, stream: Stream) -> Result<Arc<Ahead>, Stream> {
+        let mut files = lock(&self.0);
+        files.retain(|file| file.strong_count() > 0);
+        if files.len() >= FILES {
+            return Err(stream);
+        }
+        let reading = Mutex::new(Reading { stream, pool: Pool::default(), is_over: false });
+        let ahead = Arc::new(Ahead { reading, ready: Mutex::default() });
+        files.push(Arc::downgrade(&ahead));
+        Ok(ahead)
+    }
+}
+
+/// A file that is read ahead.
+#[derive(Debug)]
 pub(super) struct Ahead {
-    full: Receiver<Chunk>,
-    back: Sender<Block>,
-    _permit: Arc<()>,
+    /// Locked while it is read, and before [`Ahead::ready`].
+    reading: Mutex<Reading>,
+    ready: Mutex<Ready>,
+}
+
+struct Reading {
+    stream: Stream,
+    pool: Pool,
+    is_over: bool,
+}
+
+#[derive(Debug, Default)]
+struct Ready {
+    parts: VecDeque<Part>,
+    /// Buffers that are done with.
+    free: Vec<Block>,
 }
 
 /// A part of the stream.
-pub(super) struct Chunk {
+#[derive(Debug)]
+pub(super) struct Part {
     /// Where it lies.
     pub(super) block: Block,
     /// Index in the buffer of its first byte; what is before it is free.
@@ -33,55 +80,63 @@ pub(super) struct Chunk {
 }
 
 impl Ahead {
-    /// Reads on in a thread, which ends with the stream or when nobody takes what it reads. The permit is held until then.
-    ///
-    /// # Errors
-    /// Gives the stream back where there can be no thread more.
-    pub(super) fn start(stream: Stream, permit: Arc<()>) -> Result<Self, Stream> {
-        let (full, taken) = sync_channel(QUEUE);
-        let (back, free) = channel();
-        // Handed over once there is a thread: what a thread that cannot begin was given is lost.
-        let (hand, handed) = sync_channel::<Stream>(1);
-        let begun = thread::Builder::new().spawn(move || {
-            if let Ok(stream) = handed.recv() {
-                read(stream, &full, &free);
-            }
-        });
-        if begun.is_err() {
-            return Err(stream);
+    /// The next part; none behind the end.
+    pub(super) fn next(&self) -> Option<Part> {
+        if let Some(part) = lock(&self.ready).parts.pop_front() {
+            return Some(part);
         }
-        hand.send(stream).map_err(|unsent| unsent.0)?;
-        Ok(Self { full: taken, back, _permit: permit })
-    }
-
-    /// What was read next; none behind the end.
-    pub(super) fn next(&self) -> Option<Chunk> {
-        self.full.recv().ok()
+        // Nobody has read it: somebody is about to, or it is done here.
+        let mut reading = lock(&self.reading);
+        let ready = lock(&self.ready).parts.pop_front();
+        ready.or_else(|| self.read(&mut reading))
     }
 
     /// Gives a buffer back, to be read into once nobody else reads from it.
     pub(super) fn give(&self, block: Block) {
-        // At the end of the stream there is nobody left to take it.
-        let _ = self.back.send(block);
+        lock(&self.ready).free.push(block);
+    }
+
+    fn help(&self) -> bool {
+        if lock(&self.ready).parts.len() >= QUEUE {
+            return false;
+        }
+        let mut reading = match self.reading.try_lock() {
+            Ok(reading) => reading,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let part = self.read(&mut reading);
+        let has_read = part.is_some();
+        // Before another may read: the parts are to be in their order.
+        lock(&self.ready).parts.extend(part);
+        has_read
+    }
+
+    fn read(&self, reading: &mut Reading) -> Option<Part> {
+        if reading.is_over {
+            return None;
+        }
+        for block in std::mem::take(&mut lock(&self.ready).free) {
+            reading.pool.give(block);
+        }
+        let part = fill(&mut reading.stream, reading.pool.take());
+        reading.is_over = !matches!(part.more, Ok(true));
+        Some(part)
     }
 }
 
-fn read(mut stream: Stream, full: &SyncSender<Chunk>, free: &Receiver<Block>) {
-    let mut pool = Pool::default();
-    let mut more = true;
-    while more {
-        for block in free.try_iter() {
-            pool.give(block);
-        }
-        let chunk = fill(&mut stream, pool.take());
-        more = matches!(chunk.more, Ok(true));
-        if full.send(chunk).is_err() {
-            return;
-        }
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").field("is_over", &self.is_over).finish_non_exhaustive()
     }
 }
 
-fn fill(stream: &mut Stream, mut block: Block) -> Chunk {
+/// What a panic of another thread leaves behind is read no further than it was.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fill(stream: &mut Stream, mut block: Block) -> Part {
     let mut end = HEAD;
     let more = loop {
         let space = block.alone().and_then(|block| block.get_mut(end..)).unwrap_or_default();
@@ -95,5 +150,45 @@ fn fill(stream: &mut Stream, mut block: Block) -> Chunk {
             Err(error) => break Err(error),
         }
     };
-    Chunk { block, start: HEAD, end, more }
+    Part { block, start: HEAD, end, more }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::source::Source;
+    use super::*;
+
+    const PART: usize = BUFFER - HEAD;
+
+    fn stream(length: usize) -> Stream {
+        let bytes = (0_u32..).flat_map(u32::to_be_bytes).take(length).collect::<Vec<u8>>();
+        Source::detect(Cursor::new(bytes)).unwrap().stream
+    }
+
+    #[test]
+    fn no_more_is_read_ahead_than_waits_and_nothing_behind_the_end() {
+        let helper = ReadAhead::default();
+        assert!(!helper.help(), "there is no file yet");
+        let ahead = helper.begin(stream(7 * PART + 5)).ok().unwrap();
+        let read = (0..20).filter(|_| helper.help()).count();
+        assert_eq!(read, QUEUE);
+        let mut lengths = Vec::new();
+        while let Some(part) = ahead.next() {
+            lengths.push(part.end - part.start);
+            ahead.give(part.block);
+        }
+        assert_eq!(lengths, [PART, PART, PART, PART, PART, PART, PART, 5]);
+        assert!(!helper.help() && ahead.next().is_none());
+    }
+
+    #[test]
+    fn few_files_are_read_ahead_and_one_that_is_done_makes_room() {
+        let helper = ReadAhead::default();
+        let files: Vec<_> = (0..FILES).map(|_| helper.begin(stream(10)).ok().unwrap()).collect();
+        assert!(helper.begin(stream(10)).is_err());
+        drop(files);
+        assert!(!helper.help() && helper.begin(stream(10)).is_ok());
+    }
 }

@@ -3,16 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::ahead::ReadAhead;
 use super::error::CaptureError;
 use super::info::{Compression, FileInfo};
 use super::reader::{self, FileReader};
 use super::{Packet, reader::STDIN};
 use crate::time::Timestamp;
-
-/// Most files that are unpacked ahead of their packets at a time.
-const READ_AHEAD: usize = 2;
 
 /// In which order the packets of several files come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +38,8 @@ pub struct Merge {
     current: Option<usize>,
     /// Files that came to their end and were not asked for.
     ended: Vec<usize>,
-    /// Threads may read ahead, each holding one more of it.
-    permits: Option<Arc<()>>,
+    /// Other threads may read ahead.
+    ahead: Option<ReadAhead>,
 }
 
 /// How far a file has been read.
@@ -95,20 +92,17 @@ impl Merge {
         // One that was begun goes on before any other begins.
         waiting.sort_by_key(|file| slots.get(*file).is_some_and(|slot| slot.skip == 0));
         let (queue, waiting) = (BinaryHeap::new(), waiting.into());
-        let mut merge =
-            Self { slots, order, queue, waiting, current: None, ended: Vec::new(), permits: None };
+        let mut merge = Self { slots, order, queue, waiting, current: None, ended: Vec::new(), ahead: None };
         if order == Order::Time {
             merge.look_at_all();
         }
         merge
     }
 
-    /// Compressed files that are opened from now on may be unpacked by threads of their own, a little ahead of their packets: where there is
-    /// more than one thread to work with. The packets are the same.
-    #[must_use]
-    pub fn reading_ahead(mut self, threads: usize) -> Self {
-        self.permits = (threads > 1).then(Arc::default);
-        self
+    /// Other threads may unpack the files that are opened from now on, a little ahead of their packets: whenever they ask whether
+    /// they can help. The packets are the same.
+    pub fn read_ahead(&mut self) -> ReadAhead {
+        self.ahead.get_or_insert_default().clone()
     }
 
     /// The next packet and the index of its file; none when all files are at their end.
@@ -193,7 +187,7 @@ impl Merge {
 
     /// Moves a file to its next packet; its time.
     fn advance_in(&mut self, file: usize) -> Option<Timestamp> {
-        let time = self.slots.get_mut(file)?.advance(self.permits.as_ref());
+        let time = self.slots.get_mut(file)?.advance(self.ahead.as_ref());
         if time.is_none() {
             self.ended.push(file);
         }
@@ -211,7 +205,7 @@ impl Merge {
             self.queue.push(Reverse((time, file)));
         }
         while let Some(Reverse((_, file))) = self.queue.pop() {
-            if self.slots.get_mut(file).is_some_and(|slot| slot.resume(self.permits.as_ref())) {
+            if self.slots.get_mut(file).is_some_and(|slot| slot.resume(self.ahead.as_ref())) {
                 return Some(file);
             }
             self.ended.push(file);
@@ -235,11 +229,11 @@ impl Merge {
 
 impl Slot {
     /// Opens the file where it is closed and moves to its next packet; its time. Closes at the end or a fault.
-    fn advance(&mut self, permits: Option<&Arc<()>>) -> Option<Timestamp> {
+    fn advance(&mut self, ahead: Option<&ReadAhead>) -> Option<Timestamp> {
         let mut steps = 1_u64;
         if matches!(self.state, State::Closed(_)) {
             match reader::open(&self.path) {
-                Ok(reader) => self.state = State::Open(Box::new(begun(reader, permits))),
+                Ok(reader) => self.state = State::Open(Box::new(begun(reader, ahead))),
                 Err(error) => {
                     self.error = Some(error);
                     self.is_over = true;
@@ -274,25 +268,26 @@ impl Slot {
     }
 
     /// Makes the looked-at packet current again; false when the file has gone bad since.
-    fn resume(&mut self, permits: Option<&Arc<()>>) -> bool {
-        matches!(self.state, State::Open(_)) || self.advance(permits).is_some()
+    fn resume(&mut self, ahead: Option<&ReadAhead>) -> bool {
+        matches!(self.state, State::Open(_)) || self.advance(ahead).is_some()
     }
 }
 
-/// A file that was opened, unpacked by a thread of its own where there may be one more. Of one that is not compressed there is nothing to be
-/// done that another thread could do sooner.
-fn begun(mut reader: FileReader, permits: Option<&Arc<()>>) -> FileReader {
-    if let Some(permits) = permits.filter(|all| Arc::strong_count(all) <= READ_AHEAD)
-        && reader.is_a_file()
-        && reader.info().compression != Compression::None
-    {
-        reader.read_ahead(Arc::clone(permits));
+/// A reader that was opened; a compressed file may be unpacked by others. Of another file nothing is gained: what a thread has copied from
+/// the kernel is far from the one that needs it.
+fn begun(mut reader: FileReader, ahead: Option<&ReadAhead>) -> FileReader {
+    let is_compressed = reader.info().compression != Compression::None;
+    if let Some(ahead) = ahead.filter(|_| is_compressed && reader.is_a_file()) {
+        reader.read_ahead(ahead);
     }
     reader
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::super::tests::{classic_file, write};
     use super::*;
 
@@ -358,7 +353,7 @@ mod tests {
         assert_eq!(merge.take_ended(), [0]);
     }
 
-    /// Compressed files, one of them cut: the same packets, faults and order, by however many threads they are read.
+    /// Compressed files, one of them cut: the same packets, faults and order, however many threads help.
     #[test]
     fn reading_ahead_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
@@ -370,15 +365,32 @@ mod tests {
         };
         let paths: Vec<PathBuf> = (0..4).map(file).collect();
         for order in [Order::Time, Order::AsGiven] {
-            let mut seen = [1, 2].map(|threads| {
-                let mut merge = Merge::open(paths.clone(), order).reading_ahead(threads);
-                let packets = drain(&mut merge);
+            let mut seen = [0, 1, 2].map(|helpers| {
+                let mut merge = Merge::open(paths.clone(), order);
+                let ahead = (helpers > 0).then(|| merge.read_ahead());
+                let done = AtomicBool::new(false);
+                let packets = std::thread::scope(|scope| {
+                    for ahead in vec![ahead; helpers].into_iter().flatten() {
+                        let done = &done;
+                        scope.spawn(move || {
+                            while !done.load(Relaxed) {
+                                if !ahead.help() {
+                                    std::thread::yield_now();
+                                }
+                            }
+                        });
+                    }
+                    let packets = drain(&mut merge);
+                    done.store(true, Relaxed);
+                    packets
+                });
                 let faults: Vec<_> = (0..4).map(|file| merge.error(file).map(ToString::to_string)).collect();
                 let read: Vec<_> = (0..4).map(|file| merge.info(file).unwrap().packets).collect();
                 (packets, faults, read, merge.take_ended())
             });
-            let [one, two] = &mut seen;
-            assert_eq!(one, two);
+            let [alone, one, two] = &mut seen;
+            assert_eq!(alone, one);
+            assert_eq!(alone, two);
             assert!(one.0.len() > 90_000 && one.1.iter().flatten().count() == 1, "{:?}", one.1);
         }
     }

@@ -29,6 +29,7 @@ mod wire;
 
 use std::fmt;
 
+pub use ahead::ReadAhead;
 pub use block::Block;
 pub use bpf::{Filter, compile_bpf};
 pub use error::{CaptureError, Fault, Part, Position};

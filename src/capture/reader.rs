@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Packet;
+use super::ahead::ReadAhead;
 use super::classic::{self, Classic, Magic};
 use super::error::{CaptureError, Fault, Located, Part, Position};
 use super::info::{Compression, FileInfo, Format, count};
@@ -132,10 +132,9 @@ impl FileReader {
         self.info.stored_bytes.is_some()
     }
 
-    /// From here on a thread of its own reads the file ahead of its packets. For files only: of a pipe, what is there comes when a buffer is
-    /// full.
-    pub(super) fn read_ahead(&mut self, permit: Arc<()>) {
-        self.window.read_ahead(permit);
+    /// From here on other threads may read the file ahead of its packets. For files only: of a pipe, what is there comes when a buffer is full.
+    pub(super) fn read_ahead(&mut self, ahead: &ReadAhead) {
+        self.window.read_ahead(ahead);
     }
 
     /// What the file says beside its packets, as far as it has been read.

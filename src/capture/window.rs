@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, ReadAhead};
 use super::block::{BUFFER, Block, Pool};
 use super::error::{Fault, Located};
 use super::info::Compression;
@@ -11,10 +11,10 @@ use super::source::{Source, Stream};
 
 /// A view of the stream that moves forward only.
 pub(super) struct Window {
-    /// Its stream is at its end where a thread reads ahead.
+    /// Its stream is at its end where it is read ahead.
     source: Source,
-    ahead: Option<Ahead>,
-    /// What is behind the bytes that the thread has read.
+    ahead: Option<Arc<Ahead>>,
+    /// What is behind the bytes that were read ahead.
     fault: Option<io::Error>,
     buffer: Block,
     /// Buffers before this one that were handed out.
@@ -42,11 +42,11 @@ impl Window {
         }
     }
 
-    /// From here on a thread reads the stream while its packets are worked on here; it holds the permit for as long. Not for a stream that
-    /// others feed as they like: what it has is handed out when a buffer is full.
-    pub(super) fn read_ahead(&mut self, permit: Arc<()>) {
+    /// From here on other threads may read the stream before its bytes are asked for here, where not enough other files are read so. Not for a
+    /// stream that others feed as they like: what it has is handed out when a buffer is full.
+    pub(super) fn read_ahead(&mut self, ahead: &ReadAhead) {
         if self.ahead.is_none() {
-            match Ahead::start(std::mem::replace(&mut self.source.stream, Stream::ended()), permit) {
+            match ahead.begin(std::mem::replace(&mut self.source.stream, Stream::ended())) {
                 Ok(ahead) => self.ahead = Some(ahead),
                 Err(stream) => self.source.stream = stream,
             }
@@ -166,16 +166,16 @@ impl Window {
         if let Some(error) = self.fault.take() {
             return Err(self.located(&error));
         }
-        let Some(chunk) = self.ahead.as_ref().and_then(Ahead::next) else {
+        let Some(part) = self.ahead.as_ref().and_then(|ahead| ahead.next()) else {
             self.at_end = true;
             return Ok(());
         };
         let unread = self.start..self.end;
-        let read = chunk.start..chunk.end;
-        let given = if let Some(start) = chunk.start.checked_sub(unread.len()) {
-            let last = std::mem::replace(&mut self.buffer, chunk.block);
+        let read = part.start..part.end;
+        let given = if let Some(start) = part.start.checked_sub(unread.len()) {
+            let last = std::mem::replace(&mut self.buffer, part.block);
             copy(last.bytes(unread), &mut self.buffer, start);
-            (self.start, self.end) = (start, chunk.end);
+            (self.start, self.end) = (start, part.end);
             last
         } else {
             let needed = self.end.saturating_add(read.len());
@@ -186,12 +186,12 @@ impl Window {
                 (self.start, self.end) = (0, unread.len());
                 self.give(last);
             }
-            copy(chunk.block.bytes(read.clone()), &mut self.buffer, self.end);
+            copy(part.block.bytes(read.clone()), &mut self.buffer, self.end);
             self.end = self.end.saturating_add(read.len());
-            chunk.block
+            part.block
         };
         self.give(given);
-        match chunk.more {
+        match part.more {
             Ok(more) => self.at_end = !more,
             // What was read before it comes first.
             Err(error) => self.fault = Some(error),
@@ -199,7 +199,7 @@ impl Window {
         Ok(())
     }
 
-    /// Gives the thread that reads ahead a buffer back.
+    /// Gives a buffer back to be read into.
     fn give(&self, block: Block) {
         if let Some(ahead) = &self.ahead {
             ahead.give(block);
@@ -246,7 +246,6 @@ mod tests {
     use std::collections::VecDeque;
     use std::io::Cursor;
     use std::ops::Range;
-    use std::time::Duration;
 
     fn stream(length: usize) -> Vec<u8> {
         (0_u32..).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_be_bytes()).take(length).collect()
@@ -256,6 +255,7 @@ mod tests {
     #[test]
     fn the_window_moves_on_while_others_read_from_its_buffers() {
         for ahead in [false, true] {
+            let helper = ReadAhead::default();
             let all = stream(5 * BUFFER);
             let mut window = Window::new(Source::detect(Cursor::new(all.clone())).unwrap());
             let mut held: VecDeque<(Block, Range<usize>, usize)> = VecDeque::new();
@@ -263,7 +263,11 @@ mod tests {
             let mut latest: Option<Block> = None;
             for step in 0_usize.. {
                 if ahead && step == 7 {
-                    window.read_ahead(Arc::default());
+                    window.read_ahead(&helper);
+                }
+                // Of about three parts one is read before it is asked for.
+                if step % 300 == 8 {
+                    assert_eq!(helper.help(), ahead, "in step {step}");
                 }
                 // One part is longer than a buffer, and nobody can hold it.
                 let length = if step == 300 { BUFFER + 77 } else { 1 + step * 7919 % 3000 };
@@ -321,7 +325,7 @@ mod tests {
             let mut window = Window::new(Source::detect(Faulty(Cursor::new(stream(length)))).unwrap());
             assert!(window.require(1).unwrap());
             if ahead {
-                window.read_ahead(Arc::default());
+                window.read_ahead(&ReadAhead::default());
             }
             let mut taken = 0;
             let located = loop {
@@ -336,32 +340,6 @@ mod tests {
             assert!(matches!(located.fault, Fault::Unreadable { .. }));
             assert!(!window.require(1000).unwrap() && window.unread().len() == length % 1000);
         }
-    }
-
-    /// The thread has nobody to read for and lets go of the stream.
-    #[test]
-    fn a_window_that_is_given_up_ends_its_thread() {
-        struct Endless {
-            _open: Arc<()>,
-        }
-        impl io::Read for Endless {
-            fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-                space.fill(0);
-                Ok(space.len())
-            }
-        }
-        let (open, permit) = (Arc::new(()), Arc::new(()));
-        let mut window = Window::new(Source::detect(Endless { _open: Arc::clone(&open) }).unwrap());
-        window.read_ahead(Arc::clone(&permit));
-        assert!(window.require(BUFFER).unwrap());
-        assert_eq!((Arc::strong_count(&open), Arc::strong_count(&permit)), (2, 2));
-        drop(window);
-        assert_eq!(Arc::strong_count(&permit), 1);
-        let has_ended = (0..6000).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            Arc::strong_count(&open) == 1
-        });
-        assert!(has_ended, "the thread still reads");
     }
 
     #[test]

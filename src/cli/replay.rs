@@ -208,7 +208,10 @@ pub(super) fn gather(
 ) -> anyhow::Result<Gathered> {
     let mut pipeline = Pipeline::new(config, rules);
     let mut key_logs = KeyLogs::read(key_logs, &mut pipeline)?;
-    let mut merge = Merge::open(files, order).reading_ahead(config.threads);
+    let mut merge = Merge::open(files, order);
+    if config.threads > 1 {
+        pipeline.while_idle(&merge.read_ahead());
+    }
     let mut feed = Feed::new(pipeline, merge.files());
     let mut progress = Progress::new(&merge);
     let before = in_use();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::partition::{self, PARTITIONS, Partition};
 use super::workers::Workers;
-use crate::capture::Block;
+use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
 use crate::flow::{Flow, Key, Packet, TableStats};
 use crate::observe::facts::Sampling;
@@ -58,6 +58,13 @@ impl Engine {
                 }
             }
             Self::Workers(workers) => workers.packet(partition, packet, reference, decoded, block),
+        }
+    }
+
+    /// What threads do that have no packets to work on.
+    pub(super) fn while_idle(&mut self, ahead: &ReadAhead) {
+        if let Self::Workers(workers) = self {
+            workers.while_idle(ahead);
         }
     }
 

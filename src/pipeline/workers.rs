@@ -5,12 +5,12 @@
 //! batches wait than are needed to keep the others going, so that there are never more threads at work than were asked for.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use super::batch::Batch;
 use super::partition::{self, Partition};
-use crate::capture::Block;
+use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
 use crate::flow::{Packet, TableStats};
 use crate::observe::pattern::PatternSet;
@@ -41,6 +41,8 @@ struct Shared {
     work: Condvar,
     /// A partition was put back.
     room: Condvar,
+    /// What is done while no batch waits.
+    ahead: OnceLock<ReadAhead>,
     patterns: Arc<PatternSet>,
 }
 
@@ -167,6 +169,16 @@ impl Shared {
             {
                 break own;
             }
+            if !state.is_over
+                && let Some(ahead) = self.ahead.get()
+            {
+                drop(state);
+                let has_helped = ahead.help();
+                state = self.lock();
+                if has_helped || state.waiting > 0 || state.is_over || state.is_off {
+                    continue;
+                }
+            }
             state.asleep = state.asleep.saturating_add(1);
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.asleep = state.asleep.saturating_sub(1);
@@ -207,7 +219,8 @@ impl Workers {
             is_off: false,
         };
         let (work, room, patterns) = (Condvar::new(), Condvar::new(), Arc::clone(patterns));
-        let shared = Arc::new(Shared { state: Mutex::new(state), work, room, patterns });
+        let (state, ahead) = (Mutex::new(state), OnceLock::new());
+        let shared = Arc::new(Shared { state, work, room, ahead, patterns });
         let start = |number| {
             let shared = Arc::clone(&shared);
             let share = Share { number, of: others.saturating_add(1) };
@@ -224,6 +237,12 @@ impl Workers {
     fn share(&self) -> Share {
         let number = self.threads.len();
         Share { number, of: number.saturating_add(1) }
+    }
+
+    /// What the others do while they have no packets to work on.
+    pub(super) fn while_idle(&self, ahead: &ReadAhead) {
+        // A second one would be of another capture, which is not read at the same time.
+        let _ = self.shared.ahead.set(ahead.clone());
     }
 
     pub(super) fn packet(
