@@ -10,12 +10,14 @@
 //! possibly negative: what Wireshark's RTP stream table shows, whose rules it follows.
 
 mod report;
+mod steps;
 
 use std::time::Duration;
 
 use super::Peek;
 use super::payload_type::{is_comfort_noise, static_clock_hz};
 use crate::time::Timestamp;
+use steps::{Step, Steps};
 
 /// A jump ahead of this many numbers or more is a restart, not loss, once a second packet confirms it
 /// (RFC 3550 appendix A.1, `MAX_DROPOUT`).
@@ -37,25 +39,6 @@ const CLOCKS_HZ: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_1
 
 /// Time that must have passed before a clock is inferred: shorter spans err by their jitter.
 const INFERENCE_SPAN: Duration = Duration::from_secs(1);
-
-/// Steps that wait for a clock; a stream that has none by then is measured from where it gets one.
-const PENDING_STEPS: usize = 512;
-
-/// Steps that wait for a clock, boxed: most of a stream's life has none.
-#[derive(Debug, Clone, Default)]
-struct Pending(Vec<Step>);
-
-/// One step of a stream whose clock is not known yet.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    /// By how much the media timestamp rose.
-    advance: i32,
-    passed_ns: i64,
-    /// Packets so far, which weigh the mean.
-    packets: u32,
-    /// Neither marker nor comfort noise.
-    is_steady: bool,
-}
 
 /// Running statistics of one SSRC in one direction. Updating allocates nothing once the clock is known.
 #[derive(Debug, Clone)]
@@ -98,7 +81,7 @@ pub struct Stream {
     payload_types: [u8; MAX_PAYLOAD_TYPES],
     flags: Flags,
     /// Steps that are measured once the clock is inferred.
-    pending: Option<Box<Pending>>,
+    pending: Option<Box<Steps>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -267,9 +250,7 @@ impl Stream {
         let after_noise = std::mem::replace(&mut self.flags.last_was_noise, noise);
         let clock_hz = self.clock_of(packet.payload_type);
         // Pictures sent out of display order step back in media time: nothing can be said of them.
-        if advance < 0 {
-            return;
-        }
+        let Ok(advance) = u32::try_from(advance) else { return };
         let step = Step {
             advance,
             passed_ns: time.as_nanos().saturating_sub(self.reference_time.as_nanos()),
@@ -280,10 +261,7 @@ impl Stream {
         if clock_hz != 0 {
             self.measure_step(&step, clock_hz);
         } else {
-            let Pending(steps) = &mut **self.pending.get_or_insert_default();
-            if steps.len() < PENDING_STEPS {
-                steps.push(step);
-            }
+            self.pending.get_or_insert_default().push(&step);
         }
     }
 
@@ -329,6 +307,7 @@ impl Stream {
         if whole.clock_hz().is_none() {
             whole.judge_pace();
         }
+        whole.pending = None;
         whole
     }
 
@@ -347,9 +326,8 @@ impl Stream {
         // A short span may have told another clock; what was measured by it is void.
         self.set_clock_hz(clock_hz);
         self.flags.clock_inferred = true;
-        let waiting = self.pending.take().map_or_else(Vec::new, |pending| pending.0);
-        for step in &waiting {
-            self.measure_step(step, clock_hz);
+        for step in self.pending.take().iter().flat_map(|pending| pending.iter()) {
+            self.measure_step(&step, clock_hz);
         }
     }
 
