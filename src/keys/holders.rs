@@ -449,7 +449,7 @@ mod tests {
             sni: Some(sni.to_owned()),
             client_hello: Some(packet),
             server_hello: Some(packet),
-            certificates: vec![Certificate { body: body.into(), packet }],
+            certificates: vec![Certificate { body: body.into(), packet }].into(),
             ..Tls::default()
         }));
         judged.flow.tuple.protocol = 6;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod cipher;
+mod few;
 mod handshake;
 mod media;
 mod pace;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 
 pub use answers::{Answered, Answers, Exchange, Quickest};
 pub use cipher::{Body, CLUSTER_CAP, Cipher, Cluster, Framing, Heads, Shapes};
+pub use few::Few;
+pub(super) use few::grow;
 pub use handshake::{Certificate, CertificateBody, Dtls, Quic, Tls};
 pub use media::{KindSource, Media, MediaKind, Reported, RoundTrip, RoundTrips, RtpStream};
 pub use pace::{Pace, PaceWay};
@@ -55,11 +58,11 @@ pub struct Facts {
     /// Sizes and times of its payloads, where no RTP header was to be seen.
     pub pace: Option<Box<Pace>>,
     /// Byte patterns of the provider files that matched, each once.
-    pub marks: Vec<MarkHit>,
+    pub marks: Few<MarkHit>,
     /// What the application protocol looks like when no parser above took it.
     pub other: Option<Protocol>,
     /// Named oddities with their count and first packet.
-    pub anomalies: Vec<Anomaly>,
+    pub anomalies: Few<Anomaly>,
     /// Entries that did not fit a capped list.
     pub left_out: u32,
 }
@@ -111,23 +114,23 @@ pub struct Stun {
     /// Attribute types seen, each with the packet where first.
     pub attributes: Vec<(u16, PacketRef)>,
     /// SOFTWARE values.
-    pub software: Vec<(String, PacketRef)>,
+    pub software: Few<(String, PacketRef)>,
     /// REALM values.
-    pub realms: Vec<(String, PacketRef)>,
+    pub realms: Few<(String, PacketRef)>,
     /// USERNAME values of Binding requests (`remote:local` ufrags) and TURN requests.
     pub usernames: Vec<(String, PacketRef)>,
     /// (XOR-)MAPPED-ADDRESS: how the server sees the client.
     pub mapped: Vec<(SocketAddr, PacketRef)>,
     /// XOR-RELAYED-ADDRESS: the client's address on the relay.
-    pub relayed: Vec<(SocketAddr, PacketRef)>,
+    pub relayed: Few<(SocketAddr, PacketRef)>,
     /// XOR-PEER-ADDRESS: who stands behind the relay.
-    pub peers: Vec<(SocketAddr, PacketRef)>,
+    pub peers: Few<(SocketAddr, PacketRef)>,
     /// Who stands behind the relay and was sent more than ICE checks, or sent more.
-    pub behind: Vec<Behind>,
+    pub behind: Few<Behind>,
     /// Round trips of answered requests, by who asked.
-    pub rtt: RoundTrips,
+    pub rtt: Option<Box<RoundTrips>>,
     /// Round trips of ICE checks inside a relay: all the way to who stands behind it.
-    pub relayed_rtt: RoundTrips,
+    pub relayed_rtt: Option<Box<RoundTrips>>,
     /// TURN Allocate, Send, Data, `ChannelBind` or ChannelData seen: the server relays.
     pub relays: bool,
     /// ChannelData messages.
@@ -143,9 +146,9 @@ pub struct Stun {
 
 impl Stun {
     /// Round trips between those who speak: through the relay where checks went through one, else to the server.
-    pub const fn round_trips(&self) -> &RoundTrips {
-        let through = &self.relayed_rtt;
-        if through.forward.count > 0 || through.reverse.count > 0 { through } else { &self.rtt }
+    pub fn round_trips(&self) -> &RoundTrips {
+        static NONE: RoundTrips = RoundTrips::none();
+        self.relayed_rtt.as_deref().or(self.rtt.as_deref()).unwrap_or(&NONE)
     }
 }
 
@@ -348,11 +351,23 @@ impl Facts {
 
 /// Adds to a capped list of (value, packet), each value once. True when it was new and fit.
 pub(super) fn note<T: PartialEq>(list: &mut Vec<(T, PacketRef)>, value: T, packet: PacketRef) -> bool {
-    if list.len() >= LIST_CAP || list.iter().any(|(held, _)| *held == value) {
-        return false;
+    let is_new = is_wanted(list, &value);
+    if is_new {
+        grow(list);
+        list.push((value, packet));
     }
-    list.push((value, packet));
-    true
+    is_new
+}
+
+/// The same for a list that most flows leave empty.
+pub(super) fn note_few<T: PartialEq>(list: &mut Few<(T, PacketRef)>, value: T, packet: PacketRef) {
+    if is_wanted(list, &value) {
+        list.push((value, packet));
+    }
+}
+
+fn is_wanted<T: PartialEq>(list: &[(T, PacketRef)], value: &T) -> bool {
+    list.len() < LIST_CAP && !list.iter().any(|(held, _)| held == value)
 }
 
 /// Adds one to the count of `value` in a capped list.
@@ -360,6 +375,7 @@ pub(super) fn tally<T: PartialEq>(list: &mut Vec<(T, u32)>, value: T) {
     if let Some((_, count)) = list.iter_mut().find(|(held, _)| *held == value) {
         *count = count.saturating_add(1);
     } else if list.len() < LIST_CAP {
+        grow(list);
         list.push((value, 1));
     }
 }

@@ -214,7 +214,7 @@ pub(super) fn opened_server_message(
             tls.alpn_chosen = extensions.alpn().map(text);
         }
         HandshakeType::CERTIFICATE if tls.certificates.is_empty() => {
-            tls.certificates = certificates_1_3(message.body, packet)?;
+            tls.certificates = certificates_1_3(message.body, packet)?.into();
         }
         // RFC 8879: of the three compressions, browsers use the one that is not unpacked here.
         HandshakeType::COMPRESSED_CERTIFICATE => return Err("compressed certificate"),
@@ -252,7 +252,7 @@ pub(super) fn message(
             }
         }
         HandshakeType::CERTIFICATE if !side.is_client && tls.certificates.is_empty() => {
-            tls.certificates = certificates(message.body, packet)?;
+            tls.certificates = certificates(message.body, packet)?.into();
         }
         HandshakeType::SERVER_KEY_EXCHANGE if !side.is_client && tls.group.is_none() => {
             tls.group = named_curve(tls.cipher_suite, message.body);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::PacketRef;
 use super::datagram::Meta;
-use super::facts::{Behind, Exchange, Facts, LIST_CAP, Stun, Wrapping, note, tally};
+use super::facts::{Behind, Exchange, Facts, LIST_CAP, Stun, Wrapping, note, note_few, tally};
 use super::handshake::text;
 use crate::flow::Direction;
 use crate::proto::stun::{self, Attribute, Class, Method};
@@ -92,10 +92,10 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
 
 fn texts(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
     if let Some(software) = message.software() {
-        note(&mut known.software, text(software.as_bytes()), meta.packet);
+        note_few(&mut known.software, text(software.as_bytes()), meta.packet);
     }
     if let Some(realm) = message.realm() {
-        note(&mut known.realms, text(realm.as_bytes()), meta.packet);
+        note_few(&mut known.realms, text(realm.as_bytes()), meta.packet);
     }
     if let Some(username) = message.username() {
         note(&mut known.usernames, text(username), meta.packet);
@@ -107,10 +107,10 @@ fn addresses(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
         note(&mut known.mapped, mapped, meta.packet);
     }
     if let Some(relayed) = message.xor_relayed_address() {
-        note(&mut known.relayed, relayed, meta.packet);
+        note_few(&mut known.relayed, relayed, meta.packet);
     }
     for peer in message.xor_peer_addresses() {
-        note(&mut known.peers, peer, meta.packet);
+        note_few(&mut known.peers, peer, meta.packet);
     }
 }
 
@@ -167,7 +167,7 @@ fn round_trip(
                 return None;
             }
             let sum = if meta.wrapping == Wrapping::Turn { &mut known.relayed_rtt } else { &mut known.rtt };
-            sum.add(asked.direction, meta.timestamp.since(asked.at));
+            sum.get_or_insert_default().add(asked.direction, meta.timestamp.since(asked.at));
             known.ice |= pending.username_asked && message.class() == Class::Success;
             Some(asked)
         }

@@ -205,7 +205,7 @@ pub(crate) fn hostile() -> Made {
     let certificate = Certificate { body: body.into(), packet: PacketRef::new(0, 3) };
     if let Some(tls) = signalling.tls.as_mut() {
         tls.sni = Some(format!("{HOSTILE}.zoom.us"));
-        tls.certificates = vec![certificate];
+        tls.certificates = vec![certificate].into();
     }
     let sip = Sip {
         methods: vec![("INVITE".to_owned(), 1), (HOSTILE.to_owned(), 1)],

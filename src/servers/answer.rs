@@ -66,7 +66,7 @@ impl Answer {
             behaviour: Behaviour {
                 version,
                 cipher: tls.cipher_suite?,
-                extensions: tls.server_extensions.clone(),
+                extensions: tls.server_extensions.to_vec(),
                 // A key log must not make an answer another one.
                 alpn: tls.alpn_chosen.clone().filter(|_| version < TLS_1_3),
             },

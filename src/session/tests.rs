@@ -577,7 +577,7 @@ impl Judged {
     /// A client's flow to a relay that gave it an address.
     fn allocates(mut self, given: &str) -> Self {
         let packet = self.flow.first_packet;
-        let stun = Stun { relays: true, relayed: vec![(socket(given), packet)], ..Stun::default() };
+        let stun = Stun { relays: true, relayed: vec![(socket(given), packet)].into(), ..Stun::default() };
         self.facts().stun = Some(Box::new(stun));
         self.role_of(Role::Relay)
     }

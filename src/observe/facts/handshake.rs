@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::Few;
 use crate::flow::Direction;
 use crate::observe::PacketRef;
 
@@ -24,7 +25,7 @@ pub struct Tls {
     /// Key exchange group chosen; wire value.
     pub group: Option<u16>,
     /// Extensions of the ServerHello in the order of the wire, GREASE left out.
-    pub server_extensions: Vec<u16>,
+    pub server_extensions: Box<[u16]>,
     /// JA3 of the ClientHello.
     pub ja3: Option<[u8; 16]>,
     /// JA3S of the ServerHello.
@@ -42,9 +43,9 @@ pub struct Tls {
     /// Session resumed (echoed session id or accepted PSK).
     pub resumed: bool,
     /// Alerts seen in the clear: (level, description).
-    pub alerts: Vec<(u8, u8)>,
+    pub alerts: Few<(u8, u8)>,
     /// Server certificates, leaf first (up to TLS 1.2; later with a key log, unless they are compressed).
-    pub certificates: Vec<Certificate>,
+    pub certificates: Few<Certificate>,
     /// `ClientHellos` seen on this flow (more than one after a `HelloRetryRequest`).
     pub client_hellos: u32,
 }

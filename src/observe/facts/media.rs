@@ -230,6 +230,12 @@ pub struct RoundTrips {
 }
 
 impl RoundTrips {
+    /// None were seen.
+    pub(super) const fn none() -> Self {
+        const NONE: RoundTrip = RoundTrip { count: 0, sum: 0, min: 0, max: 0, kept: Vec::new(), stride: 0 };
+        Self { forward: NONE, reverse: NONE }
+    }
+
     /// Adds one, asked in this direction.
     pub fn add(&mut self, asked: Direction, time: Duration) {
         match asked {

@@ -8,7 +8,7 @@ mod track;
 
 use super::PacketRef;
 use super::datagram::Meta;
-use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, Wrapping, tally};
+use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, Wrapping, grow, tally};
 use crate::bytes::Probe;
 use crate::flow::Direction;
 use crate::proto::rtcp;
@@ -174,6 +174,7 @@ impl MediaTable {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
+        grow(&mut self.tracks);
         self.tracks.push(Track::begin(peek, payload, meta, kind));
         self.latest = self.tracks.len().saturating_sub(1);
         Some(self.latest)
@@ -254,8 +255,10 @@ impl MediaTable {
                 *other == ssrc && *direction == track.direction && *packets >= track.packets()
             })
         };
-        let accepted = self.tracks.iter().filter(|track| track.accepted);
-        let streams: Vec<RtpStream> = accepted.map(|track| track.finish(may_repair)).collect();
+        let accepted = || self.tracks.iter().filter(|track| track.accepted);
+        // Collected, a list of one would have room for four, and these are large.
+        let mut streams: Vec<RtpStream> = Vec::with_capacity(accepted().count());
+        streams.extend(accepted().map(|track| track.finish(may_repair)));
         let rtcp_first = self.rtcp_first.filter(|_| self.rtcp_packets > 0);
         let Some(packet) = streams.iter().map(|stream| stream.packet).chain(rtcp_first).min() else { return };
         let mut media = Media {
