@@ -60,11 +60,15 @@ pub(super) struct Detail {
     frame_jitter: FrameJitter,
     /// Packets with the marker.
     marked: u32,
-    levels: Levels,
+    /// Of sound with a header extension.
+    levels: Option<Box<Levels>>,
     sketch: Sketch,
     sampler: Sampler,
     cipher: Collector,
 }
+
+/// Each stream that is followed, and each candidate, has one: not beyond a size that an allocator hands out.
+const _: () = assert!(size_of::<Detail>() <= 1280);
 
 impl Detail {
     /// Books a packet that may belong to a picture, also one that came again by RTX. A clock that was inferred may be
@@ -124,7 +128,7 @@ impl Track {
             frames,
             frame_jitter: FrameJitter::new(peek.timestamp, meta.timestamp),
             marked: u32::from(peek.marker),
-            levels: Levels::default(),
+            levels: None,
             sketch: Sketch::default(),
             sampler: Sampler::default(),
             cipher: Collector::new(
@@ -249,7 +253,7 @@ impl Track {
             && self.extension_profile.is_some()
             && let Ok(header) = rtp::Header::parse(packet)
         {
-            detail.levels.packet(&header);
+            detail.levels.get_or_insert_default().packet(&header);
         }
         if is_new && self.kind != Some(MediaKind::Fec) {
             detail.picture(peek, time);
@@ -323,6 +327,7 @@ impl Track {
             (kind, kind_source) = (Some(how), Some(KindSource::Timestamps));
         }
         let known_level = (self.wrapping == Wrapping::Zoom).then_some(ZOOM_LEVEL);
+        let levels = self.detail.levels.as_deref();
         let pictures = matches!(kind, None | Some(MediaKind::Video | MediaKind::Screen));
         // In speech a marker begins a talk spurt, before which the sender was silent; where most packets have it, it says nothing.
         let (mean, max) = if pictures || self.detail.marked.saturating_mul(2) > stats.packets() {
@@ -350,7 +355,9 @@ impl Track {
                 .frame_jitter
                 .mean_ms()
                 .filter(|_| matches!(kind, Some(MediaKind::Video | MediaKind::Screen))),
-            level: self.detail.levels.level(known_level).filter(|_| kind == Some(MediaKind::Audio)),
+            level: levels
+                .and_then(|levels| levels.level(known_level))
+                .filter(|_| kind == Some(MediaKind::Audio)),
             cipher: Some(Box::new(self.detail.cipher.finish(self.settled.unwrap_or(0)))),
             stats,
             samples: self.detail.sampler.finish(self.wrapping, kind),

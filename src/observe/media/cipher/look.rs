@@ -3,6 +3,7 @@
 //!
 //! Only payloads that begin otherwise than those before are looked at: under ECB the same frame gives the same bytes.
 
+use super::table::hash;
 use crate::observe::facts::{Body, Heads};
 
 /// Bytes of a payload that have statistics by their place.
@@ -21,13 +22,66 @@ const BODY: u32 = 1 << 13;
 /// Byte values.
 const VALUES: usize = 256;
 
+/// How often each byte value was seen.
+#[derive(Debug, Default)]
+enum Counts {
+    #[default]
+    None,
+    /// While no value was seen more often than this can tell: of uniform bytes none ever is.
+    Small(Box<[u8; VALUES]>),
+    Large(Box<[u16; VALUES]>),
+    /// No more are counted.
+    Told(Body),
+}
+
+impl Counts {
+    fn add(&mut self, byte: u8) {
+        if matches!(self, Self::None) {
+            *self = Self::Small(Box::new([0; VALUES]));
+        }
+        if let Self::Small(counts) = self
+            && let Some(count) = counts.get_mut(usize::from(byte))
+        {
+            match count.checked_add(1) {
+                Some(more) => {
+                    *count = more;
+                    return;
+                }
+                None => *self = Self::Large(Box::new(counts.map(u16::from))),
+            }
+        }
+        if let Self::Large(counts) = self
+            && let Some(count) = counts.get_mut(usize::from(byte))
+        {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn body(&self, bytes: u32) -> Option<Body> {
+        let square = |count: f64| count * count;
+        let squares: f64 = match self {
+            Self::None => return None,
+            Self::Told(body) => return Some(*body),
+            Self::Small(counts) => counts.iter().map(|count| square(f64::from(*count))).sum(),
+            Self::Large(counts) => counts.iter().map(|count| square(f64::from(*count))).sum(),
+        };
+        let all = f64::from(bytes);
+        (bytes > 0).then(|| Body { bytes, chi_squared: 256.0 * squares / all - all })
+    }
+}
+
 /// The first bytes of payloads.
 #[derive(Debug, Default)]
 pub(super) struct Look {
+    /// A byte that is made of each beginning. Most payloads begin as none before, and the beginnings themselves are far more to read
+    /// from memory.
+    tags: Vec<u8>,
     heads: Vec<([u8; 16], u8)>,
+    /// What the beginnings came to, once no more are kept.
+    told: Option<Box<Heads>>,
     tried: u16,
-    body: Option<Box<[u16; VALUES]>>,
     bytes: u32,
+    body: Counts,
 }
 
 impl Look {
@@ -40,11 +94,29 @@ impl Look {
         let mut head = [0; 16];
         let length = payload.len().min(head.len());
         head.iter_mut().zip(payload).for_each(|(slot, byte)| *slot = *byte);
+        let tag = hash(&head).to_be_bytes()[0];
         let head = (head, u8::try_from(length).unwrap_or(16));
-        if self.heads.len() >= KEPT || self.heads.contains(&head) {
-            return;
+        let mut alike = self.tags.iter().zip(&self.heads).filter(|(held, _)| **held == tag);
+        if !alike.any(|(_, held)| *held == head) {
+            self.tags.push(tag);
+            self.heads.push(head);
         }
-        self.heads.push(head);
+        if self.heads.len() >= KEPT || self.tried >= TRIED {
+            self.tell_heads();
+        }
+    }
+
+    /// No more payloads come that are to be looked at.
+    pub(super) fn conclude(&mut self) {
+        self.tell_heads();
+        if let Some(body) = self.body_counts() {
+            self.body = Counts::Told(body);
+        }
+    }
+
+    fn tell_heads(&mut self) {
+        self.told = Some(Box::new(self.heads()));
+        (self.tags, self.heads, self.tried) = (Vec::new(), Vec::new(), TRIED);
     }
 
     /// Counts the beginning of a payload's body, where its blocks are not compared.
@@ -59,16 +131,21 @@ impl Look {
         if self.bytes >= BODY {
             return;
         }
-        let counts = self.body.get_or_insert_with(|| Box::new([0; VALUES]));
         for byte in bytes {
-            if let Some(count) = counts.get_mut(usize::from(*byte)) {
-                *count = count.saturating_add(1);
-            }
+            self.body.add(*byte);
             self.bytes = self.bytes.saturating_add(1);
+        }
+        if self.bytes >= BODY
+            && let Some(body) = self.body_counts()
+        {
+            self.body = Counts::Told(body);
         }
     }
 
     pub(super) fn heads(&self) -> Heads {
+        if let Some(told) = self.told.as_deref() {
+            return *told;
+        }
         let mut heads = Heads { payloads: u32::try_from(self.heads.len()).unwrap_or(0), ..Heads::default() };
         for (position, place) in heads.places.iter_mut().enumerate() {
             let mut counts = [0_u8; VALUES];
@@ -88,10 +165,7 @@ impl Look {
     }
 
     pub(super) fn body_counts(&self) -> Option<Body> {
-        let counts = self.body.as_ref()?;
-        let squares: f64 = counts.iter().map(|count| f64::from(*count) * f64::from(*count)).sum();
-        let bytes = f64::from(self.bytes);
-        (self.bytes > 0).then(|| Body { bytes: self.bytes, chi_squared: 256.0 * squares / bytes - bytes })
+        self.body.body(self.bytes)
     }
 }
 
@@ -129,6 +203,41 @@ mod tests {
         assert_eq!(heads.places[0], (21, 190));
         assert_eq!(heads.places[1], (21, 1), "7 once from the long one, once from the short ones");
         assert_eq!(heads.places[2], (1, 0));
+    }
+
+    #[test]
+    fn what_is_concluded_is_told_as_before_and_takes_no_more() {
+        let heads: Vec<[u8; 2]> = (0..100).map(|number| [number % 3, number]).collect();
+        let (mut look, mut concluded) = (Look::default(), Look::default());
+        for head in &heads {
+            look.payload(head);
+            concluded.payload(head);
+            look.body(head);
+            concluded.body(head);
+        }
+        concluded.conclude();
+        assert_eq!((concluded.heads(), concluded.body_counts()), (look.heads(), look.body_counts()));
+        concluded.payload(&[200; 9]);
+        assert_eq!(concluded.heads(), look.heads());
+    }
+
+    #[test]
+    fn of_many_beginnings_the_first_are_kept() {
+        let mut look = Look::default();
+        (0..200_u8).for_each(|number| look.payload(&[number; 20]));
+        assert_eq!((look.heads().payloads, look.heads().places[0]), (128, (128, 0)));
+        assert!(look.heads.is_empty(), "they came to what is told");
+    }
+
+    #[test]
+    fn one_value_that_is_seen_often_is_counted_to_the_end() {
+        let mut look = Look::default();
+        (0..300).for_each(|_| look.body(&[7]));
+        look.body(&[8; 10]);
+        let (bytes, squares) = (310.0, 300.0_f64.powi(2) + 100.0);
+        let told = look.body_counts().unwrap();
+        assert_eq!(told.bytes, 310);
+        assert!((told.chi_squared - (256.0 * squares / bytes - bytes)).abs() < 1e-9);
     }
 
     #[test]

@@ -8,23 +8,24 @@ mod look;
 mod repeat;
 mod table;
 mod window;
+mod zoom;
 
 use crate::observe::PacketRef;
-use crate::observe::facts::{Cipher, Cluster, Framing, Shapes};
+use crate::observe::facts::{Cipher, Cluster, Framing};
 use crate::proto::rtp::Peek;
-use crate::proto::zoom::{Assembler, LengthField, Shape, parse_unit};
+use crate::proto::zoom::{LengthField, Shape, parse_unit};
 use crate::time::Timestamp;
-use lengths::residues;
+use lengths::Lengths;
 use look::Look;
 use repeat::{Booked, Kind, after, before, mark, repeat};
 use table::{Place, Table, Unit};
-use window::Window;
+use zoom::Zoom;
 
-/// Slots of each table of a stream of Zoom's: 45 kB when full.
+/// Slots of each table of a stream of Zoom's: 30 kB when full.
 const ZOOM_SLOTS: usize = 1024;
-/// Slots of each table of another stream: 11 kB when full.
+/// Slots of each table of another stream: 7 kB when full.
 const SLOTS: usize = 256;
-/// Slots for the last blocks of a stream whose lengths are those of whole blocks: 90 kB when full.
+/// Slots for the last blocks of a stream whose lengths are those of whole blocks: 55 kB when full.
 const LAST_SLOTS: usize = 2048;
 /// Different lengths of one residue modulo 16 from which on a stream is taken for whole blocks, and of other residues from
 /// which on it is not.
@@ -38,8 +39,6 @@ const WHOLE: u64 = 128;
 /// Of the units after these one in so many is tested whole.
 const ZOOM_ONE_IN: u64 = 4;
 const ONE_IN: u64 = 16;
-/// Bits for different lengths.
-const LENGTH_BITS: usize = 2048;
 /// Payload type of FEC on every kind of Zoom stream.
 const ZOOM_FEC: u8 = 110;
 /// Bytes of a block.
@@ -67,20 +66,12 @@ struct Whole<'a> {
     packet: PacketRef,
 }
 
-/// How the stream's units are cut.
-#[derive(Debug)]
-enum Cut {
-    Payload,
-    ZoomSound,
-    ZoomPicture(Assembler),
-}
-
 /// Collects for one stream.
 #[derive(Debug)]
 pub(super) struct Collector {
-    cut: Cut,
+    /// For a stream in Zoom's framing.
+    zoom: Option<Box<Zoom>>,
     start: Timestamp,
-    window: Window,
     units: u64,
     units_tested: u64,
     excluded: u64,
@@ -91,10 +82,8 @@ pub(super) struct Collector {
     poor_blocks: u64,
     poor_units: u64,
     within_unit: u64,
-    shapes: Shapes,
-    residues: [u64; 16],
-    tails: [u64; 16],
-    lengths: Vec<u64>,
+    residues: [u32; BLOCK],
+    lengths: Lengths,
     longest: usize,
     /// Lengths have shown that it is no padded block cipher: blocks are not compared any more.
     is_ruled_out: bool,
@@ -103,10 +92,6 @@ pub(super) struct Collector {
     shorter: u64,
     inner: Table,
     last: Table,
-    nonces: Table,
-    nonces_seen: u64,
-    nonces_reused: u64,
-    nonce_packet: Option<PacketRef>,
     clusters: Vec<Cluster>,
     clusters_left_out: u32,
     latest_timestamp: Option<u32>,
@@ -116,15 +101,10 @@ pub(super) struct Collector {
 impl Collector {
     /// For sound or pictures in Zoom's framing, or for any other stream.
     pub(super) fn new(start: Timestamp, zoom_sound: Option<bool>) -> Self {
-        let (cut, slots) = match zoom_sound {
-            None => (Cut::Payload, SLOTS),
-            Some(true) => (Cut::ZoomSound, ZOOM_SLOTS),
-            Some(false) => (Cut::ZoomPicture(Assembler::default()), ZOOM_SLOTS),
-        };
+        let slots = if zoom_sound.is_some() { ZOOM_SLOTS } else { SLOTS };
         Self {
-            cut,
+            zoom: zoom_sound.map(|is_sound| Box::new(Zoom::new(is_sound))),
             start,
-            window: Window::default(),
             units: 0,
             units_tested: 0,
             excluded: 0,
@@ -134,20 +114,14 @@ impl Collector {
             poor_blocks: 0,
             poor_units: 0,
             within_unit: 0,
-            shapes: Shapes::default(),
-            residues: [0; 16],
-            tails: [0; 16],
-            lengths: Vec::new(),
+            residues: [0; BLOCK],
+            lengths: Lengths::default(),
             longest: 0,
             is_ruled_out: false,
             is_settled: false,
             shorter: 0,
             inner: Table::new(slots),
             last: Table::new(slots),
-            nonces: Table::new(slots),
-            nonces_seen: 0,
-            nonces_reused: 0,
-            nonce_packet: None,
             clusters: Vec::new(),
             clusters_left_out: 0,
             latest_timestamp: None,
@@ -162,35 +136,34 @@ impl Collector {
 
     /// Takes a packet.
     pub(super) fn packet(&mut self, sealed: &Sealed<'_>) {
-        let is_left_out = match self.cut {
-            Cut::Payload => !sealed.is_new,
+        let is_left_out = match &mut self.zoom {
+            None => !sealed.is_new,
             // FEC has numbers of its own under the same source.
-            Cut::ZoomSound | Cut::ZoomPicture(_) => {
-                sealed.peek.payload_type == ZOOM_FEC || !self.window.is_fresh(sealed.peek.sequence)
-            }
+            Some(zoom) => sealed.peek.payload_type == ZOOM_FEC || !zoom.window.is_fresh(sealed.peek.sequence),
         };
         if sealed.is_unfit || is_left_out {
             self.excluded = self.excluded.saturating_add(1);
             return;
         }
-        if matches!(self.cut, Cut::Payload) && self.passes(sealed.payload) {
+        if self.zoom.is_none() && self.passes(sealed.payload) {
             return;
         }
         let at_ms = u32::try_from(sealed.timestamp.since(self.start).as_millis()).unwrap_or(u32::MAX);
         let whole =
             |bytes| Whole { bytes, at_ms, media_timestamp: sealed.peek.timestamp, packet: sealed.packet };
-        match &mut self.cut {
-            Cut::Payload => self.payload(&whole(sealed.payload)),
-            Cut::ZoomSound => self.zoom(&whole(sealed.payload), LengthField::U16),
-            Cut::ZoomPicture(assembler) => {
-                let mut taken = std::mem::take(assembler);
-                if let Some(unit) = taken.packet(sealed.peek.sequence, sealed.peek.timestamp, sealed.payload)
-                {
-                    self.zoom(&whole(unit), LengthField::U32);
+        let Some(mut zoom) = self.zoom.take() else { return self.payload(&whole(sealed.payload)) };
+        let mut pictures = zoom.pictures.take();
+        match &mut pictures {
+            None => self.zoom(&mut zoom, &whole(sealed.payload), LengthField::U16),
+            Some(assembler) => {
+                let unit = assembler.packet(sealed.peek.sequence, sealed.peek.timestamp, sealed.payload);
+                if let Some(unit) = unit {
+                    self.zoom(&mut zoom, &whole(unit), LengthField::U32);
                 }
-                self.cut = Cut::ZoomPicture(taken);
             }
         }
+        zoom.pictures = pictures;
+        self.zoom = Some(zoom);
     }
 
     /// Counts a payload whose last block is not among those looked at, and that is not to be tested whole: the path of most.
@@ -221,7 +194,11 @@ impl Collector {
             self.settle();
         }
         if self.is_ruled_out {
-            return self.look.body_of(whole.bytes);
+            self.look.body_of(whole.bytes);
+            if self.is_settled {
+                self.look.conclude();
+            }
+            return;
         }
         let entire = self.units <= WHOLE || self.units & ONE_IN.saturating_sub(1) == 0;
         self.unit(whole, entire, true);
@@ -229,7 +206,7 @@ impl Collector {
 
     /// Decides by the first lengths whether it is worth while to go on: no padded block cipher makes lengths of all residues.
     fn settle(&mut self) {
-        let lengths = residues(&self.lengths).map(u32::from);
+        let lengths = self.lengths.residues().map(u32::from);
         let all: u32 = lengths.iter().sum();
         let most = lengths.iter().copied().max().unwrap_or(0);
         if all.saturating_sub(most) >= OTHER_RESIDUES {
@@ -242,24 +219,18 @@ impl Collector {
         }
     }
 
-    fn zoom(&mut self, whole: &Whole<'_>, field: LengthField) {
+    fn zoom(&mut self, zoom: &mut Zoom, whole: &Whole<'_>, field: LengthField) {
         self.units = self.units.saturating_add(1);
         let Ok(unit) = parse_unit(whole.bytes, field) else {
-            self.shapes.other = self.shapes.other.saturating_add(1);
+            zoom.shapes.other = zoom.shapes.other.saturating_add(1);
             return;
         };
         match unit.shape {
-            Shape::Blocks => {
-                self.shapes.blocks = self.shapes.blocks.saturating_add(1);
-                if let Some(count) = self.tails.get_mut(unit.length % BLOCK) {
-                    *count = count.saturating_add(1);
-                }
-            }
+            Shape::Blocks => zoom.blocks(unit.length),
             Shape::Aead { nonce, tag } => {
-                self.shapes.aead = self.shapes.aead.saturating_add(1);
-                self.nonce(&nonce, tag, whole);
+                zoom.nonce(&nonce, tag, whole, u32::try_from(self.units).unwrap_or(u32::MAX));
             }
-            Shape::Other => self.shapes.other = self.shapes.other.saturating_add(1),
+            Shape::Other => zoom.shapes.other = zoom.shapes.other.saturating_add(1),
         }
         self.length(unit.ciphertext.len());
         let entire = self.units <= ZOOM_WHOLE || self.units & ZOOM_ONE_IN.saturating_sub(1) == 0;
@@ -276,13 +247,7 @@ impl Collector {
         if let Some(count) = self.residues.get_mut(length % BLOCK) {
             *count = count.saturating_add(1);
         }
-        if self.lengths.is_empty() {
-            self.lengths = vec![0; LENGTH_BITS / 64];
-        }
-        let folded = length % LENGTH_BITS;
-        if let Some(word) = self.lengths.get_mut(folded / 64) {
-            *word |= 1 << (folded % 64);
-        }
+        self.lengths.note(length);
     }
 
     /// Compares the blocks of a unit with those before; only the last one when not `entire`.
@@ -388,39 +353,14 @@ impl Collector {
         Booked::Repeat
     }
 
-    fn nonce(&mut self, nonce: &[u8; 12], tag: &[u8; BLOCK], whole: &Whole<'_>) {
-        let mut block = [0; BLOCK];
-        block.iter_mut().zip(nonce).for_each(|(slot, byte)| *slot = *byte);
-        let hash = table::hash(&block);
-        if !self.nonces.wants(hash) {
-            return;
-        }
-        self.nonces_seen = self.nonces_seen.saturating_add(1);
-        let unit = Unit {
-            number: u32::try_from(self.units).unwrap_or(u32::MAX),
-            mark: mark(whole.bytes.len(), tag, tag, &block),
-            at_ms: whole.at_ms,
-        };
-        let place = Place { unit, position: 0, before: None, after: None };
-        let other =
-            self.nonces.insert(block, hash, place).is_some_and(|found| found.place.unit.mark != unit.mark);
-        if other {
-            self.nonces_reused = self.nonces_reused.saturating_add(1);
-            self.nonce_packet.get_or_insert(whole.packet);
-        }
-    }
-
     /// What was collected, with the number of packets that came when it was settled.
     pub(super) fn finish(&self, settled: u32) -> Cipher {
-        let dropped = match &self.cut {
-            Cut::ZoomPicture(assembler) => assembler.dropped(),
-            Cut::Payload | Cut::ZoomSound => 0,
-        };
+        let zoom = self.zoom.as_deref();
         Cipher {
-            framing: if matches!(self.cut, Cut::Payload) { Framing::Payload } else { Framing::ZoomUnit },
+            framing: if zoom.is_none() { Framing::Payload } else { Framing::ZoomUnit },
             units: self.units.saturating_add(settled.into()),
             units_tested: self.units_tested,
-            units_dropped: dropped.into(),
+            units_dropped: zoom.map_or(0, Zoom::dropped).into(),
             packets_excluded: self.excluded,
             copies: self.copies,
             blocks: self.blocks.saturating_add(self.last_only),
@@ -430,16 +370,16 @@ impl Collector {
             blocks_left_out: self.inner.left_out().saturating_add(self.last.left_out()),
             share: self.inner.share(),
             tail_share: self.last.share(),
-            shapes: self.shapes,
-            residues: self.residues,
-            lengths: residues(&self.lengths),
+            shapes: zoom.map(|zoom| zoom.shapes).unwrap_or_default(),
+            residues: self.residues.map(u64::from),
+            lengths: self.lengths.residues(),
             shorter: self.shorter,
-            tails: self.tails,
+            tails: zoom.map(|zoom| zoom.tails).unwrap_or_default(),
             clusters: self.clusters.clone(),
             clusters_left_out: self.clusters_left_out,
-            nonces: self.nonces_seen,
-            nonces_reused: self.nonces_reused,
-            nonce_packet: self.nonce_packet,
+            nonces: zoom.map_or(0, |zoom| zoom.nonces_seen),
+            nonces_reused: zoom.map_or(0, |zoom| zoom.nonces_reused),
+            nonce_packet: zoom.and_then(|zoom| zoom.nonce_packet),
             heads: self.look.heads(),
             body: self.look.body_counts(),
         }

@@ -8,9 +8,6 @@ const FIRST: usize = 32;
 /// Slots looked at for one block; what finds none of them free is left out.
 const PROBES: usize = 64;
 
-/// Bits of a slot that number an entry; there are never more than 4095.
-const NUMBER: u32 = 0xfff;
-
 /// Mixes a block into a number that is uniform for uniform blocks; the high bits are the better ones.
 #[inline]
 pub(super) fn hash(block: &[u8; 16]) -> u64 {
@@ -43,44 +40,64 @@ pub(super) struct Place {
     pub(super) after: Side,
 }
 
-/// A [`Side`] in 32 bits.
-#[derive(Debug, Clone, Copy)]
-struct Packed(u32);
+/// A [`Side`] that is there, as bytes.
+type Packed = [u8; 3];
 
-impl Packed {
-    const PRESENT: u32 = 1 << 24;
-
-    fn new(side: Side) -> Self {
-        Self(side.map_or(0, |(byte, mark)| Self::PRESENT | u32::from(byte) << 16 | u32::from(mark)))
-    }
-
-    fn side(self) -> Side {
-        let [present, byte, high, low] = self.0.to_be_bytes();
-        (present != 0).then(|| (byte, u16::from_be_bytes([high, low])))
-    }
+fn packed(side: Side) -> Packed {
+    let (byte, mark) = side.unwrap_or_default();
+    let [high, low] = mark.to_be_bytes();
+    [byte, high, low]
 }
 
-/// Thousands of short streams have some hundred of these each: what is alike for all blocks of a unit stands once.
+const fn unpacked([byte, high, low]: Packed) -> (u8, u16) {
+    (byte, u16::from_be_bytes([high, low]))
+}
+
+/// Bit of an entry's position that says that nothing follows the block. No unit has so many blocks that it is needed to count them.
+const ENDS: u16 = 1 << 15;
+
+/// Thousands of short streams have some hundred of these each: what is alike for all blocks of a unit stands once, and what stands
+/// before a block is missing for the first of a unit alone.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     block: [u8; 16],
-    position: u32,
     before: Packed,
     after: Packed,
+    /// With [`ENDS`].
+    position: u16,
     /// Index of the unit.
     unit: u16,
     /// Number of the cluster that repeats of this block are booked under.
     cluster: Option<u8>,
 }
 
-const _: () = assert!(size_of::<Entry>() == 32);
+const _: () = assert!(size_of::<Entry>() == 28);
+
+impl Entry {
+    fn new(block: [u8; 16], place: &Place, unit: u16) -> Self {
+        let position = u16::try_from(place.position).unwrap_or(u16::MAX) & !ENDS;
+        let ends = if place.after.is_none() { ENDS } else { 0 };
+        let (before, after) = (packed(place.before), packed(place.after));
+        Self { block, before, after, position: position | ends, unit, cluster: None }
+    }
+
+    fn place(&self, unit: Unit) -> Place {
+        let position = self.position & !ENDS;
+        Place {
+            unit,
+            position: position.into(),
+            before: (position > 0).then(|| unpacked(self.before)),
+            after: (self.position & ENDS == 0).then(|| unpacked(self.after)),
+        }
+    }
+}
 
 /// Where a block is, or could be.
 enum Spot {
     /// Number of its entry.
     Held(usize),
     /// A slot, and the bits of the hash to put there.
-    Free(usize, u32),
+    Free(usize, u16),
 }
 
 fn hash_of(entry: &Entry) -> u64 {
@@ -91,8 +108,8 @@ fn hash_of(entry: &Entry) -> u64 {
 /// other, and found by slots that are small and say which entries are not worth a look.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Number of the entry, from 1, and bits of its hash above; 0 is free.
-    slots: Vec<u32>,
+    /// Number of the entry, from 1, in as many bits as number the slots, and bits of its hash above; 0 is free.
+    slots: Vec<u16>,
     entries: Vec<Entry>,
     /// Units with an entry, in the order of their first; after a halving without those that lost all of theirs.
     units: Vec<Unit>,
@@ -162,12 +179,7 @@ impl Table {
         match self.find(&block, hash)? {
             Spot::Held(number) => {
                 let entry = self.entries.get_mut(number)?;
-                let place = Place {
-                    unit: *self.units.get(usize::from(entry.unit))?,
-                    position: entry.position,
-                    before: entry.before.side(),
-                    after: entry.after.side(),
-                };
+                let place = entry.place(*self.units.get(usize::from(entry.unit))?);
                 Some(Found { place, cluster: &mut entry.cluster })
             }
             Spot::Free(index, tag) => {
@@ -177,15 +189,7 @@ impl Table {
                     self.entries.reserve_exact((self.entries.len() / 4).max(FIRST / 2));
                 }
                 let unit = self.unit(place.unit);
-                let (before, after) = (Packed::new(place.before), Packed::new(place.after));
-                self.entries.push(Entry {
-                    block,
-                    position: place.position,
-                    before,
-                    after,
-                    unit,
-                    cluster: None,
-                });
+                self.entries.push(Entry::new(block, &place, unit));
                 None
             }
         }
@@ -207,15 +211,16 @@ impl Table {
         let mask = self.slots.len().checked_sub(1)?;
         let mixed = (hash ^ (hash >> 31)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let start = usize::try_from(mixed >> 24).unwrap_or(0);
-        let tag = u32::try_from(mixed & u64::from(u32::MAX)).unwrap_or(0) & !NUMBER;
+        let numbers = u16::try_from(mask).ok()?;
+        let tag = u16::try_from(mixed & u64::from(u16::MAX)).unwrap_or(0) & !numbers;
         for step in 0..PROBES {
             let index = start.wrapping_add(step) & mask;
             let slot = *self.slots.get(index)?;
             if slot == 0 {
                 return Some(Spot::Free(index, tag));
             }
-            if slot & !NUMBER == tag {
-                let number = usize::try_from(slot & NUMBER).ok()?.checked_sub(1)?;
+            if slot & !numbers == tag {
+                let number = usize::from(slot & numbers).checked_sub(1)?;
                 if self.entries.get(number)?.block == *block {
                     return Some(Spot::Held(number));
                 }
@@ -262,9 +267,9 @@ impl Table {
         self.units = kept;
     }
 
-    fn fill(&mut self, index: usize, tag: u32, number: usize) {
+    fn fill(&mut self, index: usize, tag: u16, number: usize) {
         if let Some(slot) = self.slots.get_mut(index) {
-            *slot = tag | u32::try_from(number.saturating_add(1)).unwrap_or(NUMBER);
+            *slot = tag | u16::try_from(number.saturating_add(1)).unwrap_or(u16::MAX);
         }
     }
 }
@@ -315,6 +320,20 @@ mod tests {
         );
         assert!(table.entries.len() <= 160 && table.left_out() == 0);
         assert!(table.units.len() <= 320, "units whose blocks are all gone are forgotten");
+    }
+
+    #[test]
+    fn a_place_is_told_as_it_was_booked() {
+        let unit = Unit { number: 3, mark: 4, at_ms: 5 };
+        for (position, before, after) in [
+            (0, None, None),
+            (0, None, Some((7, 0xabcd))),
+            (1, Some((1, 2)), None),
+            (32_767, Some((255, u16::MAX)), Some((0, 0))),
+        ] {
+            let told = Entry::new([9; 16], &Place { unit, position, before, after }, 0).place(unit);
+            assert_eq!((told.position, told.before, told.after), (position, before, after));
+        }
     }
 
     #[test]
