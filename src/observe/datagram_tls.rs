@@ -1,7 +1,7 @@
 //! DTLS and QUIC handshakes into facts.
 
 use super::datagram::Meta;
-use super::facts::{Dtls, Exchange, Facts, Missing, Quic};
+use super::facts::{Dtls, Exchange, Facts, Few, Missing, Quic};
 use super::handshake;
 use super::packet_ref::PacketRef;
 use super::sealed::{QuicOpening, Randoms, note_missing};
@@ -135,10 +135,13 @@ pub(super) struct QuicWork {
     datagrams: u32,
     opening: Option<Box<QuicOpening>>,
     /// Datagrams that came before both hellos were whole and may be opened after.
-    early: Vec<(Direction, PacketRef, Box<[u8]>)>,
+    early: Few<(Direction, PacketRef, Box<[u8]>)>,
     is_looked_up: bool,
     begun: Option<Begun>,
 }
+
+/// Of many short flows these are the largest: not beyond what an allocator hands out next in size.
+const _: () = assert!(size_of::<QuicWork>() <= 512);
 
 /// Bytes of a datagram by which a second copy of it is known: header protection makes each of a connection's own.
 const COPY_BYTES: usize = 64;
@@ -167,7 +170,7 @@ impl QuicWork {
             fed: [0, 0],
             datagrams: 0,
             opening: None,
-            early: Vec::new(),
+            early: Few::default(),
             is_looked_up: false,
             begun: None,
         }
@@ -219,8 +222,8 @@ impl QuicWork {
         let opening = QuicOpening::begin(facts, key_log, version, (client_side, client), server_side);
         self.opening = opening.map(Box::new);
         if let Some(opening) = &mut self.opening {
-            for (direction, packet, payload) in early {
-                opening.datagram(facts, direction, packet, &payload);
+            for (direction, packet, payload) in &early {
+                opening.datagram(facts, *direction, *packet, payload);
             }
         }
     }

@@ -4,8 +4,6 @@
 //! bytes from offset 0 as far as they are whole. The first copy of a byte wins. Bounded by
 //! [`MAX_BYTES`] and [`MAX_HELD`]; what does not fit is counted and left out.
 
-use std::collections::BTreeMap;
-
 /// Cap on bytes kept, contiguous and waiting together: a client's first flight is 2 KiB with
 /// post-quantum key shares, a server's Initial flight rarely over 1 KiB.
 const MAX_BYTES: usize = 64 * 1024;
@@ -18,7 +16,8 @@ pub(super) struct CryptoStream {
     /// Bytes before `whole` that were let go.
     gone: usize,
     whole: Vec<u8>,
-    held: BTreeMap<usize, Box<[u8]>>,
+    /// Pieces behind a hole with their offsets, in order. There are seldom more than a few, and a node of a tree has room for eleven.
+    held: Vec<(usize, Box<[u8]>)>,
     held_bytes: usize,
     dropped: u64,
 }
@@ -68,10 +67,8 @@ impl CryptoStream {
             return false;
         }
         self.append(start, data);
-        while let Some((start, _)) = self.held.first_key_value()
-            && *start <= self.length()
-            && let Some((start, piece)) = self.held.pop_first()
-        {
+        while self.held.first().is_some_and(|(start, _)| *start <= self.length()) {
+            let (start, piece) = self.held.remove(0);
             self.held_bytes = self.held_bytes.saturating_sub(piece.len());
             self.append(start, &piece);
         }
@@ -84,7 +81,9 @@ impl CryptoStream {
     }
 
     fn hold(&mut self, start: usize, data: &[u8]) {
-        let known = self.held.get(&start).map_or(0, |piece| piece.len());
+        let place = self.held.partition_point(|(held, _)| *held < start);
+        let old = self.held.get(place).filter(|(held, _)| *held == start);
+        let known = old.map_or(0, |(_, piece)| piece.len());
         if data.len() <= known {
             return;
         }
@@ -93,11 +92,17 @@ impl CryptoStream {
             return;
         }
         let mut piece = data.to_vec();
-        if let Some(old) = self.held.get(&start) {
+        if let Some((_, old)) = old {
             piece.iter_mut().zip(old.iter()).for_each(|(new, old)| *new = *old);
         }
+        let is_known = old.is_some();
         self.held_bytes = self.held_bytes.saturating_sub(known).saturating_add(piece.len());
-        self.held.insert(start, piece.into());
+        if let Some((_, held)) = self.held.get_mut(place).filter(|_| is_known) {
+            *held = piece.into();
+        } else {
+            self.held.reserve_exact(1);
+            self.held.insert(place, (start, piece.into()));
+        }
     }
 
     fn drop_bytes(&mut self, count: usize) {

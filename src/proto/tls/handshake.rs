@@ -40,8 +40,11 @@ pub struct HandshakeAssembler {
     phase: Phase,
 }
 
+/// A flow of QUIC has two of these for as long as its handshake is not over.
+const _: () = assert!(size_of::<HandshakeAssembler>() <= 56);
+
 /// How far a direction has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Phase {
     /// Messages are in clear.
     #[default]
@@ -51,7 +54,7 @@ enum Phase {
     /// All that follows is ciphertext.
     Encrypted,
     /// What came was no handshake message.
-    Failed(ParseError),
+    Failed(Box<ParseError>),
 }
 
 impl HandshakeAssembler {
@@ -66,21 +69,21 @@ impl HandshakeAssembler {
     /// [`ParseError::Invalid`] at a handshake type that does not exist: the fragments are encrypted, or some
     /// are missing. The error stays: every later call repeats it.
     pub fn feed(&mut self, fragment: &[u8], mut each: impl FnMut(Message<'_>)) -> Result<(), ParseError> {
-        match self.phase {
+        match &self.phase {
             Phase::Clear => {}
             Phase::Changed if is_second_hello(fragment) => self.phase = Phase::Clear,
             Phase::Changed | Phase::Encrypted => {
                 self.phase = Phase::Encrypted;
                 return Ok(());
             }
-            Phase::Failed(error) => return Err(error),
+            Phase::Failed(error) => return Err(**error),
         }
         let passing = self.skip.min(fragment.len());
         self.skip = self.skip.saturating_sub(passing);
         let rest = fragment.get(passing..).unwrap_or_default();
         let outcome = self.complete(rest, &mut each).and_then(|rest| self.split(rest, &mut each));
         if let Err(error) = outcome {
-            self.phase = Phase::Failed(error);
+            self.phase = Phase::Failed(Box::new(error));
             self.partial = Vec::new();
         }
         outcome
