@@ -5,22 +5,32 @@ use std::time::Duration;
 use super::key::{FiveTuple, Key};
 use crate::time::Timestamp;
 
+/// What later stages count of the first payloads of a flow.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Early {
+    /// Payloads each way, up to a number that is the later stage's.
+    pub payloads: [u8; 2],
+    /// First byte of the latest of them.
+    pub first_bytes: [u8; 2],
+}
+
 /// One flow: counters that every packet moves, and the state of later stages.
+///
+/// With many flows each line of a cache that a packet touches is waited for. The order is that of the declaration: what each packet
+/// asks comes first, with the first words of the state, so that a packet of a known flow touches two lines of the three.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Flow<S> {
+    /// Time of its latest packet.
+    pub last: Timestamp,
     /// Direction-free key.
     pub key: Key,
     pub(super) originator_is_low: bool,
     /// set by later stages: 0 goes first when the table is full, 255 last.
     pub class: u8,
-    pub(super) generation: u32,
     pub(super) idle_timeout_s: u32,
-    /// Number in the run of the packet that began it; unique within a run.
-    pub id: u64,
-    /// Time of its first packet.
-    pub start: Timestamp,
-    /// Time of its latest packet.
-    pub last: Timestamp,
+    /// For later stages, which ask it of each packet.
+    pub early: Early,
     /// Packets forward and reverse.
     pub packets: [u64; 2],
     /// Frame bytes forward and reverse, as on the wire.
@@ -29,6 +39,11 @@ pub struct Flow<S> {
     pub payload: [u64; 2],
     /// What later stages know of it.
     pub state: S,
+    pub(super) generation: u32,
+    /// Number in the run of the packet that began it; unique within a run.
+    pub id: u64,
+    /// Time of its first packet.
+    pub start: Timestamp,
 }
 
 impl<S> Flow<S> {

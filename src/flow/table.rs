@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::key::{Direction, Key};
 use super::leaving::Leaving;
-use super::life::{EndReason, Ended, Flow};
+use super::life::{Early, EndReason, Ended, Flow};
 use super::slots::Slots;
 use super::wheel::{Entry, Wheel};
 use crate::time::Timestamp;
@@ -292,6 +292,7 @@ impl<S> Table<S> {
             class: 0,
             generation,
             idle_timeout_s: u32::try_from(self.limits.idle_timeout.as_secs()).unwrap_or(u32::MAX),
+            early: Early::default(),
             id: packet.number,
             start: packet.timestamp,
             last: packet.timestamp,

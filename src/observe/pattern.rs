@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use crate::flow::Direction;
 
 /// Packets with payload of one flow that are held against the patterns, each way.
-pub const PACKETS_TESTED: u32 = 32;
+pub const PACKETS_TESTED: u8 = 32;
 
 /// One pattern. A payload matches when every condition given holds.
 #[derive(Debug, Clone)]

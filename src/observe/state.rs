@@ -8,7 +8,7 @@ use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use super::summary::{Beginning, Ending, Outline, Summary};
 use crate::decode::{TcpFlags, Transport};
-use crate::flow::{Direction, EndReason, Flow, Wait};
+use crate::flow::{Direction, Early, EndReason, Flow, Wait};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -32,24 +32,29 @@ enum Work {
     Done,
 }
 
-/// State of one live flow.
+/// State of one live flow. What each packet asks comes first (see [`Flow`]).
 #[derive(Debug)]
+#[repr(C)]
 pub struct State {
-    first_packet: PacketRef,
-    facts: Option<Box<Facts>>,
     work: Work,
+    facts: Option<Box<Facts>>,
+    /// Kept of flows that go on while nothing in them is understood.
+    pace: Option<Box<Pace>>,
+    first_packet: PacketRef,
     path: Option<Box<str>>,
-    /// Packets with payload, each way.
-    payloads: [u32; 2],
-    /// First byte of the latest of them.
-    first_bytes: [u8; 2],
-    /// FIN seen, each way.
+    /// Of TCP.
+    seen: Flags,
+}
+
+/// What a connection's headers showed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flags {
+    /// FIN, each way.
     fins: [bool; 2],
     reset: bool,
     syn: bool,
+    /// The originator was mistaken at first.
     turned: bool,
-    /// Kept of flows that go on while nothing in them is understood.
-    pace: Option<Box<Pace>>,
 }
 
 /// One packet of a flow, as the observing stage takes it.
@@ -73,24 +78,19 @@ impl State {
     /// State of a flow that this packet begins; `path` is its outer headers written out.
     pub fn begin(packet: PacketRef, path: Option<Box<str>>) -> Self {
         Self {
-            first_packet: packet,
-            facts: None,
             work: Work::Fresh,
-            path,
-            payloads: [0; 2],
-            first_bytes: [0; 2],
-            fins: [false; 2],
-            reset: false,
-            syn: false,
-            turned: false,
+            facts: None,
             pace: None,
+            first_packet: packet,
+            path,
+            seen: Flags::default(),
         }
     }
 
     /// Notes sizes and times of a flow that goes on after its first payloads and shows no RTP.
     #[inline]
-    fn pace(&mut self, direction: Direction, length: usize, time: Timestamp) {
-        if self.payloads.iter().all(|count| *count < PACKETS_TESTED)
+    fn pace(&mut self, early: Early, direction: Direction, length: usize, time: Timestamp) {
+        if early.payloads.iter().all(|count| *count < PACKETS_TESTED)
             || matches!(&self.work, Work::Datagrams(work) if work.has_media())
         {
             return;
@@ -142,7 +142,7 @@ fn datagram_of(
 ) {
     marks(flow, direction, patterns, seen.packet, payload, ports);
     let state = &mut flow.state;
-    state.pace(direction, payload.len(), seen.timestamp);
+    state.pace(flow.early, direction, payload.len(), seen.timestamp);
     if matches!(state.work, Work::Fresh) {
         state.work = Work::Datagrams(Box::new(Datagrams::new()));
     }
@@ -181,13 +181,13 @@ fn marks(
     ports: [u16; 2],
 ) {
     let protocol = flow.key.protocol();
-    let Some(count) = flow.state.payloads.get_mut(direction.index()) else { return };
+    let Some(count) = flow.early.payloads.get_mut(direction.index()) else { return };
     if *count >= PACKETS_TESTED {
         return;
     }
     let is_first = *count == 0;
     *count = count.saturating_add(1);
-    let (Some(held), Some(first)) = (flow.state.first_bytes.get_mut(direction.index()), payload.first())
+    let (Some(held), Some(first)) = (flow.early.first_bytes.get_mut(direction.index()), payload.first())
     else {
         return;
     };
@@ -208,27 +208,27 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
     };
     let mut direction = direction;
     let (syn, ack) = (flags.contains(TcpFlags::SYN), flags.contains(TcpFlags::ACK));
-    if !flow.state.turned && flow.state.payloads == [0, 0] && is_turned(flow, direction, syn, ack) {
+    if !flow.state.seen.turned && flow.early.payloads == [0, 0] && is_turned(flow, direction, syn, ack) {
         flow.swap_originator();
-        flow.state.turned = true;
+        flow.state.seen.turned = true;
         direction = direction.flipped();
     }
-    if flow.state.payloads == [0, 0] && flow.packets.iter().sum::<u64>() <= 1 {
+    if flow.early.payloads == [0, 0] && flow.packets.iter().sum::<u64>() <= 1 {
         flow.set_idle_timeout(TCP_IDLE);
     }
-    flow.state.syn |= syn;
-    flow.state.reset |= flags.contains(TcpFlags::RST);
+    flow.state.seen.syn |= syn;
+    flow.state.seen.reset |= flags.contains(TcpFlags::RST);
     let fin = flags.contains(TcpFlags::FIN);
-    if fin && let Some(seen) = flow.state.fins.get_mut(direction.index()) {
+    if fin && let Some(seen) = flow.state.seen.fins.get_mut(direction.index()) {
         *seen = true;
     }
-    if flow.state.reset || flow.state.fins == [true, true] {
+    if flow.state.seen.reset || flow.state.seen.fins == [true, true] {
         flow.set_idle_timeout(SHORT_IDLE);
     }
     let ports = flow.ports();
     if !payload.is_empty() {
         marks(flow, direction, patterns, seen.packet, payload, ports);
-        flow.state.pace(direction, payload.len(), seen.timestamp);
+        flow.state.pace(flow.early, direction, payload.len(), seen.timestamp);
     }
     let state = &mut flow.state;
     if matches!(state.work, Work::Fresh) {
@@ -293,7 +293,7 @@ pub fn give_up_holes(flow: &mut Flow<State>) -> u64 {
 /// The first packet of a connection shows who opened it: not the sender of a SYN-ACK, and, where the SYN was
 /// not captured, not the sender from a service's port.
 fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> bool {
-    if flow.state.syn {
+    if flow.state.seen.syn {
         return false;
     }
     let from_originator = direction == Direction::Forward;
@@ -351,8 +351,9 @@ pub fn has_facts(flow: &Flow<State>) -> bool {
 /// Bytes of a flow in its table, without what hangs from it.
 pub const SLOT_BYTES: usize = size_of::<Option<Flow<State>>>();
 
-/// What a packet of a known flow touches of it: three lines of a cache.
-const _: () = assert!(SLOT_BYTES <= 192);
+/// Three lines of a cache, of which a packet of media or of any datagram that is known touches the first two.
+const _: () = assert!(SLOT_BYTES == 192);
+const _: () = assert!(std::mem::offset_of!(Flow<State>, state) + std::mem::offset_of!(State, pace) <= 128);
 
 /// Packets from which on a datagram flow goes on.
 const GOES_ON: u64 = 8;
@@ -393,8 +394,8 @@ impl Head {
     fn of(flow: &Flow<State>, reason: EndReason) -> Self {
         let state = &flow.state;
         let ending = match reason {
-            _ if state.reset => Ending::Reset,
-            _ if state.fins == [true, true] => Ending::Fin,
+            _ if state.seen.reset => Ending::Reset,
+            _ if state.seen.fins == [true, true] => Ending::Fin,
             EndReason::Idle => Ending::Idle,
             EndReason::Evicted => Ending::Evicted,
             EndReason::EndOfCapture => Ending::EndOfCapture,
@@ -413,7 +414,7 @@ impl Head {
             ending,
             facts: None,
         };
-        Self { outline, has_syn: state.syn }
+        Self { outline, has_syn: state.seen.syn }
     }
 
     fn with(self, facts: Option<Box<Facts>>, path: Option<Box<str>>) -> Summary {
