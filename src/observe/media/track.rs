@@ -39,7 +39,9 @@ pub(super) struct Track {
     last_sequence: u16,
     kind: Option<MediaKind>,
     extension_profile: Option<u16>,
-    payload_types: Vec<(u8, u64)>,
+    /// The first payload type with its packets; of most streams the only one, which is counted without another step through memory.
+    first_type: (u8, u64),
+    other_types: Vec<(u8, u64)>,
     stats: Stream,
     start: Timestamp,
     last: Timestamp,
@@ -47,23 +49,26 @@ pub(super) struct Track {
     settled: Option<u32>,
 }
 
-/// What is kept beside the counters.
+/// What is kept beside the counters. It is cold when a packet comes of one of many streams, so that what each packet asks stands
+/// together at the front.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Detail {
     /// Which stream this one seems to repeat.
     pub(super) echo: Echo,
-    /// What it sent lately, for others to repeat.
-    pub(super) sent: Sent,
-    series: Series,
-    runs: Runs,
-    frames: Option<Frames>,
-    frame_jitter: FrameJitter,
     /// Packets with the marker.
     marked: u32,
+    sketch: Sketch,
+    series: Series,
+    frame_jitter: FrameJitter,
+    /// What it sent lately, for others to repeat.
+    pub(super) sent: Sent,
+    sampler: Sampler,
     /// Of sound with a header extension.
     levels: Option<Box<Levels>>,
-    sketch: Sketch,
-    sampler: Sampler,
+    runs: Runs,
+    frames: Option<Frames>,
+    /// Most streams have settled it after their first packets.
     cipher: Collector,
 }
 
@@ -153,7 +158,8 @@ impl Track {
             last_sequence: peek.sequence,
             kind,
             extension_profile: header.and_then(|header| header.extension).map(|extension| extension.profile),
-            payload_types: vec![(peek.payload_type, 1)],
+            first_type: (peek.payload_type, 1),
+            other_types: Vec::new(),
             stats: Stream::new(peek, packet.len(), meta.timestamp, None),
             start: meta.timestamp,
             last: meta.timestamp,
@@ -210,11 +216,18 @@ impl Track {
 
     #[inline]
     fn count_type(&mut self, number: u8) {
-        if let Some((_, count)) = self.payload_types.iter_mut().find(|(known, _)| *known == number) {
+        if self.first_type.0 == number {
+            self.first_type.1 = self.first_type.1.saturating_add(1);
+        } else if let Some((_, count)) = self.other_types.iter_mut().find(|(known, _)| *known == number) {
             *count = count.saturating_add(1);
-        } else if self.payload_types.len() < LIST_CAP {
-            self.payload_types.push((number, 1));
+        } else if self.other_types.len() < LIST_CAP.saturating_sub(1) {
+            self.other_types.push((number, 1));
         }
+    }
+
+    /// Payload types with their packets, in the order of their first.
+    fn payload_types(&self) -> impl Iterator<Item = (u8, u64)> + '_ {
+        std::iter::once(self.first_type).chain(self.other_types.iter().copied())
     }
 
     /// Books a packet beside the counters. True when its sequence number was not seen before.
@@ -275,7 +288,7 @@ impl Track {
     }
 
     pub(super) fn has_type(&self, number: u8) -> bool {
-        self.payload_types.iter().any(|(known, _)| *known == number)
+        self.payload_types().any(|(known, _)| known == number)
     }
 
     /// The stream that a packet of this one sends again, when this is RTX.
@@ -296,7 +309,7 @@ impl Track {
         if self.kind.is_some() {
             return (self.kind, Some(KindSource::Framing));
         }
-        let fixed = self.payload_types.iter().find_map(|(number, _)| rtp::static_type(*number));
+        let fixed = self.payload_types().find_map(|(number, _)| rtp::static_type(number));
         if let Some(fixed) = fixed {
             let kind = match fixed.kind {
                 Kind::Audio => MediaKind::Audio,
@@ -342,7 +355,7 @@ impl Track {
             kind,
             kind_source,
             repairs: repairs.filter(|_| kind_source == Some(KindSource::Timestamps)).map(|(ssrc, _)| ssrc),
-            payload_types: self.payload_types.clone(),
+            payload_types: self.payload_types().collect(),
             extension_profile: self.extension_profile,
             series: self.detail.series.clone(),
             losses: self.detail.runs.losses(),

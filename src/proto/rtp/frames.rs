@@ -30,22 +30,24 @@ struct Open {
     is_complete: bool,
 }
 
-/// Frames of one stream, updated packet by packet.
+/// Frames of one stream, updated packet by packet. The newest frame and what changes with each frame stand side by side: each line of
+/// a cache that is touched is waited for where there are many streams.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct Frames {
+    intervals_us: [u32; REMEMBERED],
     /// In the order of their timestamps, the newest last.
     open: [Option<Open>; OPEN],
     marked: bool,
+    next: u8,
+    filled: u8,
     complete: u32,
-    first: Timestamp,
     previous: Timestamp,
-    intervals_us: [u32; REMEMBERED],
-    next: usize,
-    filled: usize,
     sum_us: u64,
+    first: Timestamp,
     freezes: u32,
-    frozen_us: u64,
     longest_us: u32,
+    frozen_us: u64,
 }
 
 impl Frames {
@@ -167,18 +169,23 @@ impl Frames {
     }
 
     fn mean_us(&self) -> Option<u32> {
-        let count = u64::try_from(self.filled).unwrap_or(1);
-        (self.filled >= NEEDED)
+        let count = u64::from(self.filled);
+        (usize::from(self.filled) >= NEEDED)
             .then(|| u32::try_from(self.sum_us.checked_div(count).unwrap_or(0)).unwrap_or(u32::MAX))
     }
 
     fn remember(&mut self, interval: u32) {
-        if let Some(slot) = self.intervals_us.get_mut(self.next) {
+        if let Some(slot) = self.intervals_us.get_mut(usize::from(self.next)) {
             let old = std::mem::replace(slot, interval);
             self.sum_us = self.sum_us.saturating_sub(u64::from(old)).saturating_add(u64::from(interval));
         }
-        self.filled = self.filled.saturating_add(1).min(REMEMBERED);
-        self.next = self.next.saturating_add(1).checked_rem(REMEMBERED).unwrap_or(0);
+        if usize::from(self.filled) < REMEMBERED {
+            self.filled = self.filled.saturating_add(1);
+        }
+        self.next = self.next.saturating_add(1);
+        if usize::from(self.next) >= REMEMBERED {
+            self.next = 0;
+        }
     }
 
     /// Frames completed.

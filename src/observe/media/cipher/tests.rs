@@ -171,7 +171,7 @@ fn the_stretch_of_a_copied_piece_ends_off_the_grid() {
 
 #[test]
 fn the_window_knows_what_it_saw() {
-    let mut window = super::window::Window::default();
+    let mut window = window::Window::default();
     let fresh: Vec<bool> =
         [65_534, 65_535, 0, 65_535, 2, 1, 1, 300, 65_000].map(|sequence| window.is_fresh(sequence)).to_vec();
     assert_eq!(fresh, [true, true, true, false, true, true, false, true, true]);
