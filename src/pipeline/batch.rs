@@ -12,7 +12,7 @@ use crate::observe::pattern::PatternSet;
 use crate::proto::tls::keylog::KeyLog;
 
 /// Packets of a batch.
-const BATCH_PACKETS: usize = 256;
+const BATCH_PACKETS: usize = 128;
 /// Payload bytes of a batch that are copied.
 const BATCH_BYTES: usize = 1 << 20;
 /// Blocks of a capture that a batch holds: a partition that gets few packets must not hold them all.
