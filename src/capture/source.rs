@@ -1,6 +1,7 @@
 //! Bytes of a capture as they were written, whatever is wrapped around them.
 
 use std::io::{self, Chain, Cursor, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ const MAGIC_LEN: u64 = 6;
 /// Most memory that an xz stream may ask for; `xz -9` needs 65 MiB. (zstd keeps its own cap of 128 MiB.)
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// Most bytes asked of a decompressor at a time: what it had made of a call that fails is lost.
+/// Bytes asked of a decompressor at a time: what it had made of a call that fails is lost.
 const DECOMPRESS_STEP: usize = 8 << 10;
 
 /// The decompressed stream and what was found around it.
@@ -29,19 +30,18 @@ impl Source {
         let compression = compression_of(&magic);
         let stored = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: Cursor::new(magic).chain(inner), stored: Arc::clone(&stored) };
-        let stream: Box<dyn Read + Send> = match compression {
+        let stream: Stream = match compression {
             Compression::None => Box::new(counted),
-            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(counted)),
-            Compression::Zstd => Box::new(zstd::Decoder::new(counted)?),
+            Compression::Gzip => Box::new(Stepped::new(flate2::read::MultiGzDecoder::new(counted))),
+            Compression::Zstd => Box::new(Stepped::new(zstd::Decoder::new(counted)?)),
             Compression::Xz => {
                 let decoder =
                     liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
                 let decoder = liblzma::read::XzDecoder::new_stream(counted, decoder);
-                Box::new(Xz { decoder, given: 0, fault: None })
+                Box::new(Stepped::new(Xz { decoder, given: 0, fault: None }))
             }
         };
-        let step = if compression == Compression::None { usize::MAX } else { DECOMPRESS_STEP };
-        Ok(Self { stream: Stream { inner: stream, step }, compression, stored })
+        Ok(Self { stream, compression, stored })
     }
 
     /// Bytes taken so far from what is stored.
@@ -51,22 +51,31 @@ impl Source {
 }
 
 /// Bytes of a capture as they were written.
-pub(super) struct Stream {
-    inner: Box<dyn Read + Send>,
-    /// Most bytes of one reading.
-    step: usize,
+pub(super) type Stream = Box<dyn Read + Send>;
+
+/// Asks a decompressor for as many bytes in each call, so that what is lost of a call that fails does not depend on how many are asked
+/// for here.
+struct Stepped<R> {
+    inner: R,
+    step: Box<[u8; DECOMPRESS_STEP]>,
+    /// What was made and not handed out.
+    left: Range<usize>,
 }
 
-impl Stream {
-    /// One that is at its end.
-    pub(super) fn ended() -> Self {
-        Self { inner: Box::new(io::empty()), step: 0 }
+impl<R> Stepped<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, step: Box::new([0; DECOMPRESS_STEP]), left: 0..0 }
     }
+}
 
-    /// Reads once; 0 bytes are the end.
-    pub(super) fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        let step = space.len().min(self.step);
-        self.inner.read(space.get_mut(..step).unwrap_or_default())
+impl<R: Read> Read for Stepped<R> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        if self.left.is_empty() {
+            self.left = 0..self.inner.read(self.step.as_mut())?;
+        }
+        let taken = self.step.get(self.left.clone()).unwrap_or_default().read(space)?;
+        self.left.start = self.left.start.saturating_add(taken);
+        Ok(taken)
     }
 }
 

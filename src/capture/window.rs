@@ -7,7 +7,7 @@ use super::ahead::{Ahead, ReadAhead};
 use super::block::{BUFFER, Block, Pool};
 use super::error::{Fault, Located};
 use super::info::Compression;
-use super::source::{Source, Stream};
+use super::source::Source;
 
 /// A view of the stream that moves forward only.
 pub(super) struct Window {
@@ -46,7 +46,7 @@ impl Window {
     /// stream that others feed as they like: what it has is handed out when a buffer is full.
     pub(super) fn read_ahead(&mut self, ahead: &ReadAhead) {
         if self.ahead.is_none() {
-            match ahead.begin(std::mem::replace(&mut self.source.stream, Stream::ended())) {
+            match ahead.begin(std::mem::replace(&mut self.source.stream, Box::new(io::empty()))) {
                 Ok(ahead) => self.ahead = Some(ahead),
                 Err(stream) => self.source.stream = stream,
             }
@@ -244,7 +244,7 @@ pub(super) fn wide(length: usize) -> u64 {
 mod tests {
     use super::*;
     use std::collections::VecDeque;
-    use std::io::Cursor;
+    use std::io::{Cursor, Write as _};
     use std::ops::Range;
 
     fn stream(length: usize) -> Vec<u8> {
@@ -340,6 +340,51 @@ mod tests {
             assert!(matches!(located.fault, Fault::Unreadable { .. }));
             assert!(!window.require(1000).unwrap() && window.unread().len() == length % 1000);
         }
+    }
+
+    /// A gzip stream of stored blocks of which one has a header that is none.
+    fn damaged(length: usize, block: usize) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(&stream(length)).unwrap();
+        let mut bytes = encoder.finish().unwrap();
+        let mut header = 10;
+        for _ in 0..block {
+            header += 5 + usize::from(u16::from_le_bytes([bytes[header + 1], bytes[header + 2]]));
+        }
+        bytes[header..header + 5].copy_from_slice(&[0x07, 0xff, 0xff, 0xff, 0xff]);
+        bytes
+    }
+
+    #[test]
+    fn what_is_read_of_a_damaged_stream_does_not_depend_on_who_reads_it_and_how_much_at_a_time() {
+        let mut faults = 0;
+        for block in 5..23 {
+            let damaged = damaged(3 * BUFFER, block);
+            let mut ends = Vec::new();
+            for (ahead, length) in
+                [(false, 1), (false, 777), (false, 5000), (true, 1), (true, 777), (true, 60_000)]
+            {
+                let mut window = Window::new(Source::detect(Cursor::new(damaged.clone())).unwrap());
+                assert!(window.require(1).unwrap());
+                let helper = ReadAhead::default();
+                if ahead {
+                    window.read_ahead(&helper);
+                    helper.help();
+                }
+                let located = loop {
+                    match window.require(length) {
+                        Ok(is_there) => assert!(is_there, "ended as if it were whole"),
+                        Err(located) => break located,
+                    }
+                    window.consume(length);
+                };
+                assert!(matches!(located.fault, Fault::CorruptCompression { .. }));
+                ends.push(located.offset);
+            }
+            assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+            faults += usize::from(ends[0] > 400_000);
+        }
+        assert!(faults > 5, "{faults} behind parts that are read ahead");
     }
 
     #[test]
