@@ -111,6 +111,7 @@ impl Batch {
         self.items.clear();
         self.blocks.clear();
         self.bytes.clear();
+        self.key_log = None;
     }
 
     /// Keeps a payload: by its place where the block it lies in can be held.

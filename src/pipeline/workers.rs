@@ -155,6 +155,7 @@ impl Shared {
     /// Works until there is no more, then ends the flows of the partitions that are its own.
     fn run(&self, share: Share) -> Ended {
         let mut state = self.lock();
+        let mut has_asked = false;
         let own = loop {
             if state.is_off {
                 break Vec::new();
@@ -169,19 +170,17 @@ impl Shared {
             {
                 break own;
             }
-            if !state.is_over
-                && let Some(ahead) = self.ahead.get()
-            {
+            if !has_asked && let Some(ahead) = self.ahead.get() {
+                // Batches may have come meanwhile: only who finds none and has nothing else to do sleeps.
                 drop(state);
-                let has_helped = ahead.help();
+                has_asked = !ahead.help();
                 state = self.lock();
-                if has_helped || state.waiting > 0 || state.is_over || state.is_off {
-                    continue;
-                }
+                continue;
             }
             state.asleep = state.asleep.saturating_add(1);
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.asleep = state.asleep.saturating_sub(1);
+            has_asked = false;
         };
         drop(state);
         partition::finish(own)
