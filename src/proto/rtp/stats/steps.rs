@@ -91,22 +91,23 @@ mod tests {
     use super::*;
 
     proptest! {
-           #[test]
-           fn what_is_written_is_read(
-               steps in prop::collection::vec((0..=u32::MAX >> 1, -i64::MAX..=i64::MAX, 0_u32..9, any::<bool>()), 0..700),
-           ) {
-               let mut kept = Steps::default();
-               let mut packets = u32::MAX - 1000;
-               let steps: Vec<Step> = steps.into_iter().map(|(advance, passed_ns, more, is_steady)| {
-                   packets = packets.saturating_add(more);
-                   Step { advance, passed_ns, packets, is_steady }
-               }).collect();
-               for step in &steps {
-    kept.push(step);
+        #[test]
+        fn what_is_written_is_read(
+            steps in prop::collection::vec((0..=u32::MAX >> 1, -i64::MAX..=i64::MAX, 0_u32..9, any::<bool>()), 0..700),
+        ) {
+            let mut kept = Steps::default();
+            let mut packets = u32::MAX - 1000;
+            let one = |(advance, passed_ns, more, is_steady)| {
+                packets = packets.saturating_add(more);
+                Step { advance, passed_ns, packets, is_steady }
+            };
+            let steps: Vec<Step> = steps.into_iter().map(one).collect();
+            for step in &steps {
+                kept.push(step);
+            }
+            prop_assert!(kept.iter().eq(steps.into_iter().take(512)));
+        }
     }
-               prop_assert!(kept.iter().eq(steps.into_iter().take(512)));
-           }
-       }
 
     #[test]
     fn a_packet_every_twenty_milliseconds_takes_seven_bytes() {
