@@ -1,7 +1,7 @@
 //! The next bytes of a capture, read by whoever has nothing else to do.
 //!
 //! In: the stream of a file. Out: its parts in their order. The thread that works on the packets takes the next part where another has
-//! read it, and reads it where nobody has: so a file is unpacked, or copied from the kernel, by a thread that would have waited.
+//! read it, and reads it where nobody has: so a compressed file is unpacked by a thread that would have waited.
 
 use std::collections::VecDeque;
 use std::io;
@@ -139,14 +139,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn fill(stream: &mut Stream, mut block: Block) -> Part {
     let mut end = HEAD;
     let more = loop {
-        let space = block.alone().and_then(|block| block.get_mut(end..)).unwrap_or_default();
-        if space.is_empty() {
+        if end >= BUFFER {
             break Ok(true);
         }
-        match stream.read(space) {
+        match block.read(end, stream) {
             Ok(0) => break Ok(false),
-            Ok(taken) => end = end.saturating_add(taken).min(BUFFER),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(taken) => end = end.saturating_add(taken),
             Err(error) => break Err(error),
         }
     };

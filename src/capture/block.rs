@@ -1,8 +1,11 @@
 //! The buffer that packets lie in, which a reader and those who work on its packets may share.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+
+use super::source::Stream;
 
 /// Bytes of a stream held at a time: few enough to stay in the cache, enough that reading calls are rare.
 /// Grows only for a single longer block, whose length the formats' own limits have passed.
@@ -22,6 +25,18 @@ impl Block {
     /// The bytes, to be changed; none while somebody holds a clone.
     pub(super) fn alone(&mut self) -> Option<&mut [u8]> {
         Arc::get_mut(&mut self.0)
+    }
+
+    /// Reads once into what is behind `at`; gives how many bytes came. None are the end of the stream, or of the block, or somebody holds a
+    /// clone.
+    pub(super) fn read(&mut self, at: usize, stream: &mut Stream) -> io::Result<usize> {
+        let space = self.alone().and_then(|block| block.get_mut(at..)).unwrap_or_default();
+        loop {
+            match stream.read(space) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome.map(|taken| taken.min(space.len())),
+            }
+        }
     }
 
     /// Bytes that there are, read or not.

@@ -151,11 +151,9 @@ impl Window {
 
     fn read_once(&mut self) -> Result<(), Located> {
         // Nobody reads from a buffer before the window hands it out, and room is made before it is read into.
-        let space = self.buffer.alone().and_then(|buffer| buffer.get_mut(self.end..)).unwrap_or_default();
-        match self.source.stream.read(space) {
+        match self.buffer.read(self.end, &mut self.source.stream) {
             Ok(0) => self.at_end = true,
-            Ok(taken) => self.end = self.end.saturating_add(taken).min(self.buffer.len()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(taken) => self.end = self.end.saturating_add(taken),
             Err(error) => return Err(self.located(&error)),
         }
         Ok(())
