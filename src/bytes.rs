@@ -84,6 +84,20 @@ pub fn hex_pair(high: u8, low: u8) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
+/// A number of seven bits a byte, the low ones first, of which all but the last have the high bit set (Protocol Buffers, "Base 128
+/// Varints"), at the beginning of `bytes`, and how many bytes it takes; none where it does not end within ten.
+pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0_u64;
+    for (index, byte) in bytes.iter().take(10).enumerate() {
+        let shift = u32::try_from(index).ok()?.checked_mul(7)?;
+        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some((value, index.saturating_add(1)));
+        }
+    }
+    None
+}
+
 /// The bytes that hexadecimal digits stand for, wiped when dropped: keys are written so. `None` for anything else.
 pub fn unhex(digits: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (pairs, rest) = digits.as_chunks::<2>();

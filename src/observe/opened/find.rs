@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::bytes::{hex_pair, unhex};
+use crate::bytes::{hex_pair, unhex, varint};
 use crate::observe::facts::Form;
 
 /// Shortest and longest value that is taken, in bytes.
@@ -258,23 +258,26 @@ fn is_diverse(value: &[u8]) -> bool {
 
 /// Reads a message of protobuf; false when the bytes are none to their end.
 fn protobuf(message: &[u8], base: usize, path: &str, depth: u8, fields: &mut Vec<Found>) -> bool {
+    let number_at = |at: usize| varint(message.get(at..).unwrap_or_default());
     let mut at = 0_usize;
     while at < message.len() {
-        let Some((key, taken)) = varint(message, at) else { return false };
+        let Some((key, taken)) = number_at(at) else { return false };
         at = at.saturating_add(taken);
         let number = key >> 3;
         if number == 0 || number > 0x1fff_ffff {
             return false;
         }
         let length = match key & 7 {
-            0 => match varint(message, at) {
+            0 => match number_at(at) {
                 Some((_, taken)) => taken,
                 None => return false,
             },
             1 => 8,
             5 => 4,
             2 => {
-                let Some((length, taken)) = varint(message, at) else { return false };
+                let Some((length, taken)) = number_at(at) else {
+                    return false;
+                };
                 at = at.saturating_add(taken);
                 usize::try_from(length).unwrap_or(usize::MAX)
             }
@@ -304,18 +307,6 @@ fn field(value: &[u8], base: usize, path: &str, depth: u8, fields: &mut Vec<Foun
             fields.push(inner);
         });
     }
-}
-
-fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let mut value = 0_u64;
-    for (index, byte) in bytes.get(at..)?.iter().take(10).enumerate() {
-        let shift = u32::try_from(index).ok()?.checked_mul(7)?;
-        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some((value, index.saturating_add(1)));
-        }
-    }
-    None
 }
 
 #[cfg(test)]

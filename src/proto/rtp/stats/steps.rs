@@ -3,6 +3,8 @@
 //! Many streams (FEC, repairs, short ones) never get one and keep theirs as long as they live, so that steps are written one behind the
 //! other as numbers of seven bits a byte: a third of what they take as they are.
 
+use crate::bytes::varint;
+
 /// Steps that wait for a clock; a stream that has none by then is measured from where it gets one.
 const PENDING_STEPS: u16 = 512;
 
@@ -60,7 +62,7 @@ impl Steps {
     }
 }
 
-/// Writes a number, seven bits a byte, the low ones first.
+/// Writes a number as [`varint`] reads it.
 fn put(bytes: &mut Vec<u8>, number: u64) {
     let mut rest = number;
     while rest > 0x7f {
@@ -70,18 +72,11 @@ fn put(bytes: &mut Vec<u8>, number: u64) {
     bytes.push(u8::try_from(rest).unwrap_or(0));
 }
 
-/// Reads a number that [`put`] wrote.
+/// Takes a number that [`put`] wrote.
 fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let (mut number, mut shift) = (0_u64, 0_u32);
-    loop {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(first & 0x7f).checked_shl(shift).unwrap_or(0);
-        shift = shift.saturating_add(7);
-        if *first < 0x80 {
-            return Some(number);
-        }
-    }
+    let (number, length) = varint(bytes)?;
+    *bytes = bytes.get(length..)?;
+    Some(number)
 }
 
 #[cfg(test)]
