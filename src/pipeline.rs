@@ -49,7 +49,7 @@ const FILTER_SNAPLEN: u32 = 262_144;
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Worker threads; 1 runs everything in the caller's.
+    /// Threads that work on packets, the caller's among them; 1 is that one alone.
     pub threads: usize,
     /// Filter in libpcap's language, applied before decoding.
     pub filter: Option<String>,
