@@ -76,7 +76,9 @@ class Net:
 
     def begin(self):
         self.space(self.hub)
-        sh("ip", "-n", self.hub, "link", "add", "name", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
+        # A bridge that is told later to listen to no multicast groups leaves the one it joined, and says so to everybody.
+        sh("ip", "-n", self.hub, "link", "add", "name", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0",
+           "mcast_snooping", "0")
         sh("ip", "-n", self.hub, "link", "set", "br0", "up")
 
     def space(self, space):
@@ -183,7 +185,7 @@ class Net:
             sh("ip", "-n", where, "link", "set", interface, "arp", "off")
             self.plain(where, interface)
         # A bridge that remembers nobody sends everything to everybody: a hub.
-        sh("ip", "-n", self.hub, "link", "set", "br0", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0")
+        sh("ip", "-n", self.hub, "link", "set", "br0", "type", "bridge", "ageing_time", "0")
         sh("ip", "-n", self.hub, "link", "set", "m0", "master", "br0")
         return space, "mirror"
 
