@@ -6,7 +6,11 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 /// Most items of a piece: few enough that what comes of them stays in a cache.
 const PIECE: usize = 256;
@@ -16,6 +20,13 @@ const PIECES: usize = 8;
 const WORTH: usize = 16;
 /// What came of so many pieces waits for each thread.
 const AHEAD: usize = 4;
+
+/// Most threads beside the one that asks.
+const MOST: usize = 63;
+
+/// The threads beside the one that asks, by how many they are. They are begun where they are first asked for and wait for more to do
+/// until the process ends: a thread that ends gives all its memory back, which takes as long as some thousand packets.
+static OTHERS: [OnceLock<Option<ThreadPool>>; MOST] = [const { OnceLock::new() }; MOST];
 
 /// How many threads may work at once, this one among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +49,14 @@ impl Threads {
         self.0.get()
     }
 
+    /// The threads beside this one; none where it is alone, or where no more can be begun.
+    pub(crate) fn others(self) -> Option<Others> {
+        let count = self.count().saturating_sub(1).min(MOST);
+        let place = OTHERS.get(count.checked_sub(1)?)?;
+        let begin = || ThreadPoolBuilder::new().num_threads(count).build().ok();
+        place.get_or_init(begin).as_ref().map(Others)
+    }
+
     /// Cuts `items` into pieces. A thread that is free works on the next, and what came of each piece, which is told where it begins, is
     /// taken by this thread in their order; while there is nothing to take it works as the others do. A panic is passed on.
     ///
@@ -49,7 +68,9 @@ impl Threads {
         work: impl Fn(usize, &[T]) -> R + Sync,
         mut take: impl FnMut(R) -> Result<(), E>,
     ) -> Result<(), E> {
-        let others = self.count().min(items.len().div_ceil(WORTH)).saturating_sub(1);
+        let worth = items.len().div_ceil(WORTH).saturating_sub(1);
+        let pool = self.others().filter(|_| worth > 0);
+        let others = pool.map_or(0, |pool| pool.count().min(worth));
         let length = items.len().div_ceil(PIECES.saturating_mul(others.saturating_add(1))).clamp(1, PIECE);
         let count = items.len().div_ceil(length);
         let table = Table::new(count, AHEAD.saturating_mul(others.saturating_add(1)));
@@ -58,30 +79,25 @@ impl Threads {
             let piece = items.get(begin..).unwrap_or_default();
             work(begin, piece.get(..length).unwrap_or(piece))
         };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..others)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let _leaving = Leaving { table: &table, stops: false };
-                        while let Some(number) = table.begin() {
-                            table.put(number, work(number));
-                        }
-                    })
-                })
-                .collect();
-            let outcome = {
-                let _leaving = Leaving { table: &table, stops: true };
-                (0..count).try_for_each(|number| match table.get(number, &work) {
-                    Some(result) => take(result),
-                    None => Ok(()),
-                })
-            };
-            for thread in threads {
-                if let Err(panic) = thread.join() {
-                    std::panic::resume_unwind(panic);
-                }
+        let follow = || {
+            let _leaving = Leaving { table: &table, stops: false };
+            while let Some(number) = table.begin() {
+                table.put(number, work(number));
             }
-            outcome
+        };
+        let mut lead = || {
+            let _leaving = Leaving { table: &table, stops: true };
+            (0..count).try_for_each(|number| match table.get(number, &work) {
+                Some(result) => take(result),
+                None => Ok(()),
+            })
+        };
+        let Some(Others(pool)) = pool else { return lead() };
+        pool.in_place_scope(|scope| {
+            for _ in 0..others {
+                scope.spawn(|_| follow());
+            }
+            lead()
         })
     }
 
@@ -106,6 +122,41 @@ impl Threads {
             all.extend(piece);
         });
         all
+    }
+}
+
+/// Threads beside the one that asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Others(&'static ThreadPool);
+
+impl Others {
+    /// How many, at least one.
+    pub(crate) fn count(self) -> usize {
+        self.0.current_num_threads()
+    }
+
+    /// Lets one of them work at something.
+    pub(crate) fn begin<R: Send + 'static>(self, work: impl FnOnce() -> R + Send + 'static) -> Begun<R> {
+        let (put, take) = sync_channel(1);
+        self.0.spawn(move || {
+            // Nobody takes it where the run was given up.
+            let _ = put.send(catch_unwind(AssertUnwindSafe(work)));
+        });
+        Begun(take)
+    }
+}
+
+/// Something that another thread works at.
+#[derive(Debug)]
+pub(crate) struct Begun<R>(Receiver<std::thread::Result<R>>);
+
+impl<R> Begun<R> {
+    /// What came of it, once it is done. A panic is passed on.
+    pub(crate) fn end(self) -> Option<R> {
+        match self.0.recv().ok()? {
+            Ok(result) => Some(result),
+            Err(panic) => resume_unwind(panic),
+        }
     }
 }
 
@@ -262,11 +313,11 @@ mod tests {
     fn a_panic_in_a_thread_or_of_who_takes_is_one_here() {
         let items: Vec<usize> = (0..50 * PIECE).collect();
         for bad in [3, 20 * PIECE, 50 * PIECE - 1] {
-            let outcome = std::panic::catch_unwind(|| {
+            let outcome = catch_unwind(|| {
                 Threads::new(4).map(&items, |item| assert_ne!(*item, bad, "this item"));
             });
             assert!(outcome.is_err());
-            let outcome = std::panic::catch_unwind(|| {
+            let outcome = catch_unwind(|| {
                 Threads::new(4).pieces(
                     &items,
                     |begin, _| begin,

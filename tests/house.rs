@@ -135,6 +135,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("futures_core", &["web/"]),
     ("subtle", &["web/"]),
     ("mimalloc", &["main.rs"]),
+    ("rayon_core", &["parallel.rs"]),
     ("clap", &["main.rs", "cli/"]),
     ("anyhow", &["main.rs", "cli/"]),
     ("signal_hook", &["cli/"]),

@@ -10,6 +10,7 @@ use crate::flow::{Flow, Key, Packet, TableStats};
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, State, Summary};
+use crate::parallel::Threads;
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 
@@ -33,11 +34,10 @@ impl Engine {
         patterns: Arc<PatternSet>,
     ) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows, sampling)).collect();
-        let others = threads.clamp(1, PARTITIONS).saturating_sub(1);
-        if others == 0 {
-            return Self::Here { partitions, patterns, key_log: None };
+        match Threads::new(threads).others() {
+            Some(others) => Self::Workers(Workers::start(partitions, others, &patterns)),
+            None => Self::Here { partitions, patterns, key_log: None },
         }
-        Self::Workers(Workers::start(partitions, others, &patterns))
     }
 
     #[inline]

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 
 use super::batch::Batch;
 use super::partition::{self, Partition};
@@ -15,6 +14,7 @@ use crate::decode::Decoded;
 use crate::flow::{Packet, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
+use crate::parallel::{Begun, Others};
 use crate::proto::tls::keylog::KeyLog;
 
 /// Batches that wait for each thread before the one that reads works too.
@@ -31,7 +31,7 @@ pub(super) struct Workers {
     shared: Arc<Shared>,
     /// The next batch of each partition.
     filling: Vec<Batch>,
-    threads: Vec<JoinHandle<Ended>>,
+    threads: Vec<Begun<Ended>>,
 }
 
 #[derive(Debug)]
@@ -205,8 +205,9 @@ impl Drop for Watch<'_> {
 }
 
 impl Workers {
-    /// Starts so many threads beside this one.
-    pub(super) fn start(partitions: Vec<Partition>, others: usize, patterns: &Arc<PatternSet>) -> Self {
+    /// Lets these threads work beside this one, no more of them than there are partitions for.
+    pub(super) fn start(partitions: Vec<Partition>, others: Others, patterns: &Arc<PatternSet>) -> Self {
+        let count = others.count().min(partitions.len().saturating_sub(1));
         let filling = partitions.iter().map(|_| Batch::default()).collect();
         let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new() };
         let state = State {
@@ -222,13 +223,13 @@ impl Workers {
         let shared = Arc::new(Shared { state, work, room, ahead, patterns });
         let start = |number| {
             let shared = Arc::clone(&shared);
-            let share = Share { number, of: others.saturating_add(1) };
-            std::thread::spawn(move || {
+            let share = Share { number, of: count.saturating_add(1) };
+            others.begin(move || {
                 let watch = Watch(&shared);
                 watch.0.run(share)
             })
         };
-        let threads = (0..others).map(start).collect();
+        let threads = (0..count).map(start).collect();
         Self { shared, filling, threads }
     }
 
@@ -308,10 +309,7 @@ impl Workers {
         let mut flows = Vec::new();
         let mut stats = TableStats::default();
         let own = self.shared.run(self.share());
-        let others = std::mem::take(&mut self.threads).into_iter().map(|thread| match thread.join() {
-            Ok(part) => part,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
+        let others = std::mem::take(&mut self.threads).into_iter().filter_map(Begun::end);
         for (mut part, table) in others.chain([own]) {
             flows.append(&mut part);
             stats.add(table);
@@ -336,11 +334,13 @@ mod tests {
     use crate::decode::{Path, Transport};
     use crate::flow::{FiveTuple, Key};
     use crate::observe::facts::Sampling;
+    use crate::parallel::Threads;
     use crate::pipeline::partition::PARTITIONS;
     use crate::time::Timestamp;
 
     fn started(others: usize) -> Workers {
         let partitions = (0..PARTITIONS).map(|_| Partition::new(1 << 20, Sampling::default())).collect();
+        let others = Threads::new(others + 1).others().unwrap();
         Workers::start(partitions, others, &Arc::new(PatternSet::new(Vec::new())))
     }
 
