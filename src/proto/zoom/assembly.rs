@@ -3,8 +3,6 @@
 
 use super::unit::parse_fragment;
 
-/// Longest unit that is put together, in bytes; a key frame in full HD has some 200,000.
-const MAX_UNIT: usize = 1 << 19;
 /// Bytes that stay allocated between units.
 const KEPT: usize = 1 << 16;
 
@@ -24,6 +22,9 @@ struct Open {
 }
 
 impl Assembler {
+    /// Longest unit that is put together, in bytes; a key frame in full HD has some 200,000.
+    pub const MAX_UNIT: usize = 1 << 19;
+
     /// Takes the payload of one RTP packet with its sequence number and timestamp; the unit, when this completes one.
     ///
     /// FEC and second copies of a packet are to be kept away by the caller.
@@ -43,7 +44,7 @@ impl Assembler {
             self.abandon();
             return None;
         }
-        if self.buffer.len().saturating_add(fragment.data.len()) > MAX_UNIT {
+        if self.buffer.len().saturating_add(fragment.data.len()) > Self::MAX_UNIT {
             self.open = Some(Open { next: sequence, timestamp });
             self.abandon();
             return None;
@@ -135,7 +136,7 @@ mod tests {
             let mut assembler = Assembler::default();
             for (sequence, timestamp, payload) in &packets {
                 if let Some(unit) = assembler.packet(*sequence, *timestamp, payload) {
-                    prop_assert!(unit.len() <= MAX_UNIT);
+                    prop_assert!(unit.len() <= Assembler::MAX_UNIT);
                 }
             }
         }

@@ -3,6 +3,8 @@
 //! When it is full it keeps the half of the blocks whose hash is small, and from then on looks at such blocks alone: equal
 //! blocks are kept or left together, so that the expected number of repeats shrinks with the share and not with its square.
 
+use crate::proto::zoom::Assembler;
+
 /// Slots at the start.
 const FIRST: usize = 32;
 /// Slots looked at for one block; what finds none of them free is left out.
@@ -55,6 +57,7 @@ const fn unpacked([byte, high, low]: Packed) -> (u8, u16) {
 
 /// Bit of an entry's position that says that nothing follows the block. No unit has so many blocks that it is needed to count them.
 const ENDS: u16 = 1 << 15;
+const _: () = assert!(Assembler::MAX_UNIT / 16 <= 1 << 15);
 
 /// Thousands of short streams have some hundred of these each: what is alike for all blocks of a unit stands once, and what stands
 /// before a block is missing for the first of a unit alone.
