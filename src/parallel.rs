@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -24,9 +25,34 @@ const AHEAD: usize = 4;
 /// Most threads beside the one that asks.
 const MOST: usize = 63;
 
-/// The threads beside the one that asks, by how many they are. They are begun where they are first asked for and wait for more to do
-/// until the process ends: a thread that ends gives all its memory back, which takes as long as some thousand packets.
-static OTHERS: [OnceLock<Option<ThreadPool>>; MOST] = [const { OnceLock::new() }; MOST];
+/// The threads beside the one that asks, by how many they are.
+static OTHERS: [Pool; MOST] = [const { Pool::new() }; MOST];
+
+/// Threads that are begun where they are first asked for and wait for more to do until the process ends: a thread that ends gives all
+/// its memory back, which takes as long as some thousand packets.
+#[derive(Debug)]
+struct Pool {
+    threads: OnceLock<Option<ThreadPool>>,
+    /// What they were given and still work at.
+    at_work: AtomicUsize,
+}
+
+impl Pool {
+    const fn new() -> Self {
+        Self { threads: OnceLock::new(), at_work: AtomicUsize::new(0) }
+    }
+
+    /// None where threads cannot be begun.
+    fn start(&'static self, count: usize) -> Option<Others> {
+        let begin = || ThreadPoolBuilder::new().num_threads(count).build().ok();
+        let threads = self.threads.get_or_init(begin).as_ref()?;
+        Some(Others { threads, at_work: &self.at_work })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.at_work.load(Ordering::Acquire) > 0
+    }
+}
 
 /// How many threads may work at once, this one among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +75,12 @@ impl Threads {
         self.0.get()
     }
 
-    /// The threads beside this one; none where it is alone, or where no more can be begun.
+    /// The threads beside this one. None where it is alone, where no more can be begun, and while they are at work: this may be a part of
+    /// that work, and both would wait for each other.
     pub(crate) fn others(self) -> Option<Others> {
         let count = self.count().saturating_sub(1).min(MOST);
-        let place = OTHERS.get(count.checked_sub(1)?)?;
-        let begin = || ThreadPoolBuilder::new().num_threads(count).build().ok();
-        place.get_or_init(begin).as_ref().map(Others)
+        let pool = OTHERS.get(count.checked_sub(1)?)?;
+        if pool.is_busy() { None } else { pool.start(count) }
     }
 
     /// Cuts `items` into pieces. A thread that is free works on the next, and what came of each piece, which is told where it begins, is
@@ -92,8 +118,9 @@ impl Threads {
                 None => Ok(()),
             })
         };
-        let Some(Others(pool)) = pool else { return lead() };
-        pool.in_place_scope(|scope| {
+        let Some(pool) = pool else { return lead() };
+        let _at_work = AtWork::new(pool.at_work);
+        pool.threads.in_place_scope(|scope| {
             for _ in 0..others {
                 scope.spawn(|_| follow());
             }
@@ -127,20 +154,48 @@ impl Threads {
 
 /// Threads beside the one that asks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Others(&'static ThreadPool);
+pub(crate) struct Others {
+    threads: &'static ThreadPool,
+    at_work: &'static AtomicUsize,
+}
+
+/// Something that threads are at work at.
+struct AtWork(&'static AtomicUsize);
+
+impl AtWork {
+    fn new(count: &'static AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl Others {
-    /// How many, at least one.
-    pub(crate) fn count(self) -> usize {
-        self.0.current_num_threads()
+    /// So many that nobody else asks for.
+    #[cfg(test)]
+    pub(crate) fn apart(count: usize) -> Self {
+        Box::leak(Box::new(Pool::new())).start(count).unwrap()
     }
 
-    /// Lets one of them work at something.
+    /// How many, at least one.
+    pub(crate) fn count(self) -> usize {
+        self.threads.current_num_threads()
+    }
+
+    /// Lets one of them work at something that may wait for who asks.
     pub(crate) fn begin<R: Send + 'static>(self, work: impl FnOnce() -> R + Send + 'static) -> Begun<R> {
         let (put, take) = sync_channel(1);
-        self.0.spawn(move || {
+        let at_work = AtWork::new(self.at_work);
+        self.threads.spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            drop(at_work);
             // Nobody takes it where the run was given up.
-            let _ = put.send(catch_unwind(AssertUnwindSafe(work)));
+            let _ = put.send(result);
         });
         Begun(take)
     }
@@ -268,7 +323,6 @@ impl<R> Drop for Leaving<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn results_come_in_the_order_of_the_items_for_any_number_of_threads_and_items() {
@@ -329,5 +383,28 @@ mod tests {
             });
             assert!(outcome.is_err() || bad == 50 * PIECE - 1);
         }
+    }
+
+    /// Whoever waits for work that waits for him works alone, instead of for ever.
+    #[test]
+    fn work_within_work_and_beside_work_that_goes_on_ends() {
+        let (items, threads) = ((0..5 * PIECE).collect::<Vec<usize>>(), Threads::new(5));
+        let sum = |upto: usize| threads.map(&items, |item| item % 7).iter().take(upto).sum::<usize>();
+        assert_eq!(
+            threads.map(&items, |item| sum(*item)),
+            items.iter().map(|item| sum(*item)).collect::<Vec<_>>()
+        );
+        let (go, wait) = sync_channel::<()>(0);
+        let begun = Threads::new(11).others().unwrap().begin(move || wait.recv().is_ok());
+        assert_eq!(Threads::new(11).map(&items, |item| item + 1).last(), Some(&items.len()));
+        go.send(()).unwrap();
+        assert_eq!(begun.end(), Some(true));
+        assert!(Threads::new(11).others().is_some());
+    }
+
+    #[test]
+    fn a_panic_of_work_that_was_begun_is_passed_on() {
+        let begun = Others::apart(1).begin::<()>(|| panic!("as a fault of a parser would"));
+        assert!(catch_unwind(AssertUnwindSafe(|| begun.end())).is_err());
     }
 }

@@ -334,14 +334,12 @@ mod tests {
     use crate::decode::{Path, Transport};
     use crate::flow::{FiveTuple, Key};
     use crate::observe::facts::Sampling;
-    use crate::parallel::Threads;
     use crate::pipeline::partition::PARTITIONS;
     use crate::time::Timestamp;
 
     fn started(others: usize) -> Workers {
         let partitions = (0..PARTITIONS).map(|_| Partition::new(1 << 20, Sampling::default())).collect();
-        let others = Threads::new(others + 1).others().unwrap();
-        Workers::start(partitions, others, &Arc::new(PatternSet::new(Vec::new())))
+        Workers::start(partitions, Others::apart(others), &Arc::new(PatternSet::new(Vec::new())))
     }
 
     /// Sends a datagram of a client's port; `number` counts from 1.
