@@ -17,19 +17,19 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 const PIECE: usize = 256;
 /// Pieces for each thread where there are few items: enough that none waits long for the last.
 const PIECES: usize = 8;
-/// Items for each thread, at least: it is to be worth its start.
+/// Items for each thread, at least: it is to be worth being woken.
 const WORTH: usize = 16;
 /// What came of so many pieces waits for each thread.
 const AHEAD: usize = 4;
 
 /// Most threads beside the one that asks.
-const MOST: usize = 63;
+const MOST: usize = 15;
 
 /// The threads beside the one that asks, by how many they are.
 static OTHERS: [Pool; MOST] = [const { Pool::new() }; MOST];
 
 /// Threads that are begun where they are first asked for and wait for more to do until the process ends: a thread that ends gives all
-/// its memory back, which takes as long as some thousand packets.
+/// its memory back, which takes as long as some ten thousand packets.
 #[derive(Debug)]
 struct Pool {
     threads: OnceLock<Option<ThreadPool>>,
@@ -42,15 +42,13 @@ impl Pool {
         Self { threads: OnceLock::new(), at_work: AtomicUsize::new(0) }
     }
 
-    /// None where threads cannot be begun.
-    fn start(&'static self, count: usize) -> Option<Others> {
+    /// None where threads cannot be begun, and while they are at work.
+    fn claim(&'static self, count: usize) -> Option<Others> {
         let begin = || ThreadPoolBuilder::new().num_threads(count).build().ok();
         let threads = self.threads.get_or_init(begin).as_ref()?;
-        Some(Others { threads, at_work: &self.at_work })
-    }
-
-    fn is_busy(&self) -> bool {
-        self.at_work.load(Ordering::Acquire) > 0
+        let at_work = &self.at_work;
+        let is_ours = at_work.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        is_ours.then(|| Others { threads, at_work: AtWork(at_work) })
     }
 }
 
@@ -75,12 +73,12 @@ impl Threads {
         self.0.get()
     }
 
-    /// The threads beside this one. None where it is alone, where no more can be begun, and while they are at work: this may be a part of
-    /// that work, and both would wait for each other.
+    /// The threads beside this one, for who asks alone. None where there are to be none or none can be begun, while they are at work, and for
+    /// one of them: both would wait for each other.
     pub(crate) fn others(self) -> Option<Others> {
         let count = self.count().saturating_sub(1).min(MOST);
         let pool = OTHERS.get(count.checked_sub(1)?)?;
-        if pool.is_busy() { None } else { pool.start(count) }
+        if rayon_core::current_thread_index().is_some() { None } else { pool.claim(count) }
     }
 
     /// Cuts `items` into pieces. A thread that is free works on the next, and what came of each piece, which is told where it begins, is
@@ -95,8 +93,8 @@ impl Threads {
         mut take: impl FnMut(R) -> Result<(), E>,
     ) -> Result<(), E> {
         let worth = items.len().div_ceil(WORTH).saturating_sub(1);
-        let pool = self.others().filter(|_| worth > 0);
-        let others = pool.map_or(0, |pool| pool.count().min(worth));
+        let pool = if worth > 0 { self.others() } else { None };
+        let others = pool.as_ref().map_or(0, |pool| pool.count().min(worth));
         let length = items.len().div_ceil(PIECES.saturating_mul(others.saturating_add(1))).clamp(1, PIECE);
         let count = items.len().div_ceil(length);
         let table = Table::new(count, AHEAD.saturating_mul(others.saturating_add(1)));
@@ -113,13 +111,9 @@ impl Threads {
         };
         let mut lead = || {
             let _leaving = Leaving { table: &table, stops: true };
-            (0..count).try_for_each(|number| match table.get(number, &work) {
-                Some(result) => take(result),
-                None => Ok(()),
-            })
+            (0..count).map_while(|number| table.get(number, &work)).try_for_each(&mut take)
         };
         let Some(pool) = pool else { return lead() };
-        let _at_work = AtWork::new(pool.at_work);
         pool.threads.in_place_scope(|scope| {
             for _ in 0..others {
                 scope.spawn(|_| follow());
@@ -152,45 +146,46 @@ impl Threads {
     }
 }
 
-/// Threads beside the one that asks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Others {
-    threads: &'static ThreadPool,
-    at_work: &'static AtomicUsize,
-}
-
 /// Something that threads are at work at.
+#[derive(Debug)]
 struct AtWork(&'static AtomicUsize);
 
-impl AtWork {
-    fn new(count: &'static AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
+impl Clone for AtWork {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Threads beside the one that asks, which nobody else is given meanwhile.
+#[derive(Debug)]
+pub(crate) struct Others {
+    threads: &'static ThreadPool,
+    at_work: AtWork,
 }
 
 impl Others {
     /// So many that nobody else asks for.
     #[cfg(test)]
     pub(crate) fn apart(count: usize) -> Self {
-        Box::leak(Box::new(Pool::new())).start(count).unwrap()
+        Box::leak(Box::new(Pool::new())).claim(count).unwrap()
     }
 
     /// How many, at least one.
-    pub(crate) fn count(self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.threads.current_num_threads()
     }
 
-    /// Lets one of them work at something that may wait for who asks.
-    pub(crate) fn begin<R: Send + 'static>(self, work: impl FnOnce() -> R + Send + 'static) -> Begun<R> {
+    /// Lets one of them work at something that may wait for who asks; until it is done they are given to nobody.
+    pub(crate) fn begin<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Begun<R> {
         let (put, take) = sync_channel(1);
-        let at_work = AtWork::new(self.at_work);
+        let at_work = self.at_work.clone();
         self.threads.spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             drop(at_work);
@@ -206,7 +201,7 @@ impl Others {
 pub(crate) struct Begun<R>(Receiver<std::thread::Result<R>>);
 
 impl<R> Begun<R> {
-    /// What came of it, once it is done. A panic is passed on.
+    /// What came of it, once it is done: something always. A panic is passed on.
     pub(crate) fn end(self) -> Option<R> {
         match self.0.recv().ok()? {
             Ok(result) => Some(result),
@@ -323,6 +318,8 @@ impl<R> Drop for Leaving<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
 
     #[test]
     fn results_come_in_the_order_of_the_items_for_any_number_of_threads_and_items() {
@@ -385,21 +382,36 @@ mod tests {
         }
     }
 
-    /// Whoever waits for work that waits for him works alone, instead of for ever.
+    /// Several threads are at work where there is enough to do.
     #[test]
-    fn work_within_work_and_beside_work_that_goes_on_ends() {
-        let (items, threads) = ((0..5 * PIECE).collect::<Vec<usize>>(), Threads::new(5));
-        let sum = |upto: usize| threads.map(&items, |item| item % 7).iter().take(upto).sum::<usize>();
-        assert_eq!(
-            threads.map(&items, |item| sum(*item)),
-            items.iter().map(|item| sum(*item)).collect::<Vec<_>>()
-        );
+    fn a_list_is_worked_on_by_others_too() {
+        let (seen, came) = (Mutex::new(BTreeSet::new()), Condvar::new());
+        let items = [0_u8; 2 * WORTH];
+        Threads::new(10).map(&items, |_| {
+            let mut seen = seen.lock().unwrap();
+            seen.insert(format!("{:?}", std::thread::current().id()));
+            came.notify_all();
+            drop(came.wait_timeout_while(seen, Duration::from_secs(20), |seen| seen.len() < 2).unwrap());
+        });
+        assert!(seen.into_inner().unwrap().len() >= 2);
+    }
+
+    /// Whoever would wait for work that waits for him works alone.
+    #[test]
+    fn threads_are_given_to_nobody_else_while_they_are_at_work() {
+        let (items, threads) = ((0..5 * PIECE).collect::<Vec<usize>>(), Threads::new(11));
+        let within = threads.map(&items, |item| {
+            assert!(threads.others().is_none());
+            threads.map(&items, |other| item + other).into_iter().max()
+        });
+        assert!(within.into_iter().eq(items.iter().map(|item| Some(item + items.len() - 1))));
         let (go, wait) = sync_channel::<()>(0);
-        let begun = Threads::new(11).others().unwrap().begin(move || wait.recv().is_ok());
-        assert_eq!(Threads::new(11).map(&items, |item| item + 1).last(), Some(&items.len()));
+        let begun = threads.others().unwrap().begin(move || wait.recv().is_ok());
+        assert!(threads.others().is_none());
+        assert_eq!(threads.map(&items, |item| item + 1).last(), Some(&items.len()));
         go.send(()).unwrap();
         assert_eq!(begun.end(), Some(true));
-        assert!(Threads::new(11).others().is_some());
+        assert!(threads.others().is_some());
     }
 
     #[test]

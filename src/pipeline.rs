@@ -49,7 +49,8 @@ const FILTER_SNAPLEN: u32 = 262_144;
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Threads that work on packets, the caller's among them; 1 is that one alone.
+    /// Threads that work on packets at most, the caller's among them; 1 is that one alone, and so is any number where the others cannot
+    /// be begun or work for another pipeline.
     pub threads: usize,
     /// Filter in libpcap's language, applied before decoding.
     pub filter: Option<String>,

@@ -35,7 +35,7 @@ impl Engine {
     ) -> Self {
         let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows, sampling)).collect();
         match Threads::new(threads).others() {
-            Some(others) => Self::Workers(Workers::start(partitions, others, &patterns)),
+            Some(others) => Self::Workers(Workers::start(partitions, &others, &patterns)),
             None => Self::Here { partitions, patterns, key_log: None },
         }
     }

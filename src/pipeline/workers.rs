@@ -206,7 +206,7 @@ impl Drop for Watch<'_> {
 
 impl Workers {
     /// Lets these threads work beside this one, no more of them than there are partitions for.
-    pub(super) fn start(partitions: Vec<Partition>, others: Others, patterns: &Arc<PatternSet>) -> Self {
+    pub(super) fn start(partitions: Vec<Partition>, others: &Others, patterns: &Arc<PatternSet>) -> Self {
         let count = others.count().min(partitions.len().saturating_sub(1));
         let filling = partitions.iter().map(|_| Batch::default()).collect();
         let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new() };
@@ -339,7 +339,7 @@ mod tests {
 
     fn started(others: usize) -> Workers {
         let partitions = (0..PARTITIONS).map(|_| Partition::new(1 << 20, Sampling::default())).collect();
-        Workers::start(partitions, Others::apart(others), &Arc::new(PatternSet::new(Vec::new())))
+        Workers::start(partitions, &Others::apart(others), &Arc::new(PatternSet::new(Vec::new())))
     }
 
     /// Sends a datagram of a client's port; `number` counts from 1.
