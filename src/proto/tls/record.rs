@@ -162,7 +162,9 @@ fn is_hello_start(place: &[u8]) -> bool {
     let record = u16::from_be_bytes([high, low]);
     let hello = u16::from_be_bytes([length_high, length_low]);
     // A server may put its certificate into the same record; a long hello fills a record and goes on.
-    hello >= 38 && record >= 42 && (record <= hello.saturating_add(4) || place.get(5) == Some(&2))
+    hello >= 38
+        && (42..=MAX_FRAGMENT_LENGTH).contains(&usize::from(record))
+        && (record <= hello.saturating_add(4) || place.get(5) == Some(&2))
 }
 
 /// True for the SSL 2.0 form of ClientHello that old clients sent to offer TLS (RFC 5246 §E.2).
@@ -251,6 +253,19 @@ mod tests {
         assert_eq!(probe(&hello), Probe::No);
         assert!(!is_ssl2_client_hello(vectors::CLIENT_HELLO_RECORD));
         assert!(!is_ssl2_client_hello(&hello[..6]));
+    }
+
+    #[test]
+    fn what_is_longer_than_any_record_is_no_hello() {
+        let opens = |length: usize, kind: u8, hello: u8| {
+            let [high, low] = u16::try_from(length).unwrap().to_be_bytes();
+            find_hello(&[22, 3, 3, high, low, kind, 0, hello, 0, 3]) == Some(0)
+        };
+        for kind in [1, 2] {
+            assert!(opens(MAX_FRAGMENT_LENGTH, kind, 0xff));
+            assert!(!opens(MAX_FRAGMENT_LENGTH + 1, kind, 0xff));
+        }
+        assert!(opens(0x4000, 2, 1) && !opens(0x4000, 1, 1));
     }
 
     proptest! {
