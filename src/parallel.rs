@@ -73,8 +73,8 @@ impl Threads {
         self.0.get()
     }
 
-    /// The threads beside this one, for who asks alone. None where there are to be none or none can be begun, while they are at work, and for
-    /// one of them: both would wait for each other.
+    /// The threads beside this one, and nobody else's until they are done. None where there are to be none or none can be begun; while they
+    /// are at work, and for one of such threads: who asks and they could wait for each other.
     pub(crate) fn others(self) -> Option<Others> {
         let count = self.count().saturating_sub(1).min(MOST);
         let pool = OTHERS.get(count.checked_sub(1)?)?;
@@ -201,12 +201,10 @@ impl Others {
 pub(crate) struct Begun<R>(Receiver<std::thread::Result<R>>);
 
 impl<R> Begun<R> {
-    /// What came of it, once it is done: something always. A panic is passed on.
-    pub(crate) fn end(self) -> Option<R> {
-        match self.0.recv().ok()? {
-            Ok(result) => Some(result),
-            Err(panic) => resume_unwind(panic),
-        }
+    /// What came of it, once it is done. A panic is passed on.
+    pub(crate) fn end(self) -> R {
+        let result = self.0.recv().unwrap_or_else(|gone| Err(Box::new(gone)));
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
@@ -391,7 +389,7 @@ mod tests {
             let mut seen = seen.lock().unwrap();
             seen.insert(format!("{:?}", std::thread::current().id()));
             came.notify_all();
-            drop(came.wait_timeout_while(seen, Duration::from_secs(20), |seen| seen.len() < 2).unwrap());
+            drop(came.wait_timeout_while(seen, Duration::from_secs(2), |seen| seen.len() < 2).unwrap());
         });
         assert!(seen.into_inner().unwrap().len() >= 2);
     }
@@ -410,7 +408,7 @@ mod tests {
         assert!(threads.others().is_none());
         assert_eq!(threads.map(&items, |item| item + 1).last(), Some(&items.len()));
         go.send(()).unwrap();
-        assert_eq!(begun.end(), Some(true));
+        assert!(begun.end());
         assert!(threads.others().is_some());
     }
 

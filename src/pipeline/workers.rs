@@ -205,9 +205,8 @@ impl Drop for Watch<'_> {
 }
 
 impl Workers {
-    /// Lets these threads work beside this one, no more of them than there are partitions for.
+    /// Lets these threads work beside this one.
     pub(super) fn start(partitions: Vec<Partition>, others: &Others, patterns: &Arc<PatternSet>) -> Self {
-        let count = others.count().min(partitions.len().saturating_sub(1));
         let filling = partitions.iter().map(|_| Batch::default()).collect();
         let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new() };
         let state = State {
@@ -223,13 +222,13 @@ impl Workers {
         let shared = Arc::new(Shared { state, work, room, ahead, patterns });
         let start = |number| {
             let shared = Arc::clone(&shared);
-            let share = Share { number, of: count.saturating_add(1) };
+            let share = Share { number, of: others.count().saturating_add(1) };
             others.begin(move || {
                 let watch = Watch(&shared);
                 watch.0.run(share)
             })
         };
-        let threads = (0..count).map(start).collect();
+        let threads = (0..others.count()).map(start).collect();
         Self { shared, filling, threads }
     }
 
@@ -309,7 +308,7 @@ impl Workers {
         let mut flows = Vec::new();
         let mut stats = TableStats::default();
         let own = self.shared.run(self.share());
-        let others = std::mem::take(&mut self.threads).into_iter().filter_map(Begun::end);
+        let others = std::mem::take(&mut self.threads).into_iter().map(Begun::end);
         for (mut part, table) in others.chain([own]) {
             flows.append(&mut part);
             stats.add(table);
