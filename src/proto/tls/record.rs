@@ -156,15 +156,14 @@ pub fn find_hello(stream: &[u8]) -> Option<usize> {
 }
 
 fn is_hello_start(place: &[u8]) -> bool {
-    let Some(&[22, 3, 0..=4, high, low, 1 | 2, 0, length_high, length_low, 3]) = place.first_chunk() else {
+    let Some(&[22, _, _, high, low, kind @ (1 | 2), 0, length_high, length_low, 3]) = place.first_chunk()
+    else {
         return false;
     };
     let record = u16::from_be_bytes([high, low]);
     let hello = u16::from_be_bytes([length_high, length_low]);
     // A server may put its certificate into the same record; a long hello fills a record and goes on.
-    hello >= 38
-        && (42..=MAX_FRAGMENT_LENGTH).contains(&usize::from(record))
-        && (record <= hello.saturating_add(4) || place.get(5) == Some(&2))
+    probe(place) == Probe::Yes && record >= 42 && (record <= hello.saturating_add(4) || kind == 2)
 }
 
 /// True for the SSL 2.0 form of ClientHello that old clients sent to offer TLS (RFC 5246 §E.2).
