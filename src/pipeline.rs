@@ -378,16 +378,14 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads:
     analyse_with(rules, names, flows, threads, |flows, sessions| meetings.join(flows, sessions))
 }
 
-/// Judges flows and puts them into sessions, and no more: for those who ask for flows alone. Sessions say which flows they have; their
-/// servers are not there, and how their keys arose stands as not determinable.
+/// Judges flows and says which are together in a session, and no more: for those who ask for flows alone.
 pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let mut names = Names::default();
     learn(&mut names, &flows, threads);
     let flows = judged(rules, &names, flows, threads);
     drop(names);
-    let sessions = session::members(&flows, threads);
-    let sessions = sessions.into_iter().map(|session| (session, keys::Keys::default())).collect();
-    Analysis::new(flows, sessions, Vec::new())
+    let members = session::members(&flows, threads);
+    Analysis::of_flows(flows, members)
 }
 
 /// The same for flows that go on, of which nothing is remembered: they will come again when they have ended.

@@ -24,7 +24,7 @@ pub use documents::{EndToEnd, Mode, Said};
 
 use crate::classify::{Role, Rules};
 use crate::observe::PacketRef;
-use crate::session::{Judged, Meeting, Session};
+use crate::session::{Judged, Meeting, Members, Session};
 
 /// Media flows of a session whose keying is kept one by one.
 const FLOWS: usize = 64;
@@ -183,6 +183,8 @@ pub struct Analysis {
     pub flows: Vec<Judged>,
     /// Sessions with their keys, in the order in which they began.
     pub sessions: Vec<(Session, Keys)>,
+    /// What `sessions` would be, where flows alone were asked for.
+    pub members: Vec<Members>,
     /// Sessions that share a meeting, in the order in which the meetings began.
     pub meetings: Vec<Meeting>,
     /// Place of a session's meeting. Asked, never walked.
@@ -198,7 +200,18 @@ impl Analysis {
                 met.entry(*session).or_insert(place);
             }
         }
-        Self { flows, sessions, meetings, met }
+        Self { flows, sessions, members: Vec::new(), meetings, met }
+    }
+
+    /// The same of flows alone, and which of them are together.
+    pub fn of_flows(flows: Vec<Judged>, members: Vec<Members>) -> Self {
+        Self { flows, members, ..Self::default() }
+    }
+
+    /// The sessions by their numbers, with the indexes of their flows.
+    pub fn flows_of_sessions(&self) -> impl Iterator<Item = (u64, &[usize])> {
+        let whole = self.sessions.iter().map(|(session, _)| (session.id, session.flows.as_slice()));
+        whole.chain(self.members.iter().map(|session| (session.id, session.flows.as_slice())))
     }
 
     /// The meeting of the session with this number.

@@ -289,10 +289,10 @@ pub(super) fn session_id(number: u64) -> String {
 /// The session of each flow, by the flow's index; a flow that two calls share belongs to the first.
 pub(super) fn sessions_of_flows(analysis: &Analysis) -> Vec<Option<u64>> {
     let mut owners = vec![None; analysis.flows.len()];
-    for (session, _) in &analysis.sessions {
-        for index in &session.flows {
+    for (id, flows) in analysis.flows_of_sessions() {
+        for index in flows {
             if let Some(owner @ None) = owners.get_mut(*index) {
-                *owner = Some(session.id);
+                *owner = Some(id);
             }
         }
     }

@@ -101,7 +101,7 @@ impl Written {
         let named = analysis.flows.iter().filter(|judged| judged.verdict.provider.is_some()).count();
         self.flows = self.flows.saturating_add(count(analysis.flows.len()));
         self.named = self.named.saturating_add(count(named));
-        self.sessions = self.sessions.saturating_add(count(analysis.sessions.len()));
+        self.sessions = self.sessions.saturating_add(count(analysis.flows_of_sessions().count()));
     }
 }
 

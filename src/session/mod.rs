@@ -141,6 +141,15 @@ impl Session {
     }
 }
 
+/// Which flows are together in a session, for those who ask no more of it.
+#[derive(Debug, Clone)]
+pub struct Members {
+    /// Number of the session, as in [`Session::id`].
+    pub id: u64,
+    /// Indexes of its flows, in the order in which they began.
+    pub flows: Vec<usize>,
+}
+
 /// The endpoint and the app of a session.
 type Whose = (IpAddr, Option<u16>);
 
@@ -155,22 +164,28 @@ struct Group {
 
 /// Puts flows together, given in the order in which they began.
 pub fn assemble(rules: &Rules, names: &Names, flows: &[Judged], threads: Threads) -> Vec<Session> {
-    put_together(flows, threads, |relays, group, session| {
+    let whole = |relays: &peers::Relays, group: &Group, session| {
         whole(rules, names, flows, relays, &group.addresses, session)
-    })
+    };
+    let mut sessions = put_together(flows, threads, whole);
+    sessions.sort_by_cached_key(|session| order(session.id));
+    sessions
 }
 
-/// The same for those who ask which flows belong together and no more: what a session says of its servers, its quality and its
-/// beginning is left empty.
-pub fn members(flows: &[Judged], threads: Threads) -> Vec<Session> {
-    put_together(flows, threads, |_, _, session| session)
+/// The same for those who ask which flows belong together and no more.
+pub fn members(flows: &[Judged], threads: Threads) -> Vec<Members> {
+    let members =
+        |_: &peers::Relays, _: &Group, session: Session| Members { id: session.id, flows: session.flows };
+    let mut sessions = put_together(flows, threads, members);
+    sessions.sort_by_cached_key(|session| order(session.id));
+    sessions
 }
 
-fn put_together(
+fn put_together<T: Send>(
     flows: &[Judged],
     threads: Threads,
-    finish: impl Fn(&peers::Relays, &Group, Session) -> Session + Sync,
-) -> Vec<Session> {
+    finish: impl Fn(&peers::Relays, &Group, Session) -> T + Sync,
+) -> Vec<T> {
     let chosen = Chosen::of(flows, threads);
     if chosen.calls.is_empty() {
         return Vec::new();
@@ -204,26 +219,22 @@ fn put_together(
         })
         .collect();
     let groups = moved(flows, groups, threads);
-    let sessions = threads.map(&groups, |group| finish(&relays, group, outline(flows, &companions, group)));
-    distinct(flows, sessions)
+    threads.map(&groups, |group| {
+        let session = outline(flows, &companions, group);
+        finish(&relays, group, Session { id: distinct(flows, &session), ..session })
+    })
 }
 
-/// Gives each session a number of its own: of a flow between two endpoints the session of the second is marked [`PEER`].
-fn distinct(flows: &[Judged], mut sessions: Vec<Session>) -> Vec<Session> {
-    for session in &mut sessions {
-        let first = session
-            .flows
-            .iter()
-            .filter_map(|index| flows.get(*index))
-            .find(|judged| judged.flow.id == session.id);
-        let begins = first
-            .is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides().local.ip()));
-        if !begins {
-            session.id |= PEER;
-        }
-    }
-    sessions.sort_by_cached_key(|session| order(session.id));
-    sessions
+/// A number that no other session has: of a flow between two endpoints the session of the second is marked [`PEER`].
+fn distinct(flows: &[Judged], session: &Session) -> u64 {
+    let first = session
+        .flows
+        .iter()
+        .filter_map(|index| flows.get(*index))
+        .find(|judged| judged.flow.id == session.id);
+    let begins =
+        first.is_some_and(|judged| session.addresses.iter().any(|used| used.ip == judged.sides().local.ip()));
+    if begins { session.id } else { session.id | PEER }
 }
 
 /// Mark in the number of a session whose first flow is another's first, too: it is the other end of it.
