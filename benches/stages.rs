@@ -147,7 +147,8 @@ fn classify(bencher: Bencher<'_, '_>) {
     }
     bencher
         .counter(ItemsCount::new(flows.len()))
-        .bench_local(|| classify::judge(&rules, &names, &flows, Threads::ONE));
+        .with_inputs(|| flows.clone())
+        .bench_local_values(|flows| classify::judge(&rules, &names, flows, Threads::ONE));
 }
 
 fn analysed(rules: &Rules) -> Analysis {

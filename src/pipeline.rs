@@ -426,12 +426,7 @@ fn learn(names: &mut Names, flows: &[Summary], threads: Threads) {
 }
 
 fn judged(rules: &Rules, names: &Names, flows: Vec<Summary>, threads: Threads) -> Vec<Judged> {
-    let verdicts = classify::judge(rules, names, &flows, threads);
-    let mut flows: Vec<Judged> = flows
-        .into_iter()
-        .zip(verdicts)
-        .map(|(flow, verdict)| Judged { flow, verdict, local_is_source: true })
-        .collect();
+    let mut flows = classify::judge(rules, names, flows, threads);
     session::tell_apart(&mut flows, threads);
     flows
 }

@@ -23,7 +23,7 @@ pub use provider::ProviderError;
 pub use rules::Rules;
 pub use ties::{Names, is_service_port};
 pub use value::Value;
-pub use verdict::{Evidence, Role, Verdict};
+pub use verdict::{Evidence, Judged, Role, Verdict};
 
 use verdict::Ranking;
 
@@ -46,70 +46,87 @@ const TURNS_PORT: u16 = 5349;
 /// Rounds of lending: a relay is named by its realm, the peer behind it by the relay's word.
 const ROUNDS: usize = 2;
 
-/// Judges flows, given in the order in which they began; the verdicts come in the same order, and are the same for any number of
-/// threads.
-pub fn judge(rules: &Rules, names: &Names, flows: &[Summary], threads: Threads) -> Vec<Verdict> {
+/// Flows that are judged at a time: until then their verdicts lie beside them.
+const PART: usize = 1 << 15;
+
+/// Judges flows, given in the order in which they began; the verdicts are the same for any number of threads.
+pub fn judge(rules: &Rules, names: &Names, flows: Vec<Summary>, threads: Threads) -> Vec<Judged> {
+    let mut flows: Vec<Judged> = flows.into_iter().map(Judged::from).collect();
     let mut ties = ties::Ties::default();
-    let mut verdicts: Vec<Verdict> = Vec::with_capacity(flows.len());
-    // Flows that may still be named by others, with what they say of themselves.
-    let mut open: Vec<(usize, Vec<Evidence>)> = Vec::new();
-    let alone = |_, piece: &[Summary]| -> Vec<_> {
-        let each = |(index, flow): (usize, &Summary)| {
-            Summary::approach(|ahead| piece.get(index.saturating_add(ahead)));
-            alone(rules, names, flow)
+    let mut open: Vec<Open> = Vec::new();
+    for (part, begin) in flows.chunks_mut(PART).zip((0_usize..).step_by(PART)) {
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(part.len());
+        let alone = |_, piece: &[Judged]| -> Vec<(Verdict, Option<Own>)> {
+            let each = |(index, judged): (usize, &Judged)| {
+                Summary::approach(|ahead| piece.get(index.saturating_add(ahead)).map(|judged| &judged.flow));
+                alone(rules, names, &judged.flow)
+            };
+            piece.iter().enumerate().map(each).collect()
         };
-        piece.iter().enumerate().map(each).collect()
-    };
-    threads.in_order(flows, alone, |piece| {
-        for (verdict, own) in piece {
-            let index = verdicts.len();
-            open.extend(own.map(|own| (index, own)));
-            if let Some(flow) = flows.get(index) {
-                ties.learn(flow, &verdict);
+        threads.in_order(part, alone, |piece| {
+            for (verdict, own) in piece {
+                let place = verdicts.len();
+                open.extend(own.map(|own| Open { index: begin.saturating_add(place), own, is_over: false }));
+                if let Some(judged) = part.get(place) {
+                    ties.learn(&judged.flow, &verdict);
+                }
+                verdicts.push(verdict);
             }
-            verdicts.push(verdict);
-        }
-    });
-    for _ in 0..ROUNDS {
-        let lent = lent(&ties, flows, &open, threads);
-        let mut over = lent.iter().filter(|lent| !lent.stays).map(|lent| lent.place).peekable();
-        let mut place = 0_usize;
-        open.retain(|_| {
-            let stays = over.next_if_eq(&place).is_none();
-            place = place.saturating_add(1);
-            stays
         });
-        for Lent { index, verdict, .. } in lent {
-            if let (Some(flow), Some(held)) = (flows.get(index), verdicts.get_mut(index)) {
-                ties.learn(flow, &verdict);
-                *held = verdict;
-            }
+        for (judged, verdict) in part.iter_mut().zip(verdicts) {
+            judged.verdict = verdict;
         }
     }
-    visits::settle(rules, flows, &mut verdicts);
-    verdicts
+    for _ in 0..ROUNDS {
+        for Lent { place, verdict, stays } in lent(&ties, &flows, &open, threads) {
+            let Some(open) = open.get_mut(place) else { continue };
+            let Some(judged) = flows.get_mut(open.index) else { continue };
+            ties.learn(&judged.flow, &verdict);
+            let before = std::mem::replace(&mut judged.verdict, verdict);
+            open.is_over = !stays;
+            if stays && matches!(open.own, Own::InVerdict) {
+                open.own = Own::Beside(before.evidence);
+            }
+        }
+        open.retain(|open| !open.is_over);
+    }
+    visits::settle(rules, &mut flows);
+    flows
+}
+
+/// A flow that may still be named by others.
+struct Open {
+    index: usize,
+    own: Own,
+    is_over: bool,
+}
+
+/// Where what a flow says of itself is kept.
+enum Own {
+    /// All of it is in the verdict, which names no app.
+    InVerdict,
+    /// The verdict keeps what speaks for its app, and perhaps what others lent.
+    Beside(Vec<Evidence>),
 }
 
 /// A verdict on a flow with what others lent it.
 struct Lent {
     /// Its place among the open ones.
     place: usize,
-    index: usize,
     verdict: Verdict,
     /// It may still be named by others.
     stays: bool,
 }
 
 /// What the ties lend to flows that may still be named by others.
-fn lent(
-    ties: &ties::Ties,
-    flows: &[Summary],
-    open: &[(usize, Vec<Evidence>)],
-    threads: Threads,
-) -> Vec<Lent> {
+fn lent(ties: &ties::Ties, flows: &[Judged], open: &[Open], threads: Threads) -> Vec<Lent> {
     let mut all = Vec::new();
-    let lend = |place, (index, own): &(usize, Vec<Evidence>)| {
-        let (index, flow) = (*index, flows.get(*index)?);
+    let lend = |place, open: &Open| {
+        let Judged { flow, verdict, .. } = flows.get(open.index)?;
+        let own = match &open.own {
+            Own::InVerdict => &verdict.evidence,
+            Own::Beside(own) => own,
+        };
         let borrowed = if is_named(flow) { ties.choice(flow, own) } else { ties.evidence(flow) };
         if borrowed.is_empty() {
             return None;
@@ -117,9 +134,9 @@ fn lent(
         let evidence: Vec<Evidence> = own.iter().cloned().chain(borrowed).collect();
         let ranking = verdict::rank(&evidence);
         let stays = can_borrow(flow, &ranking);
-        Some(Lent { place, index, verdict: conclude(flow, ranking, evidence), stays })
+        Some(Lent { place, verdict: conclude(flow, ranking, evidence), stays })
     };
-    let look = |begin, piece: &[(usize, Vec<Evidence>)]| -> Vec<Lent> {
+    let look = |begin, piece: &[Open]| -> Vec<Lent> {
         (begin..).zip(piece).filter_map(|(place, open)| lend(place, open)).collect()
     };
     threads.in_order(open, look, |piece| {
@@ -128,12 +145,13 @@ fn lent(
     all
 }
 
-/// The verdict on a flow by what it says of itself, and that again where others may still name it.
-fn alone(rules: &Rules, names: &Names, flow: &Summary) -> (Verdict, Option<Vec<Evidence>>) {
+/// The verdict on a flow by what it says of itself, and where that is kept if others may still name it.
+fn alone(rules: &Rules, names: &Names, flow: &Summary) -> (Verdict, Option<Own>) {
     let own = own_evidence(rules, names, flow);
     let ranking = verdict::rank(&own);
-    let open = can_borrow(flow, &ranking).then(|| own.clone());
-    (conclude(flow, ranking, own), open)
+    let kept = can_borrow(flow, &ranking)
+        .then(|| if ranking.names_an_app() { Own::Beside(own.clone()) } else { Own::InVerdict });
+    (conclude(flow, ranking, own), kept)
 }
 
 /// What a flow says of itself, and what the capture's DNS says of its server.

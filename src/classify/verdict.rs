@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::value::Value;
-use crate::observe::PacketRef;
+use crate::observe::{PacketRef, Summary};
 
 /// What a flow does in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,6 +84,26 @@ pub struct Verdict {
     pub runner_up: Option<(u16, f32)>,
 }
 
+/// A flow with its verdict, and which of its ends is the endpoint's.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "put together by tests of later stages")]
+pub struct Judged {
+    /// The flow.
+    pub flow: Summary,
+    /// What it is.
+    pub verdict: Verdict,
+    /// The endpoint is the originator; which end is whose stands in [`Judged::sides`]. True until
+    /// [`tell_apart`](crate::session::tell_apart) has looked.
+    pub local_is_source: bool,
+}
+
+impl From<Summary> for Judged {
+    /// Not judged yet.
+    fn from(flow: Summary) -> Self {
+        Self { flow, verdict: Verdict::default(), local_is_source: true }
+    }
+}
+
 /// Two apps whose confidence differs by less are a choice between them.
 pub(super) const CLOSE: f32 = 0.05;
 
@@ -123,6 +143,10 @@ pub(super) struct Ranking {
 }
 
 impl Ranking {
+    pub(super) const fn names_an_app(&self) -> bool {
+        self.provider.is_some()
+    }
+
     /// The verdict, with that of the evidence which speaks for it.
     pub(super) fn verdict(self, mut evidence: Vec<Evidence>) -> Verdict {
         if let Some(provider) = self.provider {

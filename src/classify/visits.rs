@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::provider::{HostRole, Purpose};
 use super::rules::Rules;
-use super::verdict::{Evidence, Role, Verdict};
+use super::verdict::{Evidence, Judged, Role, Verdict};
 use crate::observe::{PacketRef, Summary};
 use crate::time::Timestamp;
 
@@ -22,9 +22,9 @@ type Calls = HashMap<(u16, IpAddr), Vec<(Timestamp, Timestamp, PacketRef)>>;
 
 /// Takes the role of signalling from a messenger's traffic that has no call beside it, and gives it to what the
 /// vendor's own program does beside one.
-pub(super) fn settle(rules: &Rules, flows: &[Summary], verdicts: &mut [Verdict]) {
-    let calls = calls(flows, verdicts);
-    for (flow, verdict) in flows.iter().zip(verdicts) {
+pub(super) fn settle(rules: &Rules, flows: &mut [Judged]) {
+    let calls = calls(flows);
+    for Judged { flow, verdict, .. } in flows {
         let Some(provider) = verdict.provider else { continue };
         let messenger = rules.provider(provider).is_some_and(|known| known.purpose == Purpose::Messenger);
         match verdict.role {
@@ -54,9 +54,9 @@ pub(super) fn settle(rules: &Rules, flows: &[Summary], verdicts: &mut [Verdict])
     }
 }
 
-fn calls(flows: &[Summary], verdicts: &[Verdict]) -> Calls {
+fn calls(flows: &[Judged]) -> Calls {
     let mut calls = Calls::new();
-    for (flow, verdict) in flows.iter().zip(verdicts) {
+    for Judged { flow, verdict, .. } in flows {
         if let Some(provider) = verdict.provider.filter(|_| verdict.role.is_some_and(Role::is_call)) {
             for end in [flow.tuple.source.ip(), flow.tuple.destination.ip()] {
                 calls.entry((provider, end)).or_default().push((flow.start, flow.end, flow.first_packet));

@@ -45,9 +45,9 @@ pub use quality::{Kinds, Quality, Way, quality};
 pub use server::{KnownName, NameSource, Server};
 pub use spans::Spans;
 
-use crate::classify::{Names, Role, Rules, Verdict};
+pub use crate::classify::Judged;
+use crate::classify::{Names, Role, Rules};
 use crate::flow::FiveTuple;
-use crate::observe::Summary;
 use crate::parallel::Threads;
 use crate::time::Timestamp;
 use look::{Calls, Chosen, at};
@@ -59,17 +59,6 @@ pub const CALL_GAP: Duration = Duration::from_secs(120);
 const HIDDEN_MEDIA: u64 = 50;
 /// How long before its first call flow a session's signalling may lie.
 pub const SIGNALLING_LEAD: Duration = Duration::from_secs(300);
-
-/// A flow with its verdict and its ends told apart.
-#[derive(Debug, Clone)]
-pub struct Judged {
-    /// The flow.
-    pub flow: Summary,
-    /// What it is.
-    pub verdict: Verdict,
-    /// The endpoint is the originator; which end is whose stands in [`Judged::sides`].
-    pub local_is_source: bool,
-}
 
 impl Judged {
     /// The ends of the flow, told apart.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::classify::Verdict;
 use crate::flow::Direction;
 use crate::observe::facts::{
     Facts, Media, MediaKind, Pace, PaceWay, RtpStream, Sip, Sketch, Stun, Tls, Wrapping, Zoom,
 };
-use crate::observe::{Beginning, Ending, Outline, PacketRef};
+use crate::observe::{Beginning, Ending, Outline, PacketRef, Summary};
 use crate::proto::rtp::Peek;
 use crate::proto::rtp::runs::Runs;
 use crate::proto::rtp::series::Series;
