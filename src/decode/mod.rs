@@ -83,6 +83,8 @@ impl Default for Config {
 pub struct Decoder {
     config: Config,
     state: State,
+    /// The tags and tunnels of the last packet, which its result borrows.
+    path: Path,
     /// The datagram that the last result borrows from, if it came in fragments.
     buffer: Vec<u8>,
     share: Option<Share>,
@@ -90,7 +92,7 @@ pub struct Decoder {
     parcel: Option<Parcel>,
 }
 
-/// All that changes from packet to packet, apart from the buffer that results borrow from.
+/// All that changes from packet to packet, apart from what results borrow from.
 struct State {
     defragmenter: Defragmenter,
     duplicates: Option<DuplicateFilter>,
@@ -121,7 +123,7 @@ impl Decoder {
             counters: Counters::default(),
             datagrams: Vec::new(),
         };
-        Self { config, state, buffer: Vec::new(), share: None, parcel: None }
+        Self { config, state, path: Path::EMPTY, buffer: Vec::new(), share: None, parcel: None }
     }
 
     /// Leaves the packets of others alone from now on; none takes all.
@@ -168,19 +170,19 @@ impl Decoder {
     ) -> Outcome<'a> {
         bump(&mut self.state.counters.packets);
         self.state.datagrams.clear();
-        let mut path = Path::EMPTY;
+        self.path.clear();
         let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
         let span = Span::new(data, wire);
         let wire_len = original_len.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
         if link_type == link::ETHERNET
-            && let Some(found) = fast::ethernet(span, &mut path, self.config.open_tunnels)
+            && let Some(found) = fast::ethernet(span, &mut self.path, self.config.open_tunnels)
         {
             if let Some(share) = &self.share
                 && let Some(owner) = share.elsewhere(found.ip.source, found.ip.destination)
             {
                 return self.state.elsewhere(owner);
             }
-            return self.state.found(&found, path, timestamp, wire_len);
+            return self.state.found(&found, &self.path, timestamp, wire_len);
         }
         self.decode_slowly(link_type, timestamp, span, wire_len)
     }
@@ -194,14 +196,14 @@ impl Decoder {
         span: Span<'a>,
         wire_len: u32,
     ) -> Outcome<'a> {
-        let mut path = Path::EMPTY;
-        let end = walk(Next::Link(link_type, span), &mut path, self.config.open_tunnels);
+        self.path.clear();
+        let end = walk(Next::Link(link_type, span), &mut self.path, self.config.open_tunnels);
         if let Some(owner) = self.share.and_then(|share| share.end_elsewhere(&end)) {
             return self.state.elsewhere(owner);
         }
         match end {
-            End::Found(found) => self.state.found(&found, path, timestamp, wire_len),
-            End::Fragment(fragment) => self.reassemble(&fragment, path, timestamp, wire_len),
+            End::Found(found) => self.state.found(&found, &self.path, timestamp, wire_len),
+            End::Fragment(fragment) => self.reassemble(&fragment, self.path, timestamp, wire_len),
             End::NotIp => self.state.not_ip(),
             End::Undecodable(reason) => self.state.undecodable(reason),
         }
@@ -262,7 +264,7 @@ impl Decoder {
     }
 
     fn go_on(&mut self, mut datagram: Datagram, mut path: Path, now: Timestamp) -> Outcome<'_> {
-        let Self { config, state, buffer, share, parcel } = self;
+        let Self { config, state, path: whole_path, buffer, share, parcel } = self;
         for _ in 0..MAX_NESTED_FRAGMENTS {
             let mut inner_path = path;
             let end = walk(resume(&datagram, &datagram.payload), &mut inner_path, config.open_tunnels);
@@ -279,8 +281,9 @@ impl Decoder {
         }
         // Walked once more, now from where the result may borrow.
         *buffer = std::mem::take(&mut datagram.payload);
-        match walk(resume(&datagram, buffer), &mut path, config.open_tunnels) {
-            End::Found(found) => state.found(&found, path, now, datagram.wire_len),
+        *whole_path = path;
+        match walk(resume(&datagram, buffer), whole_path, config.open_tunnels) {
+            End::Found(found) => state.found(&found, whole_path, now, datagram.wire_len),
             End::Fragment(_) => state.undecodable(Reason::TooDeep),
             End::NotIp => state.not_ip(),
             End::Undecodable(reason) => state.undecodable(reason),
@@ -295,9 +298,9 @@ fn resume<'a>(datagram: &Datagram, payload: &'a [u8]) -> Next<'a> {
 impl State {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "measured: the result is large, and a call would copy it")]
-    fn found<'a>(&mut self, found: &Found<'a>, path: Path, now: Timestamp, wire_len: u32) -> Outcome<'a> {
+    fn found<'a>(&mut self, found: &Found<'a>, path: &'a Path, now: Timestamp, wire_len: u32) -> Outcome<'a> {
         if let Some(filter) = &mut self.duplicates
-            && let Some(duplicate) = filter.check(found, &path, now, &mut self.counters)
+            && let Some(duplicate) = filter.check(found, path, now, &mut self.counters)
         {
             return self.duplicate(duplicate);
         }
@@ -317,7 +320,6 @@ impl State {
     }
 
     /// The whole datagram, or what else came of the fragment.
-    #[expect(clippy::result_large_err, reason = "rare, and no error: it is handed on as it is")]
     fn add(
         &mut self,
         fragment: &Fragment<'_>,

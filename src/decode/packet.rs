@@ -8,10 +8,6 @@ use super::path::Path;
 
 /// What one packet turned out to be.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large variant is the common one; a box would cost an allocation"
-)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
     /// A packet for the flow table.
@@ -52,7 +48,7 @@ pub struct Decoded<'a> {
     /// The transport header and its payload.
     pub transport: Transport<'a>,
     /// The tags and tunnels around it.
-    pub path: Path,
+    pub path: &'a Path,
     /// Bytes of the frame on the wire; for a datagram that came in fragments, of all their frames.
     pub wire_len: u32,
     /// The payload is shorter than its headers declare: cut by the snap length, or (a host would drop the

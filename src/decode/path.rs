@@ -102,6 +102,13 @@ impl Path {
     /// No tag and no tunnel.
     pub const EMPTY: Self = Self { layers: [UNUSED; MAX_LAYERS], length: 0, outer: None };
 
+    /// Back to [`Path::EMPTY`], which most are already.
+    pub(super) const fn clear(&mut self) {
+        if self.length > 0 || self.outer.is_some() {
+            *self = Self::EMPTY;
+        }
+    }
+
     /// The layers, outermost first.
     pub fn layers(&self) -> &[Layer] {
         self.layers.get(..usize::from(self.length)).unwrap_or_default()

@@ -92,7 +92,7 @@ impl Batch {
         self.items.push(Item {
             packet: *packet,
             reference,
-            path: (!decoded.path.is_empty()).then(|| Box::new(decoded.path)),
+            path: (!decoded.path.is_empty()).then(|| Box::new(*decoded.path)),
             head: Head::of(&decoded.transport),
             payload,
         });

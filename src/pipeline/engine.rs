@@ -52,7 +52,7 @@ impl Engine {
         match self {
             Self::Here { partitions, patterns, key_log } => {
                 if let Some(partition) = partitions.get_mut(partition) {
-                    let path = Some(&decoded.path);
+                    let path = Some(decoded.path);
                     let key_log = key_log.as_ref();
                     partition.packet(patterns, packet, reference, decoded.transport, path, key_log);
                 }

@@ -350,7 +350,7 @@ mod tests {
         let packet = Packet { key, source_is_low, timestamp, number, wire_len: 50, payload_len: 8 };
         let transport = Transport::Udp { payload: &[7; 8], declared_len: 8 };
         let FiveTuple { source, destination, .. } = tuple;
-        let path = Path::default();
+        let path = &Path::EMPTY;
         let (wire_len, truncated, ttl) = (50, false, 64);
         let decoded = Decoded { source, destination, transport, path, wire_len, truncated, ttl };
         workers.packet(usize::from(port) % PARTITIONS, &packet, PacketRef::new(0, number), &decoded, None);
