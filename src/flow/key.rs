@@ -43,7 +43,7 @@ impl Direction {
 }
 
 /// One end in 18 bytes; IPv4 stands in its IPv4-mapped form (RFC 4291 section 2.5.5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     /// In the order of the wire: a `u128` would be aligned to 16 bytes.
     octets: [u8; 16],
@@ -61,6 +61,12 @@ impl End {
 
     const fn address(self) -> u128 {
         u128::from_be_bytes(self.octets)
+    }
+
+    /// In the order of the octets, without a call to compare them.
+    const fn is_below_or(self, other: Self) -> bool {
+        let (own, others) = (self.address(), other.address());
+        own < others || own == others && self.port <= other.port
     }
 
     fn socket(self) -> SocketAddr {
@@ -81,7 +87,7 @@ impl Key {
     pub fn of(tuple: &FiveTuple) -> (Self, bool) {
         let source = End::new(tuple.source);
         let destination = End::new(tuple.destination);
-        if source <= destination {
+        if source.is_below_or(destination) {
             (Self { low: source, high: destination, protocol: tuple.protocol }, true)
         } else {
             (Self { low: destination, high: source, protocol: tuple.protocol }, false)
