@@ -5,6 +5,7 @@
 //! batches wait than are needed to keep the others going, so that there are never more threads at work than were asked for.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::batch::Batch;
@@ -21,6 +22,10 @@ use crate::proto::tls::keylog::KeyLog;
 const QUEUE: usize = 8;
 /// Batches that wait before a thread that sleeps is woken: waking costs as much as working on some packets.
 const WAKE: usize = 2;
+
+/// How often a thread without work looks for some before it sleeps, some ten microseconds in all: about as long as the next batch takes,
+/// and waking takes as long for the thread that reads.
+const LOOKS: usize = 500;
 
 /// What threads made of their partitions in the end.
 type Ended = (Vec<Summary>, TableStats);
@@ -41,6 +46,8 @@ struct Shared {
     work: Condvar,
     /// A partition was put back.
     room: Condvar,
+    /// Changes with each batch that comes, and when none will.
+    news: AtomicUsize,
     /// What is done while no batch waits.
     ahead: OnceLock<ReadAhead>,
     patterns: Arc<PatternSet>,
@@ -155,7 +162,7 @@ impl Shared {
     /// Works until there is no more, then ends the flows of the partitions that are its own.
     fn run(&self, share: Share) -> Ended {
         let mut state = self.lock();
-        let mut has_asked = false;
+        let (mut has_asked, mut has_looked) = (false, false);
         let own = loop {
             if state.is_off {
                 break Vec::new();
@@ -163,6 +170,7 @@ impl Shared {
             let (has_worked, held) = self.work_on_one(state, share);
             state = held;
             if has_worked {
+                has_looked = false;
                 continue;
             }
             if state.is_over
@@ -177,13 +185,31 @@ impl Shared {
                 state = self.lock();
                 continue;
             }
+            if !has_looked {
+                let seen = self.news.load(Ordering::Relaxed);
+                drop(state);
+                self.look_out(seen);
+                has_looked = true;
+                state = self.lock();
+                continue;
+            }
             state.asleep = state.asleep.saturating_add(1);
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.asleep = state.asleep.saturating_sub(1);
-            has_asked = false;
+            (has_asked, has_looked) = (false, false);
         };
         drop(state);
         partition::finish(own)
+    }
+
+    /// Waits a moment for a batch without sleeping.
+    fn look_out(&self, seen: usize) {
+        for _ in 0..LOOKS {
+            if self.news.load(Ordering::Relaxed) != seen {
+                return;
+            }
+            std::hint::spin_loop();
+        }
     }
 
     fn switch_off(&self) {
@@ -219,7 +245,8 @@ impl Workers {
         };
         let (work, room, patterns) = (Condvar::new(), Condvar::new(), Arc::clone(patterns));
         let (state, ahead) = (Mutex::new(state), OnceLock::new());
-        let shared = Arc::new(Shared { state, work, room, ahead, patterns });
+        let news = AtomicUsize::new(0);
+        let shared = Arc::new(Shared { state, work, room, news, ahead, patterns });
         let start = |number| {
             let shared = Arc::clone(&shared);
             let share = Share { number, of: others.count().saturating_add(1) };
@@ -289,6 +316,7 @@ impl Workers {
         *filling = state.empty.pop().unwrap_or_default();
         filling.key_log = key_log;
         state.waiting = state.waiting.saturating_add(1);
+        self.shared.news.fetch_add(1, Ordering::Relaxed);
         if state.asleep > 0 && state.waiting >= WAKE {
             self.shared.work.notify_one();
         }
@@ -304,6 +332,7 @@ impl Workers {
     pub(super) fn finish(mut self) -> Ended {
         self.send_all();
         self.shared.lock().is_over = true;
+        self.shared.news.fetch_add(1, Ordering::Relaxed);
         self.shared.work.notify_all();
         let mut flows = Vec::new();
         let mut stats = TableStats::default();
