@@ -51,28 +51,27 @@ struct End {
 }
 
 impl End {
-    #[inline]
-    fn new(address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
-        Self { octets: ip.octets(), port: address.port() }
+    const fn new((address, port): (u128, u16)) -> Self {
+        Self { octets: address.to_be_bytes(), port }
     }
 
     const fn address(self) -> u128 {
         u128::from_be_bytes(self.octets)
     }
 
-    /// In the order of the octets, without a call to compare them.
-    const fn is_below_or(self, other: Self) -> bool {
-        let (own, others) = (self.address(), other.address());
-        own < others || own == others && self.port <= other.port
-    }
-
     fn socket(self) -> SocketAddr {
         SocketAddr::new(Ipv6Addr::from(self.octets).to_canonical(), self.port)
     }
+}
+
+/// An end as numbers: octets that are written one by one and read as words are waited for.
+#[inline]
+fn number_of(end: SocketAddr) -> (u128, u16) {
+    let address = match end.ip() {
+        IpAddr::V4(v4) => 0xffff << 32 | u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    (address, end.port())
 }
 
 /// A five-tuple without direction: both ways of a conversation have the same key.
@@ -85,19 +84,12 @@ pub struct Key {
 
 impl Key {
     /// The key of a packet, and whether its source is the lower end.
-    #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "measured: what a call writes byte by byte is waited for where it is read as words"
-    )]
+    #[inline]
     pub fn of(tuple: &FiveTuple) -> (Self, bool) {
-        let source = End::new(tuple.source);
-        let destination = End::new(tuple.destination);
-        if source.is_below_or(destination) {
-            (Self { low: source, high: destination, protocol: tuple.protocol }, true)
-        } else {
-            (Self { low: destination, high: source, protocol: tuple.protocol }, false)
-        }
+        let (source, destination) = (number_of(tuple.source), number_of(tuple.destination));
+        let source_is_low = source <= destination;
+        let (low, high) = if source_is_low { (source, destination) } else { (destination, source) };
+        (Self { low: End::new(low), high: End::new(high), protocol: tuple.protocol }, source_is_low)
     }
 
     /// The five-tuple whose source is the lower end, or the upper.
