@@ -56,26 +56,29 @@ const EDGE: usize = 64;
 /// that write one identification always.
 const SHORT_EDGE: usize = 16;
 
+/// What is compared once the tags are equal.
 #[derive(Clone, Copy)]
-struct Slot {
-    tag: u64,
+struct Seen {
     at: i64,
     path: u32,
     ttl: u8,
 }
 
-const EMPTY: Slot = Slot { tag: 0, at: i64::MIN, path: 0, ttl: 0 };
+const NEVER: Seen = Seen { at: i64::MIN, path: 0, ttl: 0 };
 
 pub(super) struct DuplicateFilter {
-    /// `SLOTS` of them.
-    slots: Box<[Slot]>,
+    /// `SLOTS` of them; 0 in an empty place. Apart from the rest, because each packet asks for one and waits for it.
+    tags: Box<[u64]>,
+    /// Of the same places.
+    seen: Box<[Seen]>,
     /// `PROOF_MEMORY * share * 2^8` of recent packets that were proven copies; a leaky sum.
     proof: u32,
 }
 
 impl DuplicateFilter {
     pub(super) fn new() -> Self {
-        Self { slots: vec![EMPTY; SLOTS].into_boxed_slice(), proof: 0 }
+        let (tags, seen) = (vec![0; SLOTS].into_boxed_slice(), vec![NEVER; SLOTS].into_boxed_slice());
+        Self { tags, seen, proof: 0 }
     }
 
     /// Says whether the same packet was seen just now, and remembers this one if not.
@@ -88,17 +91,18 @@ impl DuplicateFilter {
         counters: &mut Counters,
     ) -> Option<Duplicate> {
         let tag = identity(found);
-        let slot = slot_of(&mut self.slots, tag)?;
-        let new = Slot { tag, at: now.as_nanos(), path: path_tag(path), ttl: found.ip.ttl };
+        let place = usize::try_from(tag & SLOT_MASK).ok()?;
+        let (held, before) = (self.tags.get_mut(place)?, self.seen.get_mut(place)?);
+        let new = Seen { at: now.as_nanos(), path: path_tag(path), ttl: found.ip.ttl };
         self.proof = self.proof.saturating_sub(self.proof / PROOF_MEMORY);
-        if slot.tag != tag {
-            *slot = new;
+        if std::mem::replace(held, tag) != tag {
+            *before = new;
             return None;
         }
-        let seen = *slot;
+        let seen = *before;
         let verdict = judge(&seen, &new, found);
         if verdict == Verdict::New {
-            *slot = new;
+            *before = new;
             return None;
         }
         self.conclude(verdict, &seen, &new, counters)
@@ -108,8 +112,8 @@ impl DuplicateFilter {
     fn conclude(
         &mut self,
         verdict: Verdict,
-        seen: &Slot,
-        new: &Slot,
+        seen: &Seen,
+        new: &Seen,
         counters: &mut Counters,
     ) -> Option<Duplicate> {
         if verdict == Verdict::Proven {
@@ -136,7 +140,7 @@ enum Verdict {
 }
 
 /// The rule of the module documentation for two packets of one identity.
-fn judge(seen: &Slot, new: &Slot, found: &Found<'_>) -> Verdict {
+fn judge(seen: &Seen, new: &Seen, found: &Found<'_>) -> Verdict {
     // Captures of several interfaces are not always in order of time.
     let apart = Duration::from_nanos(new.at.saturating_sub(seen.at).unsigned_abs());
     let hops = new.ttl.abs_diff(seen.ttl);
@@ -159,13 +163,7 @@ fn judge(seen: &Slot, new: &Slot, found: &Found<'_>) -> Verdict {
     }
 }
 
-/// The place for a tag; the low bits choose.
-#[inline]
-fn slot_of(slots: &mut [Slot], tag: u64) -> Option<&mut Slot> {
-    slots.get_mut(usize::try_from(tag & SLOT_MASK).ok()?)
-}
-
-/// `SLOTS - 1`; a test holds the two together.
+/// The low bits of a tag choose its place: `SLOTS - 1`; a test holds the two together.
 const SLOT_MASK: u64 = 0xfff;
 
 /// 64 bits that stand for the packet; never 0, which an empty place holds.
