@@ -27,12 +27,16 @@ const SUPPORTED_RUN: u16 = 3;
 /// The same where nothing supports it.
 const BARE_RUN: u16 = 8;
 
-/// The streams of one flow.
+/// The streams of one flow. What each packet asks comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct MediaTable {
     tracks: Vec<Track>,
     /// Index of the track that the latest packet belonged to; media comes in bursts.
     latest: usize,
+    accepted: u32,
+    /// A DTLS handshake was seen: keys do not come from elsewhere.
+    handshake: bool,
     rtcp: Vec<(u8, u32)>,
     rtcp_packets: u32,
     rtcp_clear: u32,
@@ -41,9 +45,6 @@ pub(super) struct MediaTable {
     rtcp_first: Option<PacketRef>,
     srtcp_waiting: u32,
     left_out: u32,
-    accepted: u32,
-    /// A DTLS handshake was seen: keys do not come from elsewhere.
-    handshake: bool,
 }
 
 impl MediaTable {

@@ -27,27 +27,31 @@ const ZOOM_LEVEL: u8 = 5;
 /// Bit of the first byte that says that padding follows.
 const PADDING: u8 = 0x20;
 
+/// What each packet asks comes first: in the memory of thousands of streams each line of a cache is waited for.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Track {
     pub(super) ssrc: u32,
+    pub(super) run: u16,
+    last_sequence: u16,
     pub(super) direction: Direction,
     pub(super) accepted: bool,
-    pub(super) run: u16,
-    pub(super) detail: Box<Detail>,
-    pub(super) packet: PacketRef,
-    wrapping: Wrapping,
-    last_sequence: u16,
     kind: Option<MediaKind>,
+    wrapping: Wrapping,
     extension_profile: Option<u16>,
-    /// The first payload type with its packets; of most streams the only one, which is counted without another step through memory.
-    first_type: (u8, u64),
-    other_types: Vec<(u8, u64)>,
-    stats: Stream,
-    start: Timestamp,
+    pub(super) detail: Box<Detail>,
     last: Timestamp,
     /// Payloads that the collector of cipher evidence wants no more of. They are counted here, because its memory is cold.
     settled: Option<u32>,
+    /// The first payload type with its packets; of most streams the only one, which is counted without another step through memory.
+    first_type: (u8, u64),
+    stats: Stream,
+    pub(super) packet: PacketRef,
+    start: Timestamp,
+    other_types: Vec<(u8, u64)>,
 }
+
+const _: () = assert!(size_of::<Track>() == 224 && std::mem::offset_of!(Track, packet) <= 192);
 
 /// What is kept beside the counters. It is cold when a packet comes of one of many streams, so that what each packet asks stands
 /// together at the front.
