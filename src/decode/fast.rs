@@ -8,7 +8,8 @@ use super::ip::{IpHeader, TCP, UDP};
 use super::link::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN};
 use super::path::{Layer, Path};
 use super::span::Span;
-use super::walk::{Found, Next, tcp, udp};
+use super::tunnel::is_tunnel_port;
+use super::walk::{Found, tcp_packet, udp_packet};
 
 /// The packet in an Ethernet frame; `None` says nothing but "not the common case", and `path` is spoilt then.
 #[inline(always)]
@@ -28,12 +29,15 @@ pub(super) fn ethernet<'a>(span: Span<'a>, path: &mut Path, tunnels: bool) -> Op
         ETHER_IPV6 => ipv6(rest)?,
         _ => return None,
     };
-    let next = match protocol {
-        UDP => udp(header, body, path, tunnels),
-        TCP => tcp(header, body),
-        _ => return None,
-    };
-    if let Next::Found(found) = next { Some(found) } else { None }
+    match protocol {
+        UDP => {
+            let (found, _) = udp_packet(header, body).ok()?;
+            let ports = [found.source.port(), found.destination.port()];
+            if tunnels && ports.into_iter().any(is_tunnel_port) { None } else { Some(found) }
+        }
+        TCP => tcp_packet(header, body).ok(),
+        _ => None,
+    }
 }
 
 #[inline(always)]

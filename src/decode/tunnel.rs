@@ -145,8 +145,9 @@ pub(super) fn over_udp<'a>(
     if is_tunnel_port(source) { open_udp(ip, source, body, path) } else { None }
 }
 
+/// True for the UDP ports that tunnels use.
 #[inline]
-const fn is_tunnel_port(port: u16) -> bool {
+pub(super) const fn is_tunnel_port(port: u16) -> bool {
     matches!(port, GTP_U | TEREDO | VXLAN | VXLAN_GPE | VXLAN_LINUX | GENEVE | TZSP)
 }
 

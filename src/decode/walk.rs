@@ -90,7 +90,10 @@ pub(super) fn walk<'a>(mut next: Next<'a>, path: &mut Path, tunnels: bool) -> En
 fn payload<'a>(ip: IpHeader, protocol: u8, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next<'a> {
     match protocol {
         ip::UDP => udp(ip, span, path, tunnels),
-        ip::TCP => tcp(ip, span),
+        ip::TCP => match tcp_packet(ip, span) {
+            Ok(found) => Next::Found(found),
+            Err(reason) => Next::Undecodable(reason),
+        },
         _ if tunnels => match tunnel::over_ip(&ip, protocol, span, path) {
             Some(next) => next,
             None => other(ip, protocol, span),
@@ -110,43 +113,52 @@ fn other(ip: IpHeader, protocol: u8, span: Span<'_>) -> Next<'_> {
     })
 }
 
+fn udp<'a>(ip: IpHeader, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next<'a> {
+    match udp_packet(ip, span) {
+        Ok((found, body)) => {
+            let ports = (found.source.port(), found.destination.port());
+            let inside = if tunnels { tunnel::over_udp(&ip, ports.0, ports.1, body, path) } else { None };
+            inside.unwrap_or(Next::Found(found))
+        }
+        Err(reason) => Next::Undecodable(reason),
+    }
+}
+
 /// RFC 768. The payload ends at the UDP length, or with the IP packet where that comes first.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "measured: the result is large, and a call would copy it")]
-pub(super) fn udp<'a>(ip: IpHeader, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next<'a> {
+pub(super) fn udp_packet(ip: IpHeader, span: Span<'_>) -> Result<(Found<'_>, Span<'_>), Reason> {
     let Some((&[s0, s1, d0, d1, l0, l1, c0, c1], rest)) = span.head::<8>() else {
-        return Next::Undecodable(Reason::UdpTruncated);
+        return Err(Reason::UdpTruncated);
     };
     let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     let (body, declared_len) = match usize::from(u16::from_be_bytes([l0, l1])).checked_sub(8) {
         Some(length) => (rest.limit(length), length),
         // Zero stands in a jumbogram (RFC 2675 §4) and in what a card is still to segment.
         None if l0 == 0 && l1 == 0 => (rest, rest.wire()),
-        None => return Next::Undecodable(Reason::UdpLength),
+        None => return Err(Reason::UdpLength),
     };
-    if tunnels && let Some(next) = tunnel::over_udp(&ip, source, destination, body, path) {
-        return next;
-    }
-    Next::Found(Found {
+    let found = Found {
         source: SocketAddr::new(ip.source, source),
         destination: SocketAddr::new(ip.destination, destination),
         ip,
         transport: Transport::Udp { payload: body.data(), declared_len },
         checksum: u16::from_be_bytes([c0, c1]),
         truncated: body.is_cut(),
-    })
+    };
+    Ok((found, body))
 }
 
 /// RFC 9293. Options cut by the snap length are no reason to lose the packet.
 #[inline]
-pub(super) fn tcp(ip: IpHeader, span: Span<'_>) -> Next<'_> {
+pub(super) fn tcp_packet(ip: IpHeader, span: Span<'_>) -> Result<Found<'_>, Reason> {
     use super::packet::TcpFlags;
     let Some((fixed, rest)) = span.head::<20>() else {
-        return Next::Undecodable(Reason::TcpTruncated);
+        return Err(Reason::TcpTruncated);
     };
     let header_len = usize::from(fixed[12] >> 4).wrapping_mul(4);
     let Some(options) = header_len.checked_sub(20).filter(|options| *options <= rest.wire()) else {
-        return Next::Undecodable(Reason::TcpLength);
+        return Err(Reason::TcpLength);
     };
     let declared_len = rest.wire().saturating_sub(options);
     let body = rest.skip(options).map_or(&[][..], Span::data);
@@ -154,9 +166,9 @@ pub(super) fn tcp(ip: IpHeader, span: Span<'_>) -> Next<'_> {
     let mut short = *fixed;
     short[12] = 0x50;
     let Ok(header) = etherparse::TcpHeaderSlice::from_slice(&short) else {
-        return Next::Undecodable(Reason::TcpLength);
+        return Err(Reason::TcpLength);
     };
-    Next::Found(Found {
+    Ok(Found {
         source: SocketAddr::new(ip.source, header.source_port()),
         destination: SocketAddr::new(ip.destination, header.destination_port()),
         ip,
