@@ -120,7 +120,7 @@ impl Datagrams {
         if depth >= MAX_DEPTH {
             return false;
         }
-        if meta.wrapping == Wrapping::None && meta.ports.iter().any(|port| matches!(port, 53 | 5353 | 5355)) {
+        if meta.wrapping == Wrapping::None && super::names::are_ports_of_names(meta.ports) {
             return super::names::message(facts, payload, meta.packet);
         }
         match first {

@@ -6,6 +6,11 @@ use super::PacketRef;
 use super::facts::{Dns, Facts, LIST_CAP, OtherName};
 use crate::proto::dns::{self, Answer};
 
+/// True for the ports of name resolution over UDP: DNS, mDNS, LLMNR.
+pub(super) const fn are_ports_of_names([one, other]: [u16; 2]) -> bool {
+    matches!(one, 53 | 5353 | 5355) || matches!(other, 53 | 5353 | 5355)
+}
+
 /// Writes down what a DNS message asks and answers. True when it was one.
 pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> bool {
     let message = match dns::parse(bytes) {

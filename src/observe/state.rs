@@ -3,6 +3,7 @@
 use super::PacketRef;
 use super::datagram::{Datagrams, Meta};
 use super::facts::{Facts, MarkHit, Pace, Sampling, Wrapping};
+use super::names::are_ports_of_names;
 use super::pace;
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
@@ -167,7 +168,9 @@ fn datagram_of(
         flow.class = 1;
     } else if flow.class == 0 && work.is_call() {
         flow.class = CALL;
-    } else if flow.state.facts.as_ref().is_some_and(|facts| facts.dns.is_some()) {
+    } else if are_ports_of_names(ports) && flow.state.facts.as_ref().is_some_and(|facts| facts.dns.is_some())
+    {
+        // The ports first: of each packet of media, what was read of the flow would be waited for.
         flow.set_idle_timeout(SHORT_IDLE);
     }
 }
