@@ -415,8 +415,12 @@ fn analyse_with(
 /// Takes over the names in the DNS answers of flows.
 fn learn(names: &mut Names, flows: &[Summary], threads: Threads) {
     let answers = |flow: &Summary| flow.facts.as_deref().is_some_and(|facts| facts.dns.is_some());
-    let look = |begin, piece: &[Summary]| -> Vec<usize> {
-        (begin..).zip(piece).filter(|(_, flow)| answers(flow)).map(|(index, _)| index).collect()
+    let look = |begin: usize, piece: &[Summary]| -> Vec<usize> {
+        let each = |(index, flow): (usize, &Summary)| {
+            Summary::approach(|ahead| piece.get(index.saturating_add(ahead)));
+            answers(flow).then(|| begin.saturating_add(index))
+        };
+        piece.iter().enumerate().filter_map(each).collect()
     };
     threads.in_order(flows, look, |piece| {
         for flow in piece.into_iter().filter_map(|index| flows.get(index)) {

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The stages in the order in which data flows. A module imports only from those that stand before it.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "bytes",
+    "fetch",
     "parallel",
     "time",
     "crypto",
@@ -47,12 +48,13 @@ const ORDER: [&str; 26] = [
 /// A module and all that it may import beside itself; stricter than the order alone.
 const ONLY: &[(&str, &[&str], &str)] = &[
     ("bytes", &[], "the cursor stands on nothing"),
+    ("fetch", &[], "asking for memory stands on nothing"),
     ("parallel", &[], "work that is shared out stands on nothing"),
     ("time", &[], "time stands on nothing"),
     ("crypto", &[], "ciphers know no protocol"),
     ("capture", &["bytes", "time"], "packets in, and nothing else"),
     ("decode", &["bytes", "time"], "the decoder knows no source of packets"),
-    ("flow", &["bytes", "time"], "flow/ knows no protocol"),
+    ("flow", &["bytes", "fetch", "time"], "flow/ knows no protocol"),
     ("proto", &["bytes", "time", "crypto"], "proto/ is bytes to messages and knows no provider"),
     ("fingerprint", &["bytes", "proto"], "a fingerprint is a function of a parsed hello"),
     ("classify", &["parallel", "time", "flow", "observe"], "classify/ sees no bytes and no parser"),

@@ -121,7 +121,7 @@ struct Lent {
 /// What the ties lend to flows that may still be named by others.
 fn lent(ties: &ties::Ties, flows: &[Judged], open: &[Open], threads: Threads) -> Vec<Lent> {
     let mut all = Vec::new();
-    let lend = |place, open: &Open| {
+    let lend = |place: usize, open: &Open| {
         let Judged { flow, verdict, .. } = flows.get(open.index)?;
         let own = match &open.own {
             Own::InVerdict => &verdict.evidence,
@@ -136,8 +136,13 @@ fn lent(ties: &ties::Ties, flows: &[Judged], open: &[Open], threads: Threads) ->
         let stays = can_borrow(flow, &ranking);
         Some(Lent { place, verdict: conclude(flow, ranking, evidence), stays })
     };
-    let look = |begin, piece: &[Open]| -> Vec<Lent> {
-        (begin..).zip(piece).filter_map(|(place, open)| lend(place, open)).collect()
+    let look = |begin: usize, piece: &[Open]| -> Vec<Lent> {
+        let each = |(index, open): (usize, &Open)| {
+            let flow_of = |open: &Open| flows.get(open.index).map(|judged| &judged.flow);
+            Summary::approach(|ahead| piece.get(index.saturating_add(ahead)).and_then(flow_of));
+            lend(begin.saturating_add(index), open)
+        };
+        piece.iter().enumerate().filter_map(each).collect()
     };
     threads.in_order(open, look, |piece| {
         all.extend(piece);

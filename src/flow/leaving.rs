@@ -17,6 +17,12 @@ impl<S> Leaving<S> {
         Self { order: order.into_iter(), slots }
     }
 
+    /// The flow that comes next.
+    pub fn coming(&self) -> Option<&Flow<S>> {
+        let (_, slot) = self.order.as_slice().first()?;
+        self.slots.get(*slot)
+    }
+
     /// Number in the run of the flow that comes next.
     pub fn next_id(&self) -> Option<u64> {
         self.order.as_slice().first().map(|(id, _)| *id)
@@ -28,6 +34,9 @@ impl<S> Iterator for Leaving<S> {
 
     fn next(&mut self) -> Option<Ended<S>> {
         let (_, slot) = self.order.next()?;
+        if let Some((_, later)) = self.order.as_slice().get(1) {
+            self.slots.fetch(*later);
+        }
         self.slots.take(slot).map(|flow| Ended { flow, reason: EndReason::EndOfCapture })
     }
 }

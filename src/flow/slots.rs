@@ -1,5 +1,7 @@
 //! Places for flows that never move: a table that grows copies nothing, and takes no more room than it has flows.
 
+use crate::fetch::fetch;
+
 /// Bits of a slot's number that count within a chunk.
 const BITS: u32 = 8;
 /// Places of one chunk.
@@ -26,6 +28,13 @@ impl<T> Slots<T> {
     #[inline]
     pub(super) fn get(&self, slot: usize) -> Option<&T> {
         self.chunks.get(slot >> BITS)?.get(slot % CHUNK)?.as_ref()
+    }
+
+    /// Asks for a place that will be read soon.
+    pub(super) fn fetch(&self, slot: usize) {
+        if let Some(place) = self.chunks.get(slot >> BITS).and_then(|chunk| chunk.get(slot % CHUNK)) {
+            fetch(place);
+        }
     }
 
     #[inline]

@@ -23,6 +23,7 @@ pub use samples::{Sample, Samples, Sampling, SealedUnit, UnitShape};
 pub use secrets::{Candidate, Form, Missing, Opened, SrtpMaster};
 
 use super::packet_ref::PacketRef;
+use crate::fetch::fetch;
 pub use crate::proto::rtp::sketch::{Copied, Sketch};
 use zeroize::Zeroizing;
 
@@ -308,6 +309,23 @@ pub struct Zoom {
 }
 
 impl Facts {
+    /// Asks for what most flows have that have anything.
+    #[inline]
+    pub(super) fn approach(&self) {
+        if let Some(tls) = self.tls.as_deref() {
+            fetch(tls);
+        }
+        if let Some(quic) = self.quic.as_deref() {
+            fetch(quic);
+        }
+        if let Some(dns) = self.dns.as_deref() {
+            fetch(dns);
+        }
+        if let Some(stun) = self.stun.as_deref() {
+            fetch(stun);
+        }
+    }
+
     /// True when nothing was learned.
     pub(super) fn is_empty(&self) -> bool {
         self.tls.is_none()

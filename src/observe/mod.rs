@@ -29,7 +29,7 @@ mod zoom;
 pub use handshake::hex;
 pub use packet_ref::PacketRef;
 pub use state::{
-    CALL, Doubt, SLOT_BYTES, Seen, State, doubt, give_up_holes, has_facts, observe, snapshot, summarise,
-    waiting,
+    CALL, Doubt, SLOT_BYTES, Seen, State, approach, doubt, give_up_holes, has_facts, observe, snapshot,
+    summarise, waiting,
 };
 pub use summary::{Beginning, Ending, Outline, Summary};

@@ -9,6 +9,7 @@ use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use super::summary::{Beginning, Ending, Outline, Summary};
 use crate::decode::{TcpFlags, Transport};
+use crate::fetch::fetch;
 use crate::flow::{Direction, Early, EndReason, Flow, Wait};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
@@ -312,6 +313,18 @@ fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> 
 
 /// Class of flows that make a call: they go last when a table is full, and are told of while they go on.
 pub const CALL: u8 = 200;
+
+/// Asks for what is read of a flow that will end soon.
+pub fn approach(flow: &Flow<State>) {
+    match &flow.state.work {
+        Work::Datagrams(work) => fetch(&**work),
+        Work::Stream(work) => fetch(&**work),
+        Work::Fresh | Work::Done => {}
+    }
+    if let Some(facts) = flow.state.facts.as_deref() {
+        fetch(facts);
+    }
+}
 
 /// What is left of a flow when it has ended.
 pub fn summarise(flow: Flow<State>, reason: EndReason) -> Summary {

@@ -1,10 +1,10 @@
 //! A flow that has ended, as later stages see it.
 
-use std::hint::black_box;
 use std::ops::{Deref, DerefMut};
 
 use super::PacketRef;
 use super::facts::Facts;
+use crate::fetch::fetch;
 use crate::flow::FiveTuple;
 use crate::time::Timestamp;
 
@@ -45,15 +45,22 @@ pub enum Beginning {
 pub struct Summary(Box<Outline>);
 
 impl Summary {
-    /// Reads from flows that are come to soon, `at` so many places ahead of one that is worked on, so that what is known of them is on its
-    /// way from memory by then. A list of flows is larger than any cache, and each step to what hangs from a flow would wait in turn.
+    /// Asks for what is known of flows that are come to soon, `at` so many places ahead of one that is worked on. A list of flows is larger
+    /// than any cache, and each step to what hangs from a flow would wait in turn.
     #[inline]
     pub(crate) fn approach<'a>(at: impl Fn(usize) -> Option<&'a Self>) {
         const FAR: usize = 6;
-        const NEAR: usize = 3;
-        black_box(at(FAR).map(|flow| (flow.0.id, flow.0.facts.is_some())));
-        let facts = at(NEAR).and_then(|flow| flow.0.facts.as_deref());
-        black_box(facts.map(|facts| (facts.tls.is_some(), facts.left_out)));
+        const NEAR: usize = 4;
+        const NEXT: usize = 2;
+        if let Some(flow) = at(FAR) {
+            fetch(&*flow.0);
+        }
+        if let Some(facts) = at(NEAR).and_then(|flow| flow.0.facts.as_deref()) {
+            fetch(facts);
+        }
+        if let Some(facts) = at(NEXT).and_then(|flow| flow.0.facts.as_deref()) {
+            facts.approach();
+        }
     }
 }
 

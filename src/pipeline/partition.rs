@@ -6,7 +6,7 @@ use crate::flow::{
 };
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
-use crate::observe::{PacketRef, Seen, State, Summary, give_up_holes, observe, summarise, waiting};
+use crate::observe::{PacketRef, Seen, State, Summary, approach, give_up_holes, observe, summarise, waiting};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -184,6 +184,9 @@ pub(super) fn finish(partitions: Vec<Partition>) -> (Vec<Summary>, TableStats) {
         leaving.iter_mut().filter(|left| left.next_id().is_some()).min_by_key(|left| left.next_id())
     {
         flows.extend(next.next().map(|done| summarise(done.flow, done.reason)));
+        if let Some(coming) = next.coming() {
+            approach(coming);
+        }
     }
     (flows, stats)
 }

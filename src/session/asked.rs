@@ -79,7 +79,9 @@ struct Looked {
 
 fn look(begin: usize, piece: &[Judged]) -> Looked {
     let mut looked = Looked { local_is_source: Vec::new(), open: Vec::new(), told: Vec::new() };
-    for (index, judged) in (begin..).zip(piece) {
+    for (place, judged) in piece.iter().enumerate() {
+        Summary::approach(|ahead| piece.get(place.saturating_add(ahead)).map(|judged| &judged.flow));
+        let index = begin.saturating_add(place);
         let sides = sides(&judged.flow, &judged.verdict);
         looked.local_is_source.push(sides.local_is_source);
         if carries(judged) && is_open(&judged.flow, &judged.verdict) {

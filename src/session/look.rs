@@ -3,6 +3,7 @@
 
 use super::{Judged, fallback, makes_a_call, rtcp};
 use crate::classify::Role;
+use crate::observe::Summary;
 use crate::parallel::Threads;
 
 /// Indexes of flows, in their order, by what they are looked at for.
@@ -30,10 +31,11 @@ impl Chosen {
     /// Looks at all flows.
     pub(super) fn of(flows: &[Judged], threads: Threads) -> Self {
         let mut all = Self::default();
-        let look = |begin, piece: &[Judged]| {
+        let look = |begin: usize, piece: &[Judged]| {
             let mut chosen = Self::default();
-            for (index, judged) in (begin..).zip(piece) {
-                chosen.look(index, judged);
+            for (place, judged) in piece.iter().enumerate() {
+                Summary::approach(|ahead| piece.get(place.saturating_add(ahead)).map(|judged| &judged.flow));
+                chosen.look(begin.saturating_add(place), judged);
             }
             chosen
         };
