@@ -23,7 +23,7 @@ const QUEUE: usize = 8;
 /// Batches that wait before a thread that sleeps is woken: waking costs as much as working on some packets.
 const WAKE: usize = 2;
 
-/// How often a thread without work looks for some before it sleeps, some ten microseconds in all: about as long as the next batch takes,
+/// How often a thread without work looks for some before it sleeps, some ten microseconds in all on an AMD EPYC: about as long as the next batch takes,
 /// and waking takes as long for the thread that reads.
 const LOOKS: usize = 500;
 
@@ -170,7 +170,7 @@ impl Shared {
             let (has_worked, held) = self.work_on_one(state, share);
             state = held;
             if has_worked {
-                has_looked = false;
+                (has_asked, has_looked) = (false, false);
                 continue;
             }
             if state.is_over
