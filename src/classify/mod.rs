@@ -1,4 +1,4 @@
-//! Stage: evidence to app and role. In: [`Summary`] of flows. Out: a [`Verdict`] each.
+//! Stage: evidence to app and role. In: [`Summary`] of flows. Out: each [`Judged`].
 //!
 //! Sees no bytes. Knowledge is data: `providers/*.toml`, compiled into [`Rules`]; Rust only weighs. Unknown is
 //! an ordinary answer, and later evidence corrects an earlier verdict, because all flows are judged together.
@@ -51,10 +51,20 @@ const PART: usize = 1 << 15;
 
 /// Judges flows, given in the order in which they began; the verdicts are the same for any number of threads.
 pub fn judge(rules: &Rules, names: &Names, flows: Vec<Summary>, threads: Threads) -> Vec<Judged> {
+    judge_in_parts(rules, names, flows, threads, PART)
+}
+
+fn judge_in_parts(
+    rules: &Rules,
+    names: &Names,
+    flows: Vec<Summary>,
+    threads: Threads,
+    size: usize,
+) -> Vec<Judged> {
     let mut flows: Vec<Judged> = flows.into_iter().map(Judged::from).collect();
     let mut ties = ties::Ties::default();
     let mut open: Vec<Open> = Vec::new();
-    for (part, begin) in flows.chunks_mut(PART).zip((0_usize..).step_by(PART)) {
+    for (part, begin) in flows.chunks_mut(size).zip((0_usize..).step_by(size)) {
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(part.len());
         let alone = |_, piece: &[Judged]| -> Vec<(Verdict, Option<Own>)> {
             let each = |(index, judged): (usize, &Judged)| {
@@ -298,6 +308,9 @@ fn is_peer_to_peer(flow: &Summary, facts: &Facts) -> bool {
         stun.ice && !stun.relays && (stun.clients == [true, true] || private(source) && private(destination))
     })
 }
+
+#[cfg(test)]
+mod lending_tests;
 
 #[cfg(test)]
 mod tests {
