@@ -317,6 +317,43 @@ fn memory_is_told_only_when_asked_for_and_for_each_flow_only_of_many() {
     assert!(text.lines().any(|line| line.contains("memory") && line.contains(" MiB at most")));
 }
 
+/// A DNS query over UDP for `example.org`, from this port to port 53 of 192.0.2.1.
+fn query(source_port: u16) -> Vec<u8> {
+    let message = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01";
+    let mut frame = udp(source_port, message);
+    frame[36..38].copy_from_slice(&53_u16.to_be_bytes());
+    frame
+}
+
+#[test]
+fn a_flow_of_names_ends_sooner_than_others() {
+    let bench = Bench::new();
+    let asked = |gap: u32| capture(ETHERNET, SNAPLEN, &[(100, query(20_001)), (100 + gap, query(20_001))]);
+    let other = capture(ETHERNET, SNAPLEN, &[(100, udp(20_001, b"x")), (115, udp(20_001, b"x"))]);
+    bench.file("soon", &asked(9)).file("late", &asked(15)).file("other", &other);
+    for (name, expected) in [("soon", 1), ("late", 2), ("other", 1)] {
+        assert_eq!(flows(&bench.replay(&[name, "--records", "flow"])), expected, "{name}");
+    }
+}
+
+#[test]
+fn flows_alone_are_told_as_they_are_beside_their_sessions() {
+    let bench = Bench::new();
+    for name in ["zoom-beijing-2020", "e2e-call", "dtls-srtp", "sip-sdes"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name).with_extension("pcapng");
+        let file = file.to_str().unwrap();
+        let whole = bench.replay(&[file]);
+        let alone = bench.replay(&[file, "--records", "flow,stats"]);
+        let told = |output: &Output| -> Vec<Value> {
+            records(output).into_iter().filter(|record| record["event_type"] == "flow").collect()
+        };
+        assert!(told(&alone).iter().any(|flow| flow["session_id"].is_string()), "{name}");
+        assert_eq!(told(&alone), told(&whole), "{name}");
+        assert!(stats(&whole)["sessions"].as_u64().unwrap() > 0);
+        assert_eq!(stats(&alone)["sessions"], stats(&whole)["sessions"], "{name}");
+    }
+}
+
 #[test]
 fn two_files_are_read_in_the_order_of_time_or_as_given() {
     let bench = Bench::new();

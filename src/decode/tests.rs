@@ -616,6 +616,31 @@ fn slow_and_fast_agree(frame: &[u8], original_len: u32) {
     );
 }
 
+#[test]
+fn the_common_frame_is_read_at_once_and_a_tunnel_is_not() {
+    let frame = |to: u16, is_tcp: bool| {
+        let ip = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4([10, 0, 0, 1], [192, 0, 2, 1], 64);
+        let mut frame = Vec::new();
+        if is_tcp {
+            ip.tcp(20_001, to, 1, 2).write(&mut frame, b"body").unwrap();
+        } else {
+            ip.udp(20_001, to).write(&mut frame, b"body").unwrap();
+        }
+        frame
+    };
+    let is_fast = |frame: &[u8], tunnels| {
+        fast::ethernet(Span::new(frame, frame.len()), &mut Path::EMPTY.clone(), tunnels).is_some()
+    };
+    for (to, is_tcp, tunnels, expected) in [
+        (4000, false, true, true),
+        (4789, false, true, false),
+        (4789, false, false, true),
+        (4789, true, true, true),
+    ] {
+        assert_eq!(is_fast(&frame(to, is_tcp), tunnels), expected, "{to} {is_tcp} {tunnels}");
+    }
+}
+
 proptest! {
     #[test]
     fn never_panics(link in 0..LINK_TYPES.len(), data in proptest::collection::vec(any::<u8>(), 0..200), original in any::<u32>()) {
