@@ -378,7 +378,8 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads:
     analyse_with(rules, names, flows, threads, |flows, sessions| meetings.join(flows, sessions))
 }
 
-/// Judges flows and says which are together in a session, and no more: for those who ask for flows alone.
+/// Judges flows and says which are together in a session, and no more: for those who ask for flows alone. There are no
+/// [sessions](Analysis::sessions), only their [members](Analysis::members).
 pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>, threads: Threads) -> Analysis {
     let mut names = Names::default();
     learn(&mut names, &flows, threads);

@@ -1,5 +1,5 @@
 //! The common frame in one go: Ethernet, at most two VLAN tags, IPv4 without options or IPv6 without extension
-//! headers, UDP or TCP. Anything else is for [`walk`](super::walk::walk); what both can read they read alike,
+//! headers, UDP on no port of a tunnel, or TCP. Anything else is for [`walk`](super::walk::walk); what both can read they read alike,
 //! which a test holds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

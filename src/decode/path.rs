@@ -104,7 +104,8 @@ impl Path {
 
     /// Back to [`Path::EMPTY`], which most are already.
     pub(super) const fn clear(&mut self) {
-        if self.length > 0 || self.outer.is_some() {
+        // There are no outer addresses without a layer.
+        if self.length > 0 {
             *self = Self::EMPTY;
         }
     }

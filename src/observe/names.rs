@@ -6,7 +6,8 @@ use super::PacketRef;
 use super::facts::{Dns, Facts, LIST_CAP, OtherName};
 use crate::proto::dns::{self, Answer};
 
-/// True for the ports of name resolution over UDP: DNS, mDNS, LLMNR.
+/// True for the ports of name resolution over UDP: DNS, mDNS, LLMNR. On other ports no datagram is read as such, so that these flows alone
+/// have [`Facts::dns`].
 pub(super) const fn are_ports_of_names([one, other]: [u16; 2]) -> bool {
     matches!(one, 53 | 5353 | 5355) || matches!(other, 53 | 5353 | 5355)
 }
