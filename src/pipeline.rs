@@ -416,12 +416,9 @@ fn analyse_with(
 /// Takes over the names in the DNS answers of flows.
 fn learn(names: &mut Names, flows: &[Summary], threads: Threads) {
     let answers = |flow: &Summary| flow.facts.as_deref().is_some_and(|facts| facts.dns.is_some());
-    let look = |begin: usize, piece: &[Summary]| -> Vec<usize> {
-        let each = |(index, flow): (usize, &Summary)| {
-            Summary::approach(|ahead| piece.get(index.saturating_add(ahead)));
-            answers(flow).then(|| begin.saturating_add(index))
-        };
-        piece.iter().enumerate().filter_map(each).collect()
+    let look = |begin, piece: &[Summary]| -> Vec<usize> {
+        let each = Summary::each_ahead(begin, piece, Some);
+        each.filter(|(_, flow)| answers(flow)).map(|(index, _)| index).collect()
     };
     threads.in_order(flows, look, |piece| {
         for flow in piece.into_iter().filter_map(|index| flows.get(index)) {

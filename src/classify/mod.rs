@@ -67,11 +67,8 @@ fn judge_in_parts(
     for (part, begin) in flows.chunks_mut(size).zip((0_usize..).step_by(size)) {
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(part.len());
         let alone = |_, piece: &[Judged]| -> Vec<(Verdict, Option<Own>)> {
-            let each = |(index, judged): (usize, &Judged)| {
-                Summary::approach(|ahead| piece.get(index.saturating_add(ahead)).map(|judged| &judged.flow));
-                alone(rules, names, &judged.flow)
-            };
-            piece.iter().enumerate().map(each).collect()
+            let each = Summary::each_ahead(0, piece, |judged| Some(&judged.flow));
+            each.map(|(_, judged)| alone(rules, names, &judged.flow)).collect()
         };
         threads.in_order(part, alone, |piece| {
             for (verdict, own) in piece {
@@ -131,7 +128,7 @@ struct Lent {
 /// What the ties lend to flows that may still be named by others.
 fn lent(ties: &ties::Ties, flows: &[Judged], open: &[Open], threads: Threads) -> Vec<Lent> {
     let mut all = Vec::new();
-    let lend = |place: usize, open: &Open| {
+    let lend = |place, open: &Open| {
         let Judged { flow, verdict, .. } = flows.get(open.index)?;
         let own = match &open.own {
             Own::InVerdict => &verdict.evidence,
@@ -146,13 +143,9 @@ fn lent(ties: &ties::Ties, flows: &[Judged], open: &[Open], threads: Threads) ->
         let stays = can_borrow(flow, &ranking);
         Some(Lent { place, verdict: conclude(flow, ranking, evidence), stays })
     };
-    let look = |begin: usize, piece: &[Open]| -> Vec<Lent> {
-        let each = |(index, open): (usize, &Open)| {
-            let flow_of = |open: &Open| flows.get(open.index).map(|judged| &judged.flow);
-            Summary::approach(|ahead| piece.get(index.saturating_add(ahead)).and_then(flow_of));
-            lend(begin.saturating_add(index), open)
-        };
-        piece.iter().enumerate().filter_map(each).collect()
+    let look = |begin, piece: &[Open]| -> Vec<Lent> {
+        let each = Summary::each_ahead(begin, piece, |open| Some(&flows.get(open.index)?.flow));
+        each.filter_map(|(place, open)| lend(place, open)).collect()
     };
     threads.in_order(open, look, |piece| {
         all.extend(piece);

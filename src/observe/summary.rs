@@ -45,10 +45,23 @@ pub enum Beginning {
 pub struct Summary(Box<Outline>);
 
 impl Summary {
-    /// Asks for what is known of flows that are come to soon, `at` so many places ahead of one that is worked on. A list of flows is larger
-    /// than any cache, and each step to what hangs from a flow would wait in turn.
+    /// Goes over a list that begins at index `begin`, each with its index, and asks for what is known of the flows that are come to soon.
+    /// A list of flows is larger than any cache, and each step to what hangs from a flow would wait in turn.
     #[inline]
-    pub(crate) fn approach<'a>(at: impl Fn(usize) -> Option<&'a Self>) {
+    pub(crate) fn each_ahead<'a, T>(
+        begin: usize,
+        list: &'a [T],
+        flow_of: impl Fn(&'a T) -> Option<&'a Self>,
+    ) -> impl Iterator<Item = (usize, &'a T)> {
+        list.iter().enumerate().map(move |(place, item)| {
+            Self::approach(|ahead| list.get(place.saturating_add(ahead)).and_then(&flow_of));
+            (begin.saturating_add(place), item)
+        })
+    }
+
+    /// Asks for flows that are `at` so many places ahead.
+    #[inline]
+    fn approach<'a>(at: impl Fn(usize) -> Option<&'a Self>) {
         const FAR: usize = 6;
         const NEAR: usize = 4;
         const NEXT: usize = 2;

@@ -53,9 +53,7 @@ fn flows(
     let owners = sessions_of_flows(analysis);
     let work = |begin: usize, piece: &[Judged]| {
         let mut buffer = Vec::with_capacity(BUFFER.saturating_mul(piece.len().min(64)));
-        for (place, judged) in piece.iter().enumerate() {
-            Summary::approach(|ahead| piece.get(place.saturating_add(ahead)).map(|judged| &judged.flow));
-            let index = begin.saturating_add(place);
+        for (index, judged) in Summary::each_ahead(begin, piece, |judged| Some(&judged.flow)) {
             let session = owners.get(index).copied().flatten().map(session_id);
             let record = Record::Flow(Box::new(flow_record(context, judged, session.as_deref())));
             buffer.extend_from_slice(before(index));

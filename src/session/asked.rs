@@ -79,9 +79,7 @@ struct Looked {
 
 fn look(begin: usize, piece: &[Judged]) -> Looked {
     let mut looked = Looked { local_is_source: Vec::new(), open: Vec::new(), told: Vec::new() };
-    for (place, judged) in piece.iter().enumerate() {
-        Summary::approach(|ahead| piece.get(place.saturating_add(ahead)).map(|judged| &judged.flow));
-        let index = begin.saturating_add(place);
+    for (index, judged) in Summary::each_ahead(begin, piece, |judged| Some(&judged.flow)) {
         let sides = sides(&judged.flow, &judged.verdict);
         looked.local_is_source.push(sides.local_is_source);
         if carries(judged) && is_open(&judged.flow, &judged.verdict) {

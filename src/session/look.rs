@@ -31,11 +31,10 @@ impl Chosen {
     /// Looks at all flows.
     pub(super) fn of(flows: &[Judged], threads: Threads) -> Self {
         let mut all = Self::default();
-        let look = |begin: usize, piece: &[Judged]| {
+        let look = |begin, piece: &[Judged]| {
             let mut chosen = Self::default();
-            for (place, judged) in piece.iter().enumerate() {
-                Summary::approach(|ahead| piece.get(place.saturating_add(ahead)).map(|judged| &judged.flow));
-                chosen.look(begin.saturating_add(place), judged);
+            for (index, judged) in Summary::each_ahead(begin, piece, |judged| Some(&judged.flow)) {
+                chosen.look(index, judged);
             }
             chosen
         };
