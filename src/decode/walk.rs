@@ -90,10 +90,7 @@ pub(super) fn walk<'a>(mut next: Next<'a>, path: &mut Path, tunnels: bool) -> En
 fn payload<'a>(ip: IpHeader, protocol: u8, span: Span<'a>, path: &mut Path, tunnels: bool) -> Next<'a> {
     match protocol {
         ip::UDP => udp(ip, span, path, tunnels),
-        ip::TCP => match tcp_packet(ip, span) {
-            Ok(found) => Next::Found(found),
-            Err(reason) => Next::Undecodable(reason),
-        },
+        ip::TCP => tcp_packet(ip, span).map_or_else(Next::Undecodable, Next::Found),
         _ if tunnels => match tunnel::over_ip(&ip, protocol, span, path) {
             Some(next) => next,
             None => other(ip, protocol, span),

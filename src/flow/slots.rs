@@ -27,14 +27,19 @@ impl<T> Slots<T> {
 
     #[inline]
     pub(super) fn get(&self, slot: usize) -> Option<&T> {
-        self.chunks.get(slot >> BITS)?.get(slot % CHUNK)?.as_ref()
+        self.place(slot)?.as_ref()
     }
 
     /// Asks for a place that will be read soon.
     pub(super) fn fetch(&self, slot: usize) {
-        if let Some(place) = self.chunks.get(slot >> BITS).and_then(|chunk| chunk.get(slot % CHUNK)) {
+        if let Some(place) = self.place(slot) {
             fetch(place);
         }
+    }
+
+    #[inline]
+    fn place(&self, slot: usize) -> Option<&Option<T>> {
+        self.chunks.get(slot >> BITS)?.get(slot % CHUNK)
     }
 
     #[inline]
