@@ -27,12 +27,9 @@ pub use verdict::{Evidence, Judged, Role, Verdict};
 
 use verdict::Ranking;
 
-use crate::observe::Summary;
 use crate::observe::facts::{Facts, Protocol};
+use crate::observe::{Summary, are_ports_of_names};
 use crate::parallel::Threads;
-
-/// Ports of name resolution: DNS, mDNS, LLMNR.
-const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 
 /// SIP over TLS. RFC 3261 section 19.1.2.
 const SIPS_PORT: u16 = 5061;
@@ -179,7 +176,7 @@ fn can_borrow(flow: &Summary, ranking: &Ranking) -> bool {
         return false;
     }
     let ports = [flow.tuple.source.port(), flow.tuple.destination.port()];
-    if DNS_PORTS.iter().any(|port| ports.contains(port)) {
+    if are_ports_of_names(ports) {
         return false;
     }
     let is_other = flow.facts.as_deref().is_some_and(|facts| facts.other.is_some());
@@ -208,7 +205,7 @@ fn role(flow: &Summary, verdict: &Verdict) -> Role {
     let empty = Facts::default();
     let facts = flow.facts.as_deref().unwrap_or(&empty);
     let ports = [flow.tuple.source.port(), flow.tuple.destination.port()];
-    if facts.dns.is_some() || DNS_PORTS.iter().any(|port| ports.contains(port)) {
+    if facts.dns.is_some() || are_ports_of_names(ports) {
         return Role::Dns;
     }
     let has_media = facts.media.as_ref().is_some_and(|media| !media.streams.is_empty());

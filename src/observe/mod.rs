@@ -27,6 +27,7 @@ mod traversal;
 mod zoom;
 
 pub use handshake::hex;
+pub use names::are_ports_of_names;
 pub use packet_ref::PacketRef;
 pub use state::{
     CALL, Doubt, SLOT_BYTES, Seen, State, approach, doubt, give_up_holes, has_facts, observe, snapshot,

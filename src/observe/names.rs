@@ -8,7 +8,7 @@ use crate::proto::dns::{self, Answer};
 
 /// True for the ports of name resolution over UDP: DNS, mDNS, LLMNR. On other ports no datagram is read as such, so that these flows alone
 /// have [`Facts::dns`].
-pub(super) const fn are_ports_of_names([one, other]: [u16; 2]) -> bool {
+pub const fn are_ports_of_names([one, other]: [u16; 2]) -> bool {
     matches!(one, 53 | 5353 | 5355) || matches!(other, 53 | 5353 | 5355)
 }
 
