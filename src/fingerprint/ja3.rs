@@ -2,10 +2,11 @@
 //!
 //! In: a parsed hello. Out: the digest, or the string it was made from. GREASE values are left out.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
-use md5::{Digest, Md5};
+use md5::Md5;
 
+use super::pieces::Pieces;
 use crate::proto::tls::{ClientHello, ServerHello, is_grease};
 
 /// A JA3 or JA3S: 32 hexadecimal digits.
@@ -33,71 +34,78 @@ impl fmt::Debug for Ja3 {
 
 /// JA3 of a client.
 pub fn ja3(hello: &ClientHello<'_>) -> Ja3 {
-    digest(|out| write_client(hello, out))
+    digest(|pieces| write_client(hello, &mut |piece| pieces.push(piece)))
 }
 
 /// The string that [`ja3`] is the MD5 of: version, suites, extensions, groups, point formats.
 pub fn ja3_string(hello: &ClientHello<'_>) -> String {
-    string(|out| write_client(hello, out))
+    string(|text| write_client(hello, &mut |piece| text.extend_from_slice(piece)))
 }
 
 /// JA3S of a server's answer.
 pub fn ja3s(hello: &ServerHello<'_>) -> Ja3 {
-    digest(|out| write_server(hello, out))
+    digest(|pieces| write_server(hello, &mut |piece| pieces.push(piece)))
 }
 
 /// The string that [`ja3s`] is the MD5 of: version, suite, extensions.
 pub fn ja3s_string(hello: &ServerHello<'_>) -> String {
-    string(|out| write_server(hello, out))
+    string(|text| write_server(hello, &mut |piece| text.extend_from_slice(piece)))
 }
 
-fn write_client(hello: &ClientHello<'_>, out: &mut dyn Write) -> fmt::Result {
-    write!(out, "{},", hello.legacy_version().0)?;
-    write_list(out, hello.cipher_suites().map(|suite| suite.0))?;
-    out.write_char(',')?;
-    write_list(out, hello.extensions().iter().map(|extension| extension.kind.0))?;
-    out.write_char(',')?;
-    write_list(out, hello.supported_groups().map(|group| group.0))?;
-    out.write_char(',')?;
-    write_list(out, hello.ec_point_formats().iter().map(|format| u16::from(*format)))
+fn write_client(hello: &ClientHello<'_>, out: &mut impl FnMut(&[u8])) {
+    write_number(hello.legacy_version().0, out);
+    out(b",");
+    write_list(hello.cipher_suites().map(|suite| suite.0), out);
+    out(b",");
+    write_list(hello.extensions().iter().map(|extension| extension.kind.0), out);
+    out(b",");
+    write_list(hello.supported_groups().map(|group| group.0), out);
+    out(b",");
+    write_list(hello.ec_point_formats().iter().map(|format| u16::from(*format)), out);
 }
 
-fn write_server(hello: &ServerHello<'_>, out: &mut dyn Write) -> fmt::Result {
-    write!(out, "{},{},", hello.legacy_version().0, hello.cipher_suite().0)?;
-    write_list(out, hello.extensions().iter().map(|extension| extension.kind.0))
+fn write_server(hello: &ServerHello<'_>, out: &mut impl FnMut(&[u8])) {
+    write_number(hello.legacy_version().0, out);
+    out(b",");
+    write_number(hello.cipher_suite().0, out);
+    out(b",");
+    write_list(hello.extensions().iter().map(|extension| extension.kind.0), out);
 }
 
-fn write_list(out: &mut dyn Write, values: impl Iterator<Item = u16>) -> fmt::Result {
+fn write_list(values: impl Iterator<Item = u16>, out: &mut impl FnMut(&[u8])) {
     for (at, value) in values.filter(|value| !is_grease(*value)).enumerate() {
         if at > 0 {
-            out.write_char('-')?;
+            out(b"-");
         }
-        write!(out, "{value}")?;
-    }
-    Ok(())
-}
-
-/// Feeds text into MD5 as it is written, so that the string is never built.
-struct Hashing(Md5);
-
-impl Write for Hashing {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+        write_number(value, out);
     }
 }
 
-fn digest(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> Ja3 {
-    let mut hashing = Hashing(Md5::new());
-    // Neither writer can fail.
-    let _ = write(&mut hashing);
-    Ja3(hashing.0.finalize().into())
+/// In decimal, without zeros before it: of each hello some fifty are written, and the general formatter is slow.
+fn write_number(value: u16, out: &mut impl FnMut(&[u8])) {
+    let mut digits = [b'0'; 5];
+    let (mut rest, mut first) = (value, digits.len().saturating_sub(1));
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        if rest > 0 {
+            first = place;
+        }
+        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+    }
+    out(digits.get(first..).unwrap_or_default());
 }
 
-fn string(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
-    let mut text = String::new();
-    let _ = write(&mut text);
-    text
+fn digest(write: impl FnOnce(&mut Pieces<Md5>)) -> Ja3 {
+    let mut pieces = Pieces::new();
+    write(&mut pieces);
+    Ja3(pieces.finish().into())
+}
+
+fn string(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut text = Vec::new();
+    write(&mut text);
+    // Digits and signs alone were written.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

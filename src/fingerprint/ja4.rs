@@ -6,8 +6,9 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
+use super::pieces::Pieces;
 use super::{hex_digit, hex_pair};
 use crate::proto::tls::{ClientHello, ExtensionType, ProtocolVersion, is_grease};
 
@@ -173,8 +174,8 @@ fn suite_hash(hello: &ClientHello<'_>) -> [u8; 12] {
         if sorted.is_empty() {
             return [b'0'; 12];
         }
-        let mut hash = Sha256::new();
-        write_list(sorted.iter().copied(), &mut |bytes| hash.update(bytes));
+        let mut hash = Pieces::new();
+        write_list(sorted.iter().copied(), &mut |piece| hash.push(piece));
         first_twelve(hash)
     })
 }
@@ -184,11 +185,11 @@ fn extension_hash(hello: &ClientHello<'_>) -> [u8; 12] {
         if sorted.is_empty() {
             return [b'0'; 12];
         }
-        let mut hash = Sha256::new();
-        write_list(sorted.iter().copied(), &mut |bytes| hash.update(bytes));
+        let mut hash = Pieces::new();
+        write_list(sorted.iter().copied(), &mut |piece| hash.push(piece));
         if schemes(hello).next().is_some() {
-            hash.update(b"_");
-            write_list(schemes(hello), &mut |bytes| hash.update(bytes));
+            hash.push(b"_");
+            write_list(schemes(hello), &mut |piece| hash.push(piece));
         }
         first_twelve(hash)
     })
@@ -217,7 +218,7 @@ fn with_sorted<T>(values: impl Iterator<Item = u16>, then: impl FnOnce(&[u16]) -
 }
 
 /// Four hexadecimal digits each, with commas between, in pieces of at most five bytes.
-fn write_list(values: impl Iterator<Item = u16>, write: &mut dyn FnMut(&[u8])) {
+fn write_list(values: impl Iterator<Item = u16>, write: &mut impl FnMut(&[u8])) {
     for (at, value) in values.enumerate() {
         let [high, low] = value.to_be_bytes();
         let ([a, b], [c, d]) = (hex_pair(high), hex_pair(low));
@@ -229,8 +230,8 @@ fn write_list(values: impl Iterator<Item = u16>, write: &mut dyn FnMut(&[u8])) {
     }
 }
 
-fn first_twelve(hash: Sha256) -> [u8; 12] {
-    let digest: [u8; 32] = hash.finalize().into();
+fn first_twelve(hash: Pieces<Sha256>) -> [u8; 12] {
+    let digest: [u8; 32] = hash.finish().into();
     let mut text = [b'0'; 12];
     for (place, digit) in text.iter_mut().zip(digest.into_iter().flat_map(hex_pair)) {
         *place = digit;

@@ -7,6 +7,7 @@
 mod community_id;
 mod ja3;
 mod ja4;
+mod pieces;
 
 pub use community_id::{CommunityId, community_id};
 pub use ja3::{Ja3, ja3, ja3_string, ja3s, ja3s_string};
