@@ -189,7 +189,12 @@ fn new_connection_id<'a>(reader: &mut Reader<'_>) -> Result<Frame<'a>, ParseErro
 }
 
 fn skip_padding<'a>(reader: &mut Reader<'_>) -> Frame<'a> {
-    let run = reader.peek().iter().take_while(|byte| **byte == 0).count();
+    let bytes = reader.peek();
+    // A client's first packet is padded to 1200 bytes: sixteen at a time, then the rest one by one.
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let whole = chunks.iter().take_while(|chunk| **chunk == [0; 16]).count().saturating_mul(16);
+    let rest = bytes.get(whole..).unwrap_or_default();
+    let run = whole.saturating_add(rest.iter().take_while(|byte| **byte == 0).count());
     // The run was just counted, so it is there to be taken.
     let _ = reader.take(run, "padding");
     Frame::Padding
@@ -262,6 +267,22 @@ mod tests {
             frames,
             [Frame::Ack, Frame::Ping, Frame::Padding, crypto, Frame::Close { error_code: 10 }]
         );
+    }
+
+    #[test]
+    fn a_run_of_padding_ends_at_its_last_byte() {
+        for run in 1..70 {
+            let mut payload = vec![0; run];
+            assert_eq!(
+                Frames::new(&payload, false).collect::<Vec<_>>(),
+                [Ok(Frame::Padding)],
+                "{run} at the end"
+            );
+            payload.extend([6, 2, 1, 0, 1]);
+            let frames: Vec<_> = Frames::new(&payload, false).map(Result::unwrap).collect();
+            let crypto = Frame::Crypto { offset: 2, data: &[0] };
+            assert_eq!(frames, [Frame::Padding, crypto, Frame::Ping], "{run} before others");
+        }
     }
 
     #[test]
