@@ -326,7 +326,9 @@ impl Pipeline {
         let [before, earlier] = self.table_from;
         let (mut flows, table) = self.engine.finish();
         let table = table.since(before, earlier);
-        flows.sort_by_cached_key(|flow| flow.id);
+        // Those that were alive are in order already, of each thread that ended some.
+        flows.sort_by_key(|(id, _)| *id);
+        let flows = flows.into_iter().map(|(_, flow)| flow).collect();
         let decode = self.decoder.counters().clone();
         Flows { flows, counts: self.counts, decode, table, key_log: self.key_log }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::partition::{self, PARTITIONS, Partition};
+use super::partition::{self, Finished, PARTITIONS, Partition};
 use super::workers::Workers;
 use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
@@ -121,7 +121,7 @@ impl Engine {
         (stats, alive)
     }
 
-    pub(super) fn finish(self) -> (Vec<Summary>, TableStats) {
+    pub(super) fn finish(self) -> Finished {
         match self {
             Self::Here { partitions, .. } => partition::finish(partitions),
             Self::Workers(workers) => workers.finish(),

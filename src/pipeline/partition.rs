@@ -168,22 +168,25 @@ impl Partition {
     }
 }
 
+/// Ended flows, each behind its number in the run, and what the tables did.
+pub(super) type Finished = (Vec<(u64, Summary)>, TableStats);
+
 /// Ends all flows of some partitions. Those that are alive end in the order in which they began, whatever partition they are of, so
 /// that what is left of them lies in memory as all that comes after goes over it.
-pub(super) fn finish(partitions: Vec<Partition>) -> (Vec<Summary>, TableStats) {
+pub(super) fn finish(partitions: Vec<Partition>) -> Finished {
     let mut stats = TableStats::default();
     let mut flows = Vec::new();
     let mut leaving = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let Partition { table, mut ended, .. } = partition;
+        let Partition { table, ended, .. } = partition;
         stats.add(table.stats());
-        flows.append(&mut ended.flows);
+        flows.extend(ended.flows.into_iter().map(|flow| (flow.id, flow)));
         leaving.push(table.finish());
     }
     while let Some(next) =
         leaving.iter_mut().filter(|left| left.next_id().is_some()).min_by_key(|left| left.next_id())
     {
-        flows.extend(next.next().map(|done| summarise(done.flow, done.reason)));
+        flows.extend(next.next().map(|done| (done.flow.id, summarise(done.flow, done.reason))));
         if let Some(coming) = next.coming() {
             approach(coming);
         }
@@ -247,13 +250,13 @@ mod tests {
     }
 
     /// Client's port and the packet of the gap, of the flows that gave up.
-    fn gave_up(flows: &[Summary]) -> Vec<(u16, u64)> {
+    fn gave_up(flows: &[(u64, Summary)]) -> Vec<(u16, u64)> {
         let gap = |flow: &Summary| {
             let anomalies = &flow.facts.as_deref()?.anomalies;
             let gap = anomalies.iter().find(|anomaly| anomaly.name == "tcp_gap_in_handshake")?;
             Some((flow.tuple.source.port(), gap.packet.frame()))
         };
-        flows.iter().filter_map(gap).collect()
+        flows.iter().filter_map(|(_, flow)| gap(flow)).collect()
     }
 
     #[test]

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::batch::Batch;
-use super::partition::{self, Partition};
+use super::partition::{self, Finished, Partition};
 use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
 use crate::flow::{Packet, TableStats};
+use crate::observe::PacketRef;
 use crate::observe::pattern::PatternSet;
-use crate::observe::{PacketRef, Summary};
 use crate::parallel::{Begun, Others};
 use crate::proto::tls::keylog::KeyLog;
 
@@ -27,16 +27,13 @@ const WAKE: usize = 2;
 /// and waking takes as long for the thread that reads.
 const LOOKS: usize = 500;
 
-/// What threads made of their partitions in the end.
-type Ended = (Vec<Summary>, TableStats);
-
 /// This thread's end of it.
 #[derive(Debug)]
 pub(super) struct Workers {
     shared: Arc<Shared>,
     /// The next batch of each partition.
     filling: Vec<Batch>,
-    threads: Vec<Begun<Ended>>,
+    threads: Vec<Begun<Finished>>,
 }
 
 #[derive(Debug)]
@@ -160,7 +157,7 @@ impl Shared {
     }
 
     /// Works until there is no more, then ends the flows of the partitions that are its own.
-    fn run(&self, share: Share) -> Ended {
+    fn run(&self, share: Share) -> Finished {
         let mut state = self.lock();
         let (mut has_asked, mut has_looked) = (false, false);
         let own = loop {
@@ -329,7 +326,7 @@ impl Workers {
         }
     }
 
-    pub(super) fn finish(mut self) -> Ended {
+    pub(super) fn finish(mut self) -> Finished {
         self.send_all();
         self.shared.lock().is_over = true;
         self.shared.news.fetch_add(1, Ordering::Relaxed);
@@ -361,6 +358,7 @@ mod tests {
     use super::*;
     use crate::decode::{Path, Transport};
     use crate::flow::{FiveTuple, Key};
+    use crate::observe::Summary;
     use crate::observe::facts::Sampling;
     use crate::pipeline::partition::PARTITIONS;
     use crate::time::Timestamp;
@@ -399,7 +397,7 @@ mod tests {
         assert_eq!(stats.created, u64::from(ports));
         // The server's port is above all others.
         let port = |tuple: &FiveTuple| tuple.source.port().min(tuple.destination.port());
-        let of = |flow: &Summary| (port(&flow.tuple), flow.packets.iter().sum(), flow.id);
+        let of = |(_, flow): &(u64, Summary)| (port(&flow.tuple), flow.packets.iter().sum(), flow.id);
         let mut seen: Vec<_> = flows.iter().map(of).collect();
         seen.sort_unstable();
         seen
