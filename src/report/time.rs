@@ -9,32 +9,30 @@ use crate::time::Timestamp;
 
 /// As Suricata's EVE writes it: `2020-04-02T14:00:03.123456+0000`.
 pub(super) fn eve(time: Timestamp) -> String {
-    let mut out = String::with_capacity(31);
     let Some(when) = civil(time) else { return format!("{} ns", time.as_nanos()) };
-    let micros = when.subsec_nanosecond().checked_div(1000).unwrap_or(0);
+    let mut out = *b"0000-00-00T00:00:00.000000+0000";
+    let (year, micros) = (when.year().unsigned_abs().into(), when.subsec_nanosecond().unsigned_abs() / 1000);
     let parts = [
-        (when.month().unsigned_abs().into(), 2, '-'),
-        (when.day().unsigned_abs().into(), 2, 'T'),
-        (when.hour().unsigned_abs().into(), 2, ':'),
-        (when.minute().unsigned_abs().into(), 2, ':'),
-        (when.second().unsigned_abs().into(), 2, '.'),
-        (micros.unsigned_abs(), 6, '+'),
+        (0..4, year),
+        (5..7, when.month().unsigned_abs().into()),
+        (8..10, when.day().unsigned_abs().into()),
+        (11..13, when.hour().unsigned_abs().into()),
+        (14..16, when.minute().unsigned_abs().into()),
+        (17..19, when.second().unsigned_abs().into()),
+        (20..26, micros),
     ];
-    digits(&mut out, when.year().unsigned_abs().into(), 4);
-    out.push('-');
-    for (number, width, then) in parts {
-        digits(&mut out, number, width);
-        out.push(then);
+    for (place, number) in parts {
+        digits(out.get_mut(place).unwrap_or_default(), number);
     }
-    out.push_str("0000");
-    out
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// A number with leading zeros. Two or three times are written of every flow, and the general formatter is slow.
-fn digits(out: &mut String, number: u32, width: u32) {
-    for place in (0..width).rev() {
-        let digit = number.checked_div(10_u32.saturating_pow(place)).unwrap_or(0) % 10;
-        out.push(char::from_digit(digit, 10).unwrap_or('0'));
+fn digits(out: &mut [u8], number: u32) {
+    let mut rest = number;
+    for digit in out.iter_mut().rev() {
+        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
     }
 }
 
