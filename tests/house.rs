@@ -138,6 +138,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("subtle", &["web/"]),
     ("mimalloc", &["main.rs"]),
     ("rayon_core", &["parallel.rs"]),
+    ("memchr", &["proto/tls/record.rs"]),
     ("clap", &["main.rs", "cli/"]),
     ("anyhow", &["main.rs", "cli/"]),
     ("signal_hook", &["cli/"]),

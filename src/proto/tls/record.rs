@@ -151,8 +151,9 @@ pub const HELLO_SEARCH_LIMIT: usize = 2_048;
 /// The inner handshake of `OpenVPN` over TCP is found too, though its records are cut up by VPN framing: what
 /// follows the hello there is not one stream of records.
 pub fn find_hello(stream: &[u8]) -> Option<usize> {
-    let places = stream.windows(10).take(HELLO_SEARCH_LIMIT);
-    places.enumerate().find(|(_, place)| is_hello_start(place)).map(|(at, _)| at)
+    let begins = stream.get(..HELLO_SEARCH_LIMIT).unwrap_or(stream);
+    let mut places = memchr::memchr_iter(ContentType::HANDSHAKE.0, begins);
+    places.find(|at| stream.get(*at..at.saturating_add(10)).is_some_and(is_hello_start))
 }
 
 fn is_hello_start(place: &[u8]) -> bool {
