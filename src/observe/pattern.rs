@@ -77,12 +77,14 @@ impl Context {
 impl Pattern {
     /// True when the packet bears this mark.
     pub fn matches(&self, context: &Context, payload: &[u8]) -> bool {
-        self.fixed
-            .iter()
-            .all(|(offset, value, mask)| payload.get(*offset).is_some_and(|byte| byte & mask == *value))
+        // What stands in the pattern itself comes before the lists that hang from it.
+        self.protocol.is_none_or(|protocol| protocol == context.protocol)
             && self.length.contains(&payload.len())
-            && self.protocol.is_none_or(|protocol| protocol == context.protocol)
             && self.direction.is_none_or(|direction| direction == context.direction)
+            && self
+                .fixed
+                .iter()
+                .all(|(offset, value, mask)| payload.get(*offset).is_some_and(|byte| byte & mask == *value))
             && (self.ports.is_empty()
                 || self.ports.iter().any(|range| context.ports.iter().any(|port| range.contains(port))))
             && (!self.counts_up || context.counts_up(payload))
