@@ -450,6 +450,29 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
+fn more_captures_overlap_in_time_than_may_be_open() {
+    let bench = Bench::new();
+    let names: Vec<String> = (0..90).map(|file| format!("{file:02}.pcap")).collect();
+    for (file, name) in (0..).zip(&names) {
+        // All begin and end at the same time, each with flows of its own.
+        let packets = (0..5).map(|round| (1_600_000_000 + round, udp(20_000 + file, &[7; 40])));
+        bench.file(name, &capture(ETHERNET, SNAPLEN, &packets.collect::<Vec<_>>()));
+    }
+    let replay = |limit: u32| {
+        let program = env!("CARGO_BIN_EXE_meetscope");
+        let line = format!("ulimit -n {limit} && exec {program} replay --format ndjson *.pcap");
+        let mut shell = Command::new("sh");
+        shell.current_dir(bench.path()).args(["-c", &line]).stdin(Stdio::null()).output().unwrap()
+    };
+    let (few, many) = (replay(40), replay(200));
+    for output in [&few, &many] {
+        assert_eq!((output.status.code(), words(output).as_str()), (Some(0), ""));
+        assert_eq!((flows(output), &stats(output)["packets"]["seen"]), (90, &450.into()));
+    }
+    assert!(few.stdout == many.stdout, "the same records");
+}
+
+#[test]
 fn the_report_goes_where_o_says_and_json_is_one_document() {
     let bench = Bench::new();
     bench.file("a.pcap", &plain(2));

@@ -111,7 +111,17 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("pcap", &["capture/"]),
     // System calls: an interface is waited for and asked for its settings, destinations are written to, the machine is asked for its
     // memory.
-    ("rustix", &["capture/live/", "watch/memory.rs", "sink/", "sandbox/rights.rs", "tui/mod.rs"]),
+    (
+        "rustix",
+        &[
+            "capture/live/",
+            "capture/limits.rs",
+            "watch/memory.rs",
+            "sink/",
+            "sandbox/rights.rs",
+            "tui/mod.rs",
+        ],
+    ),
     ("libc", &["capture/live/sockopt.rs", "sandbox/calls.rs"]),
     ("pcap_parser", &["capture/"]),
     ("flate2", &["capture/", "proto/http/coding.rs", "report/html/packed.rs", "sink/archive.rs"]),

@@ -76,6 +76,11 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
+    /// Lets go of what is as long as the file likes: interfaces, secrets, names.
+    pub(super) fn forget_lists(&mut self) {
+        (self.interfaces, self.secrets, self.names) = (Vec::new(), Vec::new(), Vec::new());
+    }
+
     pub(super) fn new(name: String, stored_bytes: Option<u64>) -> Self {
         Self {
             name,

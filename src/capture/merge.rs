@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ahead::ReadAhead;
 use super::error::CaptureError;
 use super::info::{Compression, FileInfo};
+use super::limits::open_files;
 use super::reader::{self, FileReader};
 use super::{Packet, reader::STDIN};
 use crate::time::Timestamp;
@@ -22,10 +23,16 @@ pub enum Order {
     AsGiven,
 }
 
+/// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB. Those that wait longest are opened
+/// again when their time has come.
+const MOST_OPEN: usize = 512;
+
 /// Several capture files read as one. A file with a fault is closed and the others go on.
 ///
 /// In time order, a file is opened briefly to learn its first time and again when that time has come, so that a
-/// directory full of ring-buffer files holds few of them open at once. Standard input is opened once.
+/// directory full of ring-buffer files holds few of them open at once. Where more than 512 overlap in time, or half of the files that the process may have open, those whose
+/// next packet is furthest away are closed meanwhile; but not those that are compressed, which would have to be unpacked from their
+/// beginning. Standard input is opened once.
 #[derive(Debug)]
 pub struct Merge {
     slots: Vec<Slot>,
@@ -40,6 +47,9 @@ pub struct Merge {
     ended: Vec<usize>,
     /// Other threads may read ahead.
     ahead: Option<ReadAhead>,
+    /// Files that are open and wait, with the time of their next packet.
+    open: Vec<(Timestamp, usize)>,
+    most_open: usize,
 }
 
 /// How far a file has been read.
@@ -68,6 +78,8 @@ enum State {
     /// Not open; what a first look told of it, if one was taken.
     Closed(Option<Box<FileInfo>>),
     Open(Box<FileReader>),
+    /// Closed in its middle; its packet is there again when it is opened.
+    Resting(Box<FileReader>),
 }
 
 impl Merge {
@@ -92,7 +104,9 @@ impl Merge {
         // One that was begun goes on before any other begins.
         waiting.sort_by_key(|file| slots.get(*file).is_some_and(|slot| slot.skip == 0));
         let (queue, waiting) = (BinaryHeap::new(), waiting.into());
-        let mut merge = Self { slots, order, queue, waiting, current: None, ended: Vec::new(), ahead: None };
+        let (ended, open, most_open) = (Vec::new(), Vec::new(), open_files().min(MOST_OPEN));
+        let mut merge =
+            Self { slots, order, queue, waiting, current: None, ended, ahead: None, open, most_open };
         if order == Order::Time {
             merge.look_at_all();
         }
@@ -103,6 +117,11 @@ impl Merge {
     /// they can help. The packets are the same.
     pub fn read_ahead(&mut self) -> ReadAhead {
         self.ahead.get_or_insert_default().clone()
+    }
+
+    /// Holds no more files open than so many while they wait for their time, with 256 KiB each.
+    pub fn hold_open(&mut self, most: usize) {
+        self.most_open = self.most_open.min(most);
     }
 
     /// The next packet and the index of its file; none when all files are at their end.
@@ -142,11 +161,11 @@ impl Merge {
     }
 
     /// What a file says beside its packets, as far as it has been read; none when it could not be opened or,
-    /// with [`Order::AsGiven`], its turn has not come.
+    /// with [`Order::AsGiven`], its turn has not come. Before that, with [`Order::Time`], lists are empty.
     pub fn info(&self, file: usize) -> Option<&FileInfo> {
         match &self.slots.get(file)?.state {
             State::Closed(info) => info.as_deref(),
-            State::Open(reader) => Some(reader.info()),
+            State::Open(reader) | State::Resting(reader) => Some(reader.info()),
         }
     }
 
@@ -160,10 +179,10 @@ impl Merge {
         std::mem::take(&mut self.ended)
     }
 
-    /// Lets go of the secrets and names of a file that is at its end.
+    /// Lets go of the interfaces, secrets and names of a file that is at its end.
     pub fn forget(&mut self, file: usize) {
         if let Some(Slot { state: State::Closed(Some(info)), is_over: true, .. }) = self.slots.get_mut(file) {
-            (info.secrets, info.names) = (Vec::new(), Vec::new());
+            info.forget_lists();
         }
     }
 
@@ -203,14 +222,31 @@ impl Merge {
                 return Some(file);
             }
             self.queue.push(Reverse((time, file)));
+            self.wait(time, file);
         }
         while let Some(Reverse((_, file))) = self.queue.pop() {
+            if let Some(place) = self.open.iter().position(|(_, open)| *open == file) {
+                self.open.swap_remove(place);
+            }
             if self.slots.get_mut(file).is_some_and(|slot| slot.resume(self.ahead.as_ref())) {
                 return Some(file);
             }
             self.ended.push(file);
         }
         None
+    }
+
+    /// A file that is open waits for its time. Where that are too many, the one that waits longest rests.
+    fn wait(&mut self, time: Timestamp, file: usize) {
+        self.open.push((time, file));
+        if self.open.len() > self.most_open
+            && let Some((place, _)) = self.open.iter().enumerate().max_by_key(|(_, waits)| **waits)
+        {
+            let (_, file) = self.open.swap_remove(place);
+            if let Some(slot) = self.slots.get_mut(file) {
+                slot.rest();
+            }
+        }
     }
 
     fn next_as_given(&mut self) -> Option<usize> {
@@ -235,6 +271,10 @@ impl Slot {
             match reader::open(&self.path) {
                 Ok(reader) => self.state = State::Open(Box::new(begun(reader, ahead))),
                 Err(error) => {
+                    if let State::Closed(Some(info)) = &mut self.state {
+                        // The packet that was looked at does not come.
+                        info.packets = info.packets.saturating_sub(1);
+                    }
                     self.error = Some(error);
                     self.is_over = true;
                     return None;
@@ -259,17 +299,47 @@ impl Slot {
 
     /// Closes a file whose first packet was only looked at; a pipe cannot be opened twice and stays open.
     fn pause(&mut self) {
-        if let State::Open(reader) = &self.state
+        if let State::Open(reader) = &mut self.state
             && reader.is_a_file()
             && self.path.as_os_str() != STDIN
         {
+            // They come again when it is read, and are not to be held of all files until then.
+            reader.forget_lists();
             self.state = State::Closed(Some(Box::new(reader.info().clone())));
         }
     }
 
-    /// Makes the looked-at packet current again; false when the file has gone bad since.
+    /// Closes a file in its middle, where it can be read on from there.
+    fn rest(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Closed(None)) {
+            State::Open(mut reader) => {
+                if reader.rest() {
+                    State::Resting(reader)
+                } else {
+                    State::Open(reader)
+                }
+            }
+            closed @ (State::Closed(_) | State::Resting(_)) => closed,
+        };
+    }
+
+    /// Makes the packet that it waits with current again; false when the file has gone bad since.
     fn resume(&mut self, ahead: Option<&ReadAhead>) -> bool {
-        matches!(self.state, State::Open(_)) || self.advance(ahead).is_some()
+        let mut reader = match std::mem::replace(&mut self.state, State::Closed(None)) {
+            State::Resting(reader) => reader,
+            other @ (State::Closed(_) | State::Open(_)) => {
+                self.state = other;
+                return matches!(self.state, State::Open(_)) || self.advance(ahead).is_some();
+            }
+        };
+        self.error = reader.wake(&self.path).err();
+        self.is_over = self.error.is_some();
+        self.state = if self.is_over {
+            State::Closed(Some(Box::new(reader.into_info())))
+        } else {
+            State::Open(reader)
+        };
+        !self.is_over
     }
 }
 

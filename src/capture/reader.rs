@@ -1,7 +1,8 @@
 //! One capture file from its first byte to its last or to its first fault.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::Packet;
@@ -38,6 +39,21 @@ pub struct FileReader {
     current: Option<Record>,
     last_time: Timestamp,
     ended: bool,
+    /// Which file it is, where it is one.
+    identity: Option<Identity>,
+}
+
+/// A file, by whatever name it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
 }
 
 enum Decoder {
@@ -72,7 +88,49 @@ impl FileReader {
         if metadata.is_dir() {
             return Err(CaptureError::new(&name, Fault::IsADirectory));
         }
-        Self::start(file, name, metadata.is_file().then_some(metadata.len()))
+        let mut reader = Self::start(file, name, metadata.is_file().then_some(metadata.len()))?;
+        reader.identity = metadata.is_file().then(|| Identity::of(&metadata));
+        Ok(reader)
+    }
+
+    /// Lets go of the file and of what was read of it, but for where the current packet lies, until [`FileReader::wake`]. False for what
+    /// cannot be read on from its middle: what is compressed, and what is no file.
+    pub(super) fn rest(&mut self) -> bool {
+        let Some(record) = self.current.as_mut().filter(|_| self.identity.is_some()) else { return false };
+        if self.info.compression != Compression::None {
+            return false;
+        }
+        self.window.rest(record.start);
+        record.start = 0;
+        true
+    }
+
+    /// Opens the file again after [`FileReader::rest`], which has the same packet as current then; where that fails it has it no more.
+    pub(super) fn wake(&mut self, path: &Path) -> Result<(), CaptureError> {
+        let woken = self.open_again(path);
+        if woken.is_err() {
+            (self.current, self.ended) = (None, true);
+            self.info.packets = self.info.packets.saturating_sub(1);
+        }
+        woken
+    }
+
+    fn open_again(&mut self, path: &Path) -> Result<(), CaptureError> {
+        let fault = |error: &io::Error| CaptureError::io(&self.info.name, error);
+        let file = File::open(path).map_err(|error| fault(&error))?;
+        let metadata = file.metadata().map_err(|error| fault(&error))?;
+        if self.identity != Some(Identity::of(&metadata)) {
+            return Err(fault(&io::Error::other("another file has its name now")));
+        }
+        let located = match self.window.wake(file) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                let expected = self.info.stored_bytes.unwrap_or_default();
+                Located { offset: self.window.offset(), fault: Fault::Shrunk { expected } }
+            }
+            Err(located) => located,
+        };
+        Err(named(&self.info.name, self.info.compression, located))
     }
 
     /// Opens standard input, under the name `-`.
@@ -110,6 +168,7 @@ impl FileReader {
             current: None,
             last_time: Timestamp::from_nanos(i64::MIN),
             ended: false,
+            identity: None,
         })
     }
 
@@ -135,6 +194,11 @@ impl FileReader {
     /// From here on other threads may read the file ahead of its packets. For files only: of a pipe, what is there comes when a buffer is full.
     pub(super) fn read_ahead(&mut self, ahead: &ReadAhead) {
         self.window.read_ahead(ahead);
+    }
+
+    /// Lets go of what the file said at length; for one that is read no further.
+    pub(super) fn forget_lists(&mut self) {
+        self.info.forget_lists();
     }
 
     /// What the file says beside its packets, as far as it has been read.

@@ -1,6 +1,7 @@
 //! Bytes of a capture as they were written, whatever is wrapped around them.
 
-use std::io::{self, Chain, Cursor, Read};
+use std::fs::File;
+use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +43,20 @@ impl Source {
             }
         };
         Ok(Self { stream, compression, stored })
+    }
+
+    /// Lets go of the file; what is asked of it until [`Source::go_on`] is its end.
+    pub(super) fn rest(&mut self) {
+        self.stream = Box::new(io::empty());
+    }
+
+    /// Reads on in a file that is not compressed, at this offset.
+    pub(super) fn go_on(&mut self, mut file: File, at: u64) -> io::Result<()> {
+        file.seek(SeekFrom::Start(at))?;
+        self.stored.store(at, Ordering::Relaxed);
+        let inner = Cursor::new(Vec::new()).chain(file);
+        self.stream = Box::new(Counted { inner, stored: Arc::clone(&self.stored) });
+        Ok(())
     }
 
     /// Bytes taken so far from what is stored.

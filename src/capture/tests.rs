@@ -644,3 +644,89 @@ fn a_file_that_is_cut_between_packets_while_it_is_read_is_named() {
     assert_eq!(reader.info().packets, 30_000);
     assert!(reader.next().unwrap().is_none());
 }
+
+/// Files whose packets come in turns: of every format, longer than what is read at a time, and one compressed.
+fn overlapping(dir: &tempfile::TempDir) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for file in 0..7_u32 {
+        let length = [40, 900, 1400, 60_000, 300_000, 4, 700][usize::try_from(file).unwrap()];
+        let count = (900_000 / length).min(900);
+        let payload = |number: u32| -> Vec<u8> {
+            (0..length).map(|at| (at ^ number ^ file).to_le_bytes()[0]).collect()
+        };
+        let mut bytes = match file {
+            6 => [section(true), interface(true, 1, 0, &[])].concat(),
+            _ => classic_header(false, MICRO, (2, 4), 1 << 19, 1),
+        };
+        for number in 0..count {
+            // In one file each packet is later than one that comes after it.
+            let micros = number * 1000 + file * 100 + if file == 2 && number % 2 == 0 { 1500 } else { 0 };
+            let data = payload(number);
+            bytes.extend(match file {
+                6 => enhanced(true, 0, micros.into(), length, &data),
+                _ => classic_record(false, MICRO, (0, micros), (length, length), &data),
+            });
+        }
+        paths.push(write(dir, &file.to_string(), &if file == 1 { gzip(&bytes) } else { bytes }));
+    }
+    paths
+}
+
+type Packets = Vec<(usize, i64, u32, Vec<u8>)>;
+
+/// All packets with their files, and how many each file had; `after` is told how many have come.
+fn merged(paths: &[PathBuf], most_open: usize, mut after: impl FnMut(usize)) -> (Packets, Merge) {
+    let mut merge = Merge::open(paths.to_vec(), Order::Time);
+    merge.hold_open(most_open);
+    let mut seen = Vec::new();
+    while let Some((file, packet)) = merge.next() {
+        let packet = (file, packet.timestamp.as_nanos(), packet.original_len, packet.data.to_vec());
+        seen.push(packet);
+        after(seen.len());
+    }
+    (seen, merge)
+}
+
+#[test]
+fn packets_come_alike_however_few_files_may_be_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = overlapping(&dir);
+    let (expected, whole) = merged(&paths, usize::MAX, |_| {});
+    assert!(expected.len() > 3000);
+    for most_open in [0, 1, 2, 5] {
+        let (packets, merge) = merged(&paths, most_open, |_| {});
+        assert!(packets == expected, "with {most_open} open");
+        for file in 0..paths.len() {
+            assert_eq!(merge.error(file), None);
+            let (told, of) = (merge.info(file).unwrap(), whole.info(file).unwrap());
+            assert_eq!((told.packets, told.bytes_read), (of.packets, of.bytes_read), "file {file}");
+            assert_eq!(told.anomalies, of.anomalies, "file {file}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_what_it_was_when_it_is_opened_again_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let seconds: Vec<u32> = (0..1000).collect();
+    let name = |number| format!("{number}");
+    let paths: Vec<_> = (0..5).map(|number| write(&dir, &name(number), &classic_file(&seconds))).collect();
+    let (packets, merge) = merged(&paths, 1, |count| {
+        if count == 500 {
+            // Its content is the same, but it is another file.
+            std::fs::rename(write(&dir, "other", &classic_file(&seconds)), &paths[1]).unwrap();
+            std::fs::remove_file(&paths[2]).unwrap();
+            std::fs::OpenOptions::new().write(true).open(&paths[3]).unwrap().set_len(24 + 20 * 40).unwrap();
+        }
+    });
+    let count = |file| packets.iter().filter(|(of, ..)| *of == file).count();
+    assert_eq!([count(0), count(4)], [1000, 1000], "the others go on");
+    let error = |file| merge.error(file).map(ToString::to_string).unwrap_or_default();
+    assert!(error(1).ends_with("another file has its name now"), "{}", error(1));
+    assert!(error(2).contains("No such file"), "{}", error(2));
+    assert!(matches!(merge.error(3).unwrap().fault, Fault::Shrunk { expected: 20_024 }), "{}", error(3));
+    for file in 1..=3 {
+        assert_eq!(count(file), 100, "packets before the change are there");
+        assert_eq!(merge.info(file).unwrap().packets, 100, "the one that waited does not come");
+    }
+}

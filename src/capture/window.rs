@@ -1,5 +1,6 @@
 //! One reusable buffer over the stream; every packet is a slice of it.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -8,6 +9,9 @@ use super::block::{BUFFER, Block, Pool};
 use super::error::{Fault, Located};
 use super::info::Compression;
 use super::source::Source;
+
+/// Bytes asked for at first of a file that is opened again; twice as many each time after.
+const FIRST_STEP: usize = 16 << 10;
 
 /// A view of the stream that moves forward only.
 pub(super) struct Window {
@@ -25,6 +29,8 @@ pub(super) struct Window {
     /// Offset in the stream of the byte at `start`.
     offset: u64,
     at_end: bool,
+    /// Bytes asked for at a time.
+    step: usize,
 }
 
 impl Window {
@@ -39,7 +45,32 @@ impl Window {
             end: 0,
             offset: 0,
             at_end: false,
+            step: BUFFER,
         }
+    }
+
+    /// Lets go of the file and of the buffer, but for where in the stream it goes on: with the byte at `from` in the buffer, which lies
+    /// before the unread ones.
+    pub(super) fn rest(&mut self, from: usize) {
+        self.source.rest();
+        (self.buffer, self.spare) = (Block::new(0), Pool::default());
+        self.start = self.start.saturating_sub(from);
+        self.end = self.start;
+    }
+
+    /// Goes on after [`Window::rest`] in the same file, opened again; false where the file ends before what was read of it. It reads little
+    /// at first: it may rest again soon.
+    pub(super) fn wake(&mut self, file: File) -> Result<bool, Located> {
+        let behind = self.start;
+        self.offset = self.offset.saturating_sub(wide(behind));
+        (self.buffer, self.start, self.end) = (Block::new(BUFFER), 0, 0);
+        (self.at_end, self.step) = (false, FIRST_STEP);
+        if let Err(error) = self.source.go_on(file, self.offset) {
+            return Err(self.located(&error));
+        }
+        let is_there = self.require(behind)?;
+        self.consume(behind);
+        Ok(is_there)
     }
 
     /// From here on other threads may read the stream before its bytes are asked for here, where not enough other files are read so. Not for a
@@ -151,11 +182,12 @@ impl Window {
 
     fn read_once(&mut self) -> Result<(), Located> {
         // Nobody reads from a buffer before the window hands it out, and room is made before it is read into.
-        match self.buffer.read(self.end, &mut self.source.stream) {
+        match self.buffer.read(self.end, self.step, &mut self.source.stream) {
             Ok(0) => self.at_end = true,
             Ok(taken) => self.end = self.end.saturating_add(taken),
             Err(error) => return Err(self.located(&error)),
         }
+        self.step = self.step.saturating_mul(2).min(BUFFER);
         Ok(())
     }
 

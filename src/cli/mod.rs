@@ -38,6 +38,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use meetscope::capture::raise_open_files;
 use meetscope::geo::Country;
 
 use args::{Args, Command};
@@ -77,6 +78,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<Status> {
+    raise_open_files();
     let colour = args.color;
     match args.command {
         Command::Replay(typed) => replay::run(config::Replay::new(typed, colour)?),
