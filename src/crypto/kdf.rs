@@ -90,20 +90,50 @@ pub fn expand_label(
     if length > MAX_OUTPUT {
         return None;
     }
-    let prefix: &[u8] = match prefix {
-        Prefix::Tls => b"tls13 ",
-        Prefix::Dtls => b"dtls13",
-    };
-    let wanted = u16::try_from(length).ok()?.to_be_bytes();
-    let label_length = [u8::try_from(prefix.len().checked_add(label.len())?).ok()?];
-    let context_length = [u8::try_from(context.len()).ok()?];
-    let info: [&[u8]; 6] = [&wanted, &label_length, prefix, label, &context_length, context];
     let mut output = Zeroizing::new(vec![0; length]);
-    match hash {
-        Hash::Sha256 => Hkdf::<Sha256>::from_prk(secret).ok()?.expand_multi_info(&info, &mut output).ok()?,
-        Hash::Sha384 => Hkdf::<Sha384>::from_prk(secret).ok()?.expand_multi_info(&info, &mut output).ok()?,
-    }
+    Expander::new(hash, secret)?.label(prefix, label, context, &mut output)?;
     Some(Secret::new(output))
+}
+
+/// A secret that several labels are expanded from: what of HMAC depends on the secret alone is worked out once.
+pub struct Expander(Keyed);
+
+enum Keyed {
+    Sha256(Hkdf<Sha256>),
+    Sha384(Hkdf<Sha384>),
+}
+
+impl fmt::Debug for Expander {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expander").finish_non_exhaustive()
+    }
+}
+
+impl Expander {
+    /// `None` when `secret` is shorter than the hash.
+    pub fn new(hash: Hash, secret: &[u8]) -> Option<Self> {
+        Some(Self(match hash {
+            Hash::Sha256 => Keyed::Sha256(Hkdf::from_prk(secret).ok()?),
+            Hash::Sha384 => Keyed::Sha384(Hkdf::from_prk(secret).ok()?),
+        }))
+    }
+
+    /// HKDF-Expand-Label (RFC 8446 section 7.1) of as many bytes as `output` has; `None` when these are more than 255 hashes, or label or
+    /// context are too long.
+    pub fn label(&self, prefix: Prefix, label: &[u8], context: &[u8], output: &mut [u8]) -> Option<()> {
+        let prefix: &[u8] = match prefix {
+            Prefix::Tls => b"tls13 ",
+            Prefix::Dtls => b"dtls13",
+        };
+        let wanted = u16::try_from(output.len()).ok()?.to_be_bytes();
+        let label_length = [u8::try_from(prefix.len().checked_add(label.len())?).ok()?];
+        let context_length = [u8::try_from(context.len()).ok()?];
+        let info: [&[u8]; 6] = [&wanted, &label_length, prefix, label, &context_length, context];
+        match &self.0 {
+            Keyed::Sha256(keyed) => keyed.expand_multi_info(&info, output).ok(),
+            Keyed::Sha384(keyed) => keyed.expand_multi_info(&info, output).ok(),
+        }
+    }
 }
 
 /// The exporter of TLS 1.3 and DTLS 1.3 without a context value (RFC 8446 section 7.5).

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::version::{Salt, Version};
 use crate::crypto::aead::{Algorithm, NONCE, OpeningKey, numbered_nonce};
 use crate::crypto::header::{HeaderKey, SAMPLE};
-use crate::crypto::kdf::{self, Hash, Prefix, Secret};
+use crate::crypto::kdf::{self, Expander, Hash, Prefix, Secret};
 use crate::proto::tls::protection::Suite;
 
 /// Bytes of an AEAD tag.
@@ -113,17 +113,15 @@ impl InitialSide {
             Known::Keys(keys) => return Some(keys),
             Known::Secret(initial) => initial,
         };
-        let expand = |secret: &[u8], label: &[u8], length| {
-            kdf::expand_label(INITIAL.hash, secret, Prefix::Tls, label, &[], length)
-        };
         let label: &[u8] = if self.is_client { b"client in" } else { b"server in" };
         let labels = if self.is_v2 { V2_LABELS } else { LABELS };
-        let secret = expand(&initial, label, INITIAL.hash.length())?;
-        let keys = InitialBytes {
-            packet: expand(secret.bytes(), labels.key, 16)?.bytes().try_into().ok()?,
-            iv: expand(secret.bytes(), labels.iv, NONCE)?.bytes().try_into().ok()?,
-            header: expand(secret.bytes(), labels.header, 16)?.bytes().try_into().ok()?,
-        };
+        let mut secret = [0; 32];
+        Expander::new(INITIAL.hash, &initial)?.label(Prefix::Tls, label, &[], &mut secret)?;
+        let own = Expander::new(INITIAL.hash, &secret)?;
+        let mut keys = InitialBytes { packet: [0; 16], iv: [0; NONCE], header: [0; 16] };
+        own.label(Prefix::Tls, labels.key, &[], &mut keys.packet)?;
+        own.label(Prefix::Tls, labels.iv, &[], &mut keys.iv)?;
+        own.label(Prefix::Tls, labels.header, &[], &mut keys.header)?;
         self.known = Known::Keys(keys);
         Some(keys)
     }
