@@ -183,7 +183,12 @@ impl Judged {
 
 fn sessions(flows: &[Judged]) -> Vec<Session> {
     let rules = crate::classify::embedded().unwrap();
-    assemble(&rules, &Names::default(), flows, Threads::ONE)
+    let sessions = assemble(&rules, &Names::default(), flows, Threads::ONE);
+    // Who asks for no more than which flows belong together is told the same, in the same order.
+    let told = members(flows, Threads::ONE).into_iter().map(|session| (session.id, session.flows));
+    let of = sessions.iter().map(|session| (session.id, session.flows.clone()));
+    assert_eq!(told.collect::<Vec<_>>(), of.collect::<Vec<_>>());
+    sessions
 }
 
 fn ids(sessions: &[Session]) -> Vec<u64> {
