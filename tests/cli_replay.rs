@@ -450,6 +450,34 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
+fn link_types_that_nobody_decodes_are_told_of_in_one_pass_too() {
+    let bench = Bench::new();
+    bench.file("odd.pcap", &capture(250, SNAPLEN, &[(1_600_000_000, vec![1; 60])])).file("a.pcap", &plain(2));
+    let plain = bench.replay(&["odd.pcap", "a.pcap"]);
+    assert!(words(&plain).contains("link type"), "{}", words(&plain));
+    let streamed = bench.replay(&["--stream", "odd.pcap", "a.pcap"]);
+    assert_eq!(words(&streamed), words(&plain));
+}
+
+#[test]
+fn compressed_captures_may_all_be_open_where_the_limit_can_be_raised() {
+    let bench = Bench::new();
+    for file in 0..60 {
+        let packets = (0..3).map(|round| (1_600_000_000 + round, udp(20_000 + file, &[7; 40])));
+        let bytes = gzip(&capture(ETHERNET, SNAPLEN, &packets.collect::<Vec<_>>()));
+        bench.file(&format!("{file:02}.pcap.gz"), &bytes);
+    }
+    let line = format!(
+        "ulimit -Sn 40 && ulimit -Hn 200 && exec {} replay --format ndjson *.gz",
+        env!("CARGO_BIN_EXE_meetscope")
+    );
+    let mut shell = Command::new("sh");
+    let output = shell.current_dir(bench.path()).args(["-c", &line]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), words(&output).as_str()), (Some(0), ""));
+    assert_eq!(flows(&output), 60);
+}
+
+#[test]
 fn more_captures_overlap_in_time_than_may_be_open() {
     let bench = Bench::new();
     let names: Vec<String> = (0..90).map(|file| format!("{file:02}.pcap")).collect();

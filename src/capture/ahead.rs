@@ -142,7 +142,7 @@ fn fill(stream: &mut Stream, mut block: Block) -> Part {
         if end >= BUFFER {
             break Ok(true);
         }
-        match block.read(end, BUFFER, stream) {
+        match block.read(end, stream) {
             Ok(0) => break Ok(false),
             Ok(taken) => end = end.saturating_add(taken),
             Err(error) => break Err(error),

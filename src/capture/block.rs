@@ -27,12 +27,10 @@ impl Block {
         Arc::get_mut(&mut self.0)
     }
 
-    /// Reads once into what is behind `at`, at most so many bytes; gives how many came. None are the end of the stream, or of the block, or
-    /// somebody holds a clone.
-    pub(super) fn read(&mut self, at: usize, most: usize, stream: &mut Stream) -> io::Result<usize> {
+    /// Reads once into what is behind `at`; gives how many bytes came. None are the end of the stream, or of the block, or somebody holds a
+    /// clone.
+    pub(super) fn read(&mut self, at: usize, stream: &mut Stream) -> io::Result<usize> {
         let space = self.alone().and_then(|block| block.get_mut(at..)).unwrap_or_default();
-        let most = most.min(space.len());
-        let space = space.get_mut(..most).unwrap_or_default();
         loop {
             match stream.read(space) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

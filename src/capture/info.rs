@@ -1,5 +1,6 @@
 //! What a capture file says beside its packets, and what was odd about it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -76,9 +77,12 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    /// Lets go of what is as long as the file likes: interfaces, secrets, names.
+    /// Lets go of what is as long as the file likes: secrets, names, and of interfaces all but one of each link type.
     pub(super) fn forget_lists(&mut self) {
-        (self.interfaces, self.secrets, self.names) = (Vec::new(), Vec::new(), Vec::new());
+        (self.secrets, self.names) = (Vec::new(), Vec::new());
+        let mut told = BTreeSet::new();
+        self.interfaces.retain(|interface| told.insert(interface.link_type));
+        self.interfaces.shrink_to_fit();
     }
 
     pub(super) fn new(name: String, stored_bytes: Option<u64>) -> Self {

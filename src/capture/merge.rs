@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::ahead::ReadAhead;
+use super::block::BUFFER;
 use super::error::CaptureError;
 use super::info::{Compression, FileInfo};
 use super::limits::open_files;
@@ -23,16 +24,18 @@ pub enum Order {
     AsGiven,
 }
 
-/// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB. Those that wait longest are opened
-/// again when their time has come.
+/// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB.
 const MOST_OPEN: usize = 512;
+/// Bytes that are held of any other, at least and at most.
+const NARROWEST: usize = 2 << 10;
+const WIDEST: usize = 64 << 10;
 
 /// Several capture files read as one. A file with a fault is closed and the others go on.
 ///
 /// In time order, a file is opened briefly to learn its first time and again when that time has come, so that a
-/// directory full of ring-buffer files holds few of them open at once. Where more than 512 overlap in time, or half of the files that the process may have open, those whose
-/// next packet is furthest away are closed meanwhile; but not those that are compressed, which would have to be unpacked from their
-/// beginning. Standard input is opened once.
+/// directory full of ring-buffer files holds few of them open at once. Where more than 512 overlap in time, or half of the files that the process may have
+/// open, the others are open only while they are read, and less is held of them; but not of those that are compressed, which would have to be
+/// unpacked from their beginning. Standard input is opened once.
 #[derive(Debug)]
 pub struct Merge {
     slots: Vec<Slot>,
@@ -47,7 +50,7 @@ pub struct Merge {
     ended: Vec<usize>,
     /// Other threads may read ahead.
     ahead: Option<ReadAhead>,
-    /// Files that are open and wait, with the time of their next packet.
+    /// Files that are open, wait, and need not be open; with the time of their next packet.
     open: Vec<(Timestamp, usize)>,
     most_open: usize,
 }
@@ -78,8 +81,6 @@ enum State {
     /// Not open; what a first look told of it, if one was taken.
     Closed(Option<Box<FileInfo>>),
     Open(Box<FileReader>),
-    /// Closed in its middle; its packet is there again when it is opened.
-    Resting(Box<FileReader>),
 }
 
 impl Merge {
@@ -119,7 +120,7 @@ impl Merge {
         self.ahead.get_or_insert_default().clone()
     }
 
-    /// Holds no more files open than so many while they wait for their time, with 256 KiB each.
+    /// Holds no more files open than so many while they wait for their time, with 256 KiB each; and of all others together as much.
     pub fn hold_open(&mut self, most: usize) {
         self.most_open = self.most_open.min(most);
     }
@@ -165,7 +166,7 @@ impl Merge {
     pub fn info(&self, file: usize) -> Option<&FileInfo> {
         match &self.slots.get(file)?.state {
             State::Closed(info) => info.as_deref(),
-            State::Open(reader) | State::Resting(reader) => Some(reader.info()),
+            State::Open(reader) => Some(reader.info()),
         }
     }
 
@@ -236,15 +237,20 @@ impl Merge {
         None
     }
 
-    /// A file that is open waits for its time. Where that are too many, the one that waits longest rests.
+    /// A file waits for its time. Where too many do that are open, the one whose packet is furthest away is so no more.
     fn wait(&mut self, time: Timestamp, file: usize) {
-        self.open.push((time, file));
+        let is_wide = |slot: &Slot| matches!(&slot.state, State::Open(reader) if reader.is_wide());
+        if self.slots.get(file).is_some_and(is_wide) {
+            self.open.push((time, file));
+        }
         if self.open.len() > self.most_open
             && let Some((place, _)) = self.open.iter().enumerate().max_by_key(|(_, waits)| **waits)
         {
             let (_, file) = self.open.swap_remove(place);
-            if let Some(slot) = self.slots.get_mut(file) {
-                slot.rest();
+            // What as many may hold that are open is shared by all.
+            let share = self.most_open.saturating_mul(BUFFER).checked_div(self.slots.len()).unwrap_or(0);
+            if let Some(Slot { state: State::Open(reader), path, .. }) = self.slots.get_mut(file) {
+                reader.narrow(path, share.clamp(NARROWEST, WIDEST));
             }
         }
     }
@@ -309,37 +315,9 @@ impl Slot {
         }
     }
 
-    /// Closes a file in its middle, where it can be read on from there.
-    fn rest(&mut self) {
-        self.state = match std::mem::replace(&mut self.state, State::Closed(None)) {
-            State::Open(mut reader) => {
-                if reader.rest() {
-                    State::Resting(reader)
-                } else {
-                    State::Open(reader)
-                }
-            }
-            closed @ (State::Closed(_) | State::Resting(_)) => closed,
-        };
-    }
-
-    /// Makes the packet that it waits with current again; false when the file has gone bad since.
+    /// Makes the looked-at packet current again; false when the file has gone bad since.
     fn resume(&mut self, ahead: Option<&ReadAhead>) -> bool {
-        let mut reader = match std::mem::replace(&mut self.state, State::Closed(None)) {
-            State::Resting(reader) => reader,
-            other @ (State::Closed(_) | State::Open(_)) => {
-                self.state = other;
-                return matches!(self.state, State::Open(_)) || self.advance(ahead).is_some();
-            }
-        };
-        self.error = reader.wake(&self.path).err();
-        self.is_over = self.error.is_some();
-        self.state = if self.is_over {
-            State::Closed(Some(Box::new(reader.into_info())))
-        } else {
-            State::Open(reader)
-        };
-        !self.is_over
+        matches!(self.state, State::Open(_)) || self.advance(ahead).is_some()
     }
 }
 

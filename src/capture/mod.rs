@@ -22,6 +22,7 @@ mod merge;
 mod pcapng;
 mod pcapng_meta;
 mod reader;
+mod reopened;
 mod source;
 #[cfg(test)]
 mod tests;

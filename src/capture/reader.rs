@@ -1,8 +1,7 @@
 //! One capture file from its first byte to its last or to its first fault.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::Packet;
@@ -12,6 +11,7 @@ use super::error::{CaptureError, Fault, Located, Part, Position};
 use super::info::{Compression, FileInfo, Format, count};
 use super::link_type::LinkType;
 use super::pcapng::{self, PcapNg};
+use super::reopened::{Identity, Reopened};
 use super::source::Source;
 use super::window::{Window, wide};
 use crate::time::Timestamp;
@@ -41,19 +41,6 @@ pub struct FileReader {
     ended: bool,
     /// Which file it is, where it is one.
     identity: Option<Identity>,
-}
-
-/// A file, by whatever name it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
 }
 
 enum Decoder {
@@ -93,44 +80,22 @@ impl FileReader {
         Ok(reader)
     }
 
-    /// Lets go of the file and of what was read of it, but for where the current packet lies, until [`FileReader::wake`]. False for what
-    /// cannot be read on from its middle: what is compressed, and what is no file.
-    pub(super) fn rest(&mut self) -> bool {
-        let Some(record) = self.current.as_mut().filter(|_| self.identity.is_some()) else { return false };
-        if self.info.compression != Compression::None {
-            return false;
-        }
-        self.window.rest(record.start);
-        record.start = 0;
-        true
+    /// True where [`FileReader::narrow`] would let go of something: of a file that is not compressed, once.
+    pub(super) fn is_wide(&self) -> bool {
+        self.identity.is_some() && self.info.compression == Compression::None
     }
 
-    /// Opens the file again after [`FileReader::rest`], which has the same packet as current then; where that fails it has it no more.
-    pub(super) fn wake(&mut self, path: &Path) -> Result<(), CaptureError> {
-        let woken = self.open_again(path);
-        if woken.is_err() {
-            (self.current, self.ended) = (None, true);
-            self.info.packets = self.info.packets.saturating_sub(1);
+    /// Holds no more than some `size` bytes of the file from here on, and has it open only while it is read. The packet that is current
+    /// stays so.
+    pub(super) fn narrow(&mut self, path: &Path, size: usize) {
+        if let Some(record) = &mut self.current
+            && self.info.compression == Compression::None
+            && let Some(identity) = self.identity.take()
+        {
+            let reopened = |at, before: &[u8]| Reopened::new(path.to_owned(), identity, at, before);
+            self.window.narrow(record.start, size, reopened);
+            record.start = 0;
         }
-        woken
-    }
-
-    fn open_again(&mut self, path: &Path) -> Result<(), CaptureError> {
-        let fault = |error: &io::Error| CaptureError::io(&self.info.name, error);
-        let file = File::open(path).map_err(|error| fault(&error))?;
-        let metadata = file.metadata().map_err(|error| fault(&error))?;
-        if self.identity != Some(Identity::of(&metadata)) {
-            return Err(fault(&io::Error::other("another file has its name now")));
-        }
-        let located = match self.window.wake(file) {
-            Ok(true) => return Ok(()),
-            Ok(false) => {
-                let expected = self.info.stored_bytes.unwrap_or_default();
-                Located { offset: self.window.offset(), fault: Fault::Shrunk { expected } }
-            }
-            Err(located) => located,
-        };
-        Err(named(&self.info.name, self.info.compression, located))
     }
 
     /// Opens standard input, under the name `-`.

@@ -1,12 +1,12 @@
 //! Bytes of a capture as they were written, whatever is wrapped around them.
 
-use std::fs::File;
-use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::info::Compression;
+use super::reopened::Reopened;
 
 /// First bytes that tell the compression; the longest magic is that of xz.
 const MAGIC_LEN: u64 = 6;
@@ -45,18 +45,11 @@ impl Source {
         Ok(Self { stream, compression, stored })
     }
 
-    /// Lets go of the file; what is asked of it until [`Source::go_on`] is its end.
-    pub(super) fn rest(&mut self) {
-        self.stream = Box::new(io::empty());
-    }
-
-    /// Reads on in a file that is not compressed, at this offset.
-    pub(super) fn go_on(&mut self, mut file: File, at: u64) -> io::Result<()> {
-        file.seek(SeekFrom::Start(at))?;
-        self.stored.store(at, Ordering::Relaxed);
-        let inner = Cursor::new(Vec::new()).chain(file);
-        self.stream = Box::new(Counted { inner, stored: Arc::clone(&self.stored) });
-        Ok(())
+    /// Reads on from a file that is open only while it is read; what was read behind where it goes on is read again. For what is not
+    /// compressed.
+    pub(super) fn reopen(&mut self, file: Reopened) {
+        self.stored.store(file.at(), Ordering::Relaxed);
+        self.stream = Box::new(Counted { inner: file, stored: Arc::clone(&self.stored) });
     }
 
     /// Bytes taken so far from what is stored.
@@ -106,7 +99,7 @@ fn compression_of(magic: &[u8]) -> Compression {
 
 /// Counts what passes, for progress.
 struct Counted<R> {
-    inner: Chain<Cursor<Vec<u8>>, R>,
+    inner: R,
     stored: Arc<AtomicU64>,
 }
 

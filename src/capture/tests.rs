@@ -1,5 +1,6 @@
 //! Captures written byte by byte as the two format drafts draw them, and tshark as the judge of real ones.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -706,27 +707,83 @@ fn packets_come_alike_however_few_files_may_be_open() {
 }
 
 #[test]
-fn a_file_that_is_not_what_it_was_when_it_is_opened_again_is_named() {
+fn a_file_that_is_not_what_it_was_when_it_is_read_on_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let seconds: Vec<u32> = (0..1000).collect();
-    let name = |number| format!("{number}");
-    let paths: Vec<_> = (0..5).map(|number| write(&dir, &name(number), &classic_file(&seconds))).collect();
+    let seconds: Vec<u32> = (0..20_000).collect();
+    let whole = classic_file(&seconds);
+    let paths: Vec<_> = (0..7).map(|number| write(&dir, &number.to_string(), &whole)).collect();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let (packets, merge) = merged(&paths, 1, |count| {
-        if count == 500 {
-            // Its content is the same, but it is another file.
-            std::fs::rename(write(&dir, "other", &classic_file(&seconds)), &paths[1]).unwrap();
+        if count == 70_000 {
+            // The same bytes, but another file, which may be given the number of the first.
+            std::fs::remove_file(&paths[1]).unwrap();
+            std::fs::write(&paths[1], &whole).unwrap();
             std::fs::remove_file(&paths[2]).unwrap();
-            std::fs::OpenOptions::new().write(true).open(&paths[3]).unwrap().set_len(24 + 20 * 40).unwrap();
+            std::fs::OpenOptions::new().write(true).open(&paths[3]).unwrap().set_len(4024).unwrap();
+            // The same file, cut and written anew.
+            std::fs::write(&paths[4], vec![7; whole.len()]).unwrap();
+            std::fs::rename(&fifo, &paths[5]).unwrap();
         }
     });
     let count = |file| packets.iter().filter(|(of, ..)| *of == file).count();
-    assert_eq!([count(0), count(4)], [1000, 1000], "the others go on");
+    assert_eq!(count(6), 20_000, "one that stays goes on");
     let error = |file| merge.error(file).map(ToString::to_string).unwrap_or_default();
-    assert!(error(1).ends_with("another file has its name now"), "{}", error(1));
-    assert!(error(2).contains("No such file"), "{}", error(2));
-    assert!(matches!(merge.error(3).unwrap().fault, Fault::Shrunk { expected: 20_024 }), "{}", error(3));
-    for file in 1..=3 {
-        assert_eq!(count(file), 100, "packets before the change are there");
-        assert_eq!(merge.info(file).unwrap().packets, 100, "the one that waited does not come");
+    for file in [1, 4, 5] {
+        assert!(error(file).contains("replaced or written anew"), "{file}: {}", error(file));
     }
+    assert!(error(2).contains("No such file"), "{}", error(2));
+    let cut = &merge.error(3).unwrap().fault;
+    assert!(matches!(cut, Fault::Shrunk { .. } | Fault::Truncated { .. }), "{cut}");
+    for file in 1..=5 {
+        let packets = u64::try_from(count(file)).unwrap();
+        assert!(
+            (10_000..13_000).contains(&packets),
+            "{packets} of {file}: to the change, and what was read ahead"
+        );
+        assert_eq!(merge.info(file).unwrap().packets, packets);
+    }
+    assert!(packets.iter().all(|(.., data)| data == b"data"), "no packet is made up");
+}
+
+#[test]
+fn no_more_files_are_open_than_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let seconds: Vec<u32> = (0..500).collect();
+    let paths: Vec<_> = (0..20).map(|n| write(&dir, &n.to_string(), &classic_file(&seconds))).collect();
+    let here = |link: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_link(link.unwrap().path()).is_ok_and(|path| path.starts_with(dir.path()))
+    };
+    // Where the system does not tell which are open there is nothing to be seen.
+    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.map(here).filter(|is| *is).count());
+    for most in [0, 3, 7] {
+        let mut most_seen = 0;
+        let (packets, _) = merged(&paths, most, |_| most_seen = most_seen.max(open()));
+        assert_eq!(packets.len(), 20 * 500);
+        // The one whose packets come is open too.
+        assert!(most_seen <= most + 1, "{most_seen} were open");
+        assert!(most_seen >= most || open() == 0, "and not many fewer");
+    }
+}
+
+#[test]
+fn what_a_file_says_at_length_is_not_held_before_its_time_and_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = vec![write(&dir, "early", &classic_file(&[1])), write(&dir, "late", &full_pcapng())];
+    let mut merge = Merge::open(paths, Order::Time);
+    let lists = |merge: &Merge| {
+        let info = merge.info(1).unwrap();
+        (info.interfaces.len(), info.secrets.len(), info.names.len())
+    };
+    assert_eq!((lists(&merge).1, lists(&merge).2), (0, 0));
+    while merge.next().is_some() {}
+    let whole = lists(&merge);
+    assert!(whole.0 > 3 && whole.1 > 0 && whole.2 > 0, "{whole:?}");
+    let types = |merge: &Merge| -> BTreeSet<_> {
+        merge.info(1).unwrap().interfaces.iter().map(|interface| interface.link_type).collect()
+    };
+    let expected = types(&merge);
+    merge.forget(1);
+    assert_eq!(lists(&merge), (expected.len(), 0, 0), "one interface of each type is enough to tell of it");
+    assert_eq!(types(&merge), expected);
 }

@@ -1,6 +1,5 @@
 //! One reusable buffer over the stream; every packet is a slice of it.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -8,10 +7,8 @@ use super::ahead::{Ahead, ReadAhead};
 use super::block::{BUFFER, Block, Pool};
 use super::error::{Fault, Located};
 use super::info::Compression;
+use super::reopened::Reopened;
 use super::source::Source;
-
-/// Bytes asked for at first of a file that is opened again; twice as many each time after.
-const FIRST_STEP: usize = 16 << 10;
 
 /// A view of the stream that moves forward only.
 pub(super) struct Window {
@@ -29,8 +26,8 @@ pub(super) struct Window {
     /// Offset in the stream of the byte at `start`.
     offset: u64,
     at_end: bool,
-    /// Bytes asked for at a time.
-    step: usize,
+    /// Length of a buffer, but for a longer packet.
+    size: usize,
 }
 
 impl Window {
@@ -45,32 +42,22 @@ impl Window {
             end: 0,
             offset: 0,
             at_end: false,
-            step: BUFFER,
+            size: BUFFER,
         }
     }
 
-    /// Lets go of the file and of the buffer, but for where in the stream it goes on: with the byte at `from` in the buffer, which lies
-    /// before the unread ones.
-    pub(super) fn rest(&mut self, from: usize) {
-        self.source.rest();
-        (self.buffer, self.spare) = (Block::new(0), Pool::default());
-        self.start = self.start.saturating_sub(from);
-        self.end = self.start;
-    }
-
-    /// Goes on after [`Window::rest`] in the same file, opened again; false where the file ends before what was read of it. It reads little
-    /// at first: it may rest again soon.
-    pub(super) fn wake(&mut self, file: File) -> Result<bool, Located> {
-        let behind = self.start;
-        self.offset = self.offset.saturating_sub(wide(behind));
-        (self.buffer, self.start, self.end) = (Block::new(BUFFER), 0, 0);
-        (self.at_end, self.step) = (false, FIRST_STEP);
-        if let Err(error) = self.source.go_on(file, self.offset) {
-            return Err(self.located(&error));
-        }
-        let is_there = self.require(behind)?;
-        self.consume(behind);
-        Ok(is_there)
+    /// Holds no more than some `size` bytes from here on, and a file that is open only while it is read, which `reopened` gives for the
+    /// offset and the bytes before. The byte at `from` in the buffer, not behind the next unread one, is its first then.
+    pub(super) fn narrow(&mut self, from: usize, size: usize, reopened: impl FnOnce(u64, &[u8]) -> Reopened) {
+        let end = self.end.min(from.saturating_add(size)).max(self.start);
+        let kept = self.buffer.bytes(from..end);
+        let at = self.offset.saturating_add(wide(end.saturating_sub(self.start)));
+        self.source.reopen(reopened(at, kept));
+        let mut buffer = Block::new(kept.len().max(size));
+        copy(kept, &mut buffer, 0);
+        (self.buffer, self.spare, self.size) = (buffer, Pool::default(), size);
+        (self.start, self.end) = (self.start.saturating_sub(from), end.saturating_sub(from));
+        self.at_end = false;
     }
 
     /// From here on other threads may read the stream before its bytes are asked for here, where not enough other files are read so. Not for a
@@ -169,25 +156,28 @@ impl Window {
         self.start = 0;
         if let Some(buffer) = self.buffer.alone()
             && buffer.len() >= length
-            && (buffer.len() == BUFFER || length > BUFFER)
+            && (buffer.len() == self.size || length > self.size)
         {
             buffer.copy_within(unread, 0);
             return;
         }
-        let next = if length <= BUFFER { self.spare.take() } else { Block::new(length) };
+        let is_wide = self.size == BUFFER;
+        let next =
+            if is_wide && length <= BUFFER { self.spare.take() } else { Block::new(length.max(self.size)) };
         let last = std::mem::replace(&mut self.buffer, next);
         copy(last.bytes(unread), &mut self.buffer, 0);
-        self.spare.give(last);
+        if is_wide {
+            self.spare.give(last);
+        }
     }
 
     fn read_once(&mut self) -> Result<(), Located> {
         // Nobody reads from a buffer before the window hands it out, and room is made before it is read into.
-        match self.buffer.read(self.end, self.step, &mut self.source.stream) {
+        match self.buffer.read(self.end, &mut self.source.stream) {
             Ok(0) => self.at_end = true,
             Ok(taken) => self.end = self.end.saturating_add(taken),
             Err(error) => return Err(self.located(&error)),
         }
-        self.step = self.step.saturating_mul(2).min(BUFFER);
         Ok(())
     }
 

@@ -192,8 +192,8 @@ struct Streaming<'r> {
 impl<'r> Streaming<'r> {
     fn new(start: Start<'r>, config: &config::Stream, report: &'r Report, keeping: Option<Keeping>) -> Self {
         let Start { ledger, mut merge, feed, key_logs, telling, pace, ahead } = start;
-        // A quarter of the budget at most is for what is read of captures.
-        merge.hold_open(usize::try_from(config.budget.bytes() >> 20).unwrap_or(usize::MAX));
+        // An eighth of the budget is for captures that are open, and as much for the others that wait.
+        merge.hold_open(usize::try_from(config.budget.bytes() >> 21).unwrap_or(usize::MAX));
         let mut stream = Stream::new(&report.rules, config.budget);
         stream.pace = pace;
         let line = Line::new(&merge);
