@@ -39,7 +39,7 @@ pub struct FileReader {
     current: Option<Record>,
     last_time: Timestamp,
     ended: bool,
-    /// Which file it is, where it is one.
+    /// Which file it is, where it is one that can be read on from its middle and is open all the time.
     identity: Option<Identity>,
 }
 
@@ -76,20 +76,20 @@ impl FileReader {
             return Err(CaptureError::new(&name, Fault::IsADirectory));
         }
         let mut reader = Self::start(file, name, metadata.is_file().then_some(metadata.len()))?;
-        reader.identity = metadata.is_file().then(|| Identity::of(&metadata));
+        let is_plain = metadata.is_file() && reader.info.compression == Compression::None;
+        reader.identity = is_plain.then(|| Identity::of(&metadata));
         Ok(reader)
     }
 
     /// True where [`FileReader::narrow`] would let go of something: of a file that is not compressed, once.
-    pub(super) fn is_wide(&self) -> bool {
-        self.identity.is_some() && self.info.compression == Compression::None
+    pub(super) const fn is_wide(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// Holds no more than some `size` bytes of the file from here on, and has it open only while it is read. The packet that is current
     /// stays so.
     pub(super) fn narrow(&mut self, path: &Path, size: usize) {
         if let Some(record) = &mut self.current
-            && self.info.compression == Compression::None
             && let Some(identity) = self.identity.take()
         {
             let reopened = |at, before: &[u8]| Reopened::new(path.to_owned(), identity, at, before);
