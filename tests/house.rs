@@ -116,6 +116,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         &[
             "capture/live/",
             "capture/limits.rs",
+            "capture/reopened.rs",
             "watch/memory.rs",
             "sink/",
             "sandbox/rights.rs",

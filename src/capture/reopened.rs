@@ -4,9 +4,11 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::time::SystemTime;
+
+use rustix::fs::OFlags;
 
 /// Bytes before those that are read by which it is known that nobody has written the file anew.
 const KNOWN: usize = 32;
@@ -18,7 +20,7 @@ pub(super) struct Identity {
     inode: u64,
     /// Where the file system tells it.
     created: Option<SystemTime>,
-    /// Its length when it was opened, in bytes.
+    /// Its length when it was opened last, in bytes.
     length: u64,
 }
 
@@ -63,16 +65,17 @@ impl Reopened {
         self.known.drain(..self.known.len().saturating_sub(KNOWN));
     }
 
-    fn open(&self) -> io::Result<File> {
-        let is_it = |metadata: &Metadata| metadata.is_file() && self.identity.is(&Identity::of(metadata));
-        // To open what is no file any more might wait for ever.
-        if is_it(&std::fs::metadata(&self.path)?) {
-            let file = File::open(&self.path)?;
-            if is_it(&file.metadata()?) && self.is_as_it_was(&file)? {
-                return Ok(file);
-            }
+    /// Opens the file; none where another has its name. To open a pipe that has it would wait for somebody to write.
+    fn open(&mut self) -> io::Result<Option<File>> {
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+        let file = File::options().read(true).custom_flags(flags).open(&self.path)?;
+        let metadata = file.metadata()?;
+        let found = Identity::of(&metadata);
+        let is_it = metadata.is_file() && self.identity.is(&found);
+        if is_it {
+            self.identity = found;
         }
-        Err(io::Error::other("it was replaced or written anew while it was read"))
+        Ok(is_it.then_some(file))
     }
 
     /// True where the bytes before the next are those that were read; and where they are gone, as of a file that was cut.
@@ -87,14 +90,26 @@ impl Reopened {
 
 impl Read for Reopened {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        // All was read that it had when it was there last.
+        let was_at_end = self.at >= self.identity.length;
         let file = match self.open() {
-            // All that it had when it was opened was read.
-            Err(_) if self.at >= self.identity.length => return Ok(0),
-            outcome => outcome?,
+            Ok(Some(file)) => file,
+            Ok(None) if was_at_end => return Ok(0),
+            Err(error) if was_at_end && error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Ok(None) => return Err(other_file()),
+            Err(error) => return Err(error),
         };
         let taken = file.read_at(space, self.at)?;
+        // Only now: it may be written anew at any time.
+        if !self.is_as_it_was(&file)? {
+            return Err(other_file());
+        }
         self.at = self.at.saturating_add(u64::try_from(taken).unwrap_or(0));
         self.remember(space.get(..taken).unwrap_or_default());
         Ok(taken)
     }
+}
+
+fn other_file() -> io::Error {
+    io::Error::other("it was replaced or written anew while it was read")
 }

@@ -746,6 +746,26 @@ fn a_file_that_is_not_what_it_was_when_it_is_read_on_is_named() {
     assert!(packets.iter().all(|(.., data)| data == b"data"), "no packet is made up");
 }
 
+/// What was there last is known to be more than was read, however long the file was when it was opened first.
+#[test]
+fn a_file_that_has_grown_and_is_gone_then_is_not_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let seconds: Vec<u32> = (0..20_000).collect();
+    let whole = classic_file(&seconds);
+    let mut paths: Vec<_> = (0..6).map(|number| write(&dir, &number.to_string(), &whole)).collect();
+    paths.push(write(&dir, "grows", &whole[..24 + 20 * 500]));
+    let (packets, merge) = merged(&paths, 1, |count| match count {
+        1000 => std::fs::write(&paths[6], &whole).unwrap(),
+        60_000 => std::fs::remove_file(&paths[6]).unwrap(),
+        _ => {}
+    });
+    let count = packets.iter().filter(|(of, ..)| *of == 6).count();
+    assert!((8000..13_000).contains(&count), "{count}");
+    let error = merge.error(6).unwrap();
+    assert!(error.to_string().contains("No such file"), "{error}");
+    assert_eq!(merge.info(6).unwrap().packets, u64::try_from(count).unwrap());
+}
+
 #[test]
 fn no_more_files_are_open_than_may_be() {
     let dir = tempfile::tempdir().unwrap();
