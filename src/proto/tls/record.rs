@@ -235,6 +235,9 @@ mod tests {
         assert_eq!(probe(&stream[26..]), Probe::Yes);
         assert_eq!(find_hello(vectors::SERVER_HELLO_RECORD), Some(0));
         assert_eq!(find_hello(&stream[..30]), None);
+        let last = HELLO_SEARCH_LIMIT - 1;
+        let in_time = [&vec![0; last][..], vectors::CLIENT_HELLO_RECORD].concat();
+        assert_eq!(find_hello(&in_time), Some(last));
         let late = [&vec![0; HELLO_SEARCH_LIMIT][..], vectors::CLIENT_HELLO_RECORD].concat();
         assert_eq!(find_hello(&late), None);
     }
