@@ -81,18 +81,9 @@ fn write_list(values: impl Iterator<Item = u16>, out: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// In decimal, without zeros before it: of each hello some fifty are written, and the general formatter is slow.
+/// Of each hello some fifty are written, and the general formatter is slow.
 fn write_number(value: u16, out: &mut impl FnMut(&[u8])) {
-    let mut digits = [b'0'; 5];
-    let (mut rest, mut first) = (value, digits.len().saturating_sub(1));
-    for (place, digit) in digits.iter_mut().enumerate().rev() {
-        if rest > 0 {
-            first = place;
-        }
-        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
-        rest /= 10;
-    }
-    out(digits.get(first..).unwrap_or_default());
+    out(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn digest(write: impl FnOnce(&mut Pieces<Md5>)) -> Ja3 {
