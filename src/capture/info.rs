@@ -77,14 +77,6 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    /// Lets go of what is as long as the file likes: secrets, names, and of interfaces all but one of each link type.
-    pub(super) fn forget_lists(&mut self) {
-        (self.secrets, self.names) = (Vec::new(), Vec::new());
-        let mut told = BTreeSet::new();
-        self.interfaces.retain(|interface| told.insert(interface.link_type));
-        self.interfaces.shrink_to_fit();
-    }
-
     pub(super) fn new(name: String, stored_bytes: Option<u64>) -> Self {
         Self {
             name,
@@ -98,6 +90,14 @@ impl FileInfo {
             names: Vec::new(),
             anomalies: Anomalies::default(),
         }
+    }
+
+    /// Lets go of what is as long as the file likes: secrets, names, and of interfaces all but one of each link type.
+    pub(super) fn forget_lists(&mut self) {
+        (self.secrets, self.names) = (Vec::new(), Vec::new());
+        let mut told = BTreeSet::new();
+        self.interfaces.retain(|interface| told.insert(interface.link_type));
+        self.interfaces.shrink_to_fit();
     }
 }
 
