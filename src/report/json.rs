@@ -2,6 +2,8 @@
 //!
 //! In: anything that can be serialised. Out: one JSON text. A parser reads the same strings from it.
 
+mod compact;
+
 use std::io;
 
 use serde::Serialize;
@@ -9,14 +11,15 @@ use serde_json::Serializer;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::hidden::is_hidden;
+use compact::Compact;
 
 /// Bytes that a buffer begins with; most flow records fit.
 pub(super) const BUFFER: usize = 4096;
 
-/// No space between tokens.
-struct Compact;
+/// What hides is written out.
+struct Visible;
 
-impl Formatter for Compact {
+impl Formatter for Visible {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
         write_visible(out, text)
     }
@@ -69,7 +72,7 @@ impl Formatter for Pretty {
 
 /// A part of a string in which `serde_json` found nothing that JSON itself asks to be escaped.
 fn write_visible<W: ?Sized + io::Write>(out: &mut W, text: &str) -> io::Result<()> {
-    if is_plain(text.as_bytes()) || !text.chars().any(is_hidden) {
+    if !text.chars().any(is_hidden) {
         return out.write_all(text.as_bytes());
     }
     for character in text.chars() {
@@ -84,18 +87,6 @@ fn write_visible<W: ?Sized + io::Write>(out: &mut W, text: &str) -> io::Result<(
     Ok(())
 }
 
-/// True for printable ASCII alone, eight bytes at a time: of what is written nearly all is that.
-fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = bytes.as_chunks::<8>();
-    words.iter().all(|word| {
-        let word = u64::from_le_bytes(*word);
-        // The high bit of a byte is set by a byte from 0x80 on, by 1 more than 0x7f, and by 32 less than 0x20 to 0x00.
-        let odd = word | word.wrapping_add(ONES) | word.wrapping_sub(ONES << 5);
-        odd & (ONES << 7) == 0
-    }) && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
 /// Writes a value as JSON without spaces; nothing follows it, no end of line either.
 ///
 /// # Errors
@@ -106,10 +97,9 @@ pub fn write_json<T: ?Sized + Serialize>(out: &mut dyn io::Write, value: &T) -> 
     out.write_all(&buffer)
 }
 
-/// Appends a value as JSON without spaces to `buffer`: many small pieces, for which a call through a table would cost more than
-/// they do.
+/// Appends a value as JSON without spaces to `buffer`.
 pub(super) fn append_json<T: ?Sized + Serialize>(buffer: &mut Vec<u8>, value: &T) -> io::Result<()> {
-    value.serialize(&mut Serializer::with_formatter(buffer, Compact)).map_err(io::Error::from)
+    value.serialize(&mut Compact::new(buffer)).map_err(io::Error::from)
 }
 
 /// Writes a value as indented JSON; nothing follows it, no end of line either.
@@ -137,20 +127,6 @@ mod tests {
             assert!(!text.chars().any(|character| character != '\n' && is_hidden(character)), "{text:?}");
             assert!(text.contains("\\u202e\\u2066\\u2028\\u200b\\udb40\\udc41\\ufeff"), "{text}");
             assert!(text.contains("é日😀"), "what can be seen stays as it is");
-        }
-    }
-
-    #[test]
-    fn text_is_plain_where_all_its_bytes_are_printable_ascii() {
-        for byte in 0..=u8::MAX {
-            for (length, place) in [(1, 0), (7, 6), (8, 0), (8, 7), (16, 8), (19, 5), (19, 18)] {
-                for around in [b' ', b'a', b'~'] {
-                    let mut text = vec![around; length];
-                    text[place] = byte;
-                    let expected = byte.is_ascii_graphic() || byte == b' ';
-                    assert_eq!(is_plain(&text), expected, "{byte:#x} at {place} of {length}");
-                }
-            }
         }
     }
 
