@@ -97,11 +97,59 @@ fn occurs(payload: &[u8], needle: &[u8], least: usize) -> bool {
     !needle.is_empty() && payload.windows(needle.len()).filter(|window| *window == needle).count() >= least
 }
 
+/// What can be told at one glance: a pattern that fails here fails. Some twenty are held against every packet, and all but one or two
+/// end here.
+#[derive(Debug, Clone, Copy)]
+struct Glance {
+    /// The first eight bytes that are fixed, and what they are then.
+    mask: u64,
+    value: u64,
+    /// Lengths, up to the highest number for those that are beyond it.
+    least: u16,
+    most: u16,
+    /// IP protocol number; 0 for any.
+    protocol: u8,
+    /// Number of the pattern.
+    number: u16,
+}
+
+impl Glance {
+    fn new(pattern: &Pattern, number: u16) -> Self {
+        let (mut mask, mut value, mut least) = ([0; 8], [0; 8], *pattern.length.start());
+        for (offset, byte, bits) in &pattern.fixed {
+            least = least.max(offset.saturating_add(1));
+            if let (Some(held), Some(expected)) = (mask.get_mut(*offset), value.get_mut(*offset))
+                && *held == 0
+            {
+                (*held, *expected) = (*bits, *byte);
+            }
+        }
+        let length = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        Self {
+            mask: u64::from_le_bytes(mask),
+            value: u64::from_le_bytes(value),
+            least: length(least),
+            most: length(*pattern.length.end()),
+            protocol: pattern.protocol.unwrap_or(0),
+            number,
+        }
+    }
+
+    /// `first` are the first eight bytes, zeros where there are none.
+    #[inline]
+    const fn fits(&self, protocol: u8, length: u16, first: u64) -> bool {
+        first & self.mask == self.value
+            && self.least <= length
+            && length <= self.most
+            && (self.protocol == protocol || self.protocol == 0)
+    }
+}
+
 /// All patterns of a run, bucketed by what their first byte may be.
 #[derive(Debug, Clone)]
 pub struct PatternSet {
     patterns: Vec<Pattern>,
-    by_first_byte: Vec<Vec<u16>>,
+    by_first_byte: Vec<Vec<Glance>>,
 }
 
 impl PatternSet {
@@ -113,7 +161,7 @@ impl PatternSet {
             let first = pattern.fixed.iter().find(|(offset, ..)| *offset == 0);
             for (byte, bucket) in (0..=u8::MAX).zip(by_first_byte.iter_mut()) {
                 if first.is_none_or(|(_, value, mask)| byte & mask == *value) {
-                    bucket.push(number);
+                    bucket.push(Glance::new(pattern, number));
                 }
             }
         }
@@ -123,8 +171,16 @@ impl PatternSet {
     /// Calls `hit` with the rule of every pattern that the packet bears.
     pub fn search(&self, context: &Context, payload: &[u8], mut hit: impl FnMut(u16)) {
         let Some(first) = payload.first() else { return };
-        for number in self.by_first_byte.get(usize::from(*first)).into_iter().flatten() {
-            if let Some(pattern) = self.patterns.get(usize::from(*number))
+        let length = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+        let start = payload.first_chunk::<8>().copied().unwrap_or_else(|| {
+            let mut start = [0; 8];
+            start.iter_mut().zip(payload).for_each(|(to, byte)| *to = *byte);
+            start
+        });
+        let start = u64::from_le_bytes(start);
+        for glance in self.by_first_byte.get(usize::from(*first)).into_iter().flatten() {
+            if glance.fits(context.protocol, length, start)
+                && let Some(pattern) = self.patterns.get(usize::from(glance.number))
                 && pattern.matches(context, payload)
             {
                 hit(pattern.rule);
@@ -135,6 +191,8 @@ impl PatternSet {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn pattern() -> Pattern {
@@ -158,6 +216,27 @@ mod tests {
         let mut found = Vec::new();
         PatternSet::new(vec![pattern]).search(&context, payload, |rule| found.push(rule));
         found
+    }
+
+    proptest! {
+        /// Short lengths, few values and few offsets, so that patterns are met; lengths around what sixteen bits hold.
+        #[test]
+        fn all_that_match_are_found(
+            fixed in prop::collection::vec((0_usize..12, 0_u8..4, 0_u8..4), 0..5),
+            protocol in prop::option::of(prop_oneof![Just(0_u8), Just(6), Just(17)]),
+            of in prop_oneof![Just(0_u8), Just(6), Just(17)],
+            least in prop_oneof![0_usize..14, 65_530_usize..65_540],
+            more in prop_oneof![0_usize..14, Just(70_000)],
+            start in prop::collection::vec(0_u8..4, 0..14),
+            fill in prop_oneof![Just(0_usize), Just(65_534), Just(65_535), Just(65_536)],
+        ) {
+            let mut payload = start;
+            payload.resize(payload.len().max(fill), 1);
+            let made = Pattern { protocol, fixed, length: least..=least + more, ..pattern() };
+            let context = Context { protocol: of, ..UDP };
+            let expected = !payload.is_empty() && made.matches(&context, &payload);
+            prop_assert_eq!(hits(made, context, &payload), if expected { vec![7] } else { vec![] });
+        }
     }
 
     #[test]
