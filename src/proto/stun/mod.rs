@@ -62,6 +62,7 @@ pub struct Message<'a> {
     bytes: &'a [u8],
     key: [u8; 16],
     attributes: &'a [u8],
+    kinds: Kinds,
 }
 
 impl std::fmt::Debug for Message<'_> {
@@ -93,13 +94,15 @@ impl<'a> Message<'a> {
         let key: [u8; 16] = reader.array("STUN transaction id")?;
         let attributes = reader.take(length, "STUN attributes")?;
         let bytes = input.get(..reader.position()).unwrap_or(input);
+        let (padding, kinds) = padding_of(attributes);
         Ok(Self {
             message_type: MessageType(message_type),
             has_cookie: key.starts_with(&MAGIC_COOKIE.to_be_bytes()),
-            padding: padding_of(attributes),
+            padding,
             bytes,
             key,
             attributes,
+            kinds,
         })
     }
 
@@ -143,6 +146,9 @@ impl<'a> Message<'a> {
 
     /// The first attribute of a kind.
     pub fn find(&self, kind: Attribute) -> Option<RawAttribute<'a>> {
+        if !self.kinds.may_have(kind) {
+            return None;
+        }
         self.attributes().find(|attribute| attribute.kind == kind)
     }
 
@@ -202,9 +208,12 @@ impl<'a> Message<'a> {
 
     /// Every XOR-PEER-ADDRESS: a `CreatePermission` may name several peers (RFC 8656 §10.1).
     pub fn xor_peer_addresses(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
-        let (key, plain) = (self.key, self.is_ms_turn());
-        self.attributes()
-            .filter(move |attribute| !plain && attribute.kind == Attribute::XOR_PEER_ADDRESS)
+        const KIND: Attribute = Attribute::XOR_PEER_ADDRESS;
+        let key = self.key;
+        let all = (self.kinds.may_have(KIND) && !self.is_ms_turn()).then(|| self.attributes());
+        all.into_iter()
+            .flatten()
+            .filter(|attribute| attribute.kind == KIND)
             .filter_map(move |attribute| attribute.xor_address(&key).ok())
     }
 
@@ -322,13 +331,35 @@ impl<'a> Message<'a> {
 /// "STUN" in ASCII; keeps the checksum apart from one that the payload may carry itself.
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
-fn padding_of(attributes: &[u8]) -> Padding {
-    let is_whole = |padding| {
+/// Which attributes a message can have: a bit for each that shares it with others. A dozen are asked for of every message, and few are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kinds(u64);
+
+impl Kinds {
+    /// The top bits tell attributes that need not be understood, which have the same low ones as others.
+    const fn bit(kind: Attribute) -> u64 {
+        1 << ((kind.0 ^ (kind.0 >> 10)) & 63)
+    }
+
+    const fn may_have(self, kind: Attribute) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+}
+
+fn padding_of(attributes: &[u8]) -> (Padding, Kinds) {
+    let walk = |padding| {
         let mut walk = Attributes::new(attributes, HEADER_LENGTH, padding);
-        while walk.next().is_some() {}
-        walk.is_whole()
+        let kinds = walk.by_ref().fold(0, |kinds, attribute| kinds | Kinds::bit(attribute.kind));
+        (walk.is_whole(), Kinds(kinds))
     };
-    if !is_whole(Padding::Four) && is_whole(Padding::None) { Padding::None } else { Padding::Four }
+    let (is_whole, kinds) = walk(Padding::Four);
+    if is_whole {
+        return (Padding::Four, kinds);
+    }
+    match walk(Padding::None) {
+        (true, kinds) => (Padding::None, kinds),
+        (false, _) => (Padding::Four, kinds),
+    }
 }
 
 /// CRC-32 of ISO HDLC (RFC 1952 §8), bit by bit: messages are small and few are checked.
