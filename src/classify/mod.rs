@@ -310,8 +310,8 @@ mod tests {
     #[test]
     fn sip_inside_tls_is_known_by_its_port_and_by_what_was_agreed() {
         let facts = |offered: &[&str], chosen: Option<&str>| {
-            let alpn = offered.iter().map(|one| (*one).to_owned()).collect();
-            let tls = Tls { alpn, alpn_chosen: chosen.map(str::to_owned), ..Tls::default() };
+            let alpn = offered.iter().map(|one| (*one).into()).collect();
+            let tls = Tls { alpn, alpn_chosen: chosen.map(Into::into), ..Tls::default() };
             Facts { tls: Some(Box::new(tls)), ..Facts::default() }
         };
         assert!(is_sips(&facts(&[], None), [40_000, 5061]));

@@ -15,7 +15,7 @@ use super::provider::Grade;
 use super::rules::Rules;
 use super::value::Value;
 use super::verdict::{Evidence, Role, Verdict};
-use crate::observe::facts::{Facts, OtherName};
+use crate::observe::facts::{Facts, Ja4, OtherName};
 use crate::observe::{PacketRef, Summary};
 
 /// A flow lends its name from this confidence on.
@@ -115,7 +115,7 @@ pub(super) struct Ties {
     rtcp_pairs: HashMap<(SocketAddr, SocketAddr), Lender>,
     servers: HashMap<(IpAddr, IpAddr), Lender>,
     /// By endpoint and JA4: apps that this program was seen to speak to, each once.
-    programs: HashMap<(IpAddr, String), Vec<Lender>>,
+    programs: HashMap<(IpAddr, Ja4), Vec<Lender>>,
 }
 
 fn keep<K: Eq + Hash>(map: &mut HashMap<K, Lender>, key: K, lender: Lender) {
@@ -138,7 +138,7 @@ impl Ties {
             keep(&mut self.servers, (source.ip(), destination.ip()), lender);
         }
         let Some(facts) = flow.facts.as_deref() else { return };
-        if let Some(ja4) = facts.tls.as_ref().and_then(|tls| tls.ja4.clone())
+        if let Some(ja4) = facts.tls.as_ref().and_then(|tls| tls.ja4)
             && verdict.runner_up.is_none()
         {
             let known = self.programs.entry((source.ip(), ja4)).or_default();
@@ -198,7 +198,7 @@ impl Ties {
     /// For a flow whose name two apps share: which of them the same program of the same endpoint was seen to
     /// speak to otherwise. A browser speaks to many, so this chooses among the flow's own candidates only.
     pub(super) fn choice(&self, flow: &Summary, own: &[Evidence]) -> Vec<Evidence> {
-        let ja4 = flow.facts.as_deref().and_then(|facts| facts.tls.as_ref()).and_then(|tls| tls.ja4.clone());
+        let ja4 = flow.facts.as_deref().and_then(|facts| facts.tls.as_ref()).and_then(|tls| tls.ja4);
         let known = ja4.and_then(|ja4| self.programs.get(&(flow.tuple.source.ip(), ja4)));
         let candidate = |lender: &&Lender| own.iter().any(|item| item.provider == lender.provider);
         let chosen: Vec<&Lender> = known.into_iter().flatten().filter(candidate).collect();

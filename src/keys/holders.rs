@@ -446,7 +446,7 @@ mod tests {
         let body = CertificateBody { dns_names, ..CertificateBody::default() };
         judged.flow.facts = Some(Box::default());
         judged.flow.facts.as_mut().unwrap().tls = Some(Box::new(Tls {
-            sni: Some(sni.to_owned()),
+            sni: Some(sni.into()),
             client_hello: Some(packet),
             server_hello: Some(packet),
             certificates: vec![Certificate { body: body.into(), packet }].into(),

@@ -1,5 +1,7 @@
 //! DTLS and QUIC handshakes into facts.
 
+use compact_str::ToCompactString as _;
+
 use super::datagram::Meta;
 use super::facts::{Dtls, Exchange, Facts, Few, Missing, Quic};
 use super::handshake;
@@ -316,9 +318,9 @@ impl QuicWork {
             return;
         }
         facts.quic = Some(Box::new(Quic {
-            version: Some(version.to_string()),
+            version: Some(version.to_compact_string()),
             negotiated: told.offered.iter().map(ToString::to_string).collect(),
-            dcid: connection.original_dcid().map(handshake::hex),
+            dcid: connection.original_dcid().map(|id| handshake::hex(id).into()),
             scid: None,
             initials_verified: told.initials_verified,
             initials_failed: told.initials_failed,

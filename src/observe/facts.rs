@@ -12,6 +12,8 @@ mod secrets;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 pub use answers::{Answered, Answers, Exchange, Quickest};
 pub use cipher::{Body, CLUSTER_CAP, Cipher, Cluster, Framing, Heads, Shapes};
 pub use few::Few;
@@ -24,6 +26,7 @@ pub use secrets::{Candidate, Form, Missing, Opened, SrtpMaster};
 
 use super::packet_ref::PacketRef;
 use crate::fetch::fetch;
+pub use crate::fingerprint::Ja4;
 pub use crate::proto::rtp::sketch::{Copied, Sketch};
 use zeroize::Zeroizing;
 
@@ -186,7 +189,7 @@ pub enum Wrapping {
 #[derive(Debug, Clone, Default)]
 pub struct Dns {
     /// Questions asked.
-    pub questions: Vec<String>,
+    pub questions: Vec<CompactString>,
     /// Other names of addresses, which nobody asked for by them.
     pub other_names: Vec<OtherName>,
     /// Addresses learned: (name that was asked for, address, packet).

@@ -1,5 +1,7 @@
 //! TLS handshake messages into facts; shared by TLS over TCP, QUIC's CRYPTO streams and DTLS.
 
+use compact_str::CompactString;
+
 use super::PacketRef;
 use super::alpn;
 use super::certificates::{certificates, certificates_1_3};
@@ -12,8 +14,16 @@ use crate::proto::tls::{self, CipherSuite, HandshakeType, ProtocolVersion};
 const NAME_CAP: usize = 512;
 
 /// Bytes of a name as text: lower case, what is not printable ASCII escaped as `\xNN`.
-pub(super) fn host_name(bytes: &[u8]) -> String {
-    let mut name = String::with_capacity(bytes.len());
+pub(super) fn host_name(bytes: &[u8]) -> CompactString {
+    let is_plain = |byte: &u8| matches!(byte, b'!'..=b'~') && *byte != b'\\';
+    if let Some(text) =
+        str::from_utf8(bytes).ok().filter(|_| bytes.len() <= NAME_CAP && bytes.iter().all(is_plain))
+    {
+        let mut name = CompactString::from(text.trim_end_matches('.'));
+        name.make_ascii_lowercase();
+        return name;
+    }
+    let mut name = String::with_capacity(bytes.len().min(NAME_CAP));
     for byte in bytes {
         if name.len() >= NAME_CAP {
             break;
@@ -26,7 +36,7 @@ pub(super) fn host_name(bytes: &[u8]) -> String {
     while name.ends_with('.') {
         name.pop();
     }
-    name
+    name.into()
 }
 
 /// Bytes as text with its case kept; what is not printable ASCII or a blank is escaped.
@@ -81,7 +91,7 @@ pub(super) fn client_hello(
     tls.sni = hello.server_name_bytes().filter(|name| !name.is_empty()).map(host_name);
     tls.alpn = alpn::offered(hello);
     tls.ja3 = Some(*fingerprint::ja3(hello).digest());
-    tls.ja4 = Some(fingerprint::ja4(hello, transport).as_str().to_owned());
+    tls.ja4 = Some(fingerprint::ja4(hello, transport));
     tls.ech = hello.ech().is_some();
     tls.esni = hello.has_esni();
     if !tls.version_chosen {
@@ -107,7 +117,7 @@ pub(super) fn server_hello(
     tls.ja3s = Some(*fingerprint::ja3s(hello).digest());
     let extensions = hello.extensions().iter().map(|extension| extension.kind.0);
     tls.server_extensions = extensions.filter(|kind| !tls::is_grease(*kind)).take(LIST_CAP).collect();
-    tls.alpn_chosen = hello.alpn().map(text);
+    tls.alpn_chosen = hello.alpn().map(|protocol| text(protocol).into());
     let pre_shared = hello.extensions().find(tls::ExtensionType::PRE_SHARED_KEY).is_some();
     let echoed = !session_id.is_empty() && hello.session_id() == session_id && !hello.version().is_1_3();
     tls.resumed = pre_shared || echoed;
@@ -123,7 +133,7 @@ pub(super) fn dtls_client_hello(dtls: &mut Dtls, hello: &tls::ClientHello<'_>, p
     dtls.sni = hello.server_name_bytes().filter(|name| !name.is_empty()).map(host_name);
     dtls.alpn = hello.alpn().take(LIST_CAP).map(text).collect();
     dtls.ja3 = Some(*fingerprint::ja3(hello).digest());
-    dtls.ja4 = Some(fingerprint::ja4(hello, Transport::Datagram).as_str().to_owned());
+    dtls.ja4 = Some(fingerprint::ja4(hello, Transport::Datagram));
     if !dtls.version_chosen {
         dtls.version = Some(hello.newest_version().0);
     }
@@ -211,7 +221,7 @@ pub(super) fn opened_server_message(
     match message.kind {
         HandshakeType::ENCRYPTED_EXTENSIONS => {
             let extensions = tls::EncryptedExtensions::parse(message.body).map_err(|error| error.field())?;
-            tls.alpn_chosen = extensions.alpn().map(text);
+            tls.alpn_chosen = extensions.alpn().map(|protocol| text(protocol).into());
         }
         HandshakeType::CERTIFICATE if tls.certificates.is_empty() => {
             tls.certificates = certificates_1_3(message.body, packet)?.into();

@@ -21,11 +21,13 @@ mod software;
 mod trend;
 mod weak;
 mod witness;
+mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use hashbrown::HashMap;
 
 pub(super) use finding::country;
@@ -186,15 +188,15 @@ impl<'a> Context<'a> {
         packets.iter().filter_map(|packet| self.seen(*packet)).collect()
     }
 
-    fn app(&self, provider: Option<u16>) -> Option<String> {
-        provider.and_then(|number| self.rules.provider(number)).map(|provider| provider.app.clone())
+    fn app(&self, provider: Option<u16>) -> Option<CompactString> {
+        provider.and_then(|number| self.rules.provider(number)).map(|provider| provider.app.as_str().into())
     }
 
     /// `own` is the app that the evidence is shown under.
     fn evidence(&self, item: &Evidence, own: Option<u16>) -> EvidenceRecord {
         EvidenceRecord {
             what: item.what,
-            value: item.value.to_string(),
+            value: words::value(&item.value),
             weight: round3(item.weight),
             packet: self.seen(item.packet),
             app: if own == Some(item.provider) { None } else { self.app(Some(item.provider)) },

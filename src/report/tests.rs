@@ -161,7 +161,7 @@ fn summary(id: u64, source: &str, destination: &str, protocol: u8, second: i64, 
 
 fn tls(sni: &str, packet: u64) -> Facts {
     let hello = Some(PacketRef::new(0, packet));
-    let tls = Tls { sni: Some(sni.to_owned()), client_hello: hello, ..Tls::default() };
+    let tls = Tls { sni: Some(sni.into()), client_hello: hello, ..Tls::default() };
     Facts { tls: Some(Box::new(tls)), ..Facts::default() }
 }
 
@@ -204,7 +204,7 @@ pub(crate) fn hostile() -> Made {
     };
     let certificate = Certificate { body: body.into(), packet: PacketRef::new(0, 3) };
     if let Some(tls) = signalling.tls.as_mut() {
-        tls.sni = Some(format!("{HOSTILE}.zoom.us"));
+        tls.sni = Some(format!("{HOSTILE}.zoom.us").into());
         tls.certificates = vec![certificate].into();
     }
     let sip = Sip {

@@ -1,30 +1,66 @@
 //! Times in records and in text, always UTC. In: packet times, seconds of certificates. Out: strings.
 
+use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+use serde::{Serialize, Serializer};
 
 use crate::time::Timestamp;
 
-/// As Suricata's EVE writes it: `2020-04-02T14:00:03.123456+0000`.
-pub(super) fn eve(time: Timestamp) -> String {
-    let Some(when) = civil(time) else { return format!("{} ns", time.as_nanos()) };
-    let mut out = *b"0000-00-00T00:00:00.000000+0000";
-    let (year, micros) = (when.year().unsigned_abs().into(), when.subsec_nanosecond().unsigned_abs() / 1000);
-    let parts = [
-        (0..4, year),
-        (5..7, when.month().unsigned_abs().into()),
-        (8..10, when.day().unsigned_abs().into()),
-        (11..13, when.hour().unsigned_abs().into()),
-        (14..16, when.minute().unsigned_abs().into()),
-        (17..19, when.second().unsigned_abs().into()),
-        (20..26, micros),
-    ];
-    for (place, number) in parts {
-        digits(out.get_mut(place).unwrap_or_default(), number);
+/// A time as Suricata's EVE writes it: `2020-04-02T14:00:03.123456+0000`, UTC.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EveTime([u8; 31]);
+
+impl EveTime {
+    /// Of a packet's time; of each that there can be the calendar has a day.
+    pub fn of(time: Timestamp) -> Self {
+        let mut out = *b"0000-00-00T00:00:00.000000+0000";
+        let Some(when) = civil(time) else { return Self(out) };
+        let (year, micros) =
+            (when.year().unsigned_abs().into(), when.subsec_nanosecond().unsigned_abs() / 1000);
+        let parts = [
+            (0..4, year),
+            (5..7, when.month().unsigned_abs().into()),
+            (8..10, when.day().unsigned_abs().into()),
+            (11..13, when.hour().unsigned_abs().into()),
+            (14..16, when.minute().unsigned_abs().into()),
+            (17..19, when.second().unsigned_abs().into()),
+            (20..26, micros),
+        ];
+        for (place, number) in parts {
+            digits(out.get_mut(place).unwrap_or_default(), number);
+        }
+        Self(out)
     }
-    String::from_utf8_lossy(&out).into_owned()
+}
+
+impl Deref for EveTime {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only ASCII is ever put in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for EveTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EveTime({})", &**self)
+    }
+}
+
+impl Serialize for EveTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+/// The same as text.
+pub(super) fn eve(time: Timestamp) -> String {
+    (*EveTime::of(time)).to_owned()
 }
 
 /// A number with leading zeros. Two or three times are written of every flow, and the general formatter is slow.

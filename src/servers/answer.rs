@@ -62,13 +62,13 @@ impl Answer {
     pub(super) fn of(tls: &Tls, port: u16, first: Timestamp, last: Timestamp) -> Option<Self> {
         let version = tls.version.filter(|_| tls.version_chosen)?;
         Some(Self {
-            client: tls.ja4.clone().unwrap_or_default(),
+            client: tls.ja4.map(|ja4| ja4.to_string()).unwrap_or_default(),
             behaviour: Behaviour {
                 version,
                 cipher: tls.cipher_suite?,
                 extensions: tls.server_extensions.to_vec(),
                 // A key log must not make an answer another one.
-                alpn: tls.alpn_chosen.clone().filter(|_| version < TLS_1_3),
+                alpn: tls.alpn_chosen.as_ref().filter(|_| version < TLS_1_3).map(ToString::to_string),
             },
             ja3s: hex(&tls.ja3s?),
             port,

@@ -134,7 +134,7 @@ fn identities(facts: &Facts, found: &mut Vec<(Mark, PacketRef)>) {
     }
     if let Some(quic) = &facts.quic {
         let ids = quic.dcid.iter().chain(&quic.scid).filter(|id| id.len() >= 8);
-        found.extend(ids.map(|id| (Mark::Quic(id.clone()), quic.packet)));
+        found.extend(ids.map(|id| (Mark::Quic(id.to_string()), quic.packet)));
     }
 }
 

@@ -240,7 +240,7 @@ fn name(rules: &Rules, names: &Names, server: &mut Server, judged: &Judged, is_f
         server.tls = true;
         let hello = tls.client_hello.unwrap_or(judged.flow.first_packet);
         server.handshake = Some(server.handshake.map_or(hello, |held| held.min(hello)));
-        candidates.extend(tls.sni.iter().map(|name| (NameSource::Sni, name.clone(), hello)));
+        candidates.extend(tls.sni.iter().map(|name| (NameSource::Sni, name.to_string(), hello)));
     }
     server.clear_sip |= tls.is_none() && facts.is_some_and(|facts| facts.sip.is_some());
     if let Some(dtls) = dtls {

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Few;
+use compact_str::CompactString;
+
+use super::{Few, Ja4};
 use crate::flow::Direction;
 use crate::observe::PacketRef;
 
@@ -11,11 +13,11 @@ use crate::observe::PacketRef;
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
     /// `server_name` of the ClientHello, lower case, hostile bytes escaped.
-    pub sni: Option<String>,
+    pub sni: Option<CompactString>,
     /// Protocols offered by the client.
-    pub alpn: Arc<[String]>,
+    pub alpn: Arc<[CompactString]>,
     /// Protocol chosen by the server (visible up to TLS 1.2; later with a key log).
-    pub alpn_chosen: Option<String>,
+    pub alpn_chosen: Option<CompactString>,
     /// Version chosen, or the highest offered when no ServerHello was seen; wire value.
     pub version: Option<u16>,
     /// True when `version` was chosen by a ServerHello.
@@ -31,7 +33,7 @@ pub struct Tls {
     /// JA3S of the ServerHello.
     pub ja3s: Option<[u8; 16]>,
     /// JA4 of the ClientHello.
-    pub ja4: Option<String>,
+    pub ja4: Option<Ja4>,
     /// An `encrypted_client_hello` extension stood in the ClientHello (GREASE included).
     pub ech: bool,
     /// The older `encrypted_server_name` stood in it.
@@ -109,13 +111,13 @@ pub struct CertificateBody {
 #[derive(Debug, Clone, Default)]
 pub struct Quic {
     /// Name of the version, as in `v1`, `draft-29`, `Q046`.
-    pub version: Option<String>,
+    pub version: Option<CompactString>,
     /// Versions offered in a Version Negotiation packet.
     pub negotiated: Vec<String>,
     /// Destination connection id of the first Initial, hex.
-    pub dcid: Option<String>,
+    pub dcid: Option<CompactString>,
     /// Source connection id of the first Initial, hex.
-    pub scid: Option<String>,
+    pub scid: Option<CompactString>,
     /// Initial packets whose AEAD tag verified.
     pub initials_verified: u32,
     /// Initial packets whose tag did not verify.
@@ -144,13 +146,13 @@ pub struct Dtls {
     /// Key exchange group chosen; wire value.
     pub group: Option<u16>,
     /// `server_name`, rare in DTLS.
-    pub sni: Option<String>,
+    pub sni: Option<CompactString>,
     /// Protocols offered.
     pub alpn: Vec<String>,
     /// JA3 of the ClientHello.
     pub ja3: Option<[u8; 16]>,
     /// JA4 of the ClientHello.
-    pub ja4: Option<String>,
+    pub ja4: Option<Ja4>,
     /// Which way the ClientHello went.
     pub client: Option<Direction>,
     /// Packet of the ClientHello.

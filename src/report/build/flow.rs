@@ -1,10 +1,12 @@
 //! A judged flow as a record.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+
+use compact_str::{CompactString, ToCompactString as _};
 
 use super::super::record::{FlowCounters, FlowRecord, RunnerUp};
-use super::super::time;
+use super::super::time::EveTime;
+use super::words::address;
 use super::{Context, media, protocol, round3};
 use crate::fingerprint::community_id;
 use crate::observe::facts::Facts;
@@ -19,7 +21,7 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
     let mut evidence: Vec<_> =
         verdict.evidence.iter().map(|item| context.evidence(item, verdict.provider)).collect();
     evidence.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    let timestamp = time::eve(flow.start);
+    let timestamp = EveTime::of(flow.start);
     let empty = Facts::default();
     let facts = flow.facts.as_deref().unwrap_or(&empty);
     FlowRecord {
@@ -30,17 +32,15 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
         dest_ip: address(destination.ip()),
         dest_port: ports.map(|(_, port)| port),
         proto: protocol_name(tuple.protocol),
-        community_id: Some(
-            community_id(0, tuple.protocol, source.ip(), destination.ip(), ports).as_str().to_owned(),
-        ),
-        flow: counters(context, judged, &timestamp),
+        community_id: Some(community_id(0, tuple.protocol, source.ip(), destination.ip(), ports)),
+        flow: counters(context, judged, timestamp),
         timestamp,
         tunnel: flow.path.as_deref().map(str::to_owned),
         app: context.app(verdict.provider),
         role: judged.role(),
         confidence: round3(verdict.confidence),
         evidence,
-        session_id: session_id.map(str::to_owned),
+        session_id: session_id.map(CompactString::from),
         runner_up: verdict.runner_up.and_then(|(number, confidence)| {
             let app = context.app(Some(number))?;
             Some(RunnerUp { app, confidence: round3(confidence) })
@@ -60,22 +60,7 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
     }
 }
 
-/// An address as it is written everywhere. Two are written of every flow, and the general formatter is slow.
-fn address(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else { return address.to_string() };
-    let mut text = String::with_capacity(15);
-    for (place, octet) in v4.octets().into_iter().enumerate() {
-        if place > 0 {
-            text.push('.');
-        }
-        let digits = [(100, octet / 100), (10, octet / 10 % 10), (1, octet % 10)];
-        let written = digits.into_iter().filter(|(weight, _)| octet >= *weight || *weight == 1);
-        text.extend(written.map(|(_, digit)| char::from(b'0'.saturating_add(digit))));
-    }
-    text
-}
-
-fn counters(context: &Context<'_>, judged: &Judged, start: &str) -> FlowCounters {
+fn counters(context: &Context<'_>, judged: &Judged, start: EveTime) -> FlowCounters {
     let flow = &judged.flow;
     let ([pkts_toserver, pkts_toclient], [bytes_toserver, bytes_toclient]) = (flow.packets, flow.bytes);
     let [payload_toserver, payload_toclient] = flow.payload;
@@ -86,8 +71,8 @@ fn counters(context: &Context<'_>, judged: &Judged, start: &str) -> FlowCounters
         bytes_toclient,
         payload_toserver,
         payload_toclient,
-        start: start.to_owned(),
-        end: time::eve(flow.end),
+        start,
+        end: EveTime::of(flow.end),
         first_packet: context.packet(flow.first_packet),
         beginning: flow.beginning,
         ending: flow.ending,
@@ -109,7 +94,7 @@ const fn has_ports(protocol: u8) -> bool {
 }
 
 /// The word that EVE uses for an IP protocol, or its number.
-pub(in super::super) fn protocol_name(protocol: u8) -> String {
+pub(in super::super) fn protocol_name(protocol: u8) -> CompactString {
     let name = match protocol {
         1 => "ICMP",
         2 => "IGMP",
@@ -125,22 +110,7 @@ pub(in super::super) fn protocol_name(protocol: u8) -> String {
         112 => "VRRP",
         132 => "SCTP",
         136 => "UDPLite",
-        other => return other.to_string(),
+        other => return other.to_compact_string(),
     };
-    name.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_written_as_the_standard_library_writes_them() {
-        for octet in 0..=255_u8 {
-            let v4 = IpAddr::from([octet, 255 - octet, octet / 2, octet.wrapping_mul(7)]);
-            assert_eq!(address(v4), v4.to_string());
-        }
-        let v6: IpAddr = "2001:db8::7:0:1".parse().unwrap();
-        assert_eq!(address(v6), "2001:db8::7:0:1");
-    }
+    CompactString::const_new(name)
 }

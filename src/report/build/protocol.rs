@@ -7,7 +7,7 @@ use super::super::record::{
     ZoomRecord,
 };
 use super::super::time;
-use super::{Context, media, milli};
+use super::{Context, media, milli, words};
 use crate::flow::Direction;
 use crate::observe::facts::{Certificate, Dns, Dtls, Missing, Opened, Quic, Sip, Stun, Tls, Zoom};
 use crate::observe::{PacketRef, hex};
@@ -16,16 +16,20 @@ use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersi
 
 pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
     TlsRecord {
-        version: tls.version.map(|version| ProtocolVersion(version).to_string()),
+        version: tls
+            .version
+            .map(|version| words::registered(ProtocolVersion(version).name(), ProtocolVersion(version))),
         version_chosen: tls.version_chosen,
         sni: tls.sni.clone(),
         alpn: tls.alpn.to_vec(),
         alpn_chosen: tls.alpn_chosen.clone(),
-        cipher: tls.cipher_suite.map(|suite| CipherSuite(suite).to_string()),
-        group: tls.group.map(|group| NamedGroup(group).to_string()),
+        cipher: tls
+            .cipher_suite
+            .map(|suite| words::registered(CipherSuite(suite).name(), CipherSuite(suite))),
+        group: tls.group.map(|group| words::registered(NamedGroup(group).name(), NamedGroup(group))),
         ja3: tls.ja3.map(|digest| hex(&digest)),
         ja3s: tls.ja3s.map(|digest| hex(&digest)),
-        ja4: tls.ja4.clone(),
+        ja4: tls.ja4,
         ech: tls.ech,
         resumed: tls.resumed,
         certificates: tls.certificates.iter().map(certificate).collect(),
@@ -75,15 +79,19 @@ pub(super) fn quic(quic: &Quic) -> QuicRecord {
 
 pub(super) fn dtls(dtls: &Dtls) -> DtlsRecord {
     DtlsRecord {
-        version: dtls.version.map(|version| ProtocolVersion(version).to_string()),
+        version: dtls
+            .version
+            .map(|version| words::registered(ProtocolVersion(version).name(), ProtocolVersion(version))),
         srtp_offered: dtls.srtp_offered.iter().map(|profile| SrtpProfile(*profile).to_string()).collect(),
         srtp_chosen: dtls.srtp_chosen.map(|profile| SrtpProfile(profile).to_string()),
-        cipher: dtls.cipher_suite.map(|suite| CipherSuite(suite).to_string()),
-        group: dtls.group.map(|group| NamedGroup(group).to_string()),
+        cipher: dtls
+            .cipher_suite
+            .map(|suite| words::registered(CipherSuite(suite).name(), CipherSuite(suite))),
+        group: dtls.group.map(|group| words::registered(NamedGroup(group).name(), NamedGroup(group))),
         sni: dtls.sni.clone(),
         alpn: dtls.alpn.clone(),
         ja3: dtls.ja3.map(|digest| hex(&digest)),
-        ja4: dtls.ja4.clone(),
+        ja4: dtls.ja4,
         client: dtls.client.map(|client| match client {
             Direction::Forward => "originator",
             Direction::Reverse => "responder",
@@ -169,7 +177,7 @@ fn texts<T: ToString>(list: &[(T, PacketRef)]) -> Vec<String> {
 pub(super) fn dns(dns: &Dns) -> DnsRecord {
     DnsRecord {
         questions: dns.questions.clone(),
-        answers: dns.addresses.iter().map(|(name, address, _)| format!("{name} {address}")).collect(),
+        answers: dns.addresses.iter().map(|(name, address, _)| words::answer(name, *address)).collect(),
         messages: dns.messages,
     }
 }

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use serde::Serialize;
 
+use super::super::time::EveTime;
 use super::media::{EstimateRecord, RtcpRecord, RtpRecord};
 use super::protocol::{
     DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord, ZoomRecord,
 };
 use super::{EvidenceRecord, PacketNumber};
 use crate::classify::Role;
+use crate::fingerprint::CommunityId;
 use crate::observe::{Beginning, Ending};
 
 /// A five-tuple's life, and what it was.
@@ -17,34 +20,40 @@ use crate::observe::{Beginning, Ending};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FlowRecord {
     /// Time of the first packet.
-    pub timestamp: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub timestamp: EveTime,
     /// Unique within the run: the number of its first packet.
     pub flow_id: u64,
     /// The run on interfaces that wrote it, by when it began: ids are unique within a run. Left out by `replay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// Originator's address.
-    pub src_ip: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub src_ip: CompactString,
     /// Originator's port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_port: Option<u16>,
     /// Responder's address.
-    pub dest_ip: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub dest_ip: CompactString,
     /// Responder's port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest_port: Option<u16>,
     /// `TCP`, `UDP`, or the IP protocol's number.
-    pub proto: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub proto: CompactString,
     /// Community ID version 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub community_id: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub community_id: Option<CommunityId>,
     /// Counters.
     pub flow: FlowCounters,
     /// Outer headers of the first packet: VLANs, tunnels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<String>,
     /// Provider, or null.
-    pub app: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub app: Option<CompactString>,
     /// What the flow does.
     pub role: Role,
     /// How sure the app is, 0 to 1.
@@ -54,7 +63,8 @@ pub struct FlowRecord {
     pub evidence: Vec<EvidenceRecord>,
     /// The session that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_id: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub session_id: Option<CompactString>,
     /// Another app that came close.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner_up: Option<RunnerUp>,
@@ -101,7 +111,8 @@ pub struct FlowRecord {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunnerUp {
     /// Which.
-    pub app: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub app: CompactString,
     /// How sure it would be, 0 to 1.
     pub confidence: f32,
 }
@@ -123,9 +134,11 @@ pub struct FlowCounters {
     /// Payload bytes to the originator.
     pub payload_toclient: u64,
     /// Time of the first packet.
-    pub start: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub start: EveTime,
     /// Time of the last packet.
-    pub end: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub end: EveTime,
     /// Its first packet.
     pub first_packet: PacketNumber,
     /// How it began.

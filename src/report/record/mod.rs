@@ -21,10 +21,12 @@ mod stats;
 mod trend;
 mod witness;
 
+use compact_str::CompactString;
 use serde::Serialize;
 
 use crate::time::Timestamp;
 
+pub use super::time::EveTime;
 pub use alert::{AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert};
 pub use cipher::{CipherRecord, PartsRecord, SessionCipherRecord};
 pub use finding::{Finding, Severity};
@@ -145,7 +147,8 @@ pub struct EvidenceRecord {
     /// Kind of evidence: `sni`, `dns_name`, `prefix`, `stun_realm`, `wire_mark`, `tie_socket` and others.
     pub what: &'static str,
     /// What was seen.
-    pub value: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub value: CompactString,
     /// What it is worth alone, 0 to 1.
     pub weight: f32,
     /// Packet that shows it; left out for a property of the addresses.
@@ -153,7 +156,8 @@ pub struct EvidenceRecord {
     pub packet: Option<PacketNumber>,
     /// App that it speaks for, when that is not the flow's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub app: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub app: Option<CompactString>,
     /// Present and true when only an unchecked source stands behind it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unchecked: bool,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use serde::Serialize;
 
 use super::PacketNumber;
 use super::media::RttRecord;
+use crate::fingerprint::Ja4;
 
 /// TLS, as far as it is in the clear.
 #[derive(Debug, Clone, Serialize)]
@@ -13,24 +15,30 @@ use super::media::RttRecord;
 pub struct TlsRecord {
     /// Version chosen, or the highest offered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub version: Option<CompactString>,
     /// False when no ServerHello was seen.
     pub version_chosen: bool,
     /// Server name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sni: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub sni: Option<CompactString>,
     /// Protocols offered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub alpn: Vec<String>,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub alpn: Vec<CompactString>,
     /// Protocol chosen, where visible.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub alpn_chosen: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub alpn_chosen: Option<CompactString>,
     /// Cipher suite chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cipher: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub cipher: Option<CompactString>,
     /// Key exchange group chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub group: Option<CompactString>,
     /// JA3, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ja3: Option<String>,
@@ -39,7 +47,8 @@ pub struct TlsRecord {
     pub ja3s: Option<String>,
     /// JA4.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ja4: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub ja4: Option<Ja4>,
     /// The ClientHello carried `encrypted_client_hello` (which may be GREASE).
     pub ech: bool,
     /// Session resumed.
@@ -97,16 +106,19 @@ pub struct CertificateRecord {
 pub struct QuicRecord {
     /// Version.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub version: Option<CompactString>,
     /// Versions offered by Version Negotiation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub negotiated: Vec<String>,
     /// Destination connection id of the first Initial, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dcid: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub dcid: Option<CompactString>,
     /// Source connection id of the first Initial, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scid: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub scid: Option<CompactString>,
     /// Initial packets whose tag verified.
     pub initials_verified: u32,
     /// Initial packets whose tag did not.
@@ -125,7 +137,8 @@ pub struct QuicRecord {
 pub struct DtlsRecord {
     /// Version chosen, or offered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub version: Option<CompactString>,
     /// SRTP profiles offered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub srtp_offered: Vec<String>,
@@ -134,13 +147,16 @@ pub struct DtlsRecord {
     pub srtp_chosen: Option<String>,
     /// Cipher suite chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cipher: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub cipher: Option<CompactString>,
     /// Key exchange group chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub group: Option<CompactString>,
     /// Server name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sni: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub sni: Option<CompactString>,
     /// Protocols offered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<String>,
@@ -149,7 +165,8 @@ pub struct DtlsRecord {
     pub ja3: Option<String>,
     /// JA4.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ja4: Option<String>,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub ja4: Option<Ja4>,
     /// `originator` or `responder` sent the ClientHello.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<&'static str>,
@@ -213,10 +230,12 @@ pub struct StunRecord {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DnsRecord {
     /// Names asked for.
-    pub questions: Vec<String>,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub questions: Vec<CompactString>,
     /// Addresses learned, each as `name address`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<String>,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub answers: Vec<CompactString>,
     /// Messages.
     pub messages: u32,
 }

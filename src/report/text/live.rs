@@ -86,7 +86,7 @@ pub(super) fn flow_line(flow: &FlowRecord) -> String {
         .tls
         .as_ref()
         .and_then(|tls| tls.sni.as_deref())
-        .or_else(|| flow.dns.as_ref()?.questions.first().map(String::as_str));
+        .or_else(|| flow.dns.as_ref()?.questions.first().map(|name| &**name));
     let line = format!(
         "{:>7}  {}  {:<4} {:<21} -> {:<21}  {:<12} {:<10} {:.2} {:>7}/{:<7} {:<6} {}",
         flow.flow_id,

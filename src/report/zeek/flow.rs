@@ -6,6 +6,7 @@ use super::super::record::{CertificateRecord, FlowRecord};
 use super::Column;
 use super::row::Type::{Addr, Bool, Count, Double, Enum, Interval, Port, Text, TextSet, TextVector, Time};
 use super::row::Value;
+use crate::fingerprint::{CommunityId, Ja4};
 use crate::observe::{Beginning, Ending, Summary};
 
 pub(super) const CONN: &[Column] = &[
@@ -109,9 +110,9 @@ fn ends(flow: &Summary, record: &FlowRecord) -> Vec<Value> {
     vec![
         Value::Time(flow.start),
         Value::Text(uid(flow)),
-        Value::Text(record.src_ip.clone()),
+        Value::Text(record.src_ip.to_string()),
         Value::number(record.src_port.map(u64::from)),
-        Value::Text(record.dest_ip.clone()),
+        Value::Text(record.dest_ip.to_string()),
         Value::number(record.dest_port.map(u64::from)),
     ]
 }
@@ -137,7 +138,7 @@ pub(super) fn conn(flow: &Summary, record: &FlowRecord) -> Vec<Value> {
         Value::Unset,
         Value::Unset,
         Value::Number(u64::from(flow.tuple.protocol)),
-        Value::text(record.community_id.as_deref()),
+        Value::text(record.community_id.as_ref().map(CommunityId::as_str)),
         Value::Number(counters.bytes_toserver),
         Value::Number(counters.bytes_toclient),
         Value::text(record.tunnel.as_deref()),
@@ -222,7 +223,7 @@ pub(super) fn ssl(flow: &Summary, record: &FlowRecord) -> Vec<Vec<Value>> {
             name(&tls.certificates, |leaf| leaf.issuer.as_deref()),
             Value::text(tls.ja3.as_deref()),
             Value::text(tls.ja3s.as_deref()),
-            Value::text(tls.ja4.as_deref()),
+            Value::text(tls.ja4.as_ref().map(Ja4::as_str)),
             Value::Flag(tls.ech),
         ]);
         rows.push(row);
@@ -247,7 +248,7 @@ pub(super) fn ssl(flow: &Summary, record: &FlowRecord) -> Vec<Vec<Value>> {
             name(&dtls.server_certificates, |leaf| leaf.issuer.as_deref()),
             Value::text(dtls.ja3.as_deref()),
             Value::Unset,
-            Value::text(dtls.ja4.as_deref()),
+            Value::text(dtls.ja4.as_ref().map(Ja4::as_str)),
             Value::Unset,
         ]);
         rows.push(row);
@@ -295,7 +296,7 @@ pub(super) fn quic(flow: &Summary, record: &FlowRecord) -> Vec<Value> {
         Value::text(quic.and_then(|quic| quic.scid.as_deref())),
         Value::Unset,
         Value::text(tls.and_then(|tls| tls.sni.as_deref())),
-        Value::text(tls.and_then(|tls| tls.alpn.first()).map(String::as_str)),
+        Value::text(tls.and_then(|tls| tls.alpn.first()).map(|protocol| &**protocol)),
         Value::Unset,
     ]);
     row
