@@ -500,6 +500,6 @@ mod tests {
         }
         assert_eq!(written(&json!([1])), Ok("[1]".to_owned()));
         same(&[Refuses]);
-        same(&BTreeMap::from([("a", [Refuses])]));
+        same(&BTreeMap::from([("a", Some(Refuses))]));
     }
 }
