@@ -18,20 +18,10 @@ impl EveTime {
     /// Of a packet's time; of each that there can be the calendar has a day.
     pub fn of(time: Timestamp) -> Self {
         let mut out = *b"0000-00-00T00:00:00.000000+0000";
-        let Some(when) = civil(time) else { return Self(out) };
-        let (year, micros) =
-            (when.year().unsigned_abs().into(), when.subsec_nanosecond().unsigned_abs() / 1000);
-        let parts = [
-            (0..4, year),
-            (5..7, when.month().unsigned_abs().into()),
-            (8..10, when.day().unsigned_abs().into()),
-            (11..13, when.hour().unsigned_abs().into()),
-            (14..16, when.minute().unsigned_abs().into()),
-            (17..19, when.second().unsigned_abs().into()),
-            (20..26, micros),
-        ];
-        for (place, number) in parts {
-            digits(out.get_mut(place).unwrap_or_default(), number);
+        if let Some(when) = civil(time) {
+            calendar(&mut out, when);
+            let micros = when.subsec_nanosecond().unsigned_abs() / 1000;
+            digits(out.get_mut(20..26).unwrap_or_default(), micros);
         }
         Self(out)
     }
@@ -63,6 +53,21 @@ pub(super) fn eve(time: Timestamp) -> String {
     (*EveTime::of(time)).to_owned()
 }
 
+/// Year to second, with the signs between them as they stand.
+fn calendar(out: &mut [u8], when: DateTime) {
+    let parts = [
+        (0..4, when.year().unsigned_abs().into()),
+        (5..7, when.month().unsigned_abs().into()),
+        (8..10, when.day().unsigned_abs().into()),
+        (11..13, when.hour().unsigned_abs().into()),
+        (14..16, when.minute().unsigned_abs().into()),
+        (17..19, when.second().unsigned_abs().into()),
+    ];
+    for (place, number) in parts {
+        digits(out.get_mut(place).unwrap_or_default(), number);
+    }
+}
+
 /// A number with leading zeros. Two or three times are written of every flow, and the general formatter is slow.
 fn digits(out: &mut [u8], number: u32) {
     let mut rest = number;
@@ -74,10 +79,14 @@ fn digits(out: &mut [u8], number: u32) {
 
 /// Seconds since the epoch as `2020-04-02T14:00:03+0000`, or the number where the calendar ends (year 9999).
 pub(super) fn eve_seconds(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(
-        |_| format!("{seconds} s since 1970"),
-        |time| format!("{}+0000", Offset::UTC.to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S")),
-    )
+    let Ok(time) = jiff::Timestamp::from_second(seconds) else { return format!("{seconds} s since 1970") };
+    let when = Offset::UTC.to_datetime(time);
+    if when.year() < 0 {
+        return format!("{}+0000", when.strftime("%Y-%m-%dT%H:%M:%S"));
+    }
+    let mut out = *b"0000-00-00T00:00:00+0000";
+    calendar(&mut out, when);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// What [`eve`] wrote, as a time again.
@@ -162,6 +171,10 @@ mod tests {
         assert!(eve(Timestamp::from_nanos(i64::MAX)).starts_with("2262-"));
         assert!(eve(Timestamp::from_nanos(i64::MIN)).starts_with("1677-"));
         assert_eq!(eve_seconds(i64::MAX), "9223372036854775807 s since 1970");
+        // The last hours of the calendar, and the years around the one that is 0.
+        assert_eq!(eve_seconds(253_402_200_000), "9999-12-30T20:00:00+0000");
+        assert_eq!(eve_seconds(-62_135_596_801), "0000-12-31T23:59:59+0000");
+        assert_eq!(eve_seconds(-62_167_219_201), "-001-12-31T23:59:59+0000");
     }
 
     #[test]

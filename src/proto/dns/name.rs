@@ -9,10 +9,12 @@ pub(super) fn text(name: &Name<'_>) -> String {
         if position > 0 {
             out.push('.');
         }
-        for byte in label {
-            push(&mut out, *byte, b'.');
+        match str::from_utf8(label) {
+            Ok(plain) if label.iter().all(|byte| is_plain(*byte, b'.')) => out.push_str(plain),
+            _ => label.iter().for_each(|byte| push(&mut out, *byte, b'.')),
         }
     }
+    out.make_ascii_lowercase();
     out
 }
 
@@ -25,9 +27,13 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
+const fn is_plain(byte: u8, also: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'\\' && byte != also
+}
+
 /// `also` is one more byte that must be escaped beside the backslash and what is not printable ASCII.
 fn push(out: &mut String, byte: u8, also: u8) {
-    if byte.is_ascii_graphic() && byte != b'\\' && byte != also {
+    if is_plain(byte, also) {
         out.push(char::from(byte.to_ascii_lowercase()));
     } else {
         out.push('\\');
