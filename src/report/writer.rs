@@ -3,10 +3,11 @@
 //! One buffer is used for all records, so that a record is written in one piece and no value tree is built.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use super::build::{session_id, sessions_of_flows};
 use super::json::{BUFFER, append_json, write_json};
-use super::record::{Kind, Record};
+use super::record::{InPlace, Kind, Record};
 use super::{
     Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
 };
@@ -51,18 +52,27 @@ fn flows(
     after: &[u8],
 ) -> io::Result<()> {
     let owners = sessions_of_flows(analysis);
+    // A quarter of a megabyte each: those that are written are filled again.
+    let written: Mutex<Vec<Vec<u8>>> = Mutex::default();
+    let of_written = || written.lock().unwrap_or_else(PoisonError::into_inner);
     let work = |begin: usize, piece: &[Judged]| {
-        let mut buffer = Vec::with_capacity(BUFFER.saturating_mul(piece.len().min(64)));
+        let mut buffer = of_written().pop().unwrap_or_default();
+        buffer.clear();
         for (index, judged) in Summary::each_ahead(begin, piece, |judged| Some(&judged.flow)) {
             let session = owners.get(index).copied().flatten().map(session_id);
-            let record = Record::Flow(Box::new(flow_record(context, judged, session.as_deref())));
+            let record = flow_record(context, judged, session.as_deref());
             buffer.extend_from_slice(before(index));
-            append_json(&mut buffer, &record)?;
+            append_json(&mut buffer, &InPlace::Flow(&record))?;
             buffer.extend_from_slice(after);
         }
         Ok(buffer)
     };
-    context.threads.pieces(&analysis.flows, work, |piece: io::Result<Vec<u8>>| out.write_all(&piece?))
+    context.threads.pieces(&analysis.flows, work, |piece: io::Result<Vec<u8>>| {
+        let piece = piece?;
+        out.write_all(&piece)?;
+        of_written().push(piece);
+        Ok(())
+    })
 }
 
 /// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "alerts": [..], "stats": {..}}`, without the kinds that nobody asked

@@ -8,37 +8,40 @@ use ipnet::IpNet;
 
 use crate::classify::Value;
 
-/// Text that is put together in place: two addresses of version 4 and some words.
+/// Text that is put together in place: two addresses of version 4, a word, and room for the last number in all its digits.
 struct Short {
-    bytes: [u8; 40],
+    bytes: [u8; 48],
     length: usize,
 }
 
 impl Short {
     const fn new() -> Self {
-        Self { bytes: [0; 40], length: 0 }
+        Self { bytes: [0; 48], length: 0 }
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        let place = self.bytes.get_mut(self.length..).and_then(|rest| rest.get_mut(..bytes.len()));
-        if let Some(place) = place {
-            place.copy_from_slice(bytes);
-            self.length = self.length.saturating_add(bytes.len());
+    /// The first so many of these bytes. All are written: a fixed number of bytes is quicker than as many as count.
+    fn put(&mut self, bytes: [u8; 4], counted: usize) {
+        if let Some(place) = self.bytes.get_mut(self.length..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = bytes;
+            self.length = self.length.saturating_add(counted);
         }
     }
 
     fn number(&mut self, octet: u8) {
         let digit = |value: u8| b'0'.saturating_add(value);
-        let all = [digit(octet / 100), digit(octet / 10 % 10), digit(octet % 10)];
-        let begin = usize::from(octet < 100).saturating_add(usize::from(octet < 10));
-        self.put(all.get(begin..).unwrap_or_default());
+        let (hundreds, tens, ones) = (digit(octet / 100), digit(octet / 10 % 10), digit(octet % 10));
+        match octet {
+            0..=9 => self.put([ones, 0, 0, 0], 1),
+            10..=99 => self.put([tens, ones, 0, 0], 2),
+            100.. => self.put([hundreds, tens, ones, 0], 3),
+        }
     }
 
     fn address(&mut self, address: Ipv4Addr) {
         let [first, rest @ ..] = address.octets();
         self.number(first);
         for octet in rest {
-            self.put(b".");
+            self.put([b'.', 0, 0, 0], 1);
             self.number(octet);
         }
     }
@@ -78,9 +81,9 @@ pub(super) fn value(value: &Value) -> CompactString {
         Value::Prefix { address: IpAddr::V4(address), net: IpNet::V4(net) } => {
             let mut short = Short::new();
             short.address(*address);
-            short.put(b" in ");
+            short.put(*b" in ", 4);
             short.address(net.addr());
-            short.put(b"/");
+            short.put(*b"/   ", 1);
             short.number(net.prefix_len());
             short.as_str().into()
         }

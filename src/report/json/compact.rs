@@ -13,6 +13,9 @@ use serde_json::Error;
 
 use super::Visible;
 
+/// Bytes of a name with what stands around it; longer ones are written in pieces.
+const NAME: usize = 48;
+
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Appends values to a buffer.
@@ -39,18 +42,34 @@ impl<'b> Compact<'b> {
         value.serialize(&mut serde_json::Serializer::with_formatter(&mut *self.out, Visible))
     }
 
-    /// What stands before a field. Its name is one of this program's, and needs no escape.
-    #[inline]
-    fn name(&mut self, name: &'static str, before: &[u8]) {
+    /// What stands before a field. Its name is one of this program's, and needs no escape. Names are known where this is called, so that
+    /// what is written comes to a constant.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "some forty names are written of each of hundreds of thousands of flows"
+    )]
+    fn name(&mut self, name: &'static str, before: [u8; 2]) {
         debug_assert!(is_plain(name.as_bytes()), "{name:?}");
-        self.put(before);
-        self.put(name.as_bytes());
-        self.put(b"\":");
+        let mut text = [0; NAME];
+        if let Some(whole) = text.get_mut(..name.len().saturating_add(4))
+            && let Some((start, rest)) = whole.split_first_chunk_mut()
+            && let Some((middle, end)) = rest.split_last_chunk_mut()
+        {
+            *start = before;
+            middle.copy_from_slice(name.as_bytes());
+            *end = *b"\":";
+            self.out.extend_from_slice(whole);
+        } else {
+            self.put(&before);
+            self.put(name.as_bytes());
+            self.put(b"\":");
+        }
     }
 
     /// What stands before the value of a variant that holds something.
     fn variant(&mut self, name: &'static str, begin: &'static [u8]) {
-        self.name(name, b"{\"");
+        self.name(name, *b"{\"");
         self.put(begin);
     }
 }
@@ -258,9 +277,10 @@ pub(super) struct Object<'s, 'b> {
 }
 
 impl Object<'_, '_> {
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as `Compact::name`")]
     fn field<T: ?Sized + Serialize>(&mut self, name: &'static str, value: &T) -> Result {
-        self.to.name(name, if self.is_first { b"{\"" } else { b",\"" });
+        self.to.name(name, [if self.is_first { b'{' } else { b',' }, b'"']);
         self.is_first = false;
         value.serialize(&mut *self.to)
     }
@@ -280,7 +300,7 @@ macro_rules! closes {
             type Ok = ();
             type Error = Error;
 
-            #[inline]
+            #[inline(always)]
             fn $method<T: ?Sized + Serialize>(&mut self, $($name: $type,)? value: &T) -> Result {
                 self.$own($($name,)? value)
             }
@@ -329,27 +349,38 @@ impl SerializeMap for Object<'_, '_> {
     }
 }
 
-/// True for printable ASCII alone without quotes and backslashes, eight bytes at a time: of what is written nearly all is that.
+/// True for printable ASCII alone without quotes and backslashes: of what is written nearly all is that. The last bytes are looked at twice
+/// where they fill no word.
 fn is_plain(bytes: &[u8]) -> bool {
-    if let Some(last) = bytes.last_chunk::<8>() {
-        let (words, _) = bytes.as_chunks::<8>();
-        return words.iter().fold(odd(*last), |all, word| all | odd(*word)) == 0;
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (chunks, _) = bytes.as_chunks::<16>();
+        return chunks
+            .iter()
+            .chain([last])
+            .all(|chunk| !chunk.iter().fold(false, |odd, byte| odd | is_odd(*byte)));
     }
-    let mut word = [b' '; 8];
-    word.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
-    odd(word) == 0
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return any_odd(u64::from_le_bytes(*first)) | any_odd(u64::from_le_bytes(*last)) == 0;
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return any_odd(u64::from(first) << 32 | u64::from(last)) == 0;
+    }
+    !bytes.iter().any(|byte| is_odd(*byte))
 }
 
-/// Not 0 when one of the bytes is no printable ASCII, a quote or a backslash.
+const fn is_odd(byte: u8) -> bool {
+    byte < b' ' || byte > b'~' || byte == b'"' || byte == b'\\'
+}
+
+/// [`is_odd`] of eight bytes at a time: not 0 when it is true of one of them.
 #[inline]
-fn odd(word: [u8; 8]) -> u64 {
+const fn any_odd(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
-    let word = u64::from_le_bytes(word);
     // The high bit of a byte is set by a byte from 0x80 on, by 1 more than 0x7f, by 32 less than 0x20 to 0x00, by 1 less than 0.
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quoted = is_zero(word ^ 0x2222_2222_2222_2222) | is_zero(word ^ 0x5c5c_5c5c_5c5c_5c5c);
-    (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES << 5) | quoted) & HIGH
+    let (quotes, backslashes) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+    let quoted = (quotes.wrapping_sub(ONES) & !quotes) | (backslashes.wrapping_sub(ONES) & !backslashes);
+    (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES << 5) | quoted) & (ONES << 7)
 }
 
 #[cfg(test)]
@@ -444,7 +475,22 @@ mod tests {
     #[test]
     fn text_is_plain_where_all_its_bytes_are_printable_and_need_no_escape() {
         for byte in 0..=u8::MAX {
-            for (length, place) in [(1, 0), (7, 6), (8, 0), (8, 7), (9, 8), (16, 8), (19, 5), (19, 18)] {
+            let lengths = [
+                (1, 0),
+                (3, 2),
+                (4, 0),
+                (4, 3),
+                (7, 3),
+                (7, 6),
+                (8, 0),
+                (8, 7),
+                (9, 8),
+                (15, 7),
+                (16, 8),
+                (19, 5),
+                (19, 18),
+            ];
+            for (length, place) in lengths.into_iter().chain([(32, 31), (33, 32), (40, 0)]) {
                 for around in [b' ', b'a', b'~', b'!', b'#', b'[', b']'] {
                     let mut text = vec![around; length];
                     text[place] = byte;

@@ -85,6 +85,14 @@ pub enum Record {
     Stats(Box<StatsRecord>),
 }
 
+/// A record that is written where it was made: of flows there are hundreds of thousands.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event_type", rename_all = "snake_case")]
+pub(super) enum InPlace<'r> {
+    /// As [`Record::Flow`].
+    Flow(&'r FlowRecord),
+}
+
 impl Record {
     /// Which kind it is of; an inventory's have none.
     pub const fn kind(&self) -> Option<Kind> {
