@@ -349,7 +349,7 @@ impl SerializeMap for Object<'_, '_> {
     }
 }
 
-/// True for printable ASCII alone without quotes and backslashes: of what is written nearly all is that. The last bytes are looked at twice
+/// True for printable ASCII alone without quotes and escapes: of what is written nearly all is that. The last bytes are looked at twice
 /// where they fill no word.
 fn is_plain(bytes: &[u8]) -> bool {
     if let Some(last) = bytes.last_chunk::<16>() {
@@ -378,8 +378,8 @@ const fn is_odd(byte: u8) -> bool {
 const fn any_odd(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // The high bit of a byte is set by a byte from 0x80 on, by 1 more than 0x7f, by 32 less than 0x20 to 0x00, by 1 less than 0.
-    let (quotes, backslashes) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
-    let quoted = (quotes.wrapping_sub(ONES) & !quotes) | (backslashes.wrapping_sub(ONES) & !backslashes);
+    let (quotes, escapes) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+    let quoted = (quotes.wrapping_sub(ONES) & !quotes) | (escapes.wrapping_sub(ONES) & !escapes);
     (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES << 5) | quoted) & (ONES << 7)
 }
 
