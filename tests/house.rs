@@ -150,7 +150,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main.rs"]),
     ("rayon_core", &["parallel.rs"]),
     ("memchr", &["proto/tls/record.rs"]),
-    ("compact_str", &["observe/", "report/record/", "report/build/"]),
+    ("compact_str", &["proto/dns/", "observe/", "report/record/", "report/build/"]),
     ("itoa", &["fingerprint/ja3.rs", "report/json/compact.rs"]),
     ("clap", &["main.rs", "cli/"]),
     ("anyhow", &["main.rs", "cli/"]),

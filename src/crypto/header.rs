@@ -57,6 +57,13 @@ impl HeaderKey {
     }
 }
 
+/// [`HeaderKey::mask`] with a key of AES-128 that is asked once: its schedule is not kept, and takes no memory of its own.
+pub fn aes128_mask(key: &[u8; 16], sample: &[u8; SAMPLE]) -> [u8; MASK] {
+    let mut block = (*sample).into();
+    Aes128::new(key.into()).encrypt_block(&mut block);
+    block.first_chunk().copied().unwrap_or_default()
+}
+
 /// The sample is the block counter and the nonce (RFC 9001 section 5.4.4).
 fn chacha_mask(key: &[u8; 32], sample: &[u8; SAMPLE]) -> [u8; MASK] {
     let [a, b, c, d, nonce @ ..] = *sample;

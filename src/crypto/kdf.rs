@@ -72,9 +72,9 @@ pub enum Prefix {
 }
 
 /// HKDF-Extract (RFC 5869 section 2.2) with SHA-256, as QUIC has it for its Initial secret.
-pub fn extract_sha256(salt: &[u8], input: &[u8]) -> Secret {
+pub fn extract_sha256(salt: &[u8], input: &[u8]) -> Zeroizing<[u8; 32]> {
     let (secret, _) = Hkdf::<Sha256>::extract(Some(salt), input);
-    Secret::new(Zeroizing::new(secret.to_vec()))
+    Zeroizing::new(secret.into())
 }
 
 /// HKDF-Expand-Label (RFC 8446 section 7.1): `length` bytes. `None` when `secret` is shorter than the hash, or more is asked

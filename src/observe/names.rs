@@ -24,9 +24,9 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
     let known = facts.dns.get_or_insert_with(|| Box::new(Dns { packet, ..Dns::default() }));
     known.messages = known.messages.saturating_add(1);
     for question in &message.questions {
-        if known.questions.len() < LIST_CAP && !known.questions.iter().any(|held| **held == *question.name) {
+        if known.questions.len() < LIST_CAP && !known.questions.contains(&question.name) {
             known.questions.reserve_exact(1);
-            known.questions.push(question.name.as_str().into());
+            known.questions.push(question.name.clone());
         }
     }
     if message.is_response {

@@ -10,6 +10,7 @@ mod trim;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use compact_str::CompactString;
 use simple_dns::Packet;
 use simple_dns::rdata::{RData, SVCB, SVCParam};
 
@@ -60,7 +61,7 @@ impl Rcode {
 pub struct Question {
     /// Lower case, without trailing dot; the root is the empty string. Dots, backslashes and bytes that
     /// are not printable ASCII inside a label are written `\DDD`.
-    pub name: String,
+    pub name: CompactString,
     /// What is asked for.
     pub qtype: RecordType,
 }
@@ -72,7 +73,7 @@ pub enum Answer {
     /// A or AAAA.
     Address {
         /// The owner.
-        name: String,
+        name: CompactString,
         /// Where it is.
         address: IpAddr,
         /// Time to live in seconds.
@@ -81,27 +82,27 @@ pub enum Answer {
     /// CNAME.
     Alias {
         /// The owner.
-        name: String,
+        name: CompactString,
         /// What it stands for.
-        target: String,
+        target: CompactString,
         /// Time to live in seconds.
         ttl: u32,
     },
     /// PTR.
     Pointer {
         /// The owner.
-        name: String,
+        name: CompactString,
         /// What it points to.
-        target: String,
+        target: CompactString,
         /// Time to live in seconds.
         ttl: u32,
     },
     /// SRV, which gives the port too.
     Location {
         /// The owner.
-        name: String,
+        name: CompactString,
         /// The host that serves it.
-        target: String,
+        target: CompactString,
         /// The port that it serves it on.
         port: u16,
         /// Time to live in seconds.
@@ -110,9 +111,9 @@ pub enum Answer {
     /// HTTPS or SVCB.
     Service {
         /// The owner.
-        name: String,
+        name: CompactString,
         /// The host that serves it; empty when it is the owner itself.
-        target: String,
+        target: CompactString,
         /// 0 makes it an alias.
         priority: u16,
         /// Protocol names on offer.
@@ -291,6 +292,7 @@ impl Header {
 }
 
 fn flatten(header: &Header, packet: &Packet<'_>, partial: bool) -> Message {
+    let mut text = String::new();
     Message {
         id: header.id,
         is_response: header.is_response(),
@@ -301,36 +303,43 @@ fn flatten(header: &Header, packet: &Packet<'_>, partial: bool) -> Message {
             .questions
             .iter()
             .map(|question| Question {
-                name: name::text(&question.qname),
+                name: name::text(&question.qname, &mut text),
                 qtype: RecordType(question.qtype.into()),
             })
             .collect(),
-        answers: packet.answers.iter().filter_map(answer).collect(),
+        answers: packet.answers.iter().filter_map(|record| answer(record, &mut text)).collect(),
         partial,
     }
 }
 
-fn answer(record: &simple_dns::ResourceRecord<'_>) -> Option<Answer> {
+fn answer(record: &simple_dns::ResourceRecord<'_>, text: &mut String) -> Option<Answer> {
     let ttl = record.ttl;
-    let name = || name::text(&record.name);
+    let mut name = || name::text(&record.name, text);
     #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds tie no name to an address")]
     match &record.rdata {
         RData::A(a) => Some(Answer::Address { name: name(), address: Ipv4Addr::from(a.address).into(), ttl }),
         RData::AAAA(a) => {
             Some(Answer::Address { name: name(), address: Ipv6Addr::from(a.address).into(), ttl })
         }
-        RData::CNAME(target) => Some(Answer::Alias { name: name(), target: name::text(&target.0), ttl }),
-        RData::PTR(target) => Some(Answer::Pointer { name: name(), target: name::text(&target.0), ttl }),
-        RData::SRV(srv) => {
-            Some(Answer::Location { name: name(), target: name::text(&srv.target), port: srv.port, ttl })
+        RData::CNAME(target) => {
+            Some(Answer::Alias { name: name(), target: name::text(&target.0, text), ttl })
         }
-        RData::HTTPS(https) => Some(service(name(), &https.0, ttl)),
-        RData::SVCB(svcb) => Some(service(name(), svcb, ttl)),
+        RData::PTR(target) => {
+            Some(Answer::Pointer { name: name(), target: name::text(&target.0, text), ttl })
+        }
+        RData::SRV(srv) => Some(Answer::Location {
+            name: name(),
+            target: name::text(&srv.target, text),
+            port: srv.port,
+            ttl,
+        }),
+        RData::HTTPS(https) => Some(service(name(), &https.0, ttl, text)),
+        RData::SVCB(svcb) => Some(service(name(), svcb, ttl, text)),
         _ => None,
     }
 }
 
-fn service(name: String, record: &SVCB<'_>, ttl: u32) -> Answer {
+fn service(name: CompactString, record: &SVCB<'_>, ttl: u32, text: &mut String) -> Answer {
     let (mut alpn, mut hints, mut port, mut ech) = (Vec::new(), Vec::new(), None, false);
     for param in record.iter_params() {
         match param {
@@ -353,7 +362,7 @@ fn service(name: String, record: &SVCB<'_>, ttl: u32) -> Answer {
     }
     Answer::Service {
         name,
-        target: name::text(&record.target),
+        target: name::text(&record.target, text),
         priority: record.priority,
         alpn,
         port,

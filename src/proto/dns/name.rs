@@ -1,21 +1,23 @@
 //! Names as text that is safe to print and to compare.
 
+use compact_str::CompactString;
 use simple_dns::Name;
 
-/// Lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`.
-pub(super) fn text(name: &Name<'_>) -> String {
-    let mut out = String::with_capacity(64);
+/// Lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`. It is put together in `out`, so that
+/// what comes back takes no more memory than it needs, or none of its own.
+pub(super) fn text(name: &Name<'_>, out: &mut String) -> CompactString {
+    out.clear();
     for (position, label) in name.as_bytes().enumerate() {
         if position > 0 {
             out.push('.');
         }
         match str::from_utf8(label) {
             Ok(plain) if label.iter().all(|byte| is_plain(*byte, b'.')) => out.push_str(plain),
-            _ => label.iter().for_each(|byte| push(&mut out, *byte, b'.')),
+            _ => label.iter().for_each(|byte| push(out, *byte, b'.')),
         }
     }
     out.make_ascii_lowercase();
-    out
+    CompactString::from(out.as_str())
 }
 
 /// Text of another kind (an ALPN name), in the same escapes but with its dots.

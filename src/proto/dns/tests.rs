@@ -88,7 +88,7 @@ fn https_record_gives_alpn_hints_and_ech() {
         message.answers,
         [Answer::Service {
             name: "a.test".into(),
-            target: String::new(),
+            target: CompactString::default(),
             priority: 1,
             alpn: vec!["h3".into(), "h2".into()],
             port: Some(8443),

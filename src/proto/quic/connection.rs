@@ -283,7 +283,7 @@ impl Connection {
                 if self.key_sets.iter().any(|set| set.salt == salt && set.dcid == dcid) {
                     continue;
                 }
-                let keys = InitialKeys::derive(salt, dcid.as_slice())?;
+                let keys = InitialKeys::derive(salt, dcid.as_slice());
                 let mut set = KeySet { salt, dcid, keys };
                 for role in [Role::Client, Role::Server] {
                     if set.opens(role, header, scratch) {

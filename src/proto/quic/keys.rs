@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::version::{Salt, Version};
 use crate::crypto::aead::{Algorithm, NONCE, OpeningKey, numbered_nonce};
-use crate::crypto::header::{HeaderKey, SAMPLE};
+use crate::crypto::gcm;
+use crate::crypto::header::{HeaderKey, MASK, SAMPLE, aes128_mask};
 use crate::crypto::kdf::{self, Expander, Hash, Prefix, Secret};
 use crate::proto::tls::protection::Suite;
 
@@ -63,16 +64,15 @@ pub(super) struct InitialKeys {
 }
 
 impl InitialKeys {
-    /// `None` cannot happen: every length is the hash's own.
-    pub(super) fn derive(salt: Salt, dcid: &[u8]) -> Option<Self> {
-        let initial: [u8; 32] = kdf::extract_sha256(salt_bytes(salt), dcid).bytes().try_into().ok()?;
+    pub(super) fn derive(salt: Salt, dcid: &[u8]) -> Self {
+        let initial = *kdf::extract_sha256(salt_bytes(salt), dcid);
         let side = |is_client| InitialSide {
             is_client,
             is_v2: salt == Salt::V2,
             known: Known::Secret(initial),
             largest: None,
         };
-        Some(Self { client: side(true), server: side(false) })
+        Self { client: side(true), server: side(false) }
     }
 }
 
@@ -128,14 +128,17 @@ impl InitialSide {
 
     /// As [`Keys::open`].
     pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
-        let keys = self.keys()?;
-        let mut expanded = Keys {
-            packet: PacketKey { aead: OpeningKey::new(INITIAL.aead, &keys.packet)?, iv: keys.iv },
-            header: HeaderKey::new(INITIAL.aead, &keys.header)?,
-            largest: self.largest,
-        };
-        let number = expanded.open(packet, number_offset, scratch)?;
-        self.largest = expanded.largest;
+        let InitialBytes { packet: key, iv, header } = self.keys()?;
+        let mask = |sample: &[u8; SAMPLE]| aes128_mask(&header, sample);
+        let (number, end) = unmask(mask, packet, number_offset, self.largest, scratch)?;
+        let (covered, sealed) = scratch.split_at_mut_checked(end)?;
+        let (body, tag) = sealed.split_last_chunk_mut()?;
+        if !gcm::open_aes128(&key, &numbered_nonce(&iv, number), covered, body, tag) {
+            return None;
+        }
+        let length = body.len();
+        keep_payload(scratch, end, length);
+        self.largest = self.largest.max(Some(number));
         Some(number)
     }
 }
@@ -161,10 +164,15 @@ impl PacketKey {
         let Some((header, sealed)) = scratch.split_at_mut_checked(number_end) else { return false };
         let nonce = numbered_nonce(&self.iv, number);
         let Some(length) = self.aead.open(&nonce, header, sealed) else { return false };
-        scratch.truncate(number_end.saturating_add(length));
-        scratch.drain(..number_end);
+        keep_payload(scratch, number_end, length);
         true
     }
+}
+
+/// Leaves alone what stands behind the header, as many bytes as it has without the tag.
+fn keep_payload(scratch: &mut Vec<u8>, begin: usize, length: usize) {
+    scratch.truncate(begin.saturating_add(length));
+    scratch.drain(..begin);
 }
 
 fn header_key(suite: Suite, labels: Labels, secret: &Secret) -> Option<HeaderKey> {
@@ -177,14 +185,14 @@ fn header_key(suite: Suite, labels: Labels, secret: &Secret) -> Option<HeaderKey
 /// Copies `packet` to `scratch` without its header protection. The Packet Number begins at `number_offset`; it, widened, and its
 /// end come back. `None`: too short.
 fn unmask(
-    key: &HeaderKey,
+    mask: impl FnOnce(&[u8; SAMPLE]) -> [u8; MASK],
     packet: &[u8],
     number_offset: usize,
     largest: Option<u64>,
     scratch: &mut Vec<u8>,
 ) -> Option<(u64, usize)> {
     let sample: &[u8; SAMPLE] = packet.get(number_offset.checked_add(4)?..)?.first_chunk()?;
-    let [mask_first, mask_number @ ..] = key.mask(sample);
+    let [mask_first, mask_number @ ..] = mask(sample);
     scratch.clear();
     scratch.extend_from_slice(packet);
     let first = scratch.first_mut()?;
@@ -218,7 +226,8 @@ impl Keys {
     /// Opens `packet`, whose Packet Number begins at `number_offset`, and gives that number. The plaintext
     /// is left in `scratch`, which is also the working copy. `None`: too short, or the tag does not fit.
     pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
-        let (number, end) = unmask(&self.header, packet, number_offset, self.largest, scratch)?;
+        let (number, end) =
+            unmask(|sample| self.header.mask(sample), packet, number_offset, self.largest, scratch)?;
         self.packet.open(number, end, scratch).then_some(())?;
         self.largest = self.largest.max(Some(number));
         Some(number)
@@ -260,7 +269,8 @@ impl PhasedKeys {
 
     /// As [`Keys::open`], for a packet with a short header.
     pub(super) fn open(&mut self, packet: &[u8], number_offset: usize, scratch: &mut Vec<u8>) -> Option<u64> {
-        let (number, end) = unmask(&self.header, packet, number_offset, self.largest, scratch)?;
+        let (number, end) =
+            unmask(|sample| self.header.mask(sample), packet, number_offset, self.largest, scratch)?;
         let phase = scratch.first()? & 0x04 != 0;
         if phase == self.phase {
             self.current.open(number, end, scratch).then_some(())?;

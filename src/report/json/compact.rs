@@ -379,8 +379,8 @@ const fn any_odd(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // The high bit of a byte is set by a byte from 0x80 on, by 1 more than 0x7f, by 32 less than 0x20 to 0x00, by 1 less than 0.
     let (quotes, escapes) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
-    let quoted = (quotes.wrapping_sub(ONES) & !quotes) | (escapes.wrapping_sub(ONES) & !escapes);
-    (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES << 5) | quoted) & (ONES << 7)
+    let told_apart = (quotes.wrapping_sub(ONES) & !quotes) | (escapes.wrapping_sub(ONES) & !escapes);
+    (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES << 5) | told_apart) & (ONES << 7)
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ fn client_initials_of_the_appendices_open() {
         assert_eq!(packet[..32], hex(vector.head), "as printed in the RFC");
         assert!(packet.ends_with(&hex(vector.tag)), "as printed in the RFC");
         let mut scratch = Vec::new();
-        let mut keys = InitialKeys::derive(vector.salt, &DCID).unwrap().client;
+        let mut keys = InitialKeys::derive(vector.salt, &DCID).client;
         assert_eq!(keys.open(&packet, 18, &mut scratch), Some(2));
         assert!(scratch.starts_with(&hex(CLIENT_CRYPTO)));
         assert_eq!(scratch.len(), 1162);
@@ -122,7 +122,7 @@ fn server_initials_of_the_appendices_open() {
     for vector in [V1, V2] {
         let packet = hex(vector.server);
         let mut scratch = Vec::new();
-        let mut keys = InitialKeys::derive(vector.salt, &DCID).unwrap();
+        let mut keys = InitialKeys::derive(vector.salt, &DCID);
         assert_eq!(keys.server.open(&packet, 18, &mut scratch), Some(1));
         // ACK of packet 0, then CRYPTO with a ServerHello.
         assert!(
@@ -147,7 +147,7 @@ fn retries_of_the_appendices_are_genuine() {
 #[test]
 fn one_wrong_bit_anywhere_keeps_it_shut() {
     let packet = hex(V1.server);
-    let mut keys = InitialKeys::derive(Salt::V1, &DCID).unwrap().server;
+    let mut keys = InitialKeys::derive(Salt::V1, &DCID).server;
     let mut scratch = Vec::new();
     for at in 0..packet.len() {
         let mut wrong = packet.clone();
@@ -256,12 +256,11 @@ proptest! {
         retry in near([hex(V1.retry)]),
         scratch in proptest::collection::vec(any::<u8>(), 0..9),
     ) {
-        let mut keys = InitialKeys::derive(Salt::V1, &DCID).unwrap().client;
+        let mut keys = InitialKeys::derive(Salt::V1, &DCID).client;
         let mut scratch = scratch;
         let opened = keys.open(&packet, 18, &mut scratch);
         prop_assert_eq!(opened, (packet == client_initial(V1.version)).then_some(2));
         let genuine = retry_is_genuine(V1.version, &DCID, &retry);
         prop_assert_eq!(genuine == Some(true), retry == hex(V1.retry));
-        prop_assert!(InitialKeys::derive(Salt::V2, &retry).is_some());
     }
 }
