@@ -174,7 +174,8 @@ impl Rules {
             let matching = self.patterns.matches(name);
             found.extend(matching.iter().filter_map(|index| Some(self.of_patterns.get(index)?.1)));
         }
-        if found.is_empty() {
+        // Of most names one rule speaks, or none.
+        if found.len() < 2 {
             return found;
         }
         let best = found.iter().map(|rule| rule.specificity).max().unwrap_or(0);

@@ -16,9 +16,7 @@ const NAME_CAP: usize = 512;
 /// Bytes of a name as text: lower case, what is not printable ASCII escaped as `\xNN`.
 pub(super) fn host_name(bytes: &[u8]) -> CompactString {
     let is_plain = |byte: &u8| matches!(byte, b'!'..=b'~') && *byte != b'\\';
-    if let Some(text) =
-        str::from_utf8(bytes).ok().filter(|_| bytes.len() <= NAME_CAP && bytes.iter().all(is_plain))
-    {
+    if let Some(text) = plain(bytes, is_plain) {
         let mut name = CompactString::from(text.trim_end_matches('.'));
         name.make_ascii_lowercase();
         return name;
@@ -39,8 +37,17 @@ pub(super) fn host_name(bytes: &[u8]) -> CompactString {
     name.into()
 }
 
+/// Bytes that stay as they are, as most do.
+fn plain(bytes: &[u8], is_plain: impl Fn(&u8) -> bool) -> Option<&str> {
+    (bytes.len() <= NAME_CAP && bytes.iter().all(is_plain)).then(|| str::from_utf8(bytes).ok())?
+}
+
 /// Bytes as text with its case kept; what is not printable ASCII or a blank is escaped.
 pub(super) fn text(bytes: &[u8]) -> String {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    if let Some(text) = plain(bytes, is_plain) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {
         if out.len() >= NAME_CAP {
@@ -56,24 +63,21 @@ pub(super) fn text(bytes: &[u8]) -> String {
 
 fn escape(out: &mut String, byte: u8) {
     out.push_str("\\x");
-    push_hex(out, byte);
+    out.extend(hex_pair(byte).map(char::from));
 }
 
 /// Bytes in hex.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        push_hex(&mut out, *byte);
+    let mut out = vec![0; bytes.len().saturating_mul(2)];
+    for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = hex_pair(*byte);
     }
-    out
+    // Digits and letters alone were written.
+    String::from_utf8(out).unwrap_or_default()
 }
 
-fn push_hex(out: &mut String, byte: u8) {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('?'));
-    }
+fn hex_pair(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|nibble| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'?'))
 }
 
 /// Writes down a ClientHello. The first one of a flow is kept; a second (after `HelloRetryRequest`) is counted.
