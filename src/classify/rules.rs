@@ -60,12 +60,30 @@ pub(super) struct Mark {
     pub(super) standing: Standing,
 }
 
+/// Rules of the host of one name, and of all hosts below it.
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: Vec<HostRule>,
+    suffix: Vec<HostRule>,
+}
+
+/// The ends of a name from a label on, the shortest first; the last is all of it.
+fn ends_of(name: &str) -> impl Iterator<Item = &str> {
+    let mut before = Some(name);
+    std::iter::from_fn(move || {
+        let rest = before?;
+        let dot = rest.rfind('.');
+        before = dot.and_then(|dot| rest.get(..dot));
+        name.get(dot.map_or(0, |dot| dot.saturating_add(1))..)
+    })
+}
+
 /// Everything known of all providers.
 #[derive(Debug)]
 pub struct Rules {
     pub(super) providers: Vec<Provider>,
-    exact: HashMap<String, Vec<HostRule>>,
-    suffix: HashMap<String, Vec<HostRule>>,
+    /// By name, with every end of a name that one of them has: most hosts are known to be nobody's by their last two labels.
+    hosts: HashMap<String, Hosts>,
     /// All patterns in one, and the rule of each.
     patterns: RegexSet,
     of_patterns: Vec<(String, HostRule)>,
@@ -109,8 +127,7 @@ impl Rules {
     fn empty(sources: Sources) -> Self {
         Self {
             providers: Vec::new(),
-            exact: HashMap::new(),
-            suffix: HashMap::new(),
+            hosts: HashMap::new(),
             patterns: RegexSet::empty(),
             of_patterns: Vec::new(),
             nets: Nets::new(),
@@ -164,11 +181,12 @@ impl Rules {
     /// The most specific rules for a host name (lower case, no trailing dot), those first; where none of them is checked, the
     /// most specific checked one of the same provider names the app, and what the host does is still told by the former.
     pub(super) fn host(&self, name: &str) -> Vec<HostRule> {
-        let mut found: Vec<HostRule> = self.exact.get(name).into_iter().flatten().copied().collect();
-        let mut rest = Some(name);
-        while let Some(suffix) = rest {
-            found.extend(self.suffix.get(suffix).into_iter().flatten());
-            rest = suffix.split_once('.').map(|(_, parent)| parent);
+        let mut found: Vec<HostRule> = Vec::new();
+        for (end, known) in ends_of(name).map_while(|end| Some((end, self.hosts.get(end)?))) {
+            found.extend(&known.suffix);
+            if end.len() == name.len() {
+                found.extend(&known.exact);
+            }
         }
         if self.patterns.is_match(name) {
             let matching = self.patterns.matches(name);
@@ -190,6 +208,14 @@ impl Rules {
             first.extend(hidden.map(|rule| HostRule { role: told.role, ..*rule }));
         }
         first
+    }
+
+    /// The rules of a name, which is known from now on, with all its ends.
+    fn hosts_of(&mut self, name: &str) -> &mut Hosts {
+        for end in ends_of(name) {
+            self.hosts.entry_ref(end).or_default();
+        }
+        self.hosts.entry_ref(name).or_default()
     }
 
     /// What a host of this name does, by the provider's file.
@@ -311,8 +337,8 @@ impl Compiler<'_> {
         };
         let rule = HostRule { provider: self.number, role: host.role, standing, specificity };
         match host.matching {
-            Matching::Exact => self.rules.exact.entry(pattern).or_default().push(rule),
-            Matching::Suffix => self.rules.suffix.entry(pattern).or_default().push(rule),
+            Matching::Exact => self.rules.hosts_of(&pattern).exact.push(rule),
+            Matching::Suffix => self.rules.hosts_of(&pattern).suffix.push(rule),
             Matching::Regex => {
                 self.regex(&host.pattern, "host.pattern")?;
                 self.rules.of_patterns.push((host.pattern.get_ref().clone(), rule));
@@ -414,6 +440,18 @@ mod tests {
         assert!(client.len() == 2 && client.iter().all(|rule| rule.role == HostRole::Client), "{client:?}");
     }
 
+    #[test]
+    fn ends_of_a_name_begin_at_its_labels() {
+        for (name, expected) in [
+            ("us.zoom.example", &["example", "zoom.example", "us.zoom.example"][..]),
+            ("example", &["example"]),
+            ("", &[""]),
+            (".a..b.", &["", "b.", ".b.", "a..b.", ".a..b."]),
+        ] {
+            assert_eq!(ends_of(name).collect::<Vec<_>>(), expected, "{name}");
+        }
+    }
+
     /// A provider with a row of each kind, cut from the shipped files.
     const PROVIDER: &str = include_str!("../../providers/jitsi.toml");
     const WIRE: &str = "[[wire]]\nid = \"hello\"\nproto = \"udp\"\nports = [\"8801-8810\"]\nrole = \"media\"\nbytes = [\"0:02??03\", \"27:00\"]\n\
@@ -442,6 +480,40 @@ mod tests {
                 Err(ProviderError::Schema { line, .. }) => prop_assert!((1..=lines).contains(&line)),
                 Err(error) => prop_assert!(!error.to_string().is_empty()),
             }
+        }
+
+        /// Labels of few letters, so that names and rules meet; a rule each for hosts, and for all below.
+        #[test]
+        fn a_host_is_known_by_its_name_and_by_each_name_above_it(
+            exact in prop::collection::vec("[ab.]{0,5}", 0..4),
+            suffix in prop::collection::vec("[ab.]{0,5}", 0..4),
+            name in "[ab.]{0,7}",
+        ) {
+            let mut rules = Rules::empty(parse("sources.toml", SOURCES).unwrap());
+            let rule = |number: usize, specificity| HostRule {
+                provider: u16::try_from(number).unwrap(),
+                role: HostRole::Web,
+                standing: Standing { grade: Grade::High, checked: true },
+                specificity,
+            };
+            for (number, pattern) in exact.iter().enumerate() {
+                rules.hosts_of(pattern).exact.push(rule(number, 1000));
+            }
+            for (number, pattern) in suffix.iter().enumerate() {
+                rules.hosts_of(pattern).suffix.push(rule(100 + number, pattern.len()));
+            }
+            let is_below = |pattern: &String| name == *pattern || name.ends_with(&format!(".{pattern}"));
+            let names = |list: &[String], first: usize, fits: &dyn Fn(&String) -> bool| -> Vec<u16> {
+                let fitting = list.iter().enumerate().filter(|(_, pattern)| fits(pattern));
+                fitting.map(|(number, _)| u16::try_from(first + number).unwrap()).collect()
+            };
+            let longest = suffix.iter().filter(|pattern| is_below(pattern)).map(String::len).max();
+            let mut expected = names(&exact, 0, &|pattern| *pattern == name);
+            if expected.is_empty() {
+                expected = names(&suffix, 100, &|pattern| is_below(pattern) && Some(pattern.len()) == longest);
+            }
+            let found: Vec<u16> = rules.host(&name).iter().map(|rule| rule.provider).collect();
+            prop_assert_eq!(found, expected);
         }
 
         #[test]
