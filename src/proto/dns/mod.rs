@@ -292,7 +292,7 @@ impl Header {
 }
 
 fn flatten(header: &Header, packet: &Packet<'_>, partial: bool) -> Message {
-    let mut text = String::new();
+    let mut text = Vec::with_capacity(128);
     Message {
         id: header.id,
         is_response: header.is_response(),
@@ -312,7 +312,7 @@ fn flatten(header: &Header, packet: &Packet<'_>, partial: bool) -> Message {
     }
 }
 
-fn answer(record: &simple_dns::ResourceRecord<'_>, text: &mut String) -> Option<Answer> {
+fn answer(record: &simple_dns::ResourceRecord<'_>, text: &mut Vec<u8>) -> Option<Answer> {
     let ttl = record.ttl;
     let mut name = || name::text(&record.name, text);
     #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds tie no name to an address")]
@@ -339,7 +339,7 @@ fn answer(record: &simple_dns::ResourceRecord<'_>, text: &mut String) -> Option<
     }
 }
 
-fn service(name: CompactString, record: &SVCB<'_>, ttl: u32, text: &mut String) -> Answer {
+fn service(name: CompactString, record: &SVCB<'_>, ttl: u32, text: &mut Vec<u8>) -> Answer {
     let (mut alpn, mut hints, mut port, mut ech) = (Vec::new(), Vec::new(), None, false);
     for param in record.iter_params() {
         match param {

@@ -5,46 +5,42 @@ use simple_dns::Name;
 
 /// Lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`. It is put together in `out`, so that
 /// what comes back takes no more memory than it needs, or none of its own.
-pub(super) fn text(name: &Name<'_>, out: &mut String) -> CompactString {
+pub(super) fn text(name: &Name<'_>, out: &mut Vec<u8>) -> CompactString {
     out.clear();
     for (position, label) in name.as_bytes().enumerate() {
         if position > 0 {
-            out.push('.');
+            out.push(b'.');
         }
-        match str::from_utf8(label) {
-            Ok(plain) if label.iter().all(|byte| is_plain(*byte, b'.')) => out.push_str(plain),
-            _ => label.iter().for_each(|byte| push(out, *byte, b'.')),
-        }
+        push_all(out, label, b'.');
     }
-    out.make_ascii_lowercase();
-    CompactString::from(out.as_str())
+    of(out)
 }
 
 /// Text of another kind (an ALPN name), in the same escapes but with its dots.
 pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        push(&mut out, byte, b'\\');
-    }
-    out
+    let mut out = Vec::with_capacity(text.len());
+    push_all(&mut out, text.as_bytes(), b'\\');
+    of(&mut out).into_string()
 }
 
-const fn is_plain(byte: u8, also: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'\\' && byte != also
+/// Printable ASCII alone was put in.
+fn of(out: &mut [u8]) -> CompactString {
+    out.make_ascii_lowercase();
+    CompactString::from_utf8(out).unwrap_or_default()
 }
 
 /// `also` is one more byte that must be escaped beside the backslash and what is not printable ASCII.
-fn push(out: &mut String, byte: u8, also: u8) {
-    if is_plain(byte, also) {
-        out.push(char::from(byte.to_ascii_lowercase()));
-    } else {
-        out.push('\\');
-        for divisor in [100, 10, 1] {
-            #[expect(
-                clippy::arithmetic_side_effects,
-                reason = "a digit is at most 9, the divisor is not zero"
-            )]
-            out.push(char::from(b'0' + byte / divisor % 10));
+fn push_all(out: &mut Vec<u8>, bytes: &[u8], also: u8) {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'\\' && *byte != also;
+    if bytes.iter().all(is_plain) {
+        return out.extend_from_slice(bytes);
+    }
+    for byte in bytes {
+        if is_plain(byte) {
+            out.push(*byte);
+        } else {
+            let digit = |divisor: u8| b'0'.saturating_add(byte.checked_div(divisor).unwrap_or(0) % 10);
+            out.extend([b'\\', digit(100), digit(10), digit(1)]);
         }
     }
 }
