@@ -277,6 +277,7 @@ impl Collector {
             return;
         }
         self.units_tested = self.units_tested.saturating_add(1);
+        self.inner.expect(inner.len());
         let poor = self.poor_blocks;
         for (index, block) in inner.iter().enumerate() {
             self.blocks = self.blocks.saturating_add(1);

@@ -103,6 +103,11 @@ enum Spot {
     Free(usize, u16),
 }
 
+/// How many of so many slots are filled at most: five of eight.
+const fn filled(slots: usize) -> usize {
+    slots.saturating_sub(slots.div_ceil(8).saturating_mul(3))
+}
+
 fn hash_of(entry: &Entry) -> u64 {
     hash(&entry.block)
 }
@@ -173,6 +178,16 @@ impl Table {
         self.left_out
     }
 
+    /// Makes room for so many blocks at once, as far as it will be filled. By less than the double: thousands of short streams have a table
+    /// each.
+    pub(super) fn expect(&mut self, blocks: usize) {
+        let held = self.entries.len();
+        let more = blocks.min(filled(self.most).saturating_sub(held));
+        if self.entries.capacity().saturating_sub(held) < more {
+            self.entries.reserve_exact(more.max(held / 8));
+        }
+    }
+
     /// Looks for an equal block and books this one if there is none. For blocks that [`Table::wants`].
     pub(super) fn insert(&mut self, block: [u8; 16], hash: u64, place: Place) -> Option<Found<'_>> {
         self.make_room();
@@ -188,8 +203,7 @@ impl Table {
             Spot::Free(index, tag) => {
                 self.fill(index, tag, self.entries.len());
                 if self.entries.len() == self.entries.capacity() {
-                    // By less than the double: thousands of short streams have a table each.
-                    self.entries.reserve_exact((self.entries.len() / 4).max(FIRST / 2));
+                    self.expect(1);
                 }
                 let unit = self.unit(place.unit);
                 self.entries.push(Entry::new(block, &place, unit));
@@ -234,12 +248,11 @@ impl Table {
     }
 
     fn make_room(&mut self) {
-        let limit = |slots: usize| slots.saturating_sub(slots.div_ceil(8).saturating_mul(3));
-        if self.entries.len() < limit(self.slots.len()) {
+        if self.entries.len() < filled(self.slots.len()) {
             return;
         }
         let size = self.slots.len().saturating_mul(2).clamp(FIRST.min(self.most), self.most);
-        while self.entries.len() >= limit(size) && self.threshold > 0 {
+        while self.entries.len() >= filled(size) && self.threshold > 0 {
             self.threshold >>= 1;
             let threshold = self.threshold;
             self.entries.retain(|entry| hash_of(entry) <= threshold);
