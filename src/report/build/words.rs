@@ -107,8 +107,15 @@ mod tests {
 
     #[test]
     fn evidence_is_told_in_the_words_of_its_value() {
-        let nets =
-            ["0.0.0.0/0", "198.51.100.0/24", "203.0.113.255/32", "::/0", "2001:db8::/32", "2001:db8::1/128"];
+        let nets = [
+            "0.0.0.0/0",
+            "198.51.100.0/24",
+            "203.0.113.255/32",
+            "255.255.255.255/32",
+            "::/0",
+            "2001:db8::/32",
+            "2001:db8::1/128",
+        ];
         for net in nets {
             let net: IpNet = net.parse().unwrap();
             let prefix = Value::Prefix { address: net.addr(), net };
