@@ -148,7 +148,7 @@ fn ms_turn_data_indication_has_a_plain_remote_address_and_inner_data() {
     assert_eq!(message.message_type, MessageType::MS_DATA_INDICATION);
     assert!(message.is_ms_turn());
     assert_eq!(message.ms_remote_address(), Some("192.0.2.7:5000".parse().unwrap()));
-    assert_eq!(message.xor_peer_address(), None);
+    assert_eq!((message.xor_peer_address(), message.xor_peer_addresses().count()), (None, 0));
     assert_eq!(message.data(), Some(&[0xde, 0xad, 0xbe, 0xef][..]));
 }
 
@@ -160,6 +160,57 @@ fn unpadded_attributes_are_found_by_the_walk_that_ends_right() {
     assert_eq!(message.padding, Padding::None);
     assert_eq!((message.username(), message.nonce()), (Some(&b"hello"[..]), Some(&b"n"[..])));
     assert!(message.is_whole());
+}
+
+#[test]
+fn every_peer_of_a_permission_is_told() {
+    // CreatePermission (RFC 8656 section 9.1) for 192.0.2.7:5000 and 192.0.2.8:5001, between them a LIFETIME, hidden as RFC 8489 section 14.2 has it.
+    let attributes = "0012000800013 29ae112a645000d0004000002580012000800013 29be112a64a".replace(' ', "");
+    let message = bytes(&format!("000800202112a442000102030405060708090a0b{attributes}"));
+    let message = Message::parse(&message).unwrap();
+    let peers: Vec<_> = message.xor_peer_addresses().map(|peer| peer.to_string()).collect();
+    assert_eq!(peers, ["192.0.2.7:5000", "192.0.2.8:5001"]);
+    assert_eq!(message.xor_peer_address().map(|peer| peer.to_string()).as_deref(), Some("192.0.2.7:5000"));
+}
+
+/// Kinds that are asked for, kinds that share a bit with one of them, and any.
+fn kinds() -> impl Strategy<Value = u16> {
+    const ASKED: [u16; 22] = [
+        0x0001, 0x0006, 0x0009, 0x000c, 0x000d, 0x000f, 0x0012, 0x0013, 0x0014, 0x0015, 0x0016, 0x0019,
+        0x0020, 0x0024, 0x0025, 0x8020, 0x8022, 0x8028, 0x8029, 0x802a, 0x802b, 0xc057,
+    ];
+    prop_oneof![
+        3 => proptest::sample::select(&ASKED[..]),
+        1 => proptest::sample::select(&ASKED[..]).prop_map(|kind| kind ^ 0x0401),
+        1 => any::<u16>(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_attribute_is_found_where_the_walk_comes_to_it(
+        written in proptest::collection::vec((kinds(), proptest::collection::vec(any::<u8>(), 0..9)), 0..6),
+        asked in proptest::collection::vec(kinds(), 1..6),
+        padded: bool,
+        cut in 0_usize..6,
+    ) {
+        let mut attributes = Vec::new();
+        for (kind, value) in &written {
+            attributes.extend([kind.to_be_bytes(), u16::try_from(value.len()).unwrap().to_be_bytes()].concat());
+            attributes.extend(value);
+            if padded {
+                attributes.resize(attributes.len().next_multiple_of(4), 0);
+            }
+        }
+        attributes.truncate(attributes.len() - cut.min(attributes.len()));
+        let length = u16::try_from(attributes.len()).unwrap().to_be_bytes();
+        let message = [&[0, 1], &length[..], &[7; 16], &attributes].concat();
+        let message = Message::parse(&message).unwrap();
+        for kind in asked.into_iter().chain(written.iter().map(|(kind, _)| *kind)) {
+            let expected = message.attributes().find(|attribute| attribute.kind.0 == kind);
+            prop_assert_eq!(message.find(Attribute(kind)), expected);
+        }
+    }
 }
 
 #[test]

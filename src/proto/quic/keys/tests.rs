@@ -83,23 +83,46 @@ pub(crate) fn client_initial(version: Version) -> Vec<u8> {
 
 /// The same with other frames, cut or filled up with PADDING to the same length.
 pub(crate) fn sealed_initial(version: Version, mut plain: Vec<u8>) -> Vec<u8> {
+    plain.resize(1162, 0);
+    numbered_initial(version, &plain, 2, 4)
+}
+
+/// Of any packet number, in so many bytes of it.
+fn numbered_initial(version: Version, plain: &[u8], number: u16, length: usize) -> Vec<u8> {
     let vector = if version == Version::V2 { V2 } else { V1 };
     let [key, iv, header_key] = vector.client;
-    let header = hex(vector.header);
-    plain.resize(1162, 0);
+    let mut header = hex(vector.header);
+    header.truncate(18);
+    header[0] = header[0] & 0xfc | u8::try_from(length - 1).unwrap();
+    header.extend_from_slice(&u32::from(number).to_be_bytes()[4 - length..]);
     let mut nonce: [u8; 12] = array(iv);
-    nonce[11] ^= 2;
+    for (byte, of_number) in nonce[10..].iter_mut().zip(number.to_be_bytes()) {
+        *byte ^= of_number;
+    }
     let aead = Aes128Gcm::new(&array::<16>(key).into());
-    let sealed = aead.encrypt(&nonce.into(), Payload { msg: &plain, aad: &header }).unwrap();
+    let sealed = aead.encrypt(&nonce.into(), Payload { msg: plain, aad: &header }).unwrap();
     let mut packet = header;
     packet.extend(sealed);
     let mut mask = <[u8; 16]>::try_from(&packet[22..38]).unwrap().into();
     Aes128::new(&array::<16>(header_key).into()).encrypt_block(&mut mask);
     packet[0] ^= mask[0] & 0x0f;
-    for at in 0..4 {
+    for at in 0..length {
         packet[18 + at] ^= mask[1 + at];
     }
     packet
+}
+
+#[test]
+fn a_number_in_one_byte_is_the_one_that_is_near_those_before() {
+    let mut keys = InitialKeys::derive(V1.salt, &DCID).client;
+    let mut scratch = Vec::new();
+    for (number, length, opened) in
+        [(300, 1, false), (299, 4, true), (300, 1, true), (2, 4, true), (301, 1, true)]
+    {
+        let packet = numbered_initial(V1.version, &[1; 40], number, length);
+        let found = keys.open(&packet, 18, &mut scratch);
+        assert_eq!(found, opened.then_some(number.into()), "{number} in {length}");
+    }
 }
 
 #[test]
