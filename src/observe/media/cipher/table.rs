@@ -182,9 +182,9 @@ impl Table {
     /// each.
     pub(super) fn expect(&mut self, blocks: usize) {
         let held = self.entries.len();
-        let more = blocks.min(filled(self.most).saturating_sub(held));
-        if self.entries.capacity().saturating_sub(held) < more {
-            self.entries.reserve_exact(more.max(held / 8));
+        let room = filled(self.most).saturating_sub(held);
+        if self.entries.capacity().saturating_sub(held) < blocks.min(room) {
+            self.entries.reserve_exact(blocks.max(held / 8).min(room));
         }
     }
 
@@ -203,7 +203,7 @@ impl Table {
             Spot::Free(index, tag) => {
                 self.fill(index, tag, self.entries.len());
                 if self.entries.len() == self.entries.capacity() {
-                    self.expect(1);
+                    self.expect(FIRST / 4);
                 }
                 let unit = self.unit(place.unit);
                 self.entries.push(Entry::new(block, &place, unit));
@@ -334,7 +334,7 @@ mod tests {
             "{} {expected}",
             found.len()
         );
-        assert!(table.entries.len() <= 160 && table.left_out() == 0);
+        assert!(table.entries.len() <= 160 && table.entries.capacity() == 160 && table.left_out() == 0);
         assert!(table.units.len() <= 320, "units whose blocks are all gone are forgotten");
     }
 
