@@ -183,10 +183,10 @@ impl Rules {
     pub(super) fn host(&self, name: &str) -> Vec<HostRule> {
         let mut found: Vec<HostRule> = Vec::new();
         for (end, known) in ends_of(name).map_while(|end| Some((end, self.hosts.get(end)?))) {
-            found.extend(&known.suffix);
             if end.len() == name.len() {
                 found.extend(&known.exact);
             }
+            found.extend(&known.suffix);
         }
         if self.patterns.is_match(name) {
             let matching = self.patterns.matches(name);

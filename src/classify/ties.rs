@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{could_be_server, host_role};
 use super::kept;
 use super::provider::Grade;
-use super::rules::{HostRule, Rules};
+use super::rules::Rules;
 use super::value::Value;
 use super::verdict::{Evidence, Role, Verdict};
 use crate::observe::facts::{Facts, Ja4, OtherName};
@@ -271,14 +271,8 @@ pub(super) fn dns_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<
     }
     let mut found: Vec<Evidence> = Vec::new();
     for (client, server) in [(source.ip(), destination.ip()), (destination.ip(), source.ip())] {
-        // Who asked for an address often asked by one name.
-        let mut known: Option<(&str, Vec<HostRule>)> = None;
         for hit in names.of(client, server) {
-            let (_, told) = match known.take_if(|(name, _)| *name == &*hit.name) {
-                Some(same) => known.insert(same),
-                None => known.insert((&hit.name, rules.host(&hit.name))),
-            };
-            for rule in told {
+            for rule in rules.host(&hit.name) {
                 let weight = match rule.standing.grade {
                     Grade::High => 0.9,
                     Grade::Medium => 0.8,
