@@ -34,7 +34,7 @@ pub(super) fn host_name(bytes: &[u8]) -> CompactString {
     while name.ends_with('.') {
         name.pop();
     }
-    name.into()
+    name.as_str().into()
 }
 
 /// Bytes that stay as they are, as most do.
@@ -306,6 +306,11 @@ mod tests {
         assert_eq!(host_name(b"a\x1b[31m\"b\xff"), "a\\x1b[31m\"b\\xff");
         assert_eq!(host_name(b"a b\\c"), "a\\x20b\\x5cc");
         assert!(host_name(&vec![0xff; 70_000]).len() <= NAME_CAP + 4);
+        for length in [NAME_CAP - 1, NAME_CAP, NAME_CAP + 1, 70_000] {
+            assert_eq!(host_name(&vec![b'A'; length]), "a".repeat(length.min(NAME_CAP)));
+            assert_eq!(text(&vec![b'A'; length]), "A".repeat(length.min(NAME_CAP)));
+        }
         assert_eq!(text(b"http/1.1"), "http/1.1");
+        assert_eq!(text(b"A b\\c\n."), "A b\\x5cc\\x0a.");
     }
 }

@@ -62,10 +62,11 @@ pub(super) fn address(address: IpAddr) -> CompactString {
 
 /// An address and the name that it was learned by.
 pub(super) fn answer(name: &str, address: IpAddr) -> CompactString {
-    let mut text = CompactString::with_capacity(name.len().saturating_add(16));
+    let address = self::address(address);
+    let mut text = CompactString::with_capacity(name.len().saturating_add(address.len()).saturating_add(1));
     text.push_str(name);
     text.push(' ');
-    text.push_str(&self::address(address));
+    text.push_str(&address);
     text
 }
 
@@ -83,7 +84,7 @@ pub(super) fn value(value: &Value) -> CompactString {
             short.address(*address);
             short.put(*b" in ", 4);
             short.address(net.addr());
-            short.put(*b"/   ", 1);
+            short.put([b'/', 0, 0, 0], 1);
             short.number(net.prefix_len());
             short.as_str().into()
         }

@@ -423,6 +423,17 @@ mod tests {
     #[derive(Serialize)]
     struct Empty {}
 
+    /// Names around the longest that are written in one piece.
+    #[derive(Serialize)]
+    struct Long {
+        #[serde(rename = "a_name_of_forty_four_letters_and_low_lines__")]
+        in_one_piece: u8,
+        #[serde(rename = "a_name_of_forty_five_letters_and_low_lines__x")]
+        in_pieces: u8,
+        #[serde(rename = "a_name_that_is_longer_than_any_that_somebody_would_want_to_read_twice")]
+        most: u8,
+    }
+
     #[derive(Serialize)]
     struct Flat {
         first: Option<u8>,
@@ -451,6 +462,7 @@ mod tests {
         same(&(Unit, Newtype(0.1), Pair(7, "x"), Empty {}, (), ((),)));
         same(&[Each::Unit, Each::Newtype(-8), Each::Tuple(-300, true), Each::Empty {}]);
         same(&Each::Struct { a: None, b: [1, 2] });
+        same(&Long { in_one_piece: 1, in_pieces: 2, most: 3 });
         same(&Flat { first: Some(1), rest: BTreeMap::from([(3, 'c'), (4, '"'), (5, '\u{202e}')]) });
         same(&Flat { first: None, rest: BTreeMap::new() });
         same(&[Tagged::One { value: 3 }, Tagged::Other(BTreeMap::from([("b\"".to_owned(), 1)]))]);
