@@ -78,6 +78,17 @@ impl ParseError {
     }
 }
 
+/// Lower-case hexadecimal digit of the low four bits.
+pub(crate) const fn hex_digit(nibble: u8) -> u8 {
+    let nibble = nibble & 0x0f;
+    if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble).wrapping_sub(10) }
+}
+
+/// Both hexadecimal digits of a byte.
+pub(crate) const fn hex_digits(byte: u8) -> [u8; 2] {
+    [hex_digit(byte >> 4), hex_digit(byte)]
+}
+
 /// The byte that two hexadecimal digits stand for.
 pub fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

@@ -9,7 +9,7 @@ use std::fmt;
 use sha2::Sha256;
 
 use super::pieces::Pieces;
-use super::{hex_digit, hex_pair};
+use crate::bytes::{hex_digit, hex_digits};
 use crate::proto::tls::{ClientHello, ExtensionType, ProtocolVersion, is_grease};
 
 /// How many entries of a list are sorted on the stack; real hellos have fewer than 150. A longer list, which
@@ -227,7 +227,7 @@ fn with_sorted<T>(values: impl Iterator<Item = u16>, then: impl FnOnce(&[u16]) -
 fn write_list(values: impl Iterator<Item = u16>, write: &mut impl FnMut(&[u8])) {
     for (at, value) in values.enumerate() {
         let [high, low] = value.to_be_bytes();
-        let ([a, b], [c, d]) = (hex_pair(high), hex_pair(low));
+        let ([a, b], [c, d]) = (hex_digits(high), hex_digits(low));
         if at > 0 {
             write(&[b',', a, b, c, d]);
         } else {
@@ -239,7 +239,7 @@ fn write_list(values: impl Iterator<Item = u16>, write: &mut impl FnMut(&[u8])) 
 fn first_twelve(hash: Pieces<Sha256>) -> [u8; 12] {
     let digest: [u8; 32] = hash.finish().into();
     let mut text = [b'0'; 12];
-    for (place, digit) in text.iter_mut().zip(digest.into_iter().flat_map(hex_pair)) {
+    for (place, digit) in text.iter_mut().zip(digest.into_iter().flat_map(hex_digits)) {
         *place = digit;
     }
     text

@@ -12,14 +12,3 @@ mod pieces;
 pub use community_id::{CommunityId, community_id};
 pub use ja3::{Ja3, ja3, ja3_string, ja3s, ja3s_string};
 pub use ja4::{Ja4, Transport, ja4, ja4_raw};
-
-/// Lower-case hexadecimal digit of the low four bits.
-const fn hex_digit(nibble: u8) -> u8 {
-    let nibble = nibble & 0x0f;
-    if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble).wrapping_sub(10) }
-}
-
-/// Both hexadecimal digits of a byte.
-const fn hex_pair(byte: u8) -> [u8; 2] {
-    [hex_digit(byte >> 4), hex_digit(byte)]
-}

@@ -1,11 +1,14 @@
 //! TLS handshake messages into facts; shared by TLS over TCP, QUIC's CRYPTO streams and DTLS.
 
+use std::borrow::Cow;
+
 use compact_str::CompactString;
 
 use super::PacketRef;
 use super::alpn;
 use super::certificates::{certificates, certificates_1_3};
 use super::facts::{Dtls, LIST_CAP, Tls};
+use crate::bytes::hex_digits;
 use crate::fingerprint::{self, Transport};
 use crate::proto::tls::keylog::Random;
 use crate::proto::tls::{self, CipherSuite, HandshakeType, ProtocolVersion};
@@ -15,69 +18,49 @@ const NAME_CAP: usize = 512;
 
 /// Bytes of a name as text: lower case, what is not printable ASCII escaped as `\xNN`.
 pub(super) fn host_name(bytes: &[u8]) -> CompactString {
-    let is_plain = |byte: &u8| matches!(byte, b'!'..=b'~') && *byte != b'\\';
-    if let Some(text) = plain(bytes, is_plain) {
-        let mut name = CompactString::from(text.trim_end_matches('.'));
-        name.make_ascii_lowercase();
-        return name;
-    }
-    let mut name = String::with_capacity(bytes.len().min(NAME_CAP));
-    for byte in bytes {
-        if name.len() >= NAME_CAP {
-            break;
-        }
-        match byte {
-            b'!'..=b'~' if *byte != b'\\' => name.push(char::from(byte.to_ascii_lowercase())),
-            _ => escape(&mut name, *byte),
-        }
-    }
-    while name.ends_with('.') {
-        name.pop();
-    }
-    name.as_str().into()
-}
-
-/// Bytes that stay as they are, as most do.
-fn plain(bytes: &[u8], is_plain: impl Fn(&u8) -> bool) -> Option<&str> {
-    (bytes.len() <= NAME_CAP && bytes.iter().all(is_plain)).then(|| str::from_utf8(bytes).ok())?
+    let text = escaped(bytes, b'!');
+    let mut name = CompactString::from(text.trim_end_matches('.'));
+    name.make_ascii_lowercase();
+    name
 }
 
 /// Bytes as text with its case kept; what is not printable ASCII or a blank is escaped.
 pub(super) fn text(bytes: &[u8]) -> String {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
-    if let Some(text) = plain(bytes, is_plain) {
-        return text.to_owned();
+    escaped(bytes, b' ').into_owned()
+}
+
+/// Bytes as text, all but those from `first` to `~` escaped; most have none such.
+fn escaped(bytes: &[u8], first: u8) -> Cow<'_, str> {
+    let is_plain = |byte: u8| (first..=b'~').contains(&byte) && byte != b'\\';
+    if bytes.len() <= NAME_CAP
+        && bytes.iter().all(|byte| is_plain(*byte))
+        && let Ok(text) = str::from_utf8(bytes)
+    {
+        return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(bytes.len());
+    let mut out = String::with_capacity(bytes.len().min(NAME_CAP));
     for byte in bytes {
         if out.len() >= NAME_CAP {
             break;
         }
-        match byte {
-            b' '..=b'~' if *byte != b'\\' => out.push(char::from(*byte)),
-            _ => escape(&mut out, *byte),
+        if is_plain(*byte) {
+            out.push(char::from(*byte));
+        } else {
+            out.push_str("\\x");
+            out.extend(hex_digits(*byte).map(char::from));
         }
     }
-    out
-}
-
-fn escape(out: &mut String, byte: u8) {
-    out.push_str("\\x");
-    out.extend(hex_pair(byte).map(char::from));
+    Cow::Owned(out)
 }
 
 /// Bytes in hex.
 pub fn hex(bytes: &[u8]) -> String {
     let mut out = vec![0; bytes.len().saturating_mul(2)];
     for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(bytes) {
-        *pair = hex_pair(*byte);
+        *pair = hex_digits(*byte);
     }
     // Digits and letters alone were written.
     String::from_utf8(out).unwrap_or_default()
-}
-
-fn hex_pair(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|nibble| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'?'))
 }
 
 /// Writes down a ClientHello. The first one of a flow is kept; a second (after `HelloRetryRequest`) is counted.
