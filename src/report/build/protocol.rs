@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
+
 use super::super::record::{
     CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
     ZoomRecord,
@@ -16,17 +18,13 @@ use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersi
 
 pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
     TlsRecord {
-        version: tls
-            .version
-            .map(|version| words::registered(ProtocolVersion(version).name(), ProtocolVersion(version))),
+        version: tls.version.map(version),
         version_chosen: tls.version_chosen,
         sni: tls.sni.clone(),
         alpn: tls.alpn.to_vec(),
         alpn_chosen: tls.alpn_chosen.clone(),
-        cipher: tls
-            .cipher_suite
-            .map(|suite| words::registered(CipherSuite(suite).name(), CipherSuite(suite))),
-        group: tls.group.map(|group| words::registered(NamedGroup(group).name(), NamedGroup(group))),
+        cipher: tls.cipher_suite.map(cipher),
+        group: tls.group.map(group),
         ja3: tls.ja3.map(|digest| hex(&digest)),
         ja3s: tls.ja3s.map(|digest| hex(&digest)),
         ja4: tls.ja4,
@@ -37,6 +35,21 @@ pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
         client_hello: tls.client_hello.and_then(|packet| context.seen(packet)),
         server_hello: tls.server_hello.and_then(|packet| context.seen(packet)),
     }
+}
+
+fn version(value: u16) -> CompactString {
+    let version = ProtocolVersion(value);
+    words::registered(version.name(), version)
+}
+
+fn cipher(value: u16) -> CompactString {
+    let suite = CipherSuite(value);
+    words::registered(suite.name(), suite)
+}
+
+fn group(value: u16) -> CompactString {
+    let group = NamedGroup(value);
+    words::registered(group.name(), group)
 }
 
 fn alert(level: u8, description: u8) -> String {
@@ -79,15 +92,11 @@ pub(super) fn quic(quic: &Quic) -> QuicRecord {
 
 pub(super) fn dtls(dtls: &Dtls) -> DtlsRecord {
     DtlsRecord {
-        version: dtls
-            .version
-            .map(|version| words::registered(ProtocolVersion(version).name(), ProtocolVersion(version))),
+        version: dtls.version.map(version),
         srtp_offered: dtls.srtp_offered.iter().map(|profile| SrtpProfile(*profile).to_string()).collect(),
         srtp_chosen: dtls.srtp_chosen.map(|profile| SrtpProfile(profile).to_string()),
-        cipher: dtls
-            .cipher_suite
-            .map(|suite| words::registered(CipherSuite(suite).name(), CipherSuite(suite))),
-        group: dtls.group.map(|group| words::registered(NamedGroup(group).name(), NamedGroup(group))),
+        cipher: dtls.cipher_suite.map(cipher),
+        group: dtls.group.map(group),
         sni: dtls.sni.clone(),
         alpn: dtls.alpn.clone(),
         ja3: dtls.ja3.map(|digest| hex(&digest)),
