@@ -14,6 +14,30 @@ pub(crate) fn fetch<T>(thing: &T) {
     }
 }
 
+/// Asks for the first lines of a place that will be written to, so that no other core keeps them: else each write waits until it has let
+/// go, and what is read behind it with it. On other processors than x86-64 it does nothing.
+#[inline]
+pub(crate) fn fetch_to_write<T>(place: &mut T) {
+    let first = std::ptr::from_ref(place).cast::<i8>();
+    for line in 0..size_of::<T>().div_ceil(LINE).min(MOST) {
+        ask_to_write(first.wrapping_add(line.wrapping_mul(LINE)));
+    }
+}
+
+#[inline]
+#[cfg(target_arch = "x86_64")]
+fn ask_to_write(address: *const i8) {
+    // SAFETY: a hint that faults for no address and changes no register; a processor that does not know it passes it over.
+    #[expect(unsafe_code, reason = "what the library has for it comes to a hint for reading")]
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags));
+    }
+}
+
+#[inline]
+#[cfg(not(target_arch = "x86_64"))]
+const fn ask_to_write(_address: *const i8) {}
+
 #[inline]
 #[cfg(target_arch = "x86_64")]
 fn ask(address: *const i8) {

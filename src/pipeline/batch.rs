@@ -1,11 +1,11 @@
 //! Packets on their way to the thread that works on them.
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use super::partition::Partition;
 use crate::capture::Block;
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
+use crate::fetch::{fetch, fetch_to_write};
 use crate::flow::Packet;
 use crate::observe::PacketRef;
 use crate::observe::pattern::PatternSet;
@@ -17,6 +17,14 @@ const BATCH_PACKETS: usize = 128;
 const BATCH_BYTES: usize = 1 << 20;
 /// Blocks of a capture that a batch holds: a partition that gets few packets must not hold them all.
 const BATCH_BLOCKS: usize = 16;
+
+/// So many items before one is written its place is asked for, which another core has read last. From core to core a line of the cache
+/// takes as long as working on one packet or on four, as the cores lie.
+const WRITTEN_AHEAD: usize = 3;
+/// So many items before one is worked on it is asked for, which another core has written.
+const ITEMS_AHEAD: usize = 8;
+/// So many items before one is worked on the beginning of its payload is asked for: its item has come by then.
+const PAYLOADS_AHEAD: usize = 4;
 
 /// One packet; its payload lies in the batch, or in a block that the batch holds.
 #[derive(Debug)]
@@ -88,6 +96,9 @@ impl Batch {
         decoded: &Decoded<'_>,
         block: Option<&Block>,
     ) {
+        if let Some(later) = self.items.spare_capacity_mut().get_mut(WRITTEN_AHEAD) {
+            fetch_to_write(later);
+        }
         let payload = self.keep(decoded.transport.payload(), block);
         self.items.push(Item {
             packet: *packet,
@@ -101,9 +112,7 @@ impl Batch {
     /// Hands its packets to their partition, and is empty then.
     pub(super) fn work(&mut self, partition: &mut Partition, patterns: &PatternSet) {
         for (index, item) in self.items.iter().enumerate() {
-            // Another core may have read the payloads: the next one comes closer while this one is worked on.
-            let next = self.items.get(index.saturating_add(1));
-            black_box(next.and_then(|next| self.payload(next.payload).first().copied()));
+            self.fetch_behind(index);
             let transport = item.head.with(self.payload(item.payload), item.packet.payload_len);
             let (path, key_log) = (item.path.as_deref(), self.key_log.as_ref());
             partition.packet(patterns, &item.packet, item.reference, transport, path, key_log);
@@ -112,6 +121,18 @@ impl Batch {
         self.blocks.clear();
         self.bytes.clear();
         self.key_log = None;
+    }
+
+    /// Asks for what another core has written of the packets behind this one.
+    #[inline]
+    fn fetch_behind(&self, index: usize) {
+        if let Some(item) = self.items.get(index.saturating_add(ITEMS_AHEAD)) {
+            fetch(item);
+        }
+        let next = self.items.get(index.saturating_add(PAYLOADS_AHEAD));
+        if let Some(first) = next.and_then(|next| self.payload(next.payload).first()) {
+            fetch(first);
+        }
     }
 
     /// Keeps a payload: by its place where the block it lies in can be held.
