@@ -70,6 +70,8 @@ struct Lane {
     /// Taken while a thread works on it.
     partition: Option<Partition>,
     waiting: VecDeque<Batch>,
+    /// Number of the thread that worked on it last, in whose cache its flows lie.
+    latest: usize,
 }
 
 impl Lane {
@@ -86,7 +88,7 @@ struct Claim {
     batch: Batch,
 }
 
-/// One thread of so many; each prefers the lanes that are its own, whose flows lie in its cache.
+/// One thread of so many. While there are packets each prefers the lanes that it worked on last; in the end it has its own.
 #[derive(Clone, Copy)]
 struct Share {
     number: usize,
@@ -104,7 +106,9 @@ impl State {
     fn claim(&mut self, share: Share) -> Option<Claim> {
         let free = |lane: &Lane| lane.partition.is_some() && !lane.waiting.is_empty();
         let lanes = self.lanes.iter_mut().enumerate().filter(|(_, lane)| free(lane));
-        let (number, lane) = lanes.max_by_key(|(number, lane)| (share.has(*number), lane.waiting.len()))?;
+        let (number, lane) =
+            lanes.max_by_key(|(_, lane)| (lane.latest == share.number, lane.waiting.len()))?;
+        lane.latest = share.number;
         let (partition, batch) = (lane.partition.take()?, lane.waiting.pop_front()?);
         self.waiting = self.waiting.saturating_sub(1);
         Some(Claim { lane: number, partition, batch })
@@ -231,7 +235,7 @@ impl Workers {
     /// Lets these threads work beside this one.
     pub(super) fn start(partitions: Vec<Partition>, others: &Others, patterns: &Arc<PatternSet>) -> Self {
         let filling = partitions.iter().map(|_| Batch::default()).collect();
-        let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new() };
+        let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new(), latest: 0 };
         let state = State {
             lanes: partitions.into_iter().map(lane).collect(),
             waiting: 0,
