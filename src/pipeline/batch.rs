@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::partition::Partition;
 use crate::capture::Block;
 use crate::decode::{Decoded, Path, TcpFlags, Transport};
-use crate::fetch::{fetch, fetch_to_write};
+use crate::fetch::{fetch, fetch_start, fetch_to_write};
 use crate::flow::Packet;
 use crate::observe::PacketRef;
 use crate::observe::pattern::PatternSet;
@@ -18,12 +18,12 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Blocks of a capture that a batch holds: a partition that gets few packets must not hold them all.
 const BATCH_BLOCKS: usize = 16;
 
-/// So many items before one is written its place is asked for, which another core has read last. From core to core a line of the cache
-/// takes as long as working on one packet or on four, as the cores lie.
+/// The place of an item is asked for this many items before it is written: the core that works on batches has read it last. From core to
+/// core a line of the cache takes as long as working on one packet, or on four where they lie far apart.
 const WRITTEN_AHEAD: usize = 3;
-/// So many items before one is worked on it is asked for, which another core has written.
+/// An item is asked for this many items before it is worked on.
 const ITEMS_AHEAD: usize = 8;
-/// So many items before one is worked on the beginning of its payload is asked for: its item has come by then.
+/// The beginning of a payload is asked for this many items before it is worked on: its item, which names its place, has come by then.
 const PAYLOADS_AHEAD: usize = 4;
 
 /// One packet; its payload lies in the batch, or in a block that the batch holds.
@@ -111,8 +111,9 @@ impl Batch {
 
     /// Hands its packets to their partition, and is empty then.
     pub(super) fn work(&mut self, partition: &mut Partition, patterns: &PatternSet) {
+        self.items.iter().take(ITEMS_AHEAD).for_each(fetch);
         for (index, item) in self.items.iter().enumerate() {
-            self.fetch_behind(index);
+            self.fetch_later(index);
             let transport = item.head.with(self.payload(item.payload), item.packet.payload_len);
             let (path, key_log) = (item.path.as_deref(), self.key_log.as_ref());
             partition.packet(patterns, &item.packet, item.reference, transport, path, key_log);
@@ -123,15 +124,14 @@ impl Batch {
         self.key_log = None;
     }
 
-    /// Asks for what another core has written of the packets behind this one.
+    /// Asks for what another core has written of the packets that come after this one.
     #[inline]
-    fn fetch_behind(&self, index: usize) {
+    fn fetch_later(&self, index: usize) {
         if let Some(item) = self.items.get(index.saturating_add(ITEMS_AHEAD)) {
             fetch(item);
         }
-        let next = self.items.get(index.saturating_add(PAYLOADS_AHEAD));
-        if let Some(first) = next.and_then(|next| self.payload(next.payload).first()) {
-            fetch(first);
+        if let Some(next) = self.items.get(index.saturating_add(PAYLOADS_AHEAD)) {
+            fetch_start(self.payload(next.payload));
         }
     }
 

@@ -70,8 +70,8 @@ struct Lane {
     /// Taken while a thread works on it.
     partition: Option<Partition>,
     waiting: VecDeque<Batch>,
-    /// Number of the thread that worked on it last, in whose cache its flows lie.
-    latest: usize,
+    /// Number of the thread that worked on it last, in whose cache its flows lie; none at first.
+    latest: Option<usize>,
 }
 
 impl Lane {
@@ -88,7 +88,8 @@ struct Claim {
     batch: Batch,
 }
 
-/// One thread of so many. While there are packets each prefers the lanes that it worked on last; in the end it has its own.
+/// One thread of so many. While there are packets each prefers the lanes that it worked on last; at the end each finishes a fixed share, so
+/// that all finish at the same time.
 #[derive(Clone, Copy)]
 struct Share {
     number: usize,
@@ -107,8 +108,8 @@ impl State {
         let free = |lane: &Lane| lane.partition.is_some() && !lane.waiting.is_empty();
         let lanes = self.lanes.iter_mut().enumerate().filter(|(_, lane)| free(lane));
         let (number, lane) =
-            lanes.max_by_key(|(_, lane)| (lane.latest == share.number, lane.waiting.len()))?;
-        lane.latest = share.number;
+            lanes.max_by_key(|(_, lane)| (lane.latest == Some(share.number), lane.waiting.len()))?;
+        lane.latest = Some(share.number);
         let (partition, batch) = (lane.partition.take()?, lane.waiting.pop_front()?);
         self.waiting = self.waiting.saturating_sub(1);
         Some(Claim { lane: number, partition, batch })
@@ -235,7 +236,7 @@ impl Workers {
     /// Lets these threads work beside this one.
     pub(super) fn start(partitions: Vec<Partition>, others: &Others, patterns: &Arc<PatternSet>) -> Self {
         let filling = partitions.iter().map(|_| Batch::default()).collect();
-        let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new(), latest: 0 };
+        let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new(), latest: None };
         let state = State {
             lanes: partitions.into_iter().map(lane).collect(),
             waiting: 0,
@@ -405,6 +406,32 @@ mod tests {
         let mut seen: Vec<_> = flows.iter().map(of).collect();
         seen.sort_unstable();
         seen
+    }
+
+    #[test]
+    fn a_thread_goes_on_with_the_lane_that_it_worked_on_last() {
+        let workers = started(0);
+        let mut state = workers.shared.lock();
+        let add = |state: &mut State, lane: usize, batches: usize| {
+            state.lanes[lane].waiting.extend((0..batches).map(|_| Batch::default()));
+            state.waiting += batches;
+        };
+        add(&mut state, 3, 3);
+        add(&mut state, 5, 1);
+        let claim = |state: &mut State, number| {
+            let claim = state.claim(Share { number, of: 2 }).unwrap();
+            let lane = claim.lane;
+            state.put_back(claim);
+            lane
+        };
+        assert_eq!(claim(&mut state, 1), 3, "the longest, as nobody has worked on any");
+        add(&mut state, 5, 7);
+        assert_eq!(claim(&mut state, 1), 3, "its own, though the other is longer");
+        assert_eq!(claim(&mut state, 0), 5);
+        assert_eq!(claim(&mut state, 1), 3);
+        assert_eq!(claim(&mut state, 1), 5, "the other's, as none of its own wait");
+        assert_eq!(claim(&mut state, 1), 5, "it is its own now");
+        assert_eq!(state.waiting, 5);
     }
 
     #[test]
