@@ -89,6 +89,16 @@ pub(crate) const fn hex_digits(byte: u8) -> [u8; 2] {
     [hex_digit(byte >> 4), hex_digit(byte)]
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = vec![0; bytes.len().saturating_mul(2)];
+    for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = hex_digits(*byte);
+    }
+    // Digits and letters alone were written.
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// The byte that two hexadecimal digits stand for.
 pub fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

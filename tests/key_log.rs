@@ -12,9 +12,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use meetscope::bytes::hex;
 use meetscope::capture::FileReader;
 use meetscope::observe::facts::{Missing, Opened};
-use meetscope::observe::hex;
 use meetscope::pipeline::{self, Pipeline};
 use serde_json::Value;
 

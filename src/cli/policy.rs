@@ -1,6 +1,5 @@
 //! `--policy` and `meetscope policy check`: files into a policy, and all that is wrong with them.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
@@ -8,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
+use meetscope::bytes::hex;
 use meetscope::classify::Rules;
 use meetscope::geo::Jurisdictions;
 use meetscope::policy::{self, Known, MAX_FILE_BYTES, Policy, PolicyErrors};
@@ -81,13 +81,9 @@ impl Policies {
 
 fn record(policy: &Policy, name: &str, text: &str) -> PolicyRecord {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let mut sha256 = String::new();
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _ = write!(sha256, "{byte:02x}");
-    }
     PolicyRecord {
         name: name.to_owned(),
-        sha256,
+        sha256: hex(&Sha256::digest(text.as_bytes())),
         rules: count(policy.rules().iter().filter(|rule| rule.file == name).count()),
         exceptions: count(policy.exceptions().iter().filter(|exception| exception.file == name).count()),
     }

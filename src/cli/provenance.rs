@@ -1,12 +1,12 @@
 //! What a report says of its own making: the command line, and the SHA-256 of each input, computed beside the reading.
 
-use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use meetscope::bytes::hex;
 use meetscope::report::record::FileRecord;
 use sha2::{Digest as _, Sha256};
 
@@ -124,11 +124,7 @@ fn digest(mut file: File) -> io::Result<(u64, String)> {
         hash.update(buffer.get(..taken).unwrap_or_default());
         length = length.saturating_add(u64::try_from(taken).unwrap_or(0));
     }
-    let mut hex = String::with_capacity(64);
-    for byte in hash.finalize() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Ok((length, hex))
+    Ok((length, hex(&hash.finalize())))
 }
 
 #[cfg(test)]

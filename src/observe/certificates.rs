@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::PacketRef;
 use super::facts::{Certificate, CertificateBody};
-use super::handshake::hex;
 use super::memo::Memo;
+use crate::bytes::hex;
 use crate::proto::tls::certificate::{Chain, Facts};
 
 /// Certificates kept of a chain.

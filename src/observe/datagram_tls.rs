@@ -7,6 +7,7 @@ use super::facts::{Dtls, Exchange, Facts, Few, Missing, Quic};
 use super::handshake;
 use super::packet_ref::PacketRef;
 use super::sealed::{QuicOpening, Randoms, note_missing};
+use crate::bytes::hex;
 use crate::fingerprint::Transport;
 use crate::flow::Direction;
 use crate::proto::tls::keylog::KeyLog;
@@ -320,7 +321,7 @@ impl QuicWork {
         facts.quic = Some(Box::new(Quic {
             version: Some(version.to_compact_string()),
             negotiated: told.offered.iter().map(ToString::to_string).collect(),
-            dcid: connection.original_dcid().map(|id| handshake::hex(id).into()),
+            dcid: connection.original_dcid().map(|id| hex(id).into()),
             scid: None,
             initials_verified: told.initials_verified,
             initials_failed: told.initials_failed,

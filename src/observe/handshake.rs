@@ -53,16 +53,6 @@ fn escaped(bytes: &[u8], first: u8) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Bytes in hex.
-pub fn hex(bytes: &[u8]) -> String {
-    let mut out = vec![0; bytes.len().saturating_mul(2)];
-    for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(bytes) {
-        *pair = hex_digits(*byte);
-    }
-    // Digits and letters alone were written.
-    String::from_utf8(out).unwrap_or_default()
-}
-
 /// Writes down a ClientHello. The first one of a flow is kept; a second (after `HelloRetryRequest`) is counted.
 pub(super) fn client_hello(
     tls: &mut Tls,

@@ -26,7 +26,6 @@ mod summary;
 mod traversal;
 mod zoom;
 
-pub use handshake::hex;
 pub use names::are_ports_of_names;
 pub use packet_ref::PacketRef;
 pub use state::{

@@ -2,9 +2,10 @@
 
 use super::datagram::Meta;
 use super::facts::{Facts, MediaKind, Wrapping, Zoom, tally};
-use super::handshake::{hex, text};
+use super::handshake::text;
 use super::media::MediaTable;
 use crate::bytes::Probe;
+use crate::bytes::hex;
 use crate::flow::Direction;
 use crate::proto::rtp;
 use crate::proto::zoom::{self, Generation, Inner, Sfu};

@@ -1,6 +1,6 @@
 //! Who may look. In: requests. Out: those that may be answered, and headers that keep browsers from doing more than asked.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{Shared, count};
+use crate::bytes::hex;
 
 /// Letters that a token has at least: 16 of base64 are 96 bits.
 const SHORTEST: usize = 16;
@@ -91,10 +92,7 @@ impl Token {
         let mut hash = Sha256::new();
         hash.update(b"meetscope dashboard cookie");
         hash.update(self.digest);
-        hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&hash.finalize())
     }
 
     fn is_cookie(&self, given: &str) -> bool {

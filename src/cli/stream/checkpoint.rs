@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use meetscope::bytes::hex;
 use meetscope::decode::Counts;
 use meetscope::pipeline::{Counted, Unwritten};
 use meetscope::report;
@@ -22,7 +23,6 @@ use meetscope::watch;
 
 use super::super::config::{self, Settings};
 use super::super::{Status, output, state};
-use super::edges::hex;
 use super::ledger::{Entry, Mark};
 use super::output::Written;
 

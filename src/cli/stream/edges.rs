@@ -1,10 +1,10 @@
 //! What tells a file from others without reading all of it: its first and its last bytes.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use meetscope::bytes::hex;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes at either end that are looked at.
@@ -61,15 +61,6 @@ pub(super) fn sum_of(path: &Path, length: u64) -> Option<String> {
 
 fn end(bytes: &[u8]) -> &[u8] {
     bytes.get(bytes.len().saturating_sub(EDGE)..).unwrap_or_default()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        // Writing to memory does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

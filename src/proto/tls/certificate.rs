@@ -13,7 +13,7 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
 
-use crate::bytes::{ParseError, Reader};
+use crate::bytes::{ParseError, Reader, hex};
 
 /// Most names of one certificate that are kept; large hosters put thousands into one.
 pub const MAX_NAMES: usize = 64;
@@ -156,6 +156,7 @@ impl Facts {
         }
         let (_, parsed) = X509Certificate::from_der(der).map_err(|error| explain(error, length))?;
         let (dns_names, dns_names_left_out) = dns_names(&parsed);
+        let serial = parsed.raw_serial();
         let (key_algorithm, key_bits) = public_key(parsed.public_key());
         Ok(Self {
             subject_cn: first(parsed.subject().iter_common_name()),
@@ -170,7 +171,7 @@ impl Facts {
             key_bits,
             signature_algorithm: algorithm_name(&parsed.signature_algorithm.algorithm),
             self_signed: is_same(parsed.subject(), parsed.issuer()),
-            serial: hex(parsed.raw_serial()),
+            serial: hex(serial.get(..MAX_SERIAL_LENGTH).unwrap_or(serial)),
             sha256: Sha256::digest(der).into(),
         })
     }
@@ -314,17 +315,6 @@ fn algorithm_name(oid: &Oid<'_>) -> String {
         _ => return number,
     };
     name.to_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let kept = bytes.get(..MAX_SERIAL_LENGTH).unwrap_or(bytes);
-    let mut text = String::with_capacity(kept.len().saturating_mul(2));
-    for byte in kept {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

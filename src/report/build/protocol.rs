@@ -10,9 +10,10 @@ use super::super::record::{
 };
 use super::super::time;
 use super::{Context, media, milli, words};
+use crate::bytes::hex;
 use crate::flow::Direction;
+use crate::observe::PacketRef;
 use crate::observe::facts::{Certificate, Dns, Dtls, Missing, Opened, Quic, Sip, Stun, Tls, Zoom};
-use crate::observe::{PacketRef, hex};
 use crate::proto::stun::{Attribute, MessageType};
 use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
 

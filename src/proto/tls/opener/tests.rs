@@ -163,7 +163,7 @@ struct Log(Mutex<String>);
 
 impl rustls::KeyLog for Log {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let hex = crate::observe::hex;
+        let hex = crate::bytes::hex;
         let line = format!("{label} {} {}\r\n", hex(client_random), hex(secret));
         self.0.lock().unwrap().push_str(&line);
     }
