@@ -26,6 +26,7 @@ mod summary;
 mod traversal;
 mod zoom;
 
+pub use crate::bytes::hex;
 pub use names::are_ports_of_names;
 pub use packet_ref::PacketRef;
 pub use state::{

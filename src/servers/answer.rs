@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::TLS_1_3;
-use crate::bytes::hex;
 use crate::observe::facts::Tls;
+use crate::observe::hex;
 use crate::time::Timestamp;
 
 /// What of a ServerHello is the server's own choice.

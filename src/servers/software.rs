@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 
 use super::{Behaviour, Inventory, Server};
-use crate::bytes::hex;
+use crate::observe::hex;
 use crate::time::Timestamp;
 
 /// Groups looked at for one answer; servers beyond that begin a group of their own.
