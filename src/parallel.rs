@@ -137,11 +137,23 @@ impl Threads {
 
     /// Does the same to each item; the results come in the order of the items.
     pub(crate) fn map<T: Sync, R: Send>(self, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+        self.map_pieces(items, |piece| piece.iter().map(&each).collect())
+    }
+
+    /// The same for who wants to see what comes next: `work` is given pieces of the list.
+    pub(crate) fn map_pieces<T: Sync, R: Send>(
+        self,
+        items: &[T],
+        work: impl Fn(&[T]) -> Vec<R> + Sync,
+    ) -> Vec<R> {
         let mut all = Vec::with_capacity(items.len());
-        let work = |_, piece: &[T]| piece.iter().map(&each).collect::<Vec<R>>();
-        self.in_order(items, work, |piece| {
-            all.extend(piece);
-        });
+        self.in_order(
+            items,
+            |_, piece| work(piece),
+            |piece| {
+                all.extend(piece);
+            },
+        );
         all
     }
 }

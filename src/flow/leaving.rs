@@ -17,9 +17,9 @@ impl<S> Leaving<S> {
         Self { order: order.into_iter(), slots }
     }
 
-    /// The flow that comes next.
-    pub fn coming(&self) -> Option<&Flow<S>> {
-        let (_, slot) = self.order.as_slice().first()?;
+    /// The flow that comes behind so many others.
+    pub fn coming(&self, others: usize) -> Option<&Flow<S>> {
+        let (_, slot) = self.order.as_slice().get(others)?;
         self.slots.get(*slot)
     }
 
@@ -34,7 +34,7 @@ impl<S> Iterator for Leaving<S> {
 
     fn next(&mut self) -> Option<Ended<S>> {
         let (_, slot) = self.order.next()?;
-        if let Some((_, later)) = self.order.as_slice().get(1) {
+        if let Some((_, later)) = self.order.as_slice().get(2) {
             self.slots.fetch(*later);
         }
         self.slots.take(slot).map(|flow| Ended { flow, reason: EndReason::EndOfCapture })

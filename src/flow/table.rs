@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 /// How many neighbours are compared when the table is full and one flow must go.
 const EVICTION_SAMPLE: usize = 16;
 
+/// How far ahead flows are asked for that may have gone idle.
+const DUE_AHEAD: usize = 4;
+
 /// Caps of one table.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -213,7 +216,10 @@ impl<S> Table<S> {
     #[cold]
     fn expire_due(&mut self, now: Timestamp, ended: &mut impl FnMut(Ended<S>)) {
         let mut due = std::mem::take(&mut self.due);
-        for entry in due.drain(..) {
+        for (place, entry) in due.iter().copied().enumerate() {
+            if let Some(later) = due.get(place.saturating_add(DUE_AHEAD)) {
+                self.slots.fetch(position(later.slot));
+            }
             let Some(flow) = self.slots.get(position(entry.slot)) else { continue };
             if flow.generation != entry.generation {
                 continue;
@@ -224,6 +230,7 @@ impl<S> Table<S> {
                 self.wheel.arm(entry, flow.due());
             }
         }
+        due.clear();
         self.due = due;
     }
 

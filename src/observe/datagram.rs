@@ -10,6 +10,7 @@ use super::media::MediaTable;
 use super::traversal::{self, Pending};
 use super::zoom::ZoomWork;
 use crate::bytes::Probe;
+use crate::fetch::fetch;
 use crate::flow::Direction;
 use crate::proto::stun::{self, ChannelData, ms_mux};
 use crate::proto::tls::keylog::KeyLog;
@@ -240,6 +241,16 @@ impl Datagrams {
             return super::call::message(facts, payload, meta.packet);
         }
         self.quic(facts, meta, payload)
+    }
+
+    /// Asks for what [`Datagrams::finish`] reads.
+    pub(super) fn approach(&self) {
+        if let Some((work, _)) = &self.quic {
+            fetch(&**work);
+        }
+        if let Some(media) = self.media.as_deref() {
+            fetch(media);
+        }
     }
 
     /// Writes down the media streams and what was left open.

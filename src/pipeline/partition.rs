@@ -6,7 +6,9 @@ use crate::flow::{
 };
 use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
-use crate::observe::{PacketRef, Seen, State, Summary, approach, give_up_holes, observe, summarise, waiting};
+use crate::observe::{
+    PacketRef, Seen, State, Summary, approach, approach_further, give_up_holes, observe, summarise, waiting,
+};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -187,8 +189,11 @@ pub(super) fn finish(partitions: Vec<Partition>) -> Finished {
         leaving.iter_mut().filter(|left| left.next_id().is_some()).min_by_key(|left| left.next_id())
     {
         flows.extend(next.next().map(|done| (done.flow.id, summarise(done.flow, done.reason))));
-        if let Some(coming) = next.coming() {
+        if let Some(coming) = next.coming(1) {
             approach(coming);
+        }
+        if let Some(coming) = next.coming(0) {
+            approach_further(coming);
         }
     }
     (flows, stats)

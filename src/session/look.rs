@@ -84,7 +84,17 @@ impl Chosen {
 
 /// Flows with their indexes, of a list of indexes.
 pub(super) fn at<'f>(flows: &'f [Judged], indexes: &'f [usize]) -> impl Iterator<Item = (usize, &'f Judged)> {
-    indexes.iter().filter_map(|index| Some((*index, flows.get(*index)?)))
+    ahead(flows, indexes, |index| Some(*index)).filter_map(|index| Some((*index, flows.get(*index)?)))
+}
+
+/// Goes over a list whose items are about flows, and asks for those that are come to soon: for each item the one whose index is told.
+pub(super) fn ahead<'f, T>(
+    flows: &'f [Judged],
+    items: &'f [T],
+    index_of: impl Fn(&T) -> Option<usize> + 'f,
+) -> impl Iterator<Item = &'f T> {
+    let flow = move |item: &T| Some(&flows.get(index_of(item)?)?.flow);
+    Summary::each_ahead(0, items, flow).map(|(_, item)| item)
 }
 
 /// Call flows by endpoint and app.

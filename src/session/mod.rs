@@ -50,7 +50,7 @@ use crate::classify::{Names, Role, Rules};
 use crate::flow::FiveTuple;
 use crate::parallel::Threads;
 use crate::time::Timestamp;
-use look::{Calls, Chosen, at};
+use look::{Calls, Chosen, ahead, at};
 use union::Union;
 
 /// Silence after which the next call flow of the same endpoint and app begins another session.
@@ -195,8 +195,10 @@ fn put_together<T: Send>(
     let companions = companions(flows, &chosen, &calls, threads);
     let rooms = rooms::rooms(flows, &calls);
     let each: Vec<(Whose, &[usize])> = calls.iter().collect();
-    let split =
-        threads.map(&each, |(whose, members)| calls::calls(flows, whose.0, members, rooms.get(whose)));
+    let split = threads.map_pieces(&each, |piece| {
+        let each = ahead(flows, piece, |(_, members)| members.first().copied());
+        each.map(|(whose, members)| calls::calls(flows, whose.0, members, rooms.get(whose))).collect()
+    });
     let groups: Vec<Group> = each
         .iter()
         .zip(split)
@@ -208,9 +210,13 @@ fn put_together<T: Send>(
         })
         .collect();
     let groups = moved(flows, groups, threads);
-    threads.map(&groups, |group| {
-        let session = outline(flows, &companions, group);
-        finish(&relays, group, Session { id: distinct(flows, &session), ..session })
+    threads.map_pieces(&groups, |piece| {
+        let each = ahead(flows, piece, |group| group.members.first().copied());
+        each.map(|group| {
+            let session = outline(flows, &companions, group);
+            finish(&relays, group, Session { id: distinct(flows, &session), ..session })
+        })
+        .collect()
     })
 }
 
@@ -251,7 +257,7 @@ fn moved(flows: &[Judged], groups: Vec<Group>, threads: Threads) -> Vec<Group> {
                 let (judged, group) = (flows.get(*index)?, groups.get(*number)?);
                 Some(((judged, judged.seen_from(|ip| group.addresses.contains(&ip))), *number))
             };
-            piece.iter().filter_map(view).collect()
+            ahead(flows, piece, |(index, _)| Some(*index)).filter_map(view).collect()
         };
         threads.in_order(&members, look, |piece| {
             for (view, number) in piece {

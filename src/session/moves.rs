@@ -14,8 +14,8 @@ use super::fallback;
 use super::marks::{Mark, lasting, sent};
 use super::{CALL_GAP, Judged, Sides};
 use crate::classify::Role;
-use crate::observe::PacketRef;
 use crate::observe::facts::RtpStream;
+use crate::observe::{PacketRef, Summary};
 use crate::parallel::Threads;
 use crate::time::Timestamp;
 
@@ -111,7 +111,7 @@ pub(super) fn handovers(flows: &[Seen<'_>], threads: Threads) -> Vec<Handover> {
     let mut by_mark: HashMap<Mark, Shown> = HashMap::new();
     let mut shared: Vec<(Mark, Vec<(usize, PacketRef)>)> = Vec::new();
     let look = |begin, piece: &[Seen<'_>]| -> Vec<(Mark, (usize, PacketRef))> {
-        let each = (begin..).zip(piece);
+        let each = Summary::each_ahead(begin, piece, |(judged, _)| Some(&judged.flow));
         each.flat_map(|(place, seen)| carried(seen).map(move |(mark, packet)| (mark, (place, packet))))
             .collect()
     };
