@@ -107,8 +107,6 @@ struct Glance {
     /// Lengths, up to the highest number for those that are beyond it.
     least: u16,
     most: u16,
-    /// IP protocol number; 0 for any.
-    protocol: u8,
     /// Number of the pattern.
     number: u16,
 }
@@ -130,42 +128,49 @@ impl Glance {
             value: u64::from_le_bytes(value),
             least: length(least),
             most: length(*pattern.length.end()),
-            protocol: pattern.protocol.unwrap_or(0),
             number,
         }
     }
 
     /// `first` are the first eight bytes, zeros where there are none.
     #[inline]
-    const fn fits(&self, protocol: u8, length: u16, first: u64) -> bool {
-        first & self.mask == self.value
-            && self.least <= length
-            && length <= self.most
-            && (self.protocol == protocol || self.protocol == 0)
+    const fn fits(&self, length: u16, first: u64) -> bool {
+        first & self.mask == self.value && self.least <= length && length <= self.most
     }
 }
 
-/// All patterns of a run, bucketed by what their first byte may be.
+/// Of most runs patterns of these two alone are held against packets.
+const PROTOCOLS: [u8; 2] = [6, 17];
+
+/// All patterns of a run, bucketed by protocol and by what their first byte may be.
 #[derive(Debug, Clone)]
 pub struct PatternSet {
     patterns: Vec<Pattern>,
-    by_first_byte: Vec<Vec<Glance>>,
+    /// A bucket for each first byte, for each of [`PROTOCOLS`] and, last, for those of any other.
+    buckets: Vec<Vec<Glance>>,
 }
 
 impl PatternSet {
     /// Compiles the set.
     pub fn new(patterns: Vec<Pattern>) -> Self {
-        let mut by_first_byte = vec![Vec::new(); 256];
-        for (number, pattern) in patterns.iter().enumerate() {
-            let Ok(number) = u16::try_from(number) else { break };
-            let first = pattern.fixed.iter().find(|(offset, ..)| *offset == 0);
-            for (byte, bucket) in (0..=u8::MAX).zip(by_first_byte.iter_mut()) {
-                if first.is_none_or(|(_, value, mask)| byte & mask == *value) {
-                    bucket.push(Glance::new(pattern, number));
+        let mut buckets = vec![Vec::new(); PROTOCOLS.len().saturating_add(1).saturating_mul(256)];
+        let protocols = PROTOCOLS.map(Some).into_iter().chain([None]);
+        for (of, buckets) in protocols.zip(buckets.chunks_mut(256)) {
+            for (number, pattern) in (0_u16..).zip(&patterns) {
+                // Of another protocol it is seen in the pattern itself.
+                if of.is_some() && pattern.protocol.is_some_and(|protocol| Some(protocol) != of) {
+                    continue;
+                }
+                let glance = Glance::new(pattern, number);
+                let first = pattern.fixed.iter().find(|(offset, ..)| *offset == 0);
+                for (byte, bucket) in (0..=u8::MAX).zip(buckets.iter_mut()) {
+                    if first.is_none_or(|(_, value, mask)| byte & mask == *value) {
+                        bucket.push(glance);
+                    }
                 }
             }
         }
-        Self { patterns, by_first_byte }
+        Self { patterns, buckets }
     }
 
     /// Calls `hit` with the rule of every pattern that the packet bears.
@@ -178,8 +183,10 @@ impl PatternSet {
             start
         });
         let start = u64::from_le_bytes(start);
-        for glance in self.by_first_byte.get(usize::from(*first)).into_iter().flatten() {
-            if glance.fits(context.protocol, length, start)
+        let known = PROTOCOLS.iter().position(|protocol| *protocol == context.protocol);
+        let bucket = known.unwrap_or(PROTOCOLS.len()).saturating_mul(256).saturating_add(usize::from(*first));
+        for glance in self.buckets.get(bucket).into_iter().flatten() {
+            if glance.fits(length, start)
                 && let Some(pattern) = self.patterns.get(usize::from(glance.number))
                 && pattern.matches(context, payload)
             {
