@@ -43,8 +43,8 @@ pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
     if let Some(provider) = &provider {
         inventory.keep_provider(provider);
     }
-    let mut context = Context::new(&report.rules, &report.databases, false);
-    let records = report::inventory_records(&mut context, &inventory, complete);
+    let context = Context::new(&report.rules, &report.databases, false);
+    let records = report::inventory_records(&context, &inventory, complete);
     report::write_inventory(&mut out, records, all, &report.style)
         .and_then(|()| out.flush())
         .with_context(|| output::name(report.output.as_deref()))?;

@@ -15,6 +15,7 @@ mod meeting;
 mod protocol;
 mod public;
 mod session;
+mod sessions;
 mod shared;
 mod signalling;
 mod software;
@@ -25,7 +26,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
 use hashbrown::HashMap;
@@ -40,13 +41,12 @@ pub(super) use meeting::meeting_id;
 pub use meeting::meeting_record;
 pub(super) use session::flows as flows_of;
 pub use session::session_record;
+pub(super) use sessions::{each_session, session_records};
 use shared::Shared;
 pub use software::{InventoryRecords, inventory_records};
 
 use super::Run;
-use super::record::{
-    EvidenceRecord, FlowStats, PacketNumber, PacketStats, ProviderData, SessionRecord, StatsRecord,
-};
+use super::record::{EvidenceRecord, FlowStats, PacketNumber, PacketStats, ProviderData, StatsRecord};
 use super::time;
 use crate::classify::{Evidence, Rules};
 use crate::geo::{Country, Databases, Place};
@@ -69,7 +69,7 @@ pub struct Context<'a> {
     capture_point: Option<Country>,
     /// Who answered whom how soon.
     nearby: distance::Nearby,
-    places: HashMap<(IpAddr, i64), Place>,
+    places: Mutex<HashMap<(IpAddr, i64), Place>>,
     /// What was said of the servers of sessions, for their meetings.
     told: BTreeMap<u64, meeting::Told>,
     /// Which servers run the same.
@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
             many_files,
             capture_point: None,
             nearby: distance::Nearby::default(),
-            places: HashMap::new(),
+            places: Mutex::default(),
             told: BTreeMap::new(),
             spreads: software::Spreads::default(),
             losses: losses::Losses::default(),
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
         self
     }
 
-    /// Has flow records made by so many threads at once.
+    /// Has records of flows and sessions made by so many threads at once.
     #[must_use]
     pub const fn working_with(mut self, threads: Threads) -> Self {
         self.threads = threads;
@@ -150,7 +150,7 @@ impl<'a> Context<'a> {
     /// Asks other databases from now on: a run that goes on has read them anew.
     pub fn ask(&mut self, databases: Arc<Databases>) {
         self.databases = Shared::Owned(databases);
-        self.places.clear();
+        self.known_places().clear();
     }
 
     /// The databases that are asked.
@@ -159,19 +159,24 @@ impl<'a> Context<'a> {
     }
 
     /// What the databases say of an address that was seen at `seen`.
-    fn place(&mut self, address: IpAddr, seen: Timestamp) -> Place {
+    fn place(&self, address: IpAddr, seen: Timestamp) -> Place {
         let day = seen.as_nanos().div_euclid(DAY_NS);
-        if let Some(place) = self.places.get(&(address, day)) {
+        if let Some(place) = self.known_places().get(&(address, day)) {
             return place.clone();
         }
         let noon = Timestamp::from_nanos(day.saturating_mul(DAY_NS).saturating_add(DAY_NS.div_euclid(2)));
         let place = self.databases.lookup_at(address, Some(noon));
-        if self.places.len() >= PLACES {
+        let mut known = self.known_places();
+        if known.len() >= PLACES {
             // Those of days that are over would stay for ever.
-            self.places.clear();
+            known.clear();
         }
-        self.places.insert((address, day), place.clone());
+        known.insert((address, day), place.clone());
         place
+    }
+
+    fn known_places(&self) -> MutexGuard<'_, HashMap<(IpAddr, i64), Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A packet's numbers.
@@ -203,12 +208,6 @@ impl<'a> Context<'a> {
             unchecked: !item.checked,
         }
     }
-}
-
-/// All sessions, in their order.
-pub(super) fn session_records(context: &mut Context<'_>, analysis: &Analysis) -> Vec<SessionRecord> {
-    let sessions = analysis.sessions.iter();
-    sessions.map(|(session, keys)| session_record(context, analysis, session, keys)).collect()
 }
 
 /// The sessions that share a meeting with `session`, itself among them, as far as `analysis` has them.

@@ -234,7 +234,7 @@ pub fn each_record(
 ) {
     let style = Style { kinds: Some(kinds), ..Style::default() };
     // Nothing is written here that could fail.
-    let _ = writer::each(context, analysis, &style, |_, record| {
+    let _ = writer::each(context, analysis, &style, |record| {
         take(record);
         Ok(())
     });

@@ -126,7 +126,7 @@ impl Made {
         let mut context = Context::new(run.rules, run.databases, false);
         let style = Style { format: Format::Ndjson, ..Style::default() };
         let mut records = Vec::new();
-        writer::each(&mut context, run.analysis, &style, |_, record| {
+        writer::each(&mut context, run.analysis, &style, |record| {
             records.push(record);
             Ok(())
         })

@@ -5,12 +5,10 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::build::{session_id, sessions_of_flows};
+use super::build::{each_session, session_id, sessions_of_flows};
 use super::json::{BUFFER, append_json, write_json};
-use super::record::{InPlace, Kind, Record};
-use super::{
-    Context, InventoryRecords, Run, Style, flow_record, meeting_record, session_record, stats_record,
-};
+use super::record::{InPlace, Kind, Record, SessionRecord};
+use super::{Context, InventoryRecords, Run, Style, flow_record, meeting_record, stats_record};
 use crate::keys::Analysis;
 use crate::observe::Summary;
 use crate::session::Judged;
@@ -32,6 +30,9 @@ pub(super) fn lines(
 ) -> io::Result<()> {
     if style.wants(Kind::Flow) {
         flows(out, context, analysis, |_| b"", b"\n")?;
+    }
+    if style.wants(Kind::Session) {
+        sessions(out, context, analysis, |_| b"", b"\n")?;
     }
     let mut buffer = Vec::with_capacity(BUFFER);
     others(context, analysis, style, |_, record| {
@@ -75,6 +76,28 @@ fn flows(
     })
 }
 
+/// Session records as JSON, in the same way.
+fn sessions(
+    out: &mut dyn io::Write,
+    context: &mut Context<'_>,
+    analysis: &Analysis,
+    before: impl Fn(usize) -> &'static [u8],
+    after: &[u8],
+) -> io::Result<()> {
+    let draw = |record: &SessionRecord| {
+        let mut buffer = Vec::with_capacity(BUFFER);
+        append_json(&mut buffer, &InPlace::Session(record))?;
+        buffer.extend_from_slice(after);
+        Ok(buffer)
+    };
+    let mut index = 0_usize;
+    each_session(context, analysis, draw, |_, json: io::Result<Vec<u8>>| {
+        out.write_all(before(index))?;
+        index = index.saturating_add(1);
+        out.write_all(&json?)
+    })
+}
+
 /// One object: `{"flows": [..], "sessions": [..], "meetings": [..], "alerts": [..], "stats": {..}}`, without the kinds that nobody asked
 /// for, and without alerts where there is no policy.
 pub(super) fn json(
@@ -101,8 +124,10 @@ pub(super) fn json(
         write!(out, "{}\n\"{key}\": [", if first { "" } else { "," })?;
         first = false;
         let before = |index| -> &[u8] { if index == 0 { b"\n" } else { b",\n" } };
-        if kind == Kind::Flow {
-            flows(out, context, run.analysis, before, b"")?;
+        match kind {
+            Kind::Flow => flows(out, context, run.analysis, before, b"")?,
+            Kind::Session => sessions(out, context, run.analysis, before, b"")?,
+            Kind::Meeting | Kind::Alert | Kind::Stats => {}
         }
         others(context, run.analysis, &only, |index, record| {
             buffer.clear();
@@ -119,35 +144,33 @@ pub(super) fn json(
     out.write_all(b"\n}\n")
 }
 
-/// Makes the records that are asked for, in their order, each with its number among those of its kind.
+/// Makes the records that are asked for, in their order.
 pub(super) fn each(
     context: &mut Context<'_>,
     analysis: &Analysis,
     style: &Style,
-    mut take: impl FnMut(usize, Record) -> io::Result<()>,
+    mut take: impl FnMut(Record) -> io::Result<()>,
 ) -> io::Result<()> {
     if style.wants(Kind::Flow) {
         let owners = sessions_of_flows(analysis);
-        for (index, (judged, owner)) in analysis.flows.iter().zip(&owners).enumerate() {
+        for (judged, owner) in analysis.flows.iter().zip(&owners) {
             let session = owner.map(session_id);
-            take(index, Record::Flow(Box::new(flow_record(context, judged, session.as_deref()))))?;
+            take(Record::Flow(Box::new(flow_record(context, judged, session.as_deref()))))?;
         }
     }
-    others(context, analysis, style, take)
+    if style.wants(Kind::Session) {
+        each_session(context, analysis, |_| (), |record, ()| take(Record::Session(Box::new(record))))?;
+    }
+    others(context, analysis, style, |_, record| take(record))
 }
 
-/// The same without flows.
+/// Meetings and alerts, each with its number among those of its kind.
 fn others(
     context: &mut Context<'_>,
     analysis: &Analysis,
     style: &Style,
     mut take: impl FnMut(usize, Record) -> io::Result<()>,
 ) -> io::Result<()> {
-    if style.wants(Kind::Session) {
-        for (index, (session, keys)) in analysis.sessions.iter().enumerate() {
-            take(index, Record::Session(Box::new(session_record(context, analysis, session, keys))))?;
-        }
-    }
     if style.wants(Kind::Meeting) {
         for (index, meeting) in analysis.meetings.iter().enumerate() {
             take(index, Record::Meeting(Box::new(meeting_record(context, analysis, meeting))))?;

@@ -111,7 +111,7 @@ impl Context<'_> {
     }
 
     /// Where the participants of the session's meeting sit, its own endpoint first.
-    fn seats(&mut self, analysis: &Analysis, session: &Session) -> Vec<Seated> {
+    fn seats(&self, analysis: &Analysis, session: &Session) -> Vec<Seated> {
         let mut seats = vec![self.seat(analysis, session)];
         for other in met(analysis, session) {
             if other.id != session.id {
@@ -138,7 +138,7 @@ impl Context<'_> {
     }
 
     /// Where a session's endpoint sits.
-    pub(super) fn seat(&mut self, analysis: &Analysis, session: &Session) -> Seated {
+    pub(super) fn seat(&self, analysis: &Analysis, session: &Session) -> Seated {
         let mut addresses = vec![session.endpoint];
         addresses.extend(session.addresses.iter().map(|used| used.ip));
         let public = public_address(analysis, session);

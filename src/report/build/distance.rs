@@ -80,7 +80,7 @@ pub(super) struct Nearby {
 
 impl Nearby {
     /// Takes the flows of an analysis, unless they are those that it has.
-    fn attend(&mut self, analysis: &Analysis) {
+    pub(super) fn attend(&mut self, analysis: &Analysis) {
         let ends = analysis.flows.first().zip(analysis.flows.last());
         let of = ends.map(|(first, last)| (analysis.flows.len(), first.flow.id, last.flow.id));
         if self.of == of {
@@ -188,7 +188,7 @@ struct Claim {
 
 /// Writes down how far away each server can be, and which places that contradicts.
 pub(super) fn judge(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
     public: Option<IpAddr>,
@@ -202,7 +202,7 @@ pub(super) fn judge(
         let Some(distance) = distance(context, quickest, site.as_ref()) else { continue };
         record.place.distance = Some(Box::new(distance));
     }
-    let witnesses = witnesses(context, analysis, session, (&timing, public, endpoint));
+    let witnesses = witnesses(context, session, (&timing, public, endpoint));
     for (server, record) in session.servers.iter().zip(servers.iter_mut()) {
         contradict(server.address, &mut record.place, site.as_ref(), &witnesses);
     }
@@ -210,8 +210,7 @@ pub(super) fn judge(
 
 /// Who has a place and answered: the endpoint, and those that it spoke to at any time.
 fn witnesses(
-    context: &mut Context<'_>,
-    analysis: &Analysis,
+    context: &Context<'_>,
     session: &Session,
     (timing, public, endpoint): (&Timing, Option<IpAddr>, &LocatedIn),
 ) -> Vec<Witness> {
@@ -225,10 +224,7 @@ fn witnesses(
         let own = witness(address, endpoint, geo::km_at_most(nanos), None);
         witnesses.extend(own.map(|own| Witness { is_endpoint: true, ..own }));
     }
-    let mut nearby = std::mem::take(&mut context.nearby);
-    nearby.attend(analysis);
-    let mut answered: Vec<(IpAddr, Quickest)> = nearby.of(session.endpoint);
-    context.nearby = nearby;
+    let mut answered: Vec<(IpAddr, Quickest)> = context.nearby.of(session.endpoint);
     answered.truncate(WITNESSES);
     for (address, quickest) in answered {
         let (Some(nanos), Some(first)) = (bounding_ns(&quickest), quickest.first) else { continue };

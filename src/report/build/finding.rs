@@ -29,7 +29,7 @@ pub(super) const PACKETS: usize = 16;
 const NAMED: usize = 4;
 
 pub(super) fn findings(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
     keys: &Keys,
@@ -68,7 +68,7 @@ pub(super) fn placed(place: &LocatedIn) -> Option<String> {
 /// Grave are those for which more speaks than that TLS ended there: a host that by its name hands out keys, a media server, the
 /// end of a DTLS handshake; the others are a notice. Those of one country are one finding.
 fn key_holders_abroad(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
     keys: &Keys,
@@ -164,11 +164,7 @@ fn abroad_finding(
 }
 
 /// Where databases place the endpoints of the sessions that share a meeting with this one.
-pub(super) fn countries(
-    context: &mut Context<'_>,
-    analysis: &Analysis,
-    session: &Session,
-) -> BTreeSet<Country> {
+pub(super) fn countries(context: &Context<'_>, analysis: &Analysis, session: &Session) -> BTreeSet<Country> {
     met(analysis, session)
         .into_iter()
         .filter_map(|other| {

@@ -36,6 +36,19 @@ pub fn session_record(
     session: &Session,
     keys: &Keys,
 ) -> SessionRecord {
+    context.attend(analysis);
+    let record = made(context, analysis, session, keys);
+    context.take_note(analysis, session, keys, &record);
+    record
+}
+
+/// The record of a session of an analysis that is [attended to](Context::attend), before [note](Context::take_note) is taken of it.
+pub(super) fn made(
+    context: &Context<'_>,
+    analysis: &Analysis,
+    session: &Session,
+    keys: &Keys,
+) -> SessionRecord {
     let provider = context.rules.providers().get(session.provider.map_or(usize::MAX, usize::from));
     let public = public::told_address(analysis, session);
     let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
@@ -86,8 +99,6 @@ pub fn session_record(
     record.findings.extend(cipher::findings(context, analysis, session, keys, sealed.as_ref()));
     qualify(&mut record);
     record.findings.sort_by_key(|finding| finding.severity);
-    context.tell(analysis, session, &record);
-    context.judge(analysis, session, keys, &record);
     record
 }
 
@@ -107,7 +118,7 @@ fn qualify(record: &mut SessionRecord) {
 
 /// The servers of a session, in its order.
 pub(super) fn server_records(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
 ) -> Vec<ServerRecord> {
@@ -166,7 +177,7 @@ fn flows_by_role(analysis: &Analysis, session: &Session) -> (BTreeMap<Role, Vec<
 }
 
 fn server_record(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     session: &Session,
     provider: Option<&Provider>,
     server: &Server,

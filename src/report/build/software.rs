@@ -45,7 +45,7 @@ impl Context<'_> {
         self.spreads = spreads;
     }
 
-    fn places_of(&mut self, servers: &[&Server]) -> Vec<Place> {
+    fn places_of(&self, servers: &[&Server]) -> Vec<Place> {
         servers.iter().map(|server| self.place(server.address, server.last_seen)).collect()
     }
 
@@ -68,11 +68,7 @@ pub struct InventoryRecords {
 }
 
 /// An inventory as records. `complete` is false when an input could not be read to its end.
-pub fn inventory_records(
-    context: &mut Context<'_>,
-    inventory: &Inventory,
-    complete: bool,
-) -> InventoryRecords {
+pub fn inventory_records(context: &Context<'_>, inventory: &Inventory, complete: bool) -> InventoryRecords {
     let mut software = Vec::new();
     let mut group_of: BTreeMap<(String, IpAddr), String> = BTreeMap::new();
     for group in groups(inventory) {
@@ -112,7 +108,7 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
     *held = held.saturating_add(1);
 }
 
-fn software_record(context: &mut Context<'_>, software: &Software, members: &[&Server]) -> SoftwareRecord {
+fn software_record(context: &Context<'_>, software: &Software, members: &[&Server]) -> SoftwareRecord {
     let places = context.places_of(members);
     let sessions: BTreeSet<&Touch> = members.iter().flat_map(|server| &server.sessions).collect();
     let endpoints: BTreeSet<IpAddr> = sessions.iter().map(|touch| touch.endpoint).collect();
@@ -227,7 +223,7 @@ const fn role_word(role: HostRole) -> &'static str {
     }
 }
 
-fn server_record(context: &mut Context<'_>, server: &Server, group: Option<String>) -> InventoryServerRecord {
+fn server_record(context: &Context<'_>, server: &Server, group: Option<String>) -> InventoryServerRecord {
     let place = context.place(server.address, server.last_seen);
     let ports = server.ports.iter();
     InventoryServerRecord {

@@ -56,7 +56,7 @@ pub(super) fn tried(found: &Witnesses) -> Option<TriedRecord> {
 
 /// One finding for each delivery.
 pub(super) fn findings(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
     keys: &Keys,

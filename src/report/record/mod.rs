@@ -85,12 +85,14 @@ pub enum Record {
     Stats(Box<StatsRecord>),
 }
 
-/// A record that is written where it was made: of flows there are hundreds of thousands.
+/// A record that is written where it was made: of flows there are hundreds of thousands, and sessions are large.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 pub(super) enum InPlace<'r> {
     /// As [`Record::Flow`].
     Flow(&'r FlowRecord),
+    /// As [`Record::Session`].
+    Session(&'r SessionRecord),
 }
 
 impl Record {

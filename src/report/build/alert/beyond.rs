@@ -48,7 +48,7 @@ impl Beyond {
 
 /// The servers beyond those that the session has judged for the key, in the order in which the key came.
 pub(super) fn servers(
-    context: &mut Context<'_>,
+    context: &Context<'_>,
     analysis: &Analysis,
     session: &Session,
     keys: &Keys,
@@ -76,7 +76,7 @@ fn peer(session: &Session, address: IpAddr) -> bool {
     session.servers.iter().any(|server| server.address == address && is_peer(&server.roles))
 }
 
-fn one(context: &mut Context<'_>, analysis: &Analysis, session: &Session, witness: &Witness) -> Beyond {
+fn one(context: &Context<'_>, analysis: &Analysis, session: &Session, witness: &Witness) -> Beyond {
     let address = witness.server.ip();
     // Who contacted it knows most of it.
     let mut place: Option<PlaceRecord> = None;
