@@ -176,6 +176,21 @@ fn rtcp_and_control_are_told_apart_from_media() {
         panic!("not control")
     };
     assert_eq!((control.kind, control.is_probe), (ControlKind::PROBE, true));
+
+    // The filling begins 28 bytes into the control message, which stands behind one byte.
+    let filled = |filling: &[u8]| {
+        let bytes = [&probe[..29], filling].concat();
+        match parse_sfu(&bytes, None).unwrap() {
+            Sfu::Data { inner: Inner::Control(control), .. } => control.is_probe,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([filled(&[7; 31]), filled(&[7; 32]), filled(&[7; 33])], [false, true, true]);
+    for odd in [0, 1, 16, 31, 32] {
+        let mut filling = [7; 33];
+        filling[odd] = 8;
+        assert!(!filled(&filling), "byte {odd}");
+    }
 }
 
 #[test]
