@@ -149,7 +149,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("subtle", &["web/"]),
     ("mimalloc", &["main.rs"]),
     ("rayon_core", &["parallel.rs"]),
-    ("memchr", &["proto/tls/record.rs"]),
+    ("memchr", &["proto/tls/record.rs", "observe/pattern.rs"]),
     ("compact_str", &["proto/dns/", "observe/", "report/record/", "report/build/"]),
     ("itoa", &["fingerprint/ja3.rs", "report/json/compact.rs"]),
     ("clap", &["main.rs", "cli/"]),

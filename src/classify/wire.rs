@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::provider::Wire;
 use crate::flow::Direction;
-use crate::observe::pattern::{LengthField, Pattern};
+use crate::observe::pattern::{LengthField, Needle, Pattern};
 
 /// A port or a range `a-b`.
 pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -48,7 +48,7 @@ pub(super) fn compile(row: &Wire, number: u16) -> Result<Pattern, String> {
         protocol,
         ports: row.ports.iter().map(|range| port_range(range)).collect::<Result<_, _>>()?,
         fixed,
-        contains: contains.map(|needle| (needle, row.contains_at_least.unwrap_or(1).max(1))),
+        contains: contains.map(|needle| Needle::new(&needle, row.contains_at_least.unwrap_or(1).max(1))),
         length: length(row.len.as_deref().unwrap_or("1.."))?,
         length_field,
         direction,

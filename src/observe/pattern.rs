@@ -4,6 +4,8 @@
 
 use std::ops::RangeInclusive;
 
+use memchr::memmem;
+
 use crate::flow::Direction;
 
 /// Packets with payload of one flow that are held against the patterns, each way.
@@ -18,8 +20,8 @@ pub struct Pattern {
     pub ports: Vec<RangeInclusive<u16>>,
     /// Bytes that must stand at an offset: (offset, value, mask), masked before the comparison.
     pub fixed: Vec<(usize, u8, u8)>,
-    /// Bytes that must stand anywhere, this many times in a row or apart.
-    pub contains: Option<(Vec<u8>, usize)>,
+    /// Bytes that must stand anywhere.
+    pub contains: Option<Needle>,
     /// Payload length, in bytes.
     pub length: RangeInclusive<usize>,
     /// A 16-bit field that must tell the payload's length.
@@ -30,6 +32,31 @@ pub struct Pattern {
     pub counts_up: bool,
     /// Index of the rule, reported with a hit.
     pub rule: u16,
+}
+
+/// Bytes that must stand anywhere in a payload, in a row or apart, or one over the other.
+#[derive(Debug, Clone)]
+pub struct Needle {
+    bytes: memmem::Finder<'static>,
+    least: usize,
+}
+
+impl Needle {
+    /// Bytes that must stand there so many times.
+    pub fn new(bytes: &[u8], least: usize) -> Self {
+        Self { bytes: memmem::Finder::new(bytes).into_owned(), least }
+    }
+
+    /// No bytes stand nowhere.
+    fn is_in(&self, payload: &[u8]) -> bool {
+        let mut rest = payload;
+        !self.bytes.needle().is_empty()
+            && (0..self.least).all(|_| {
+                let Some(place) = self.bytes.find(rest) else { return false };
+                rest = rest.get(place.saturating_add(1)..).unwrap_or_default();
+                true
+            })
+    }
 }
 
 /// A 16-bit integer that, masked and plus `adjust`, is the payload's length.
@@ -89,12 +116,8 @@ impl Pattern {
                 || self.ports.iter().any(|range| context.ports.iter().any(|port| range.contains(port))))
             && (!self.counts_up || context.counts_up(payload))
             && self.length_field.is_none_or(|field| field.tells(payload))
-            && self.contains.as_ref().is_none_or(|(needle, least)| occurs(payload, needle, *least))
+            && self.contains.as_ref().is_none_or(|needle| needle.is_in(payload))
     }
-}
-
-fn occurs(payload: &[u8], needle: &[u8], least: usize) -> bool {
-    !needle.is_empty() && payload.windows(needle.len()).filter(|window| *window == needle).count() >= least
 }
 
 /// What can be told at one glance: a pattern that fails here fails. Some twenty are held against every packet, and all but one or two
@@ -274,14 +297,30 @@ mod tests {
         assert!(hits(counting, Context { previous: Some(6), ..UDP }, &[8]).is_empty());
     }
 
+    proptest! {
+        #[test]
+        fn a_needle_occurs_as_often_as_it_does_at_each_place(
+            payload in prop::collection::vec(0_u8..2, 0..200),
+            needle in prop::collection::vec(0_u8..2, 0..4),
+            least in 1_usize..40,
+        ) {
+            let count = (0..payload.len()).filter(|at| payload[*at..].starts_with(&needle)).count();
+            prop_assert_eq!(Needle::new(&needle, least).is_in(&payload), !needle.is_empty() && count >= least);
+        }
+    }
+
     #[test]
     fn length_field_and_repeated_bytes() {
         let field = LengthField { at: 0, little_endian: true, mask: u16::MAX, adjust: 2 };
         let framed = Pattern { fixed: Vec::new(), length: 0..=99, length_field: Some(field), ..pattern() };
         assert_eq!(hits(framed.clone(), UDP, &[3, 0, 1, 2, 3]), [7]);
         assert!(hits(framed, UDP, &[4, 0, 1, 2, 3]).is_empty());
-        let run =
-            Pattern { fixed: Vec::new(), length: 0..=99, contains: Some((vec![0xff; 3], 1)), ..pattern() };
+        let run = Pattern {
+            fixed: Vec::new(),
+            length: 0..=99,
+            contains: Some(Needle::new(&[0xff; 3], 1)),
+            ..pattern()
+        };
         assert_eq!(hits(run.clone(), UDP, &[1, 0xff, 0xff, 0xff, 0]), [7]);
         assert!(hits(run, UDP, &[1, 0xff, 0xff, 0, 0xff]).is_empty());
     }
