@@ -600,3 +600,40 @@ fn check_tells_what_is_wrong_and_where() {
     }
     assert_eq!(meetscope(&["policy", "check", "nowhere.toml"]).status.code(), Some(1));
 }
+
+/// Of all captures in one run there are more sessions than threads make records of at a time.
+#[test]
+fn records_and_alerts_of_many_sessions_are_the_same_for_any_number_of_threads() {
+    let in_folder = |folder: &str, end: &str| -> Vec<String> {
+        let all = fs::read_dir(root().join(folder)).unwrap();
+        let named = all.map(|file| format!("{folder}/{}", file.unwrap().file_name().into_string().unwrap()));
+        let mut named: Vec<String> = named.filter(|name| name.ends_with(end)).collect();
+        named.sort();
+        named
+    };
+    let (captures, policies) = (in_folder("captures", ".pcapng"), in_folder("policies", ".toml"));
+    let run = |format, threads| {
+        let mut arguments = vec!["replay", "--order", "given", "--format", format, "--threads", threads];
+        arguments.extend(captures.iter().map(String::as_str));
+        for policy in &policies {
+            arguments.extend(["--policy", policy]);
+        }
+        meetscope(&arguments)
+    };
+    for format in ["ndjson", "json", "text"] {
+        let one = run(format, "1");
+        for threads in ["2", "3"] {
+            let several = run(format, threads);
+            // What was asked for is told, and differs.
+            let text = |output: &Output| {
+                String::from_utf8_lossy(&output.stdout)
+                    .replace(&format!("--threads {threads}"), "--threads 1")
+            };
+            assert!(text(&one) == text(&several), "{format}, {threads} threads");
+            assert_eq!((&one.stderr, one.status), (&several.stderr, several.status));
+        }
+    }
+    let sessions =
+        records(&run("ndjson", "2")).iter().filter(|record| record["event_type"] == "session").count();
+    assert!(sessions > 32, "{sessions} sessions: two threads would make them all at once");
+}

@@ -10,7 +10,7 @@ use crate::parallel::Threads;
 use crate::session::Session;
 
 /// Records for each thread that are there at a time, where there are several: one has tens of kilobytes.
-const AT_A_TIME: usize = 32;
+const AT_A_TIME: usize = 16;
 
 impl Context<'_> {
     /// Learns from the flows of an analysis what records of its sessions say of the way to servers.
