@@ -17,7 +17,7 @@ impl<S> Leaving<S> {
         Self { order: order.into_iter(), slots }
     }
 
-    /// The flow that comes behind so many others.
+    /// The flow that comes behind so many others; behind none, the next.
     pub fn coming(&self, others: usize) -> Option<&Flow<S>> {
         let (_, slot) = self.order.as_slice().get(others)?;
         self.slots.get(*slot)

@@ -47,7 +47,7 @@ impl Needle {
         Self { bytes: memmem::Finder::new(bytes).into_owned(), least }
     }
 
-    /// No bytes stand nowhere.
+    /// An empty needle is never found.
     fn is_in(&self, payload: &[u8]) -> bool {
         let mut rest = payload;
         !self.bytes.needle().is_empty()
@@ -162,7 +162,7 @@ impl Glance {
     }
 }
 
-/// Of most runs patterns of these two alone are held against packets.
+/// Most packets are of these two.
 const PROTOCOLS: [u8; 2] = [6, 17];
 
 /// All patterns of a run, bucketed by protocol and by what their first byte may be.
@@ -179,8 +179,8 @@ impl PatternSet {
         let mut buckets = vec![Vec::new(); PROTOCOLS.len().saturating_add(1).saturating_mul(256)];
         let protocols = PROTOCOLS.map(Some).into_iter().chain([None]);
         for (of, buckets) in protocols.zip(buckets.chunks_mut(256)) {
-            for (number, pattern) in (0_u16..).zip(&patterns) {
-                // Of another protocol it is seen in the pattern itself.
+            for (number, pattern) in (0..=u16::MAX).zip(&patterns) {
+                // In the last bucket the pattern itself compares the protocol.
                 if of.is_some() && pattern.protocol.is_some_and(|protocol| Some(protocol) != of) {
                     continue;
                 }

@@ -92,9 +92,10 @@ fn sessions(
     };
     let mut index = 0_usize;
     each_session(context, analysis, draw, |_, json: io::Result<Vec<u8>>| {
+        let json = json?;
         out.write_all(before(index))?;
         index = index.saturating_add(1);
-        out.write_all(&json?)
+        out.write_all(&json)
     })
 }
 

@@ -357,7 +357,7 @@ fn control(bytes: &[u8]) -> Result<Inner<'_>, ParseError> {
     let mut reader = Reader::new(bytes);
     reader.take(9, "zoom control head")?;
     let kind = ControlKind(reader.u8("zoom control kind")?);
-    // 28 bytes of header, then the filling. 32 equal bytes do not come about by chance. Bytes are equal that equal those before them.
+    // 28 bytes of header, then the filling. 32 equal bytes do not come about by chance. All are equal if each equals the one before it.
     let filling = bytes.get(28..).unwrap_or_default();
     let is_probe = filling.len() >= 32 && filling.get(1..) == filling.split_last().map(|(_, rest)| rest);
     Ok(Inner::Control(Control { kind, is_probe }))

@@ -9,7 +9,7 @@ use crate::keys::{Analysis, Keys};
 use crate::parallel::Threads;
 use crate::session::Session;
 
-/// Records for each thread that are there at a time, where there are several: one has tens of kilobytes.
+/// Records for each thread that are there at a time, where there are several threads: a record has tens of kilobytes.
 const AT_A_TIME: usize = 16;
 
 impl Context<'_> {
