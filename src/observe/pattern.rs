@@ -269,6 +269,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Of several, each under its own rule: those that match one by one, in their order, whatever the protocol.
+        #[test]
+        fn of_several_those_are_found_that_match_alone(
+            made in prop::collection::vec(
+                (prop::option::of(prop::sample::select(&[0_u8, 6, 17, 132][..])), prop::option::of(0_u8..2), 0_usize..3),
+                0..8,
+            ),
+            protocol in prop::sample::select(&[0_u8, 6, 17, 132][..]),
+            payload in prop::collection::vec(0_u8..3, 0..4),
+        ) {
+            let each = (0..).zip(made).map(|(rule, (protocol, first, least))| {
+                let fixed = first.map(|first| (0, first, 0xff)).into_iter().collect();
+                Pattern { protocol, fixed, length: least..=9, rule, ..pattern() }
+            });
+            let (each, context) = (each.collect::<Vec<_>>(), Context { protocol, ..UDP });
+            let alone = each.iter().filter(|one| !payload.is_empty() && one.matches(&context, &payload));
+            let expected: Vec<u16> = alone.map(|one| one.rule).collect();
+            let mut found = Vec::new();
+            PatternSet::new(each).search(&context, &payload, |rule| found.push(rule));
+            prop_assert_eq!(found, expected);
+        }
+    }
+
     #[test]
     fn fixed_bytes_respect_their_mask_and_the_length() {
         assert_eq!(hits(pattern(), UDP, &[0, 1, 9, 0x4f, 0]), [7]);
