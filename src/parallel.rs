@@ -140,7 +140,7 @@ impl Threads {
         self.map_pieces(items, |piece| piece.iter().map(&each).collect())
     }
 
-    /// The same for who wants to see what comes next: `work` is given pieces of the list.
+    /// The same for work on an item that looks at those behind it, too: `work` is given a piece of the list, and gives a result for each item.
     pub(crate) fn map_pieces<T: Sync, R: Send>(
         self,
         items: &[T],

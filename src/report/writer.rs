@@ -76,7 +76,7 @@ fn flows(
     })
 }
 
-/// Session records as JSON, in the same way.
+/// Session records as JSON, made by [`each_session`], each with what goes before it and after.
 fn sessions(
     out: &mut dyn io::Write,
     context: &mut Context<'_>,

@@ -18,7 +18,7 @@ pub fn approach(flow: &Flow<State>) {
     }
 }
 
-/// Asks for what hangs from that which was asked for before.
+/// Asks for what hangs from that which [`approach`] asked for a while before.
 pub fn approach_further(flow: &Flow<State>) {
     if let Work::Datagrams(work) = &flow.state.work {
         work.approach();
