@@ -57,6 +57,8 @@ struct State {
     waiting: usize,
     /// Threads that sleep until there is work.
     asleep: usize,
+    /// The thread that reads sleeps until a partition is put back.
+    waits_for_room: bool,
     /// Batches that were worked on, to be filled again.
     empty: Vec<Batch>,
     /// No more batches will come.
@@ -67,8 +69,8 @@ struct State {
 
 #[derive(Debug)]
 struct Lane {
-    /// Taken while a thread works on it.
-    partition: Option<Partition>,
+    /// Taken while a thread works on it. Behind a pointer, so that looking at all lanes is looking at few lines of a cache.
+    partition: Option<Box<Partition>>,
     waiting: VecDeque<Batch>,
     /// Number of the thread that worked on it last, in whose cache its flows lie; none at first.
     latest: Option<usize>,
@@ -84,7 +86,7 @@ impl Lane {
 /// A partition that a thread has taken, and what it is to work on.
 struct Claim {
     lane: usize,
-    partition: Partition,
+    partition: Box<Partition>,
     batch: Batch,
 }
 
@@ -133,7 +135,9 @@ impl State {
             .map(|(_, lane)| lane)
             .collect();
         let is_over = own.iter().all(|lane| lane.is_at_rest());
-        is_over.then(|| own.iter_mut().filter_map(|lane| lane.partition.take()).collect())
+        is_over.then(|| {
+            own.iter_mut().filter_map(|lane| lane.partition.take()).map(|partition| *partition).collect()
+        })
     }
 }
 
@@ -154,7 +158,10 @@ impl Shared {
         claim.batch.work(&mut claim.partition, &self.patterns);
         let mut state = self.lock();
         state.put_back(claim);
-        self.room.notify_one();
+        // Each call of it is one of the kernel's, though nobody waits.
+        if state.waits_for_room {
+            self.room.notify_one();
+        }
         if state.is_over {
             self.work.notify_all();
         }
@@ -236,11 +243,13 @@ impl Workers {
     /// Lets these threads work beside this one.
     pub(super) fn start(partitions: Vec<Partition>, others: &Others, patterns: &Arc<PatternSet>) -> Self {
         let filling = partitions.iter().map(|_| Batch::default()).collect();
-        let lane = |partition| Lane { partition: Some(partition), waiting: VecDeque::new(), latest: None };
+        let lane =
+            |partition| Lane { partition: Some(Box::new(partition)), waiting: VecDeque::new(), latest: None };
         let state = State {
             lanes: partitions.into_iter().map(lane).collect(),
             waiting: 0,
             asleep: 0,
+            waits_for_room: false,
             empty: Vec::new(),
             is_over: false,
             is_off: false,
@@ -326,7 +335,9 @@ impl Workers {
             let (has_worked, held) = self.shared.work_on_one(state, share);
             state = held;
             if !has_worked {
+                state.waits_for_room = true;
                 state = self.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.waits_for_room = false;
             }
         }
     }
