@@ -90,14 +90,28 @@ impl Threads {
         self,
         items: &[T],
         work: impl Fn(usize, &[T]) -> R + Sync,
-        mut take: impl FnMut(R) -> Result<(), E>,
+        take: impl FnMut(R) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.pieces_beside(|| (), Some(AHEAD), items, work, take).1
+    }
+
+    /// Does `first`, which one thread alone can do, while the others work; then takes what came of each piece. So many of them wait for each
+    /// thread, or all.
+    fn pieces_beside<A, T: Sync, R: Send, E>(
+        self,
+        first: impl FnOnce() -> A,
+        ahead: Option<usize>,
+        items: &[T],
+        work: impl Fn(usize, &[T]) -> R + Sync,
+        mut take: impl FnMut(R) -> Result<(), E>,
+    ) -> (A, Result<(), E>) {
         let worth = items.len().div_ceil(WORTH).saturating_sub(1);
         let pool = if worth > 0 { self.others() } else { None };
         let others = pool.as_ref().map_or(0, |pool| pool.count().min(worth));
         let length = items.len().div_ceil(PIECES.saturating_mul(others.saturating_add(1))).clamp(1, PIECE);
         let count = items.len().div_ceil(length);
-        let table = Table::new(count, AHEAD.saturating_mul(others.saturating_add(1)));
+        let ahead = ahead.map_or(count, |ahead| ahead.saturating_mul(others.saturating_add(1)));
+        let table = Table::new(count, ahead);
         let work = |number: usize| {
             let begin = number.saturating_mul(length);
             let piece = items.get(begin..).unwrap_or_default();
@@ -109,9 +123,11 @@ impl Threads {
                 table.put(number, work(number));
             }
         };
-        let mut lead = || {
+        let lead = || {
             let _leaving = Leaving { table: &table, stops: true };
-            (0..count).map_while(|number| table.get(number, &work)).try_for_each(&mut take)
+            let first = first();
+            let taken = (0..count).map_while(|number| table.get(number, &work)).try_for_each(&mut take);
+            (first, taken)
         };
         let Some(pool) = pool else { return lead() };
         pool.threads.in_place_scope(|scope| {
@@ -138,6 +154,22 @@ impl Threads {
     /// Does the same to each item; the results come in the order of the items.
     pub(crate) fn map<T: Sync, R: Send>(self, items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
         self.map_pieces(items, |piece| piece.iter().map(&each).collect())
+    }
+
+    /// The same while this thread does `first`, which one thread alone can do.
+    pub(crate) fn map_beside<A, T: Sync, R: Send>(
+        self,
+        first: impl FnOnce() -> A,
+        items: &[T],
+        each: impl Fn(&T) -> R + Sync,
+    ) -> (A, Vec<R>) {
+        let mut all = Vec::with_capacity(items.len());
+        let work = |_, piece: &[T]| piece.iter().map(&each).collect::<Vec<R>>();
+        let (first, Ok(())) = self.pieces_beside(first, None, items, work, |piece| {
+            all.extend(piece);
+            Ok::<(), Infallible>(())
+        });
+        (first, all)
     }
 
     /// The same for work on an item that looks at those behind it, too: `work` is given a piece of the list, and gives a result for each item.
@@ -350,6 +382,32 @@ mod tests {
                 assert!(next > stop || length == 0);
             }
         }
+    }
+
+    #[test]
+    fn what_one_thread_alone_can_do_goes_on_beside_a_list() {
+        for (count, length) in [(1, 0), (2, 1), (1, 500), (3, 500), (8, 50 * PIECE)] {
+            let items: Vec<usize> = (0..length).collect();
+            let (seen, came) = (Mutex::new(0), Condvar::new());
+            let each = |item: &usize| {
+                *seen.lock().unwrap() += 1;
+                came.notify_all();
+                item * 2
+            };
+            // With others, more than they may be ahead elsewhere is done before this thread has.
+            let others = count > 1 && length > WORTH;
+            let first = || {
+                let seen = seen.lock().unwrap();
+                let wait = Duration::from_secs(if others { 20 } else { 0 });
+                *came.wait_timeout_while(seen, wait, |seen| *seen < length).unwrap().0
+            };
+            let (done, doubled) = Threads::new(count).map_beside(first, &items, each);
+            assert_eq!(done, if others { length } else { 0 }, "{count} threads, {length} items");
+            assert!(doubled.into_iter().eq(items.iter().map(|item| item * 2)));
+        }
+        let items = vec![0; 50 * PIECE];
+        let stopped = catch_unwind(|| Threads::new(4).map_beside(|| panic!("here"), &items, |item| *item));
+        assert!(stopped.is_err());
     }
 
     /// Other threads are not far ahead of what is taken, however slowly that is.

@@ -408,8 +408,11 @@ fn analyse_with(
     let flows = judged(rules, names, flows, threads);
     let sessions = session::assemble(rules, names, &flows, threads);
     let known = keys::Known::of(&sessions);
-    let meetings = join(&flows, &sessions);
-    let keys = threads.map(&sessions, |session| keys::keys(rules, &known, &flows, session));
+    let (meetings, keys) = threads.map_beside(
+        || join(&flows, &sessions),
+        &sessions,
+        |session| keys::keys(rules, &known, &flows, session),
+    );
     let mut sessions: Vec<_> = sessions.into_iter().zip(keys).collect();
     keys::witness::witnesses(&flows, &meetings, &mut sessions);
     Analysis::new(flows, sessions, meetings)

@@ -2,6 +2,7 @@
 
 use super::provider::ProviderError;
 use super::rules::Rules;
+use crate::parallel::Threads;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -53,17 +54,20 @@ const FILES: [(&str, &str); 38] = files![
     "agora",
 ];
 
-/// Names and texts of the embedded files.
-pub(super) fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FILES.into_iter()
-}
-
 /// Compiles the provider files that ship with the program.
 ///
 /// # Errors
 /// [`ProviderError`] when one does not fit the schema; a test keeps that from happening in a release.
 pub fn embedded() -> Result<Rules, ProviderError> {
-    Rules::compile(files(), SOURCES)
+    embedded_by(Threads::ONE)
+}
+
+/// The same by several threads.
+///
+/// # Errors
+/// As [`embedded`].
+pub fn embedded_by(threads: Threads) -> Result<Rules, ProviderError> {
+    Rules::compile_by(threads, &FILES, SOURCES)
 }
 
 #[cfg(test)]
@@ -81,7 +85,7 @@ mod tests {
             })
             .collect();
         on_disk.sort();
-        let mut shipped: Vec<String> = files().map(|(name, _)| name.to_owned()).collect();
+        let mut shipped: Vec<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
         shipped.sort();
         assert_eq!(on_disk, shipped);
         let rules = embedded().unwrap();

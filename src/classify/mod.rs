@@ -16,7 +16,7 @@ pub mod verdict;
 mod visits;
 mod wire;
 
-pub use embedded::embedded;
+pub use embedded::{embedded, embedded_by};
 pub(crate) use evidence::could_be_server;
 pub use nets::Nets;
 pub use provider::ProviderError;

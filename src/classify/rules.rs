@@ -13,6 +13,7 @@ use super::provider::{
 use super::verdict::Role;
 use super::wire;
 use crate::observe::pattern::Pattern;
+use crate::parallel::Threads;
 
 /// Sources that were not checked by anyone: they add weight and never decide alone.
 const UNCHECKED: [&str; 2] = ["recall", "none"];
@@ -112,10 +113,24 @@ impl Rules {
         files: impl IntoIterator<Item = (&'t str, &'t str)>,
         sources: &str,
     ) -> Result<Self, ProviderError> {
-        let sources: Sources = parse("sources.toml", sources)?;
-        let mut rules = Self::empty(sources);
-        for (file, text) in files {
-            let provider: Provider = parse(file, text)?;
+        let files: Vec<_> = files.into_iter().collect();
+        Self::compile_by(Threads::ONE, &files, sources)
+    }
+
+    /// The same by several threads.
+    pub(super) fn compile_by(
+        threads: Threads,
+        files: &[(&str, &str)],
+        sources: &str,
+    ) -> Result<Self, ProviderError> {
+        let (sources, providers) = threads.map_beside(
+            || parse("sources.toml", sources),
+            files,
+            |(file, text)| parse::<Provider>(file, text),
+        );
+        let mut rules = Self::empty(sources?);
+        for ((file, text), provider) in files.iter().copied().zip(providers) {
+            let provider = provider?;
             let number = u16::try_from(rules.providers.len()).unwrap_or(u16::MAX);
             Compiler { file, text, number, rules: &mut rules }.provider(&provider)?;
             rules.providers.push(provider);

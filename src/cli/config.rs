@@ -18,6 +18,7 @@ use meetscope::geo::{Country, Databases};
 use meetscope::keys::input::{self, InputError};
 use meetscope::keys::verify::{Material, Mode};
 use meetscope::observe::facts::Sampling;
+use meetscope::parallel::Threads;
 use meetscope::pipeline;
 use meetscope::report::{self, Style};
 use zeroize::Zeroizing;
@@ -115,7 +116,7 @@ impl Replay {
         let export =
             typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs, out)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
-        let report = Report::new(typed.common, inputs, format, colour)?;
+        let report = Report::new(typed.common, inputs, format, colour, Threads::new(threads))?;
         let (files, measure) = (typed.files, typed.measure);
         Ok(Self { files, order, pipeline, key_logs, export, provenance, measure, stream, report })
     }
@@ -249,6 +250,7 @@ impl Report {
         inputs: Vec<PathBuf>,
         format: report::Format,
         colour: Colour,
+        threads: Threads,
     ) -> anyhow::Result<Self> {
         let kinds = (!typed.records.is_empty()).then(|| {
             let kind = |typed: &args::Kind| match typed {
@@ -262,7 +264,7 @@ impl Report {
         });
         let into_file = typed.output.as_deref().is_some_and(|path| !is_stdin(path));
         let (colour, width) = (coloured(colour, into_file), width(into_file));
-        let rules = build_rules()?;
+        let rules = build_rules_by(threads)?;
         let policy = (!typed.policy.is_empty()).then(|| Policies::read(&typed.policy, &rules)).transpose()?;
         Ok(Self {
             rules,
@@ -357,7 +359,11 @@ fn with_store(mut inputs: Vec<PathBuf>, typed: &args::GeoFiles) -> Vec<PathBuf> 
 
 /// The provider files inside the program.
 pub(super) fn build_rules() -> anyhow::Result<Rules> {
-    classify::embedded().context("built-in provider files")
+    build_rules_by(Threads::ONE)
+}
+
+fn build_rules_by(threads: Threads) -> anyhow::Result<Rules> {
+    classify::embedded_by(threads).context("built-in provider files")
 }
 
 fn pipeline_config(threads: usize, filter: Option<String>, keep_duplicates: bool) -> pipeline::Config {

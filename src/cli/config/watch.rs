@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meetscope::parallel::Threads;
 use meetscope::watch::Budget;
 use meetscope::{capture, pipeline, report, sink};
 
@@ -69,7 +70,7 @@ impl Watch {
         let mut pipeline = pipeline_config(1, None, typed.capture.keep_duplicates);
         let key_logs = typed.common.keylog.clone();
         let reload = reload::Source { policy: common.policy.clone(), geoip: common.geoip.clone() };
-        let report = Report::new(typed.common, inputs, format, colour)?;
+        let report = Report::new(typed.common, inputs, format, colour, Threads::ONE)?;
         let (dump, screen) = (typed.outlets.dump.clone(), typed.outlets.tui);
         let budget = budget(typed.pace.memory_mib, interfaces.len(), typed.capture.ring_mib);
         let (output, taken) = (report.output.as_deref(), report.taken());
