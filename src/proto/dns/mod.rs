@@ -3,16 +3,14 @@
 //! In: one message (for TCP: a stream slice, cut by [`message_length`]). Out: [`Message`], its questions
 //! and its answers flattened to name -> address, alias, pointer and service. Authority and additional
 //! sections are not read. mDNS (port 5353) and LLMNR (5355) have the same layout; the caller tells them
-//! apart by port. Record data is decoded by `simple-dns`, which nothing else in the house names.
+//! apart by port.
 
 mod name;
-mod trim;
+mod record;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use compact_str::CompactString;
-use simple_dns::Packet;
-use simple_dns::rdata::{RData, SVCB, SVCParam};
 
 use crate::bytes::{ParseError, Probe, Reader};
 
@@ -20,8 +18,9 @@ use crate::bytes::{ParseError, Probe, Reader};
 pub const MAX_QUESTIONS: usize = 16;
 /// Most answers that are read of one message.
 pub const MAX_ANSWERS: usize = 64;
-/// Most protocol names and address hints that are kept of one service record.
-const MAX_SERVICE_ITEMS: usize = 16;
+/// Longest stretch of a message that is read. It bounds the chains of pointers too: each hop must go
+/// backwards.
+const MAX_LENGTH: usize = 8192;
 
 /// Record type, as in the registry of RFC 1035 and its successors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -152,25 +151,41 @@ pub struct Message {
     pub partial: bool,
 }
 
-/// Reads one message.
+/// Reads one message. A question or an answer that is cut or odd does not hide those before it.
 ///
 /// # Errors
 /// [`ParseError`] when the header is cut or no DNS header, or when not even the first question can be read.
 pub fn parse(message: &[u8]) -> Result<Message, ParseError> {
     let header = Header::parse(message)?;
-    let trimmed = trim::trim(message, &header)?;
-    if let Some(packet) = trimmed.packet() {
-        return Ok(flatten(&header, &packet, trimmed.partial));
+    let message = message.get(..MAX_LENGTH).unwrap_or(message);
+    let mut text = Vec::with_capacity(128);
+    let announced = usize::from(header.questions);
+    let most = announced.min(MAX_QUESTIONS);
+    let (questions, end) = record::all(message, HEADER_LENGTH, most, |at| {
+        record::question(message, at, &mut text).map(|(question, end)| (Some(question), end))
+    });
+    if questions.items.is_empty() && announced > 0 {
+        return Err(record::fault_of_question(message, header.questions));
     }
-    let trimmed = trimmed.without_answers();
-    match trimmed.packet() {
-        Some(packet) => Ok(flatten(&header, &packet, trimmed.partial)),
-        None => Err(ParseError::Invalid {
-            field: "dns question",
-            offset: HEADER_LENGTH,
-            value: u64::from(header.questions),
-        }),
+    let mut partial = questions.read != announced;
+    let mut answers = Vec::new();
+    if !partial {
+        let announced = usize::from(header.answers);
+        let most = announced.min(MAX_ANSWERS);
+        let (found, _) = record::all(message, end, most, |at| record::answer(message, at, &mut text));
+        partial = found.read != announced;
+        answers = found.items;
     }
+    Ok(Message {
+        id: header.id,
+        is_response: header.is_response(),
+        opcode: header.opcode(),
+        rcode: Rcode(header.rcode()),
+        truncated: header.flags & 0x0200 != 0,
+        questions: questions.items,
+        answers,
+        partial,
+    })
 }
 
 /// The address that a name of reverse look-ups stands for: `250.151.81.52.in-addr.arpa` (RFC 1035 section 3.5), or 32 hexadecimal
@@ -229,9 +244,9 @@ pub fn probe(message: &[u8]) -> Probe {
     if header.questions == 0 {
         return Probe::Maybe;
     }
-    match trim::skip_question(message, HEADER_LENGTH) {
-        Some((_, class)) if matches!(class & 0x7FFF, 1 | 255) => Probe::Yes,
-        Some((_, 3 | 4 | 254)) => Probe::Maybe,
+    match record::skip_question(message, HEADER_LENGTH) {
+        Some((_, _, class)) if matches!(class & 0x7FFF, 1 | 255) => Probe::Yes,
+        Some((_, _, 3 | 4 | 254)) => Probe::Maybe,
         _ => Probe::No,
     }
 }
@@ -288,87 +303,6 @@ impl Header {
         [self.questions, self.answers, self.authorities, self.additionals]
             .iter()
             .fold(0, |sum, count| u32::from(*count).saturating_add(sum))
-    }
-}
-
-fn flatten(header: &Header, packet: &Packet<'_>, partial: bool) -> Message {
-    let mut text = Vec::with_capacity(128);
-    Message {
-        id: header.id,
-        is_response: header.is_response(),
-        opcode: header.opcode(),
-        rcode: Rcode(header.rcode()),
-        truncated: header.flags & 0x0200 != 0,
-        questions: packet
-            .questions
-            .iter()
-            .map(|question| Question {
-                name: name::text(&question.qname, &mut text),
-                qtype: RecordType(question.qtype.into()),
-            })
-            .collect(),
-        answers: packet.answers.iter().filter_map(|record| answer(record, &mut text)).collect(),
-        partial,
-    }
-}
-
-fn answer(record: &simple_dns::ResourceRecord<'_>, text: &mut Vec<u8>) -> Option<Answer> {
-    let ttl = record.ttl;
-    let mut name = || name::text(&record.name, text);
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds tie no name to an address")]
-    match &record.rdata {
-        RData::A(a) => Some(Answer::Address { name: name(), address: Ipv4Addr::from(a.address).into(), ttl }),
-        RData::AAAA(a) => {
-            Some(Answer::Address { name: name(), address: Ipv6Addr::from(a.address).into(), ttl })
-        }
-        RData::CNAME(target) => {
-            Some(Answer::Alias { name: name(), target: name::text(&target.0, text), ttl })
-        }
-        RData::PTR(target) => {
-            Some(Answer::Pointer { name: name(), target: name::text(&target.0, text), ttl })
-        }
-        RData::SRV(srv) => Some(Answer::Location {
-            name: name(),
-            target: name::text(&srv.target, text),
-            port: srv.port,
-            ttl,
-        }),
-        RData::HTTPS(https) => Some(service(name(), &https.0, ttl, text)),
-        RData::SVCB(svcb) => Some(service(name(), svcb, ttl, text)),
-        _ => None,
-    }
-}
-
-fn service(name: CompactString, record: &SVCB<'_>, ttl: u32, text: &mut Vec<u8>) -> Answer {
-    let (mut alpn, mut hints, mut port, mut ech) = (Vec::new(), Vec::new(), None, false);
-    for param in record.iter_params() {
-        match param {
-            SVCParam::Alpn(ids) => {
-                alpn.extend(ids.iter().take(MAX_SERVICE_ITEMS).map(|id| name::escaped(&id.to_string())));
-            }
-            SVCParam::Port(number) => port = Some(*number),
-            SVCParam::Ipv4Hint(list) => {
-                hints.extend(list.iter().take(MAX_SERVICE_ITEMS).map(|ip| IpAddr::from(Ipv4Addr::from(*ip))));
-            }
-            SVCParam::Ipv6Hint(list) => {
-                hints.extend(list.iter().take(MAX_SERVICE_ITEMS).map(|ip| IpAddr::from(Ipv6Addr::from(*ip))));
-            }
-            SVCParam::Ech(_) => ech = true,
-            SVCParam::Mandatory(_)
-            | SVCParam::NoDefaultAlpn
-            | SVCParam::InvalidKey
-            | SVCParam::Unknown(..) => {}
-        }
-    }
-    Answer::Service {
-        name,
-        target: name::text(&record.target, text),
-        priority: record.priority,
-        alpn,
-        port,
-        hints,
-        ech,
-        ttl,
     }
 }
 

@@ -1,25 +1,70 @@
 //! Names as text that is safe to print and to compare.
 
 use compact_str::CompactString;
-use simple_dns::Name;
 
-/// Lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`. It is put together in `out`, so that
-/// what comes back takes no more memory than it needs, or none of its own.
-pub(super) fn text(name: &Name<'_>, out: &mut Vec<u8>) -> CompactString {
-    out.clear();
-    for (position, label) in name.as_bytes().enumerate() {
-        if position > 0 {
-            out.push(b'.');
+/// Most labels that are stepped over: each takes two bytes or more.
+const MAX_LABELS: usize = 128;
+/// Octets of a name, each label with its length, and the root (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 255;
+
+/// The end of the name at `at`, without following pointers.
+pub(super) fn skip(message: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..MAX_LABELS {
+        let length = *message.get(at)?;
+        let next = at.checked_add(1)?;
+        match length {
+            0 => return Some(next),
+            1..=63 => at = next.checked_add(usize::from(length))?,
+            192.. => {
+                message.get(next)?;
+                return next.checked_add(1);
+            }
+            64..=191 => return None,
         }
-        push_all(out, label, b'.');
     }
-    of(out)
+    None
+}
+
+/// The name at `at`: lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`. It is put together
+/// in `out`, so that what comes back takes no more memory than it needs, or none of its own. `None` where it is cut or too long, and where
+/// a pointer (RFC 1035 section 4.1.4) does not lead to a prior place: each is of one octet less at least, so that no chain of them goes on.
+pub(super) fn text(message: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<CompactString> {
+    out.clear();
+    let mut octets: usize = 1;
+    loop {
+        let length = *message.get(at)?;
+        let next = at.checked_add(1)?;
+        match length {
+            0 => return Some(of(out)),
+            1..=63 => {
+                let end = next.checked_add(usize::from(length))?;
+                let label = message.get(next..end)?;
+                octets = octets.checked_add(label.len())?.checked_add(1)?;
+                if octets > MAX_NAME {
+                    return None;
+                }
+                if !out.is_empty() {
+                    out.push(b'.');
+                }
+                push_all(out, label, b'.');
+                at = end;
+            }
+            192.. => {
+                let target = usize::from(u16::from_be_bytes([length & 0x3f, *message.get(next)?]));
+                if target >= at {
+                    return None;
+                }
+                at = target;
+            }
+            64..=191 => return None,
+        }
+    }
 }
 
 /// Text of another kind (an ALPN name), in the same escapes but with its dots.
-pub(super) fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &[u8]) -> String {
     let mut out = Vec::with_capacity(text.len());
-    push_all(&mut out, text.as_bytes(), b'\\');
+    push_all(&mut out, text, b'\\');
     of(&mut out).into_string()
 }
 

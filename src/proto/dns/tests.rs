@@ -31,6 +31,64 @@ fn record(name: &[u8], rtype: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
     [name, &rtype.to_be_bytes(), &[0, 1], &ttl.to_be_bytes(), &length.to_be_bytes(), data].concat()
 }
 
+/// A name of the other reader, in our words.
+fn told(name: &simple_dns::Name<'_>) -> String {
+    let letter = |byte: &u8| match byte {
+        b'.' | b'\\' => format!("\\{byte:03}"),
+        byte if byte.is_ascii_graphic() => char::from(byte.to_ascii_lowercase()).to_string(),
+        byte => format!("\\{byte:03}"),
+    };
+    let labels: Vec<String> = name.as_bytes().map(|label| label.iter().map(letter).collect()).collect();
+    labels.join(".")
+}
+
+/// An answer whose names of protocols are but told apart where they are not plain: the other reader does not give all of their bytes.
+fn plain(mut answer: Answer) -> Answer {
+    if let Answer::Service { alpn, .. } = &mut answer {
+        let is_odd = |name: &&mut String| !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        alpn.iter_mut().filter(is_odd).for_each(|name| *name = "odd".to_owned());
+    }
+    answer
+}
+
+/// An answer of the other reader, in our words.
+fn peer(record: &simple_dns::ResourceRecord<'_>) -> Option<Answer> {
+    use simple_dns::rdata::{RData, SVCParam};
+    let (name, ttl) = (CompactString::from(told(&record.name)), record.ttl);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds tie no name to an address")]
+    match &record.rdata {
+        RData::A(a) => Some(Answer::Address { name, address: Ipv4Addr::from(a.address).into(), ttl }),
+        RData::AAAA(a) => Some(Answer::Address { name, address: Ipv6Addr::from(a.address).into(), ttl }),
+        RData::CNAME(target) => Some(Answer::Alias { name, target: told(target).into(), ttl }),
+        RData::PTR(target) => Some(Answer::Pointer { name, target: told(target).into(), ttl }),
+        RData::SRV(srv) => {
+            Some(Answer::Location { name, target: told(&srv.target).into(), port: srv.port, ttl })
+        }
+        RData::HTTPS(simple_dns::rdata::HTTPS(svcb)) | RData::SVCB(svcb) => {
+            let (mut alpn, mut hints, mut port, mut ech) = (Vec::new(), Vec::new(), None, false);
+            for param in svcb.iter_params() {
+                match param {
+                    SVCParam::Alpn(ids) => {
+                        alpn = ids.iter().map(|id| id.to_string().to_ascii_lowercase()).collect();
+                    }
+                    SVCParam::Port(number) => port = Some(*number),
+                    SVCParam::Ipv4Hint(list) => {
+                        hints.extend(list.iter().map(|ip| IpAddr::from(ip.to_be_bytes())));
+                    }
+                    SVCParam::Ipv6Hint(list) => {
+                        hints.extend(list.iter().map(|ip| IpAddr::from(ip.to_be_bytes())));
+                    }
+                    SVCParam::Ech(_) => ech = true,
+                    _ => {}
+                }
+            }
+            let (target, priority) = (told(&svcb.target).into(), svcb.priority);
+            Some(Answer::Service { name, target, priority, alpn, port, hints, ech, ttl })
+        }
+        _ => None,
+    }
+}
+
 /// `Example.COM` asked for; an alias by compression pointer, then both address kinds.
 fn reply() -> Vec<u8> {
     [
@@ -69,8 +127,8 @@ fn reply_is_flattened_and_lower_cased() {
     assert_eq!(probe(&reply()), Probe::Yes);
 }
 
-#[test]
-fn https_record_gives_alpn_hints_and_ech() {
+/// A service record with all parameters that are read, and one that is not.
+fn services() -> Vec<u8> {
     let data = [
         vec![0, 1, 0],
         vec![0, 1, 0, 6, 2, b'h', b'3', 2, b'h', b'2'],
@@ -78,12 +136,16 @@ fn https_record_gives_alpn_hints_and_ech() {
         vec![0, 4, 0, 4, 192, 0, 2, 9],
         vec![0, 5, 0, 4, 0, 2, 0xAA, 0xBB],
         vec![0, 6, 0, 16, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+        vec![0, 7, 0, 1, b'/'],
     ]
     .concat();
-    let bytes =
-        [header(0x8180, [1, 1, 0, 0]), question(&labels("a.test"), 65), record(&[0xC0, 12], 65, 9, &data)]
-            .concat();
-    let message = parse(&bytes).unwrap();
+    [header(0x8180, [1, 1, 0, 0]), question(&labels("a.test"), 65), record(&[0xC0, 12], 65, 9, &data)]
+        .concat()
+}
+
+#[test]
+fn https_record_gives_alpn_hints_and_ech() {
+    let message = parse(&services()).unwrap();
     assert_eq!(
         message.answers,
         [Answer::Service {
@@ -99,9 +161,8 @@ fn https_record_gives_alpn_hints_and_ech() {
     );
 }
 
-#[test]
-fn pointer_and_location_records_are_kept() {
-    let bytes = [
+fn pointers() -> Vec<u8> {
+    [
         header(0x8180, [0, 2, 0, 0]),
         record(&labels("1.2.0.192.in-addr.arpa"), 12, 5, &labels("host.test")),
         record(
@@ -111,8 +172,12 @@ fn pointer_and_location_records_are_kept() {
             &[&[0, 1, 0, 2, 0x13, 0xC4], &labels("sip.test")[..]].concat(),
         ),
     ]
-    .concat();
-    let message = parse(&bytes).unwrap();
+    .concat()
+}
+
+#[test]
+fn pointer_and_location_records_are_kept() {
+    let message = parse(&pointers()).unwrap();
     assert!(matches!(&message.answers[0], Answer::Pointer { target, .. } if target == "host.test"));
     assert!(
         matches!(&message.answers[1], Answer::Location { port: 5060, target, .. } if target == "sip.test")
@@ -147,7 +212,23 @@ fn an_odd_record_does_not_hide_those_before_it() {
 }
 
 #[test]
-fn a_record_that_the_decoder_refuses_leaves_the_question() {
+fn what_is_odd_hides_nothing_else() {
+    let address = record(&[0xC0, 12], 1, 9, &[192, 0, 2, 1]);
+    // A mail exchange (RFC 1035 section 3.3.9) without a name, between two addresses.
+    let exchange = record(&[0xC0, 12], 15, 9, &[0]);
+    let asked = question(&labels("a.test"), 1);
+    let bytes = [&header(0x8180, [1, 3, 0, 0])[..], &asked, &address, &exchange, &address].concat();
+    let message = parse(&bytes).unwrap();
+    assert_eq!((message.answers.len(), message.partial), (2, false));
+    // A type without a name (RFC 3597), and a second question whose name leads to itself.
+    let bytes = [header(0x0100, [2, 0, 0, 0]), question(&labels("b.test"), 513), vec![0xC0, 24, 0, 1, 0, 1]];
+    let message = parse(&bytes.concat()).unwrap();
+    assert_eq!((message.questions[0].name.as_str(), message.questions[0].qtype.0), ("b.test", 513));
+    assert_eq!((message.questions.len(), message.partial), (1, true));
+}
+
+#[test]
+fn a_record_that_is_refused_leaves_the_question() {
     let bytes =
         [header(0x8180, [1, 1, 0, 0]), question(&labels("a.test"), 33), record(&[0xC0, 12], 33, 9, &[0, 1])]
             .concat();
@@ -282,11 +363,71 @@ proptest! {
                 prop_assert!(question.name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
             }
         }
-        if let Ok(header) = Header::parse(&bytes) {
-            let trimmed = trim::trim(&bytes, &header);
-            prop_assert!(trimmed.is_err() || trimmed.is_ok_and(|kept| kept.packet().is_none_or(|packet| packet.name_servers.is_empty())));
-            let question = trim::skip_question(&bytes, HEADER_LENGTH);
-            prop_assert!(question.is_none_or(|(next, _)| (HEADER_LENGTH + 5..=bytes.len()).contains(&next)));
+        let question = record::skip_question(&bytes, HEADER_LENGTH);
+        prop_assert!(question.is_none_or(|(next, ..)| (HEADER_LENGTH + 5..=bytes.len()).contains(&next)));
+    }
+
+    /// Wherever one looks for a name or a record, it ends behind its beginning and inside the message.
+    #[test]
+    fn near_a_reply_names_and_records_end_inside(bytes in near([reply(), services(), pointers()]), at in 0..300_usize) {
+        let mut text = Vec::new();
+        let inside = |end: usize| (at + 1..=bytes.len()).contains(&end);
+        let (end, name) = (name::skip(&bytes, at), name::text(&bytes, at, &mut text));
+        prop_assert!(end.is_none_or(inside));
+        if let Some(name) = name {
+            prop_assert!(end.is_some() && name.len() <= 254 * 4);
+            prop_assert!(name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
+        }
+        prop_assert!(record::answer(&bytes, at, &mut text).is_none_or(|(_, end)| inside(end)));
+        prop_assert!(record::question(&bytes, at, &mut text).is_none_or(|(_, end)| inside(end)));
+        let (found, end) = record::all(&bytes, at, 5, |at| record::answer(&bytes, at, &mut text));
+        prop_assert!(found.items.len() <= found.read && found.read <= 5 && (found.read == 0) == (end == at));
+        if record::question(&bytes, HEADER_LENGTH, &mut text).is_none() {
+            prop_assert!(record::fault_of_question(&bytes, 1).field().starts_with("dns "));
+        }
+    }
+
+    /// What another reader makes of all of a message, this one does too.
+    #[test]
+    fn near_a_reply_what_simple_dns_reads_is_read(bytes in near([reply(), services(), pointers()])) {
+        let mut bytes = bytes;
+        // It reads what we do not, and gives up a message for it.
+        if let Some(counts) = bytes.get_mut(8..12) {
+            counts.fill(0);
+        }
+        if let Ok(packet) = simple_dns::Packet::parse(&bytes)
+            && packet.questions.len() <= MAX_QUESTIONS
+            && packet.answers.len() <= MAX_ANSWERS
+            && bytes[3] & 0x40 == 0
+        {
+            let message = parse(&bytes).unwrap();
+            let others = packet.questions.iter().map(|question| (told(&question.qname), u16::from(question.qtype)));
+            let ours = message.questions.iter().map(|question| (question.name.to_string(), question.qtype.0));
+            prop_assert!(ours.eq(others));
+            // An answer without data, of a kind that has some, or with data behind a name is none here, and ends the list.
+            let others: Vec<Answer> = packet.answers.iter().filter_map(peer).map(plain).collect();
+            let ours: Vec<Answer> = message.answers.into_iter().map(plain).collect();
+            prop_assert!(others.starts_with(&ours), "{ours:?} {others:?}");
+            prop_assert!(message.partial || others.len() == ours.len());
+        }
+    }
+
+    /// And where this one has read all, so does the other, but for kinds of data that are not looked at here.
+    #[test]
+    fn near_a_reply_what_is_read_simple_dns_reads(bytes in near([reply(), services(), pointers()])) {
+        let mut bytes = bytes;
+        if let Some(counts) = bytes.get_mut(8..12) {
+            counts.fill(0);
+        }
+        if let Ok(message) = parse(&bytes)
+            && !message.partial
+            && let Ok(header) = Header::parse(&bytes)
+            && usize::from(header.answers) == message.answers.len()
+        {
+            let packet = simple_dns::Packet::parse(&bytes);
+            // Types that nobody has given a name to (RFC 3597) it does not let ask for.
+            let is_read = matches!(packet, Ok(_) | Err(simple_dns::SimpleDnsError::InvalidQType(_)));
+            prop_assert!(is_read, "{packet:?}");
         }
     }
 
@@ -324,7 +465,7 @@ proptest! {
 
     #[test]
     fn text_of_any_kind_is_escaped_into_safe_text(text in ".{0,40}") {
-        prop_assert!(name::escaped(&text).bytes().all(|byte| byte.is_ascii_graphic()));
+        prop_assert!(name::escaped(text.as_bytes()).bytes().all(|byte| byte.is_ascii_graphic()));
     }
 
     /// RFC 1035 section 3.5 and RFC 3596 section 2.5, written out.
