@@ -86,12 +86,28 @@ impl TableStats {
     }
 }
 
+/// Where a flow lies, and half of what its key hashes to: who lets the index grow need not look at all flows again, of which most have left every
+/// cache, nor does who looks for one at others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Spot {
+    slot: u32,
+    half: u32,
+}
+
+impl Spot {
+    /// What the index goes by, which looks at the lowest bits and at the topmost: the half, spread over all of them.
+    #[inline]
+    fn hash(half: u32) -> u64 {
+        u64::from(half).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
 /// Flows by five-tuple.
 #[derive(Debug)]
 pub struct Table<S> {
     limits: Limits,
     hasher: RandomState,
-    index: HashTable<u32>,
+    index: HashTable<Spot>,
     slots: Slots<Flow<S>>,
     free: Vec<u32>,
     wheel: Wheel,
@@ -147,8 +163,8 @@ impl<S> Table<S> {
     ) -> Option<(&mut Flow<S>, Direction)> {
         self.expire(packet.timestamp, ended);
         let (key, source_is_low) = (packet.key, packet.source_is_low);
-        let hash = self.hasher.hash_one(key);
-        let mut slot = self.find(hash, &key);
+        let half = self.half(&key);
+        let mut slot = self.find(half, &key);
         if let Some(found) = slot
             && self.slots.get(position(found)).is_some_and(|flow| flow.is_idle(packet.timestamp))
         {
@@ -157,7 +173,7 @@ impl<S> Table<S> {
         }
         let slot = match slot {
             Some(slot) => slot,
-            None => self.begin(hash, key, source_is_low, packet, begin(), ended)?,
+            None => self.begin(half, key, source_is_low, packet, begin(), ended)?,
         };
         let flow = self.slots.get_mut(position(slot))?;
         let direction =
@@ -271,17 +287,26 @@ impl<S> Table<S> {
     }
 
     fn slot_of(&self, key: &Key) -> Option<u32> {
-        self.find(self.hasher.hash_one(key), key)
+        self.find(self.half(key), key)
     }
 
-    fn find(&self, hash: u64, key: &Key) -> Option<u32> {
-        let slots = &self.slots;
-        self.index.find(hash, |slot| slots.get(position(*slot)).is_some_and(|flow| flow.key == *key)).copied()
+    #[inline]
+    fn half(&self, key: &Key) -> u32 {
+        let [_, _, _, _, half @ ..] = self.hasher.hash_one(key).to_le_bytes();
+        u32::from_le_bytes(half)
+    }
+
+    #[inline]
+    fn find(&self, half: u32, key: &Key) -> Option<u32> {
+        let is_it = |spot: &Spot| {
+            spot.half == half && self.slots.get(position(spot.slot)).is_some_and(|flow| flow.key == *key)
+        };
+        self.index.find(Spot::hash(half), is_it).map(|spot| spot.slot)
     }
 
     fn begin(
         &mut self,
-        hash: u64,
+        half: u32,
         key: Key,
         originator_is_low: bool,
         packet: &Packet,
@@ -317,10 +342,7 @@ impl<S> Table<S> {
             self.slots.push(flow);
             slot
         };
-        let (hasher, slots) = (&self.hasher, &self.slots);
-        self.index.insert_unique(hash, slot, |slot| {
-            slots.get(position(*slot)).map_or(0, |flow| hasher.hash_one(flow.key))
-        });
+        self.index.insert_unique(Spot::hash(half), Spot { slot, half }, |spot| Spot::hash(spot.half));
         self.wheel.arm(Entry { slot, generation }, due);
         self.stats.created = self.stats.created.saturating_add(1);
         self.stats.peak = self.stats.peak.max(u64::try_from(self.index.len()).unwrap_or(u64::MAX));
@@ -329,8 +351,8 @@ impl<S> Table<S> {
 
     fn end(&mut self, slot: u32, reason: EndReason, ended: &mut impl FnMut(Ended<S>)) {
         let Some(flow) = self.slots.take(position(slot)) else { return };
-        let hash = self.hasher.hash_one(flow.key);
-        if let Ok(entry) = self.index.find_entry(hash, |held| *held == slot) {
+        let hash = Spot::hash(self.half(&flow.key));
+        if let Ok(entry) = self.index.find_entry(hash, |held| held.slot == slot) {
             entry.remove();
         }
         self.free.push(slot);
