@@ -2,14 +2,12 @@
 
 mod cli;
 
-use std::process::ExitCode;
-
 use mimalloc::MiMalloc;
 
 /// Flows are many small allocations that live for seconds; of the program alone, the library leaves the choice to its user.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-fn main() -> ExitCode {
+fn main() {
     cli::main()
 }

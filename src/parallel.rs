@@ -267,13 +267,15 @@ struct State<R> {
     /// The piece that is taken next.
     wanted: usize,
     done: BTreeMap<usize, R>,
+    /// Threads that wait for a change. Telling of one is a call of the kernel's, though nobody waits.
+    asleep: usize,
     /// No piece is begun any more.
     is_over: bool,
 }
 
 impl<R> Table<R> {
     const fn new(count: usize, ahead: usize) -> Self {
-        let state = State { next: 0, wanted: 0, done: BTreeMap::new(), is_over: false };
+        let state = State { next: 0, wanted: 0, done: BTreeMap::new(), asleep: 0, is_over: false };
         Self { count, ahead, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -282,8 +284,20 @@ impl<R> Table<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State<R>>) -> MutexGuard<'a, State<R>> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State<R>>) -> MutexGuard<'a, State<R>> {
+        state.asleep = state.asleep.saturating_add(1);
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.asleep = state.asleep.saturating_sub(1);
+        state
+    }
+
+    /// Tells those who wait of a change that was made.
+    fn tell(&self, state: MutexGuard<'_, State<R>>) {
+        let somebody_waits = state.asleep > 0;
+        drop(state);
+        if somebody_waits {
+            self.changed.notify_all();
+        }
     }
 
     /// The piece to be worked on next, where it may be begun.
@@ -311,8 +325,9 @@ impl<R> Table<R> {
     }
 
     fn put(&self, number: usize, result: R) {
-        self.lock().done.insert(number, result);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.done.insert(number, result);
+        self.tell(state);
     }
 
     /// What came of a piece; until somebody else has done it, others are worked on here. None where a thread has panicked.
@@ -321,8 +336,7 @@ impl<R> Table<R> {
         loop {
             if let Some(result) = state.done.remove(&number) {
                 state.wanted = number.saturating_add(1);
-                drop(state);
-                self.changed.notify_all();
+                self.tell(state);
                 return Some(result);
             }
             if state.is_over {
@@ -351,8 +365,9 @@ struct Leaving<'a, R> {
 impl<R> Drop for Leaving<'_, R> {
     fn drop(&mut self) {
         if self.stops || std::thread::panicking() {
-            self.table.lock().is_over = true;
-            self.table.changed.notify_all();
+            let mut state = self.table.lock();
+            state.is_over = true;
+            self.table.tell(state);
         }
     }
 }

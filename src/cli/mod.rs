@@ -34,8 +34,7 @@ mod telemetry;
 mod verify;
 mod watch;
 
-use std::io;
-use std::process::ExitCode;
+use std::io::{self, Write as _};
 
 use clap::Parser;
 use meetscope::capture::raise_open_files;
@@ -62,17 +61,25 @@ enum Status {
 struct UsageError(String);
 
 /// Parses, runs, and says how it ended: 0 done, 1 failed, 2 bad usage, 3 done and a rule fired.
-pub(crate) fn main() -> ExitCode {
-    match run(Args::parse()) {
-        Ok(Status::Done) => ExitCode::SUCCESS,
-        Ok(Status::Failed) => ExitCode::from(1),
-        Ok(Status::Unsound) => ExitCode::from(2),
-        Ok(Status::Fired) => ExitCode::from(3),
+pub(crate) fn main() -> ! {
+    let status = status(run(Args::parse()));
+    // What was to be read has been flushed where it was written, where failing counts.
+    let _ = io::stdout().flush();
+    // The kernel takes all memory at once. The allocator would be told at a regular end, and give it back piece by piece before.
+    signal_hook::low_level::exit(status)
+}
+
+fn status(outcome: anyhow::Result<Status>) -> i32 {
+    match outcome {
+        Ok(Status::Done) => 0,
+        Ok(Status::Failed) => 1,
+        Ok(Status::Unsound) => 2,
+        Ok(Status::Fired) => 3,
         // The reader has seen enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
             messages::say(format_args!("{error:#}"));
-            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+            if error.is::<UsageError>() { 2 } else { 1 }
         }
     }
 }
