@@ -361,16 +361,24 @@ fn is_http(bytes: &[u8]) -> bool {
 }
 
 fn read_dns(own: &mut Half, facts: &mut Facts, packet: PacketRef) {
-    while let Some(length) = dns::message_length(&own.buffer) {
-        let whole = length.saturating_add(2);
-        if own.buffer.len() < whole {
-            return;
+    let mut read = 0;
+    loop {
+        let waiting = own.buffer.get(read..).unwrap_or_default();
+        match dns::split_tcp(waiting) {
+            Ok((message, following)) => {
+                super::names::message(facts, message, packet);
+                read = own.buffer.len().saturating_sub(following.len());
+            }
+            Err(error) if error.is_truncated() => break,
+            // Where the next message begins nobody knows.
+            Err(error) => {
+                facts.anomaly(error.field(), packet);
+                own.close();
+                return;
+            }
         }
-        if let Some(message) = own.buffer.get(2..whole) {
-            super::names::message(facts, message, packet);
-        }
-        own.buffer.drain(..whole);
     }
+    own.buffer.drain(..read);
 }
 
 fn read_sip(own: &mut Half, facts: &mut Facts, packet: PacketRef) {
@@ -392,5 +400,68 @@ fn read_sip(own: &mut Half, facts: &mut Facts, packet: PacketRef) {
         if own.buffer.is_empty() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A direction of a connection to a resolver, segment after segment.
+    fn told(segments: &[&[u8]]) -> Facts {
+        let (mut work, mut facts, mut sequence) = (StreamWork::new(), Facts::default(), 1);
+        for payload in segments {
+            let segment = Segment {
+                sequence,
+                acknowledgment: None,
+                syn: false,
+                fin: false,
+                payload,
+                declared_len: payload.len(),
+                ports: [40_000, 53],
+                direction: Direction::Forward,
+                number: 1,
+                packet: PacketRef::new(0, 1),
+                timestamp: Timestamp::from_secs_nanos(1, 0),
+                key_log: None,
+                sampling: Sampling::default(),
+            };
+            work.segment(&mut facts, &segment);
+            sequence += u32::try_from(payload.len()).unwrap();
+        }
+        work.finish(&mut facts);
+        facts
+    }
+
+    /// A question (RFC 1035 section 4.1) with its length before it (section 4.2.2).
+    fn question(host: u8) -> Vec<u8> {
+        let message =
+            [&[0, host, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, b'h', host, 4][..], b"test", &[0, 0, 1, 0, 1]]
+                .concat();
+        [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat()
+    }
+
+    #[test]
+    fn names_are_read_over_tcp_however_messages_are_cut_into_segments() {
+        let all = [question(b'a'), question(b'b'), question(b'c')].concat();
+        for cut in 1..all.len() {
+            let segments: Vec<&[u8]> = all.chunks(cut).collect();
+            let facts = told(&segments);
+            let questions = &facts.dns.as_deref().unwrap().questions;
+            assert!(questions.iter().eq(&["ha.test", "hb.test", "hc.test"]), "{cut}: {questions:?}");
+            assert!(facts.anomalies.is_empty());
+        }
+        // One alone, as most connections have.
+        assert_eq!(told(&[&question(b'a')]).dns.unwrap().questions.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_message_over_tcp_ends_the_reading() {
+        let facts = told(&[&question(b'a'), &vec![0; 1 << 16], &question(b'b')]);
+        assert_eq!(facts.dns.unwrap().questions.len(), 1);
+        assert_eq!(
+            facts.anomalies.iter().map(|anomaly| (anomaly.name, anomaly.count)).collect::<Vec<_>>(),
+            [("dns length", 1)]
+        );
     }
 }
