@@ -95,8 +95,8 @@ impl Threads {
         self.pieces_beside(|| (), Some(AHEAD), items, work, take).1
     }
 
-    /// Does `first`, which one thread alone can do, while the others work; then takes what came of each piece. So many of them wait for each
-    /// thread, or all.
+    /// Does `first`, which one thread alone can do, while the others work; then takes what came of each piece. Of `ahead` pieces for each
+    /// thread what came of them may wait; of all, where that is none.
     fn pieces_beside<A, T: Sync, R: Send, E>(
         self,
         first: impl FnOnce() -> A,

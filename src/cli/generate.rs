@@ -12,7 +12,9 @@ use super::{Status, UsageError};
 pub(super) fn completions(shell: Shell) -> anyhow::Result<Status> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "meetscope", &mut script);
-    io::stdout().lock().write_all(&script)?;
+    let mut out = io::stdout().lock();
+    out.write_all(&script)?;
+    out.flush()?;
     Ok(Status::Done)
 }
 
@@ -27,6 +29,8 @@ pub(super) fn man(subcommand: Option<&str>) -> anyhow::Result<Status> {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
-    io::stdout().lock().write_all(&page)?;
+    let mut out = io::stdout().lock();
+    out.write_all(&page)?;
+    out.flush()?;
     Ok(Status::Done)
 }

@@ -34,7 +34,7 @@ mod telemetry;
 mod verify;
 mod watch;
 
-use std::io::{self, Write as _};
+use std::io;
 
 use clap::Parser;
 use meetscope::capture::raise_open_files;
@@ -63,9 +63,8 @@ struct UsageError(String);
 /// Parses, runs, and says how it ended: 0 done, 1 failed, 2 bad usage, 3 done and a rule fired.
 pub(crate) fn main() -> ! {
     let status = status(run(Args::parse()));
-    // What was to be read has been flushed where it was written, where failing counts.
-    let _ = io::stdout().flush();
-    // The kernel takes all memory at once. The allocator would be told at a regular end, and give it back piece by piece before.
+    // Whoever writes to standard output has flushed it, where failing counts; here a terminal that stands still could be waited for. The kernel
+    // takes all memory at once, where the allocator would give it back piece by piece first.
     signal_hook::low_level::exit(status)
 }
 

@@ -86,8 +86,8 @@ impl TableStats {
     }
 }
 
-/// Where a flow lies, and half of what its key hashes to: who lets the index grow need not look at all flows again, of which most have left every
-/// cache, nor does who looks for one at others.
+/// Where a flow lies, and half of what its key hashes to. Most flows have left every cache: growing the index looks at none of them, and looking
+/// for one hardly ever at another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Spot {
     slot: u32,

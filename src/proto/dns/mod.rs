@@ -1,6 +1,6 @@
 //! DNS (RFC 1035), with SVCB/HTTPS records (RFC 9460), over UDP and TCP.
 //!
-//! In: one message (for TCP: a stream slice, cut by [`message_length`]). Out: [`Message`], its questions
+//! In: one message (for TCP: a stream slice, cut by [`split_tcp`]). Out: [`Message`], its questions
 //! and its answers flattened to name -> address, alias, pointer and service. Authority and additional
 //! sections are not read. mDNS (port 5353) and LLMNR (5355) have the same layout; the caller tells them
 //! apart by port.
@@ -147,11 +147,12 @@ pub struct Message {
     /// At most [`MAX_ANSWERS`] were looked at; kinds that are not in [`Answer`] are left out.
     pub answers: Vec<Answer>,
     /// Not all questions and answers that the header announces were read: the capture cut the message,
-    /// one of them is malformed, or there are too many.
+    /// one of them that is looked at is malformed, or there are too many.
     pub partial: bool,
 }
 
-/// Reads one message. A question or an answer that is cut or odd does not hide those before it.
+/// Reads one message. A question that is cut or odd does not hide those before it, nor an answer those before it and, where its length fits,
+/// behind it.
 ///
 /// # Errors
 /// [`ParseError`] when the header is cut or no DNS header, or when not even the first question can be read.
@@ -162,7 +163,7 @@ pub fn parse(message: &[u8]) -> Result<Message, ParseError> {
     let announced = usize::from(header.questions);
     let most = announced.min(MAX_QUESTIONS);
     let (questions, end) = record::all(message, HEADER_LENGTH, most, |at| {
-        record::question(message, at, &mut text).map(|(question, end)| (Some(question), end))
+        record::question(message, at, &mut text).map(|(question, end)| (Ok(Some(question)), end))
     });
     if questions.items.is_empty() && announced > 0 {
         return Err(record::fault_of_question(message, header.questions));
@@ -210,14 +211,7 @@ pub fn reverse_address(name: &str) -> Option<IpAddr> {
     labels.next().is_none().then(|| Ipv6Addr::from_bits(bits).into())
 }
 
-/// Over TCP every message has its length before it (RFC 1035 §4.2.2): the length of prefix and message
-/// together. `None` when the prefix itself is not whole yet.
-pub fn message_length(stream: &[u8]) -> Option<usize> {
-    let length = stream.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes))?;
-    usize::from(length).checked_add(2)
-}
-
-/// Takes the first message off a TCP stream: the message, and what follows it.
+/// Takes the first message off a TCP stream, where each has its length before it (RFC 1035 §4.2.2): the message, and what follows it.
 ///
 /// # Errors
 /// [`ParseError::Truncated`] when it is not whole yet; [`ParseError::Invalid`] when its length cannot

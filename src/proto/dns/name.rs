@@ -2,10 +2,14 @@
 
 use compact_str::CompactString;
 
-/// Most labels that are stepped over: each takes two bytes or more.
-const MAX_LABELS: usize = 128;
+use super::HEADER_LENGTH;
+
 /// Octets of a name, each label with its length, and the root (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
+/// Labels of the longest name: 127 of one octet, and the root.
+const MAX_LABELS: usize = 128;
+/// Pointers of one name: more than labels it does not need.
+const MAX_POINTERS: usize = 127;
 
 /// The end of the name at `at`, without following pointers.
 pub(super) fn skip(message: &[u8], mut at: usize) -> Option<usize> {
@@ -26,11 +30,11 @@ pub(super) fn skip(message: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The name at `at`: lower case, labels joined by dots, no trailing dot; everything that could fool a reader as `\DDD`. It is put together
-/// in `out`, so that what comes back takes no more memory than it needs, or none of its own. `None` where it is cut or too long, and where
-/// a pointer (RFC 1035 section 4.1.4) does not lead to a prior place: each is of one octet less at least, so that no chain of them goes on.
+/// in `out`, so that what comes back takes no more memory than it needs, or none of its own. `None` where it is cut or too long, or has too many
+/// pointers, and where one does not lead to a prior name (RFC 1035 section 4.1.4): to the header, or forwards.
 pub(super) fn text(message: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<CompactString> {
     out.clear();
-    let mut octets: usize = 1;
+    let (mut octets, mut pointers): (usize, usize) = (1, 0);
     loop {
         let length = *message.get(at)?;
         let next = at.checked_add(1)?;
@@ -51,7 +55,8 @@ pub(super) fn text(message: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<C
             }
             192.. => {
                 let target = usize::from(u16::from_be_bytes([length & 0x3f, *message.get(next)?]));
-                if target >= at {
+                pointers = pointers.checked_add(1)?;
+                if !(HEADER_LENGTH..at).contains(&target) || pointers > MAX_POINTERS {
                     return None;
                 }
                 at = target;

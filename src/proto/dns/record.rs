@@ -1,6 +1,7 @@
 //! Questions and answers, one after the other (RFC 1035 sections 4.1.2 and 4.1.3).
 //!
-//! Data is read of the kinds that are in [`Answer`]; of the others only what tells that their length is right.
+//! Data is read of the kinds that are in [`Answer`]; of the others nothing is looked at but that the name of a name server is whole, by which
+//! referrals are told from noise, and that there are no options among the answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,6 +19,9 @@ const NS: RecordType = RecordType(2);
 /// Options of the message (RFC 6891), which have no business among the answers.
 const OPT: RecordType = RecordType(41);
 
+/// An answer that can be stepped over and not be read.
+pub(super) struct Odd;
+
 /// What was read of a list.
 pub(super) struct Read<T> {
     /// Those that say something.
@@ -26,21 +30,25 @@ pub(super) struct Read<T> {
     pub(super) read: usize,
 }
 
-/// Reads at most `most` items from `start` on, until one is not whole; and where the last of them ends.
+/// Reads at most `most` items from `start` on, until one is cut; and where the last of them ends.
 pub(super) fn all<T>(
     message: &[u8],
     start: usize,
     most: usize,
-    mut each: impl FnMut(usize) -> Option<(Option<T>, usize)>,
+    mut each: impl FnMut(usize) -> Option<(Result<Option<T>, Odd>, usize)>,
 ) -> (Read<T>, usize) {
     let room = message.len().saturating_sub(start) / LEAST;
-    let (mut items, mut end) = (Vec::with_capacity(most.min(room.max(1))), start);
-    for read in 0..most {
-        let Some((item, next)) = each(end) else { return (Read { items, read }, end) };
-        items.extend(item);
+    let mut found = Read { items: Vec::with_capacity(most.min(room.max(1))), read: 0 };
+    let mut end = start;
+    for _ in 0..most {
+        let Some((item, next)) = each(end) else { break };
+        if let Ok(item) = item {
+            found.items.extend(item);
+            found.read = found.read.saturating_add(1);
+        }
         end = next;
     }
-    (Read { items, read: most }, end)
+    (found, end)
 }
 
 /// The question at `at`, and where it ends.
@@ -87,7 +95,11 @@ pub(super) fn fault_of_question(message: &[u8], questions: u16) -> ParseError {
 }
 
 /// The answer at `at`, where it is of a kind that says something, and where it ends.
-pub(super) fn answer(message: &[u8], at: usize, text: &mut Vec<u8>) -> Option<(Option<Answer>, usize)> {
+pub(super) fn answer(
+    message: &[u8],
+    at: usize,
+    text: &mut Vec<u8>,
+) -> Option<(Result<Option<Answer>, Odd>, usize)> {
     let fixed = name::skip(message, at)?;
     let [type_high, type_low, class_high, class_low, a, b, c, d, high, low] =
         *message.get(fixed..)?.first_chunk::<10>()?;
@@ -96,43 +108,60 @@ pub(super) fn answer(message: &[u8], at: usize, text: &mut Vec<u8>) -> Option<(O
     let start = fixed.checked_add(10)?;
     let end = start.checked_add(usize::from(u16::from_be_bytes([high, low])))?;
     // Names in the data may point to what is before it, and not behind.
-    let (before, ttl) = (message.get(..end)?, u32::from_be_bytes([a, b, c, d]));
-    let data = before.get(start..)?;
-    if !matches!(class, 1..=4 | 254) {
-        return None;
+    let data = Data { before: message.get(..end)?, start, ttl: u32::from_be_bytes([a, b, c, d]) };
+    let rtype = RecordType(u16::from_be_bytes([type_high, type_low]));
+    let read = if matches!(class, 1..=4 | 254) { data.read(rtype, at, text) } else { None };
+    Some((read.map(|Said(answer)| answer).ok_or(Odd), end))
+}
+
+/// What whole data says: nothing, where it is of a kind that is not in [`Answer`].
+struct Said(Option<Answer>);
+
+/// The data of an answer, with all of the message before it.
+struct Data<'a> {
+    before: &'a [u8],
+    start: usize,
+    ttl: u32,
+}
+
+impl Data<'_> {
+    /// What the data says; its owner is at `at`.
+    fn read(&self, rtype: RecordType, at: usize, text: &mut Vec<u8>) -> Option<Said> {
+        let (before, start, ttl) = (self.before, self.start, self.ttl);
+        let data = before.get(start..)?;
+        let owner = |text: &mut Vec<u8>| name::text(before, at, text);
+        let said = match rtype {
+            RecordType::A => {
+                let address = IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?));
+                Some(Answer::Address { name: owner(text)?, address, ttl })
+            }
+            RecordType::AAAA => {
+                let address = IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?));
+                Some(Answer::Address { name: owner(text)?, address, ttl })
+            }
+            RecordType::CNAME => {
+                let target = name_alone(before, start, text)?;
+                Some(Answer::Alias { name: owner(text)?, target, ttl })
+            }
+            RecordType::PTR => {
+                let target = name_alone(before, start, text)?;
+                Some(Answer::Pointer { name: owner(text)?, target, ttl })
+            }
+            RecordType::SRV if !data.is_empty() => {
+                let [_, _, _, _, port @ ..] = *data.first_chunk::<6>()?;
+                let target = name::text(before, start.checked_add(6)?, text)?;
+                Some(Answer::Location { name: owner(text)?, target, port: u16::from_be_bytes(port), ttl })
+            }
+            RecordType::SVCB | RecordType::HTTPS => {
+                let name = owner(text)?;
+                Some(service(name, ttl, before, start, text)?)
+            }
+            NS => name_alone(before, start, text).map(|_| None)?,
+            OPT => return None,
+            _ => None,
+        };
+        Some(Said(said))
     }
-    let owner = |text: &mut Vec<u8>| name::text(message, at, text);
-    let answer = match RecordType(u16::from_be_bytes([type_high, type_low])) {
-        RecordType::A => {
-            let address = IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?));
-            Some(Answer::Address { name: owner(text)?, address, ttl })
-        }
-        RecordType::AAAA => {
-            let address = IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?));
-            Some(Answer::Address { name: owner(text)?, address, ttl })
-        }
-        RecordType::CNAME => {
-            let target = name_alone(before, start, text)?;
-            Some(Answer::Alias { name: owner(text)?, target, ttl })
-        }
-        RecordType::PTR => {
-            let target = name_alone(before, start, text)?;
-            Some(Answer::Pointer { name: owner(text)?, target, ttl })
-        }
-        RecordType::SRV if !data.is_empty() => {
-            let [_, _, _, _, port @ ..] = *data.first_chunk::<6>()?;
-            let (port, target) = (u16::from_be_bytes(port), name::text(before, start.checked_add(6)?, text)?);
-            Some(Answer::Location { name: owner(text)?, target, port, ttl })
-        }
-        RecordType::SVCB | RecordType::HTTPS => {
-            let name = owner(text)?;
-            Some(service(name, ttl, before, start, text)?)
-        }
-        NS => name_alone(before, start, text).map(|_| None)?,
-        OPT => return None,
-        _ => None,
-    };
-    Some((answer, end))
 }
 
 /// Data that is a name and nothing else.
@@ -147,6 +176,10 @@ fn service(name: CompactString, ttl: u32, before: &[u8], start: usize, text: &mu
     let mut rest = before.get(name::skip(before, target_at)?..)?;
     let target = name::text(before, target_at, text)?;
     let (mut alpn, mut hints, mut port, mut ech, mut previous) = (Vec::new(), Vec::new(), None, false, None);
+    if priority == 0 {
+        // An alias has none (section 2.4.2).
+        rest = &[];
+    }
     while !rest.is_empty() {
         let ([key_high, key_low, high, low], following) = rest.split_first_chunk::<4>()?;
         let key = u16::from_be_bytes([*key_high, *key_low]);
@@ -157,10 +190,9 @@ fn service(name: CompactString, ttl: u32, before: &[u8], start: usize, text: &mu
             following.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
         rest = following;
         match key {
-            // Keys that must be understood.
-            0 if !value.len().is_multiple_of(2) => return None,
+            0 if !are_keys(value) => return None,
             1 => alpn = protocols(value)?,
-            3 => port = Some(u16::from_be_bytes(*value.first_chunk()?)),
+            3 => port = Some(u16::from_be_bytes(value.try_into().ok()?)),
             4 => hints.extend(addresses::<4>(value)?),
             5 => {
                 // A list with its length before it (RFC 9849 section 4).
@@ -177,11 +209,23 @@ fn service(name: CompactString, ttl: u32, before: &[u8], start: usize, text: &mu
     Some(Answer::Service { name, target, priority, alpn, port, hints, ech, ttl })
 }
 
+/// Keys that must be understood, in ascending order (RFC 9460 section 8).
+fn are_keys(value: &[u8]) -> bool {
+    let (keys, rest) = value.as_chunks::<2>();
+    rest.is_empty() && !keys.is_empty() && keys.is_sorted_by(|a, b| a < b)
+}
+
 /// Names of protocols, each with its length before it (RFC 9460 section 7.1.1).
 fn protocols(mut value: &[u8]) -> Option<Vec<String>> {
     let mut names = Vec::new();
+    if value.is_empty() {
+        return None;
+    }
     while let Some((length, rest)) = value.split_first() {
         let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+        if name.is_empty() {
+            return None;
+        }
         if names.len() < MAX_SERVICE_ITEMS {
             names.push(name::escaped(name));
         }
@@ -190,11 +234,12 @@ fn protocols(mut value: &[u8]) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// Addresses of `N` bytes each (RFC 9460 section 7.3).
+/// Addresses of `N` bytes each, one at least (RFC 9460 section 7.3).
 fn addresses<const N: usize>(value: &[u8]) -> Option<impl Iterator<Item = IpAddr>>
 where
     IpAddr: From<[u8; N]>,
 {
     let (addresses, rest) = value.as_chunks::<N>();
-    rest.is_empty().then(|| addresses.iter().take(MAX_SERVICE_ITEMS).map(|address| IpAddr::from(*address)))
+    (rest.is_empty() && !addresses.is_empty())
+        .then(|| addresses.iter().take(MAX_SERVICE_ITEMS).map(|address| IpAddr::from(*address)))
 }
