@@ -68,7 +68,8 @@ fn other_name(known: &mut Dns, name: &str, address: std::net::IpAddr, reverse: b
 
 fn learn(known: &mut Dns, name: &str, address: std::net::IpAddr, packet: PacketRef) {
     let held = known.addresses.iter().any(|(held, at, _)| *at == address && **held == *name);
-    if !held && known.addresses.len() < LIST_CAP {
+    // The root has no address.
+    if !held && !name.is_empty() && known.addresses.len() < LIST_CAP {
         // Most answers give several addresses to one name.
         let last = known.addresses.last().map(|(last, ..)| last).filter(|last| ***last == *name);
         let name = last.map_or_else(|| Arc::from(name), Arc::clone);

@@ -365,12 +365,17 @@ fn read_dns(own: &mut Half, facts: &mut Facts, packet: PacketRef) {
     loop {
         let waiting = own.buffer.get(read..).unwrap_or_default();
         match dns::split_tcp(waiting) {
+            // What was picked up in the middle begins with no length.
+            Ok((message, _)) if dns::probe(message) == Probe::No => {
+                facts.anomaly("dns message", packet);
+                own.close();
+                return;
+            }
             Ok((message, following)) => {
                 super::names::message(facts, message, packet);
                 read = own.buffer.len().saturating_sub(following.len());
             }
             Err(error) if error.is_truncated() => break,
-            // Where the next message begins nobody knows.
             Err(error) => {
                 facts.anomaly(error.field(), packet);
                 own.close();
@@ -457,6 +462,8 @@ mod tests {
 
     #[test]
     fn what_is_no_message_over_tcp_ends_the_reading() {
+        let middle = told(&[&question(b'a')[5..], &question(b'b'), &[7; 3000]]);
+        assert!(middle.dns.is_none() && middle.anomalies.iter().all(|anomaly| anomaly.count == 1));
         let facts = told(&[&question(b'a'), &vec![0; 1 << 16], &question(b'b')]);
         assert_eq!(facts.dns.unwrap().questions.len(), 1);
         assert_eq!(

@@ -18,8 +18,7 @@ use crate::bytes::{ParseError, Probe, Reader};
 pub const MAX_QUESTIONS: usize = 16;
 /// Most answers that are read of one message.
 pub const MAX_ANSWERS: usize = 64;
-/// Longest stretch of a message that is read. It bounds the chains of pointers too: each hop must go
-/// backwards.
+/// Longest stretch of a message that is read.
 const MAX_LENGTH: usize = 8192;
 
 /// Record type, as in the registry of RFC 1035 and its successors.
@@ -151,8 +150,8 @@ pub struct Message {
     pub partial: bool,
 }
 
-/// Reads one message. A question that is cut or odd does not hide those before it, nor an answer those before it and, where its length fits,
-/// behind it.
+/// Reads one message. A question that is cut or odd does not hide those before it, nor an answer those before it and, where it can be
+/// stepped over, behind it.
 ///
 /// # Errors
 /// [`ParseError`] when the header is cut or no DNS header, or when not even the first question can be read.

@@ -8,7 +8,7 @@ use super::HEADER_LENGTH;
 const MAX_NAME: usize = 255;
 /// Labels of the longest name: 127 of one octet, and the root.
 const MAX_LABELS: usize = 128;
-/// Pointers of one name: more than labels it does not need.
+/// Pointers of one name: as many as labels, of which most names have few.
 const MAX_POINTERS: usize = 127;
 
 /// The end of the name at `at`, without following pointers.

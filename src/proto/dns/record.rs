@@ -1,7 +1,7 @@
 //! Questions and answers, one after the other (RFC 1035 sections 4.1.2 and 4.1.3).
 //!
-//! Data is read of the kinds that are in [`Answer`]; of the others nothing is looked at but that the name of a name server is whole, by which
-//! referrals are told from noise, and that there are no options among the answers.
+//! Data is read of the kinds that are in [`Answer`], in the Internet's class; of the others nothing is looked at but that the name of a name
+//! server is whole, and that there are no options among the answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,11 +26,11 @@ pub(super) struct Odd;
 pub(super) struct Read<T> {
     /// Those that say something.
     pub(super) items: Vec<T>,
-    /// How many were whole.
+    /// How many were whole and not odd.
     pub(super) read: usize,
 }
 
-/// Reads at most `most` items from `start` on, until one is cut; and where the last of them ends.
+/// Reads at most `most` items from `start` on, until one cannot be stepped over; and where the last of them ends.
 pub(super) fn all<T>(
     message: &[u8],
     start: usize,
@@ -110,11 +110,16 @@ pub(super) fn answer(
     // Names in the data may point to what is before it, and not behind.
     let data = Data { before: message.get(..end)?, start, ttl: u32::from_be_bytes([a, b, c, d]) };
     let rtype = RecordType(u16::from_be_bytes([type_high, type_low]));
-    let read = if matches!(class, 1..=4 | 254) { data.read(rtype, at, text) } else { None };
+    let read = match class {
+        1 => data.read(rtype, at, text),
+        // CSNET, CHAOS, Hesiod (RFC 1035 section 3.2.4) and NONE (RFC 2136 section 2.4), where an address is none or another.
+        2..=4 | 254 => Some(Said(None)),
+        _ => None,
+    };
     Some((read.map(|Said(answer)| answer).ok_or(Odd), end))
 }
 
-/// What whole data says: nothing, where it is of a kind that is not in [`Answer`].
+/// What whole data says: nothing, where it is of a kind or class that is not read.
 struct Said(Option<Answer>);
 
 /// The data of an answer, with all of the message before it.

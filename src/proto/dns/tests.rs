@@ -54,6 +54,9 @@ fn plain(mut answer: Answer) -> Answer {
 /// An answer of the other reader, in our words.
 fn peer(record: &simple_dns::ResourceRecord<'_>) -> Option<Answer> {
     use simple_dns::rdata::{RData, SVCParam};
+    if record.class != simple_dns::CLASS::IN {
+        return None;
+    }
     let (name, ttl) = (CompactString::from(told(&record.name)), record.ttl);
     #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds tie no name to an address")]
     match &record.rdata {
@@ -241,6 +244,11 @@ fn an_odd_answer_hides_neither_those_before_nor_those_behind() {
         let message = parse(&bytes).unwrap();
         assert_eq!((message.answers.len(), message.partial), (2, true), "{rtype} {data:?}");
     }
+    // An address of CHAOS (RFC 1035 section 3.2.4), whose data is another.
+    let mut chaos = address.clone();
+    chaos[5] = 3;
+    let bytes = [&header(0x8180, [1, 2, 0, 0])[..], &asked, &chaos, &address].concat();
+    assert_eq!((parse(&bytes).unwrap().answers.len(), parse(&bytes).unwrap().partial), (1, false));
     // An alias (RFC 9460 section 2.4.2): its parameters are not looked at.
     let alias = record(&[0xC0, 12], 65, 9, &[0, 0, 0, 0, 4, 0, 1, 9]);
     let bytes = [&header(0x8180, [1, 1, 0, 0])[..], &asked, &alias].concat();
