@@ -132,7 +132,7 @@ struct Data<'a> {
 impl Data<'_> {
     /// What the data says; its owner is at `at`.
     fn read(&self, rtype: RecordType, at: usize, text: &mut Vec<u8>) -> Option<Said> {
-        let (before, start, ttl) = (self.before, self.start, self.ttl);
+        let Self { before, start, ttl } = *self;
         let data = before.get(start..)?;
         let owner = |text: &mut Vec<u8>| name::text(before, at, text);
         let said = match rtype {
@@ -145,11 +145,11 @@ impl Data<'_> {
                 Some(Answer::Address { name: owner(text)?, address, ttl })
             }
             RecordType::CNAME => {
-                let target = name_alone(before, start, text)?;
+                let target = self.name_alone(text)?;
                 Some(Answer::Alias { name: owner(text)?, target, ttl })
             }
             RecordType::PTR => {
-                let target = name_alone(before, start, text)?;
+                let target = self.name_alone(text)?;
                 Some(Answer::Pointer { name: owner(text)?, target, ttl })
             }
             RecordType::SRV if !data.is_empty() => {
@@ -159,59 +159,62 @@ impl Data<'_> {
             }
             RecordType::SVCB | RecordType::HTTPS => {
                 let name = owner(text)?;
-                Some(service(name, ttl, before, start, text)?)
+                Some(self.service(name, text)?)
             }
-            NS => name_alone(before, start, text).map(|_| None)?,
+            NS => self.name_alone(text).map(|_| None)?,
             OPT => return None,
             _ => None,
         };
         Some(Said(said))
     }
-}
 
-/// Data that is a name and nothing else.
-fn name_alone(before: &[u8], start: usize, text: &mut Vec<u8>) -> Option<CompactString> {
-    (name::skip(before, start)? == before.len()).then(|| name::text(before, start, text))?
-}
-
-/// Data of a service record: priority, target, parameters with keys in ascending order (RFC 9460 section 2.2).
-fn service(name: CompactString, ttl: u32, before: &[u8], start: usize, text: &mut Vec<u8>) -> Option<Answer> {
-    let priority = u16::from_be_bytes(*before.get(start..)?.first_chunk()?);
-    let target_at = start.checked_add(2)?;
-    let mut rest = before.get(name::skip(before, target_at)?..)?;
-    let target = name::text(before, target_at, text)?;
-    let (mut alpn, mut hints, mut port, mut ech, mut previous) = (Vec::new(), Vec::new(), None, false, None);
-    if priority == 0 {
-        // An alias has none (section 2.4.2).
-        rest = &[];
+    /// Data that is a name and nothing else.
+    fn name_alone(&self, text: &mut Vec<u8>) -> Option<CompactString> {
+        let Self { before, start, .. } = *self;
+        (name::skip(before, start)? == before.len()).then(|| name::text(before, start, text))?
     }
-    while !rest.is_empty() {
-        let ([key_high, key_low, high, low], following) = rest.split_first_chunk::<4>()?;
-        let key = u16::from_be_bytes([*key_high, *key_low]);
-        if previous.replace(key).is_some_and(|before| key <= before) {
-            return None;
+
+    /// Data of a service record: priority, target, parameters with keys in ascending order (RFC 9460 section 2.2).
+    fn service(&self, name: CompactString, text: &mut Vec<u8>) -> Option<Answer> {
+        let Self { before, start, ttl } = *self;
+        let priority = u16::from_be_bytes(*before.get(start..)?.first_chunk()?);
+        let target_at = start.checked_add(2)?;
+        let mut rest = before.get(name::skip(before, target_at)?..)?;
+        let target = name::text(before, target_at, text)?;
+        let (mut alpn, mut hints, mut port, mut ech, mut previous) =
+            (Vec::new(), Vec::new(), None, false, None);
+        if priority == 0 {
+            // An alias has none (section 2.4.2).
+            rest = &[];
         }
-        let (value, following) =
-            following.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
-        rest = following;
-        match key {
-            0 if !are_keys(value) => return None,
-            1 => alpn = protocols(value)?,
-            3 => port = Some(u16::from_be_bytes(value.try_into().ok()?)),
-            4 => hints.extend(addresses::<4>(value)?),
-            5 => {
-                // A list with its length before it (RFC 9849 section 4).
-                let (length, list) = value.split_first_chunk()?;
-                ech = usize::from(u16::from_be_bytes(*length)) == list.len();
-                if !ech {
-                    return None;
-                }
+        while !rest.is_empty() {
+            let ([key_high, key_low, high, low], following) = rest.split_first_chunk::<4>()?;
+            let key = u16::from_be_bytes([*key_high, *key_low]);
+            if previous.replace(key).is_some_and(|before| key <= before) {
+                return None;
             }
-            6 => hints.extend(addresses::<16>(value)?),
-            _ => {}
+            let (value, following) =
+                following.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+            rest = following;
+            match key {
+                0 if !are_keys(value) => return None,
+                1 => alpn = protocols(value)?,
+                3 => port = Some(u16::from_be_bytes(value.try_into().ok()?)),
+                4 => hints.extend(addresses::<4>(value)?),
+                5 => {
+                    // A list with its length before it (RFC 9849 section 4).
+                    let (length, list) = value.split_first_chunk()?;
+                    ech = usize::from(u16::from_be_bytes(*length)) == list.len();
+                    if !ech {
+                        return None;
+                    }
+                }
+                6 => hints.extend(addresses::<16>(value)?),
+                _ => {}
+            }
         }
+        Some(Answer::Service { name, target, priority, alpn, port, hints, ech, ttl })
     }
-    Some(Answer::Service { name, target, priority, alpn, port, hints, ech, ttl })
 }
 
 /// Keys that must be understood, in ascending order (RFC 9460 section 8).
