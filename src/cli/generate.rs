@@ -12,10 +12,7 @@ use super::{Status, UsageError};
 pub(super) fn completions(shell: Shell) -> anyhow::Result<Status> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "meetscope", &mut script);
-    let mut out = io::stdout().lock();
-    out.write_all(&script)?;
-    out.flush()?;
-    Ok(Status::Done)
+    print(&script)
 }
 
 /// Writes the manual page of the program, or of one subcommand.
@@ -29,8 +26,12 @@ pub(super) fn man(subcommand: Option<&str>) -> anyhow::Result<Status> {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
+    print(&page)
+}
+
+fn print(text: &[u8]) -> anyhow::Result<Status> {
     let mut out = io::stdout().lock();
-    out.write_all(&page)?;
+    out.write_all(text)?;
     out.flush()?;
     Ok(Status::Done)
 }
