@@ -162,7 +162,8 @@ pub fn parse(message: &[u8]) -> Result<Message, ParseError> {
     let announced = usize::from(header.questions);
     let most = announced.min(MAX_QUESTIONS);
     let (questions, end) = record::all(message, HEADER_LENGTH, most, |at| {
-        record::question(message, at, &mut text).map(|(question, end)| (Ok(Some(question)), end))
+        record::question(message, at, &mut text)
+            .map(|(question, end)| (Some(record::Said(Some(question))), end))
     });
     if questions.items.is_empty() && announced > 0 {
         return Err(record::fault_of_question(message, header.questions));

@@ -19,8 +19,8 @@ const NS: RecordType = RecordType(2);
 /// Options of the message (RFC 6891), which have no business among the answers.
 const OPT: RecordType = RecordType(41);
 
-/// An answer that can be stepped over and not be read.
-pub(super) struct Odd;
+/// What a whole item says: nothing, where it is of a kind or class that is not read.
+pub(super) struct Said<T>(pub(super) Option<T>);
 
 /// What was read of a list.
 pub(super) struct Read<T> {
@@ -30,19 +30,19 @@ pub(super) struct Read<T> {
     pub(super) read: usize,
 }
 
-/// Reads at most `most` items from `start` on, until one cannot be stepped over; and where the last of them ends.
+/// Reads at most `most` items from `start` on, until one cannot be stepped over; and where the last of them ends. An odd item says nothing at all.
 pub(super) fn all<T>(
     message: &[u8],
     start: usize,
     most: usize,
-    mut each: impl FnMut(usize) -> Option<(Result<Option<T>, Odd>, usize)>,
+    mut each: impl FnMut(usize) -> Option<(Option<Said<T>>, usize)>,
 ) -> (Read<T>, usize) {
     let room = message.len().saturating_sub(start) / LEAST;
     let mut found = Read { items: Vec::with_capacity(most.min(room.max(1))), read: 0 };
     let mut end = start;
     for _ in 0..most {
-        let Some((item, next)) = each(end) else { break };
-        if let Ok(item) = item {
+        let Some((said, next)) = each(end) else { break };
+        if let Some(Said(item)) = said {
             found.items.extend(item);
             found.read = found.read.saturating_add(1);
         }
@@ -94,12 +94,8 @@ pub(super) fn fault_of_question(message: &[u8], questions: u16) -> ParseError {
     }
 }
 
-/// The answer at `at`, where it is of a kind that says something, and where it ends.
-pub(super) fn answer(
-    message: &[u8],
-    at: usize,
-    text: &mut Vec<u8>,
-) -> Option<(Result<Option<Answer>, Odd>, usize)> {
+/// What the answer at `at` says, where it is not odd, and where it ends.
+pub(super) fn answer(message: &[u8], at: usize, text: &mut Vec<u8>) -> Option<(Option<Said<Answer>>, usize)> {
     let fixed = name::skip(message, at)?;
     let [type_high, type_low, class_high, class_low, a, b, c, d, high, low] =
         *message.get(fixed..)?.first_chunk::<10>()?;
@@ -110,17 +106,14 @@ pub(super) fn answer(
     // Names in the data may point to what is before it, and not behind.
     let data = Data { before: message.get(..end)?, start, ttl: u32::from_be_bytes([a, b, c, d]) };
     let rtype = RecordType(u16::from_be_bytes([type_high, type_low]));
-    let read = match class {
+    let said = match class {
         1 => data.read(rtype, at, text),
         // CSNET, CHAOS, Hesiod (RFC 1035 section 3.2.4) and NONE (RFC 2136 section 2.4), where an address is none or another.
         2..=4 | 254 => Some(Said(None)),
         _ => None,
     };
-    Some((read.map(|Said(answer)| answer).ok_or(Odd), end))
+    Some((said, end))
 }
-
-/// What whole data says: nothing, where it is of a kind or class that is not read.
-struct Said(Option<Answer>);
 
 /// The data of an answer, with all of the message before it.
 struct Data<'a> {
@@ -130,8 +123,8 @@ struct Data<'a> {
 }
 
 impl Data<'_> {
-    /// What the data says; its owner is at `at`.
-    fn read(&self, rtype: RecordType, at: usize, text: &mut Vec<u8>) -> Option<Said> {
+    /// What the data says, where it is not odd; its owner is at `at`.
+    fn read(&self, rtype: RecordType, at: usize, text: &mut Vec<u8>) -> Option<Said<Answer>> {
         let Self { before, start, ttl } = *self;
         let data = before.get(start..)?;
         let owner = |text: &mut Vec<u8>| name::text(before, at, text);
