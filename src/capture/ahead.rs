@@ -155,6 +155,7 @@ fn fill(stream: &mut Stream, mut block: Block) -> Part {
 mod tests {
     use std::io::Cursor;
 
+    use super::super::room::Room;
     use super::super::source::Source;
     use super::*;
 
@@ -162,7 +163,7 @@ mod tests {
 
     fn stream(length: usize) -> Stream {
         let bytes = (0_u32..).flat_map(u32::to_be_bytes).take(length).collect::<Vec<u8>>();
-        Source::detect(Cursor::new(bytes)).unwrap().stream
+        Source::detect(Cursor::new(bytes), &Room::new(1 << 30)).unwrap().stream
     }
 
     #[test]

@@ -99,6 +99,14 @@ pub enum Fault {
         /// The decoder's words.
         message: String,
     },
+    /// More memory than captures may have to be unpacked, all that are open together.
+    #[error("the {compression} stream {message}")]
+    NoRoomToUnpack {
+        /// Which compression.
+        compression: Compression,
+        /// How much that is.
+        message: String,
+    },
     /// A length that no sane capture has.
     #[error("{part} claims {length} bytes, the limit is {limit}")]
     TooLong {

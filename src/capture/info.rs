@@ -176,11 +176,11 @@ pub struct Anomalies {
     pub blocks_skipped: u64,
     /// pcapng blocks without packets that contradict themselves; what was readable in them is kept.
     pub blocks_malformed: u64,
-    /// Interfaces beyond the cap on their number.
+    /// Interfaces beyond the cap on their number, or on the memory of what captures say.
     pub interfaces_left_out: u64,
-    /// Resolved names beyond the cap on their bytes.
+    /// Resolved names beyond the cap on their number, or on that memory.
     pub names_left_out: u64,
-    /// Decryption secrets beyond the cap on their bytes.
+    /// Decryption secrets beyond the cap on their bytes, or on that memory.
     pub secrets_left_out: u64,
 }
 

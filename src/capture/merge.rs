@@ -10,6 +10,7 @@ use super::error::CaptureError;
 use super::info::{Compression, FileInfo};
 use super::limits::open_files;
 use super::reader::{self, FileReader};
+use super::room::Rooms;
 use super::{Packet, reader::STDIN};
 use crate::time::Timestamp;
 
@@ -24,8 +25,6 @@ pub enum Order {
     AsGiven,
 }
 
-/// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB.
-const MOST_OPEN: usize = 512;
 /// Bytes that are held of any other, at least and at most.
 const NARROWEST: usize = 2 << 10;
 const WIDEST: usize = 64 << 10;
@@ -53,6 +52,7 @@ pub struct Merge {
     /// Files that are open, wait, and need not be open; with the time of their next packet.
     open: Vec<(Timestamp, usize)>,
     most_open: usize,
+    rooms: Rooms,
 }
 
 /// How far a file has been read.
@@ -86,12 +86,25 @@ enum State {
 impl Merge {
     /// Prepares to read `paths`; `-` is standard input. Faults are kept with each file.
     pub fn open(paths: Vec<PathBuf>, order: Order) -> Self {
-        Self::resume(paths.into_iter().map(|path| (path, Place::Behind(0))).collect(), order)
+        Self::with(from_begin(paths), order, Rooms::default())
+    }
+
+    /// The same with a memory of so many bytes, of which those that are open at the same time take what is not packets: half of it to be
+    /// unpacked, an eighth for buffers while they wait for their time, as much for those that are open only while they are read, and a
+    /// sixteenth for what they say beside packets. A file that needs more to be unpacked than is left has a fault; what is said beyond it
+    /// is left out, and counted.
+    pub fn within(paths: Vec<PathBuf>, order: Order, memory: u64) -> Self {
+        Self::with(from_begin(paths), order, Rooms::within(memory))
     }
 
     /// Prepares to read on where an earlier reading in the same order had come to. A file that is compressed is unpacked from its
     /// beginning; nothing is said of one that was read to its end.
-    pub fn resume(places: Vec<(PathBuf, Place)>, order: Order) -> Self {
+    /// For `memory` see [`Merge::within`].
+    pub fn resume(places: Vec<(PathBuf, Place)>, order: Order, memory: u64) -> Self {
+        Self::with(places, order, Rooms::within(memory))
+    }
+
+    fn with(places: Vec<(PathBuf, Place)>, order: Order, rooms: Rooms) -> Self {
         let slot = |(path, place)| {
             let (skip, is_over) = match place {
                 Place::Behind(skip) => (skip, false),
@@ -105,9 +118,9 @@ impl Merge {
         // One that was begun goes on before any other begins.
         waiting.sort_by_key(|file| slots.get(*file).is_some_and(|slot| slot.skip == 0));
         let (queue, waiting) = (BinaryHeap::new(), waiting.into());
-        let (ended, open, most_open) = (Vec::new(), Vec::new(), open_files().min(MOST_OPEN));
-        let mut merge =
-            Self { slots, order, queue, waiting, current: None, ended, ahead: None, open, most_open };
+        let (ended, open, most_open) = (Vec::new(), Vec::new(), open_files().min(rooms.open));
+        let (current, ahead) = (None, None);
+        let mut merge = Self { slots, order, queue, waiting, current, ended, ahead, open, most_open, rooms };
         if order == Order::Time {
             merge.look_at_all();
         }
@@ -120,8 +133,9 @@ impl Merge {
         self.ahead.get_or_insert_default().clone()
     }
 
-    /// Holds no more files open than so many while they wait for their time, with 256 KiB each; and of all others together as much.
-    pub fn hold_open(&mut self, most: usize) {
+    /// Holds no more files open than so many while they wait.
+    #[cfg(test)]
+    pub(super) fn hold_open(&mut self, most: usize) {
         self.most_open = self.most_open.min(most);
     }
 
@@ -194,9 +208,9 @@ impl Merge {
 
     /// Learns the first time of every file.
     fn look_at_all(&mut self) {
-        let Self { slots, queue, ended, .. } = self;
+        let Self { slots, queue, ended, rooms, .. } = self;
         for (file, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_over) {
-            if let Some(first) = slot.advance(None) {
+            if let Some(first) = slot.advance(None, rooms) {
                 queue.push(Reverse((first, file)));
                 slot.pause();
             } else {
@@ -207,7 +221,7 @@ impl Merge {
 
     /// Moves a file to its next packet; its time.
     fn advance_in(&mut self, file: usize) -> Option<Timestamp> {
-        let time = self.slots.get_mut(file)?.advance(self.ahead.as_ref());
+        let time = self.slots.get_mut(file)?.advance(self.ahead.as_ref(), &self.rooms);
         if time.is_none() {
             self.ended.push(file);
         }
@@ -229,7 +243,8 @@ impl Merge {
             if let Some(place) = self.open.iter().position(|(_, open)| *open == file) {
                 self.open.swap_remove(place);
             }
-            if self.slots.get_mut(file).is_some_and(|slot| slot.resume(self.ahead.as_ref())) {
+            let (ahead, rooms) = (self.ahead.as_ref(), &self.rooms);
+            if self.slots.get_mut(file).is_some_and(|slot| slot.resume(ahead, rooms)) {
                 return Some(file);
             }
             self.ended.push(file);
@@ -269,12 +284,16 @@ impl Merge {
     }
 }
 
+fn from_begin(paths: Vec<PathBuf>) -> Vec<(PathBuf, Place)> {
+    paths.into_iter().map(|path| (path, Place::Behind(0))).collect()
+}
+
 impl Slot {
     /// Opens the file where it is closed and moves to its next packet; its time. Closes at the end or a fault.
-    fn advance(&mut self, ahead: Option<&ReadAhead>) -> Option<Timestamp> {
+    fn advance(&mut self, ahead: Option<&ReadAhead>, rooms: &Rooms) -> Option<Timestamp> {
         let mut steps = 1_u64;
         if matches!(self.state, State::Closed(_)) {
-            match reader::open(&self.path) {
+            match reader::open_within(&self.path, rooms) {
                 Ok(reader) => self.state = State::Open(Box::new(begun(reader, ahead))),
                 Err(error) => {
                     if let State::Closed(Some(info)) = &mut self.state {
@@ -316,8 +335,8 @@ impl Slot {
     }
 
     /// Makes the looked-at packet current again; false when the file has gone bad since.
-    fn resume(&mut self, ahead: Option<&ReadAhead>) -> bool {
-        matches!(self.state, State::Open(_)) || self.advance(ahead).is_some()
+    fn resume(&mut self, ahead: Option<&ReadAhead>, rooms: &Rooms) -> bool {
+        matches!(self.state, State::Open(_)) || self.advance(ahead, rooms).is_some()
     }
 }
 
@@ -388,7 +407,11 @@ mod tests {
                     if ended.contains(&file) { Place::End } else { Place::Behind(read[file]) }
                 };
                 let places = paths.iter().cloned().enumerate().map(|(file, path)| (path, place(file)));
-                assert_eq!(drain(&mut Merge::resume(places.collect(), order)), all[taken..], "{taken}");
+                assert_eq!(
+                    drain(&mut Merge::resume(places.collect(), order, 1 << 30)),
+                    all[taken..],
+                    "{taken}"
+                );
             }
         }
     }
@@ -396,7 +419,7 @@ mod tests {
     #[test]
     fn a_file_that_has_become_shorter_is_at_its_end() {
         let (_dir, mut paths) = three_files();
-        let mut merge = Merge::resume(vec![(paths.remove(0), Place::Behind(7))], Order::Time);
+        let mut merge = Merge::resume(vec![(paths.remove(0), Place::Behind(7))], Order::Time, 1 << 30);
         assert!(merge.next().is_none());
         assert_eq!(merge.take_ended(), [0]);
     }

@@ -23,9 +23,11 @@ mod pcapng;
 mod pcapng_meta;
 mod reader;
 mod reopened;
+mod room;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod window;
 mod wire;
 

@@ -8,7 +8,8 @@ use super::info::{FileInfo, Interface, count};
 use super::link_type::LinkType;
 use super::pcapng_meta as meta;
 use super::reader::{Record, packet_limit, truncated};
-use super::window::Window;
+use super::room::Hold;
+use super::window::{Window, wide};
 use super::wire::{ByteOrder, Clock, Fields};
 use crate::bytes::ParseError;
 use crate::time::Timestamp;
@@ -36,6 +37,10 @@ const PACKET_OVERHEAD: u32 = 64 << 10;
 const MAX_META_BLOCK: u32 = 16 << 20;
 /// Most interfaces kept per file, about 10 MiB; real captures have tens.
 const MAX_INTERFACES: usize = 1 << 16;
+/// Interfaces of each file that are kept however little memory there is; their names are not.
+const FEW_INTERFACES: usize = 8;
+/// Bytes of an interface beside its name.
+const INTERFACE: usize = size_of::<Interface>() + size_of::<Known>();
 
 /// The state of reading one pcapng file.
 pub(super) struct PcapNg {
@@ -48,6 +53,10 @@ pub(super) struct PcapNg {
     packet_block_limit: u32,
     /// Bytes of decryption secrets kept so far.
     secret_bytes: usize,
+    /// Memory of all that is kept beside packets.
+    said: Hold,
+    /// An interface was left out: those behind it have no numbers.
+    is_full: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -59,13 +68,15 @@ struct Known {
 
 impl PcapNg {
     /// Reads the first section header.
-    pub(super) fn open(window: &mut Window, info: &mut FileInfo) -> Result<Self, Located> {
+    pub(super) fn open(window: &mut Window, info: &mut FileInfo, said: Hold) -> Result<Self, Located> {
         let mut reader = Self {
             order: ByteOrder::Little,
             interfaces: Vec::new(),
             section_base: 0,
             packet_block_limit: packet_limit(0).saturating_add(PACKET_OVERHEAD),
             secret_bytes: 0,
+            said,
+            is_full: false,
         };
         reader.section(window, info)?;
         Ok(reader)
@@ -253,8 +264,10 @@ impl PcapNg {
         let body = body(window, whole);
         let outcome = match kind {
             INTERFACE_DESCRIPTION => self.interface(body, info),
-            NAME_RESOLUTION => meta::names(body, self.order, info),
-            DECRYPTION_SECRETS => meta::secrets(body, self.order, &mut self.secret_bytes, info),
+            NAME_RESOLUTION => meta::names(body, self.order, &mut self.said, info),
+            DECRYPTION_SECRETS => {
+                meta::secrets(body, self.order, (&mut self.secret_bytes, &mut self.said), info)
+            }
             _ => meta::statistics(body, self.order, self.section_base, info),
         };
         match outcome {
@@ -273,12 +286,17 @@ impl PcapNg {
         let link_type = LinkType(fields.u16("link type")?);
         fields.u16("reserved")?;
         let snaplen = fields.u32("snapshot length")?;
-        if self.interfaces.len() >= MAX_INTERFACES {
-            count(&mut info.anomalies.interfaces_left_out);
-            return Ok(());
-        }
         let mut interface = Interface::new(link_type, snaplen);
         let (clock, whole) = meta::interface_options(&mut fields, self.order, &mut interface);
+        let size = INTERFACE.saturating_add(interface.name.as_ref().map_or(0, String::len));
+        if self.is_full || self.interfaces.len() >= MAX_INTERFACES || !self.said.add(wide(size)) {
+            if self.is_full || self.interfaces.len() >= FEW_INTERFACES {
+                self.is_full = true;
+                count(&mut info.anomalies.interfaces_left_out);
+                return Ok(());
+            }
+            interface.name = None;
+        }
         if !whole {
             count(&mut info.anomalies.blocks_malformed);
         }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::info::{FileInfo, Interface, Secret, count};
+use super::room::Hold;
+use super::window::wide;
 use super::wire::{ByteOrder, Clock, Fields};
 use crate::bytes::ParseError;
 
@@ -78,7 +80,7 @@ pub(super) fn statistics(
 pub(super) fn secrets(
     body: &[u8],
     order: ByteOrder,
-    kept: &mut usize,
+    (kept, said): (&mut usize, &mut Hold),
     info: &mut FileInfo,
 ) -> Result<(), ParseError> {
     let mut fields = Fields::new(body, order);
@@ -86,7 +88,8 @@ pub(super) fn secrets(
     let length = fields.u32("secrets length")?;
     let data = fields.take(length, "secrets data")?;
     let held = kept.saturating_add(data.len());
-    if held > MAX_SECRETS || info.secrets.len() >= MAX_SECRET_COUNT {
+    let size = size_of::<Secret>().saturating_add(data.len());
+    if held > MAX_SECRETS || info.secrets.len() >= MAX_SECRET_COUNT || !said.add(wide(size)) {
         count(&mut info.anomalies.secrets_left_out);
     } else {
         *kept = held;
@@ -96,7 +99,12 @@ pub(super) fn secrets(
 }
 
 /// A name resolution block. Records of hardware addresses are passed over.
-pub(super) fn names(body: &[u8], order: ByteOrder, info: &mut FileInfo) -> Result<(), ParseError> {
+pub(super) fn names(
+    body: &[u8],
+    order: ByteOrder,
+    said: &mut Hold,
+    info: &mut FileInfo,
+) -> Result<(), ParseError> {
     let mut fields = Fields::new(body, order);
     while !fields.is_empty() {
         let kind = fields.u16("name record type")?;
@@ -113,7 +121,8 @@ pub(super) fn names(body: &[u8], order: ByteOrder, info: &mut FileInfo) -> Resul
         };
         for entry in list.split(|byte| *byte == 0) {
             let Some(name) = name(entry) else { continue };
-            if info.names.len() >= MAX_NAMES {
+            let size = size_of::<(IpAddr, String)>().saturating_add(name.len());
+            if info.names.len() >= MAX_NAMES || !said.add(wide(size)) {
                 count(&mut info.anomalies.names_left_out);
             } else {
                 info.names.push((address, name));

@@ -12,6 +12,7 @@ use super::info::{Compression, FileInfo, Format, count};
 use super::link_type::LinkType;
 use super::pcapng::{self, PcapNg};
 use super::reopened::{Identity, Reopened};
+use super::room::{Hold, Rooms};
 use super::source::Source;
 use super::window::{Window, wide};
 use crate::time::Timestamp;
@@ -28,7 +29,16 @@ pub(super) const STDIN: &str = "-";
 /// # Errors
 /// When it cannot be read, is empty, or is no capture.
 pub fn open(path: &Path) -> Result<FileReader, CaptureError> {
-    if path.as_os_str() == STDIN { FileReader::open_stdin() } else { FileReader::open(path) }
+    open_within(path, &Rooms::default())
+}
+
+/// Opens one that shares memory with others.
+pub(super) fn open_within(path: &Path, rooms: &Rooms) -> Result<FileReader, CaptureError> {
+    if path.as_os_str() == STDIN {
+        FileReader::start(io::stdin(), STDIN.to_owned(), None, rooms)
+    } else {
+        FileReader::file(path, rooms)
+    }
 }
 
 /// A capture file being read.
@@ -66,6 +76,10 @@ impl FileReader {
     /// # Errors
     /// When it cannot be read, is empty, or is no capture.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        Self::file(path, &Rooms::default())
+    }
+
+    fn file(path: &Path, rooms: &Rooms) -> Result<Self, CaptureError> {
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| {
             let metadata = file.metadata()?;
@@ -75,7 +89,7 @@ impl FileReader {
         if metadata.is_dir() {
             return Err(CaptureError::new(&name, Fault::IsADirectory));
         }
-        let mut reader = Self::start(file, name, metadata.is_file().then_some(metadata.len()))?;
+        let mut reader = Self::start(file, name, metadata.is_file().then_some(metadata.len()), rooms)?;
         let is_plain = metadata.is_file() && reader.info.compression == Compression::None;
         reader.identity = is_plain.then(|| Identity::of(&metadata));
         Ok(reader)
@@ -98,32 +112,26 @@ impl FileReader {
         }
     }
 
-    /// Opens standard input, under the name `-`.
-    ///
-    /// # Errors
-    /// When it cannot be read, is empty, or is no capture.
-    pub fn open_stdin() -> Result<Self, CaptureError> {
-        Self::start(io::stdin(), STDIN.to_owned(), None)
-    }
-
     /// Opens a capture that comes from anywhere, under a name for messages.
     ///
     /// # Errors
     /// When it cannot be read, is empty, or is no capture.
     pub fn from_reader(input: impl Read + Send + 'static, name: String) -> Result<Self, CaptureError> {
-        Self::start(input, name, None)
+        Self::start(input, name, None, &Rooms::default())
     }
 
     fn start(
         input: impl Read + Send + 'static,
         name: String,
         stored_bytes: Option<u64>,
+        rooms: &Rooms,
     ) -> Result<Self, CaptureError> {
-        let source = Source::detect(input).map_err(|error| CaptureError::io(&name, &error))?;
+        let source =
+            Source::detect(input, &rooms.unpacking).map_err(|error| CaptureError::io(&name, &error))?;
         let mut window = Window::new(source);
         let mut info = FileInfo::new(name, stored_bytes);
         info.compression = window.compression();
-        let decoder = recognise(&mut window, &mut info)
+        let decoder = recognise(&mut window, &mut info, rooms.said.share())
             .map_err(|located| named(&info.name, window.compression(), located))?;
         info.bytes_read = window.stored_bytes_read();
         Ok(Self {
@@ -257,7 +265,7 @@ impl std::fmt::Debug for FileReader {
     }
 }
 
-fn recognise(window: &mut Window, info: &mut FileInfo) -> Result<Decoder, Located> {
+fn recognise(window: &mut Window, info: &mut FileInfo, said: Hold) -> Result<Decoder, Located> {
     window.require(8)?;
     let first = window.unread().get(..8).unwrap_or_else(|| window.unread());
     if first.is_empty() {
@@ -272,7 +280,7 @@ fn recognise(window: &mut Window, info: &mut FileInfo) -> Result<Decoder, Locate
     };
     if *magic == pcapng::MAGIC {
         info.format = Format::PcapNg;
-        return PcapNg::open(window, info).map(Decoder::PcapNg);
+        return PcapNg::open(window, info, said).map(Decoder::PcapNg);
     }
     match Magic::read(*magic) {
         Some(magic) => Classic::open(magic, window, info).map(Decoder::Classic),

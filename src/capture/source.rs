@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::info::Compression;
 use super::reopened::Reopened;
+use super::room::{Hold, Room};
+use super::unpack::{Unpacking, Xz, Zstd, too_much};
 
 /// First bytes that tell the compression; the longest magic is that of xz.
 const MAGIC_LEN: u64 = 6;
-/// Most memory that an xz stream may ask for; `xz -9` needs 65 MiB. (zstd keeps its own cap of 128 MiB.)
-const XZ_MEMORY: u64 = 256 << 20;
+/// Bytes that any decompressor has: its own state, what it has read of the file and what it has made of it, and the buffer of packets.
+const UNPACKING: u64 = 640 << 10;
 
 /// Bytes asked of a decompressor at a time: what it had made of a call that fails is lost.
 const DECOMPRESS_STEP: usize = 8 << 10;
@@ -24,23 +26,20 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Looks at the first bytes and puts the matching decoder in front.
-    pub(super) fn detect(mut inner: impl Read + Send + 'static) -> io::Result<Self> {
+    /// Looks at the first bytes and puts the matching decoder in front, which may have as much of `room` as is left.
+    pub(super) fn detect(mut inner: impl Read + Send + 'static, room: &Room) -> io::Result<Self> {
         let mut magic = Vec::new();
         inner.by_ref().take(MAGIC_LEN).read_to_end(&mut magic)?;
         let compression = compression_of(&magic);
         let stored = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: Cursor::new(magic).chain(inner), stored: Arc::clone(&stored) };
+        let hold = room.share();
+        let stepped = |inner: Stream| -> Stream { Box::new(Stepped::new(inner, room.share())) };
         let stream: Stream = match compression {
             Compression::None => Box::new(counted),
-            Compression::Gzip => Box::new(Stepped::new(flate2::read::MultiGzDecoder::new(counted))),
-            Compression::Zstd => Box::new(Stepped::new(zstd::Decoder::new(counted)?)),
-            Compression::Xz => {
-                let decoder =
-                    liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
-                let decoder = liblzma::read::XzDecoder::new_stream(counted, decoder);
-                Box::new(Stepped::new(Xz { decoder, given: 0, fault: None }))
-            }
+            Compression::Gzip => stepped(Box::new(flate2::read::MultiGzDecoder::new(counted))),
+            Compression::Zstd => stepped(Box::new(Unpacking::new(counted, Zstd::new()?, hold))),
+            Compression::Xz => stepped(Box::new(Unpacking::new(counted, Xz::new()?, hold))),
         };
         Ok(Self { stream, compression, stored })
     }
@@ -63,22 +62,27 @@ pub(super) type Stream = Box<dyn Read + Send>;
 
 /// Asks a decompressor for as many bytes in each call, so that what is lost of a call that fails does not depend on how many are asked
 /// for here.
-struct Stepped<R> {
-    inner: R,
+struct Stepped {
+    inner: Stream,
+    /// What it has whatever is in the stream; from the first step on.
+    own: Hold,
     step: Box<[u8; DECOMPRESS_STEP]>,
     /// What was made and not handed out.
     left: Range<usize>,
 }
 
-impl<R> Stepped<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, step: Box::new([0; DECOMPRESS_STEP]), left: 0..0 }
+impl Stepped {
+    fn new(inner: Stream, own: Hold) -> Self {
+        Self { inner, own, step: Box::new([0; DECOMPRESS_STEP]), left: 0..0 }
     }
 }
 
-impl<R: Read> Read for Stepped<R> {
+impl Read for Stepped {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         if self.left.is_empty() {
+            if self.own.is_empty() && !self.own.set(UNPACKING) {
+                return Err(too_much(&self.own));
+            }
             self.left = 0..self.inner.read(self.step.as_mut())?;
         }
         let taken = self.step.get(self.left.clone()).unwrap_or_default().read(space)?;
@@ -108,30 +112,5 @@ impl<R: Read> Read for Counted<R> {
         let taken = self.inner.read(buffer)?;
         self.stored.fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
         Ok(taken)
-    }
-}
-
-/// Hands out what a failing call had made before it hands out the fault.
-struct Xz<R: Read> {
-    decoder: liblzma::read::XzDecoder<R>,
-    given: u64,
-    fault: Option<io::Error>,
-}
-
-impl<R: Read> Read for Xz<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
-        }
-        let outcome = self.decoder.read(buffer);
-        let made = self.decoder.total_out().saturating_sub(self.given);
-        self.given = self.decoder.total_out();
-        match (outcome, usize::try_from(made).unwrap_or(0)) {
-            (Err(fault), made @ 1..) => {
-                self.fault = Some(fault);
-                Ok(made.min(buffer.len()))
-            }
-            (outcome, _) => outcome,
-        }
     }
 }

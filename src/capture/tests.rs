@@ -807,3 +807,78 @@ fn what_a_file_says_at_length_is_not_held_before_its_time_and_after() {
     assert_eq!(lists(&merge), (expected.len(), 0, 0), "one interface of each type is enough to tell of it");
     assert_eq!(types(&merge), expected);
 }
+
+/// A zstd stream whose window is 128 MiB, whatever is in it.
+fn wide_zst(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap();
+    // A frame of one block as it is: RFC 8878 sections 3.1.1.1.2 and 3.1.1.2.
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3][..], &(length << 3 | 1).to_le_bytes()[..3], bytes].concat()
+}
+
+#[test]
+fn what_captures_that_are_open_take_to_be_unpacked_is_bounded_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = |seconds: [&[u32]; 3]| -> Vec<PathBuf> {
+        let wide = seconds.iter().enumerate();
+        let wide = wide.map(|(at, own)| write(&dir, &at.to_string(), &wide_zst(&classic_file(own))));
+        wide.chain([write(&dir, "plain", &classic_file(&[1, 50]))]).collect()
+    };
+    let refused = |paths: Vec<PathBuf>, memory: u64| -> (usize, Vec<bool>) {
+        let files = paths.len();
+        let mut merge = Merge::within(paths, Order::Time, memory);
+        let mut packets = 0;
+        while merge.next().is_some() {
+            packets += 1;
+        }
+        let fault = |file| merge.error(file).map(|error| error.fault.clone());
+        let is_refused = |fault| match fault {
+            Some(Fault::NoRoomToUnpack { compression, .. }) => {
+                assert_eq!(compression, Compression::Zstd);
+                true
+            }
+            other => other.is_some_and(|other| panic!("{other}")),
+        };
+        (packets, (0..files).map(|file| is_refused(fault(file))).collect())
+    };
+    let together = [&[2, 20][..], &[3, 30], &[4, 40]];
+    assert_eq!(refused(paths(together), 1 << 30), (8, vec![false; 4]));
+    assert_eq!(refused(paths(together), 300 << 20), (4, vec![false, true, true, false]), "the first has it");
+    assert_eq!(refused(paths(together), 128 << 20), (2, vec![true, true, true, false]));
+    let one_by_one = [&[2, 20][..], &[21, 30], &[31, 40]];
+    assert_eq!(refused(paths(one_by_one), 300 << 20), (8, vec![false; 4]));
+}
+
+#[test]
+fn what_captures_that_are_open_say_is_bounded_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = interface(false, 1, 0, &[vec![2, 0, 4, 0, b'e', b't', b'h', b'0']]);
+    assert_eq!(read_whole(&[section(false), named.clone()].concat()).1.interfaces.len(), 1);
+    let mut file = section(false);
+    file.extend(named.repeat(1000));
+    file.extend(block(false, 4, &[&[1, 0, 6, 0, 192, 0, 2, 1][..], b"a\0\0\0"].concat().repeat(1000)));
+    file.extend(block(false, 10, &[&[0; 4][..], &u32s(false, 4), b"none"].concat()));
+    for id in [3, 999] {
+        file.extend(enhanced(false, id, 1, 4, b"good"));
+    }
+    let paths = vec![write(&dir, "one", &file), write(&dir, "other", &file)];
+    let told = |memory: u64| -> Vec<_> {
+        let mut merge = Merge::within(paths.clone(), Order::Time, memory);
+        while merge.next().is_some() {}
+        let info = |file| merge.info(file).unwrap();
+        let odd = |file: usize| {
+            let odd = info(file).anomalies;
+            assert_eq!(u64::try_from(info(file).interfaces.len()).unwrap() + odd.interfaces_left_out, 1000);
+            assert_eq!(u64::try_from(info(file).names.len()).unwrap() + odd.names_left_out, 1000);
+            assert_eq!(info(file).packets + odd.unknown_interface, 2);
+            [odd.interfaces_left_out > 0, odd.names_left_out > 0, odd.secrets_left_out > 0]
+        };
+        (0..2).map(|file| (info(file).packets, info(file).interfaces.len() > 8, odd(file))).collect()
+    };
+    let whole = (2, true, [false; 3]);
+    assert_eq!(told(64 << 20), [whole, whole]);
+    // Enough for the interfaces of one, and for some of its names.
+    let first = told(16 * (150 << 10));
+    let (packets, _, [lacks_interfaces, lacks_names, _]) = first.first().unwrap();
+    assert_eq!((*packets, *lacks_interfaces, *lacks_names), (2, false, true));
+    assert_eq!(told(0), [(1, false, [true; 3]), (1, false, [true; 3])]);
+}

@@ -248,6 +248,8 @@ fn read_fault(compression: Compression, error: &io::Error) -> Fault {
         Fault::IsADirectory
     } else if compression == Compression::None || error.raw_os_error().is_some() {
         Fault::Unreadable { kind: error.kind(), message: error.to_string() }
+    } else if error.kind() == io::ErrorKind::OutOfMemory {
+        Fault::NoRoomToUnpack { compression, message: error.to_string() }
     } else if error.kind() == io::ErrorKind::UnexpectedEof {
         Fault::CompressionCut { compression }
     } else {
@@ -262,6 +264,7 @@ pub(super) fn wide(length: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::Room;
     use super::*;
     use std::collections::VecDeque;
     use std::io::{Cursor, Write as _};
@@ -277,7 +280,8 @@ mod tests {
         for ahead in [false, true] {
             let helper = ReadAhead::default();
             let all = stream(5 * BUFFER);
-            let mut window = Window::new(Source::detect(Cursor::new(all.clone())).unwrap());
+            let mut window =
+                Window::new(Source::detect(Cursor::new(all.clone()), &Room::new(1 << 30)).unwrap());
             let mut held: VecDeque<(Block, Range<usize>, usize)> = VecDeque::new();
             let (mut buffers, mut large) = (0, 0);
             let mut latest: Option<Block> = None;
@@ -342,7 +346,9 @@ mod tests {
     fn what_was_read_before_a_fault_comes_first_and_the_fault_is_where_it_was() {
         let length = 2 * BUFFER + 12_345;
         for ahead in [false, true] {
-            let mut window = Window::new(Source::detect(Faulty(Cursor::new(stream(length)))).unwrap());
+            let mut window = Window::new(
+                Source::detect(Faulty(Cursor::new(stream(length))), &Room::new(1 << 30)).unwrap(),
+            );
             assert!(window.require(1).unwrap());
             if ahead {
                 window.read_ahead(&ReadAhead::default());
@@ -384,7 +390,8 @@ mod tests {
             for (ahead, length) in
                 [(false, 1), (false, 777), (false, 5000), (true, 1), (true, 777), (true, 60_000)]
             {
-                let mut window = Window::new(Source::detect(Cursor::new(damaged.clone())).unwrap());
+                let mut window =
+                    Window::new(Source::detect(Cursor::new(damaged.clone()), &Room::new(1 << 30)).unwrap());
                 assert!(window.require(1).unwrap());
                 let helper = ReadAhead::default();
                 if ahead {
@@ -409,7 +416,8 @@ mod tests {
 
     #[test]
     fn one_buffer_is_enough_where_nobody_holds_it() {
-        let mut window = Window::new(Source::detect(Cursor::new(stream(3 * BUFFER))).unwrap());
+        let mut window =
+            Window::new(Source::detect(Cursor::new(stream(3 * BUFFER)), &Room::new(1 << 30)).unwrap());
         while window.require(1000).unwrap() {
             window.consume(1000);
         }

@@ -22,7 +22,7 @@ use meetscope::session::Session;
 
 use super::config::is_stdin;
 use super::messages::say;
-use super::{UsageError, output};
+use super::{UsageError, input, output};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -194,7 +194,7 @@ fn each(
     inputs: &Inputs<'_>,
     mut take: impl FnMut(&FileInfo, usize, u64, &Packet<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Merge> {
-    let mut merge = Merge::open(inputs.files.to_vec(), inputs.order);
+    let mut merge = Merge::within(inputs.files.to_vec(), inputs.order, input::memory());
     let mut frames = vec![0_u64; merge.files()];
     while let Some(file) = merge.advance() {
         let (Some(packet), Some(info)) = (merge.current(), merge.info(file)) else { break };

@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use meetscope::capture::{Anomalies, CaptureError, FileInfo, Merge};
+use meetscope::capture::{Anomalies, CaptureError, Fault, FileInfo, Merge};
 use meetscope::report::record::FileRecord;
+use meetscope::watch::Budget;
 
 use super::messages::say;
+
+/// Bytes that captures may hold that are open at the same time, where nothing is asked for: a quarter of the machine's memory, or what its
+/// control group leaves.
+pub(super) fn memory() -> u64 {
+    Budget::new(None).bytes()
+}
 
 /// Records of all files, in the order given; faults and oddities are told.
 pub(super) fn records(merge: &Merge) -> Vec<FileRecord> {
@@ -22,7 +29,9 @@ pub(super) fn record(merge: &Merge, file: usize) -> FileRecord {
     }
     let error = merge.error(file).map(|error| {
         let read = info.map_or(0, |info| info.packets);
-        say(format_args!("{error}; the {read} packets before it are reported, incomplete"));
+        let lacks_room = matches!(error.fault, Fault::NoRoomToUnpack { .. });
+        let hint = if lacks_room { " (half of --memory-mib with --stream)" } else { "" };
+        say(format_args!("{error}{hint}; the {read} packets before it are reported, incomplete"));
         without_name(error)
     });
     FileRecord {

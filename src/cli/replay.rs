@@ -46,7 +46,8 @@ pub(super) fn run(mut config: config::Replay) -> anyhow::Result<Status> {
     match config.stream.take() {
         Some(stream) => {
             let config::Replay { files, order, key_logs, pipeline, report, .. } = config;
-            stream::run(&stream::Inputs { files, order, key_logs }, &pipeline, &stream, &report)
+            let inputs = stream::Inputs { files, order, key_logs, memory: stream.budget.bytes() };
+            stream::run(&inputs, &pipeline, &stream, &report)
         }
         None if config.files.is_empty() => Ok(Status::Failed),
         None => whole(config),
@@ -208,7 +209,7 @@ pub(super) fn gather(
 ) -> anyhow::Result<Gathered> {
     let mut pipeline = Pipeline::new(config, rules);
     let mut key_logs = KeyLogs::read(key_logs, &mut pipeline)?;
-    let mut merge = Merge::open(files, order);
+    let mut merge = Merge::within(files, order, input::memory());
     if config.threads > 1 {
         pipeline.while_idle(&merge.read_ahead());
     }

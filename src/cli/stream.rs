@@ -52,6 +52,8 @@ pub(super) struct Inputs {
     pub(super) files: Vec<PathBuf>,
     pub(super) order: capture::Order,
     pub(super) key_logs: Vec<PathBuf>,
+    /// What captures may hold that are open at the same time, in bytes.
+    pub(super) memory: u64,
 }
 
 /// Reads captures in one pass.
@@ -191,9 +193,7 @@ struct Streaming<'r> {
 
 impl<'r> Streaming<'r> {
     fn new(start: Start<'r>, config: &config::Stream, report: &'r Report, keeping: Option<Keeping>) -> Self {
-        let Start { ledger, mut merge, feed, key_logs, telling, pace, ahead } = start;
-        // An eighth of the budget is for captures that are open, and as much for the others that wait.
-        merge.hold_open(usize::try_from(config.budget.bytes() >> 21).unwrap_or(usize::MAX));
+        let Start { ledger, merge, feed, key_logs, telling, pace, ahead } = start;
         let mut stream = Stream::new(&report.rules, config.budget);
         stream.pace = pace;
         let line = Line::new(&merge);

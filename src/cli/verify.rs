@@ -27,7 +27,7 @@ pub(super) fn run(config: &config::Verify) -> anyhow::Result<Status> {
     if files.is_empty() {
         return Ok(Status::Failed);
     }
-    let mut merge = Merge::open(files, Order::Time);
+    let mut merge = Merge::within(files, Order::Time, input::memory());
     let mut feed = Feed::new(Pipeline::new(&config.pipeline, &config.rules), merge.files());
     let mut progress = Progress::new(&merge);
     while let Some((file, packet)) = merge.next() {

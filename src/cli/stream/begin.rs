@@ -49,7 +49,7 @@ pub(super) fn fresh<'r>(
     let ledger = Ledger::new(inputs.files.clone());
     let out = Output::begin(report.output.as_deref(), report.taken(), report.state.is_some())?;
     Ok(Start {
-        merge: Merge::resume(ledger.places(), inputs.order),
+        merge: Merge::resume(ledger.places(), inputs.order, inputs.memory),
         feed: Feed::new(pipeline, ledger.entries.len()),
         telling: telling(report, &ledger, Servers::new(known), out),
         ledger,
@@ -80,7 +80,7 @@ pub(super) fn again<'r>(
         return Ok(ControlFlow::Break(over.status));
     }
     let ledger = Ledger::resume(files.entries, head.mark.clone());
-    let merge = Merge::resume(ledger.places(), inputs.order);
+    let merge = Merge::resume(ledger.places(), inputs.order, inputs.memory);
     let latest = gone.counted.counts.latest.max(gone.left_out.latest);
     resume::check_times(&merge, inputs.order, files.known, latest, at)?;
     let mut pipeline = Pipeline::new(config, &report.rules);

@@ -1,0 +1,129 @@
+//! Memory that captures which are open take together, beside the buffers of their packets. In: how much there is. Out: who may have more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::block::BUFFER;
+
+/// What is left of some memory, for all who share it.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    whole: u64,
+    left: AtomicU64,
+}
+
+impl Room {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self(Arc::new(Shared { whole: bytes, left: AtomicU64::new(bytes) }))
+    }
+
+    /// A share of it, with nothing in it.
+    pub(super) fn share(&self) -> Hold {
+        Hold { room: self.clone(), bytes: 0 }
+    }
+}
+
+/// What one of them has. It is given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    room: Room,
+    bytes: u64,
+}
+
+impl Hold {
+    /// Has so many bytes from here on; false where that is more than is left, and then nothing changes.
+    #[must_use]
+    pub(super) fn set(&mut self, bytes: u64) -> bool {
+        let shared = &self.room.0;
+        let held = self.bytes;
+        let change = |left: u64| left.saturating_add(held).checked_sub(bytes);
+        let fits = shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok();
+        if fits {
+            self.bytes = bytes;
+        }
+        fits
+    }
+
+    /// Has so many bytes more.
+    #[must_use]
+    pub(super) fn add(&mut self, bytes: u64) -> bool {
+        self.set(self.bytes.saturating_add(bytes))
+    }
+
+    /// True where it has nothing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Bytes that there are for all who share the room.
+    pub(super) fn whole(&self) -> u64 {
+        self.room.0.whole
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.room.0.left.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What captures that are open at the same time may hold.
+#[derive(Debug, Clone)]
+pub(super) struct Rooms {
+    /// For decompressors. Of one whose window is larger than what is left nothing is read.
+    pub(super) unpacking: Room,
+    /// For what captures say beside packets: interfaces, names, secrets. What is more is left out.
+    pub(super) said: Room,
+    /// Files with a buffer of their own while they wait for their time.
+    pub(super) open: usize,
+}
+
+impl Rooms {
+    /// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB.
+    const MOST_OPEN: usize = 512;
+
+    /// Of a memory of so many bytes half is for decompressors, an eighth for buffers of files that wait, and a sixteenth for what they
+    /// say.
+    pub(super) fn within(memory: u64) -> Self {
+        let buffers = memory.saturating_div(8).checked_div(super::window::wide(BUFFER)).unwrap_or(0);
+        Self {
+            unpacking: Room::new(memory.saturating_div(2)),
+            said: Room::new(memory.saturating_div(16)),
+            open: usize::try_from(buffers).unwrap_or(usize::MAX).min(Self::MOST_OPEN),
+        }
+    }
+}
+
+impl Default for Rooms {
+    /// As on a machine of 16 GiB.
+    fn default() -> Self {
+        Self::within(4 << 30)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_let_go_is_there_for_others() {
+        let room = Room::new(100);
+        let (mut one, mut other) = (room.share(), room.share());
+        assert!(one.set(60) && !other.add(41) && other.add(40) && !one.add(1));
+        assert!(one.set(30) && other.add(30) && !other.add(1));
+        assert_eq!((one.bytes, other.bytes, one.whole()), (30, 70, 100));
+        drop(one);
+        assert!(other.set(100) && !other.add(1) && other.set(0));
+    }
+
+    #[test]
+    fn parts_of_a_memory_are_less_than_it() {
+        let rooms = Rooms::within(128 << 20);
+        let parts = [rooms.unpacking.0.whole, rooms.said.0.whole, 2 * 256 * 1024 * 64];
+        assert_eq!((rooms.open, parts), (64, [64 << 20, 8 << 20, 32 << 20]));
+        assert_eq!((Rooms::default().open, Rooms::within(0).open), (512, 0));
+    }
+}
