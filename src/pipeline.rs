@@ -30,6 +30,7 @@ use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
 use crate::parallel::Threads;
+use crate::proto::tls::keylog::MAX_SESSIONS as MAX_KEY_SESSIONS;
 pub use crate::proto::tls::keylog::{Counts as KeyLogCounts, KeyLog};
 use crate::session::{self, Judged, Meeting, Meetings, Session};
 use crate::time::Timestamp;
@@ -56,6 +57,8 @@ pub struct Config {
     pub filter: Option<String>,
     /// Most flows held at once.
     pub max_flows: usize,
+    /// Most sessions whose secrets are kept of key logs.
+    pub max_key_sessions: usize,
     /// The decoder's switches.
     pub decode: decode::Config,
     /// How much of media is kept for keys to be tried on.
@@ -72,6 +75,7 @@ impl Default for Config {
             threads: 1,
             filter: None,
             max_flows: 1 << 20,
+            max_key_sessions: MAX_KEY_SESSIONS,
             decode: decode::Config::default(),
             sampling: Sampling::default(),
             numbering: Numbering::default(),
@@ -122,7 +126,7 @@ impl Pipeline {
             filters: BTreeMap::new(),
             counts: Counts::default(),
             numbers: Numbers::new(&config.numbering),
-            key_log: KeyLog::new(),
+            key_log: KeyLog::with_room_for(config.max_key_sessions),
             table_from: [TableStats::default(); 2],
         }
     }

@@ -52,6 +52,9 @@ pub struct Names {
     /// What was learnt before that: when the new is full it takes the place of the old, so that a run of months knows the names of
     /// today.
     old: Learnt,
+    /// Most bytes of both together, where there is a limit.
+    #[serde(skip)]
+    most: Option<u64>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -60,28 +63,55 @@ struct Learnt {
     by_address: HashMap<IpAddr, Vec<NameHit>>,
     #[serde(with = "kept::pairs")]
     others: HashMap<IpAddr, Vec<OtherName>>,
+    /// About how many bytes all of this takes.
+    bytes: u64,
+}
+
+/// Bytes of an address with its place in a table and its list.
+const ADDRESS: usize = 64;
+
+impl Learnt {
+    fn takes(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
 }
 
 impl Names {
+    /// Remembers no more names than take so many bytes: those learnt longest ago go.
+    pub(crate) const fn limit(&mut self, bytes: u64) {
+        self.most = Some(bytes);
+    }
+
     /// Takes over the answers that a flow carried.
     pub fn learn(&mut self, flow: &Summary) {
         let Some(dns) = flow.facts.as_ref().and_then(|facts| facts.dns.as_ref()) else { return };
-        if self.new.by_address.len() >= ADDRESSES || self.new.others.len() >= ADDRESSES {
+        let is_large = self.most.is_some_and(|most| self.new.bytes >= most / 2);
+        if is_large || self.new.by_address.len() >= ADDRESSES || self.new.others.len() >= ADDRESSES {
             self.old = std::mem::take(&mut self.new);
         }
         for other in &dns.other_names {
             let held = self.new.others.entry(other.address).or_default();
             let known = held.iter().any(|known| known.reverse == other.reverse && known.name == other.name);
             if !known && held.len() < NAMES_PER_ADDRESS {
+                let address = if held.is_empty() { ADDRESS } else { 0 };
                 held.push(other.clone());
+                self.new
+                    .takes(address.saturating_add(size_of::<OtherName>()).saturating_add(other.name.len()));
             }
         }
+        let mut before: Option<&Arc<str>> = None;
         for (name, address, packet) in &dns.addresses {
             let hits = self.new.by_address.entry(*address).or_default();
             let client = flow.tuple.source.ip();
             let known = hits.iter().any(|hit| hit.client == client && hit.name == *name);
             if !known && hits.len() < NAMES_PER_ADDRESS {
+                let address = if hits.is_empty() { ADDRESS } else { 0 };
+                // A name is held once for all its addresses.
+                let text =
+                    if before.is_some_and(|before| Arc::ptr_eq(before, name)) { 0 } else { name.len() };
+                before = Some(name);
                 hits.push(NameHit { client, name: Arc::clone(name), packet: *packet });
+                self.new.takes(address.saturating_add(size_of::<NameHit>()).saturating_add(text));
             }
         }
     }
@@ -315,4 +345,75 @@ fn ufrag_pair(username: &str) -> Option<String> {
 /// Ports of services, which many speak to and which therefore tie nothing.
 pub const fn is_service_port(port: u16) -> bool {
     matches!(port, 1400 | 3478..=3481 | 5004 | 5060 | 5061 | 5349 | 8801..=8810 | 9000 | 10000 | 19302..=19309)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FiveTuple;
+    use crate::observe::facts::{Dns, OtherName};
+    use crate::observe::{Beginning, Ending, Outline};
+    use crate::time::Timestamp;
+
+    /// A flow of DNS that gives a name of 100 letters to 20 addresses, and says what each is called by a look-up of its own.
+    fn answers(number: u32) -> Summary {
+        let name: Arc<str> = format!("{number:0100}").into();
+        let address = |low: u32| IpAddr::from((0x0b00_0000 + number * 20 + low).to_be_bytes());
+        let other = |low| OtherName {
+            name: format!("{low:0100}"),
+            address: address(low),
+            reverse: true,
+            packet: PacketRef::new(0, 1),
+        };
+        let dns = Dns {
+            addresses: (0..20).map(|low| (Arc::clone(&name), address(low), PacketRef::new(0, 1))).collect(),
+            other_names: (0..20).map(other).collect(),
+            ..Dns::default()
+        };
+        let socket = "10.0.0.1:5000".parse().unwrap();
+        Summary::from(Outline {
+            id: number.into(),
+            first_packet: PacketRef::new(0, 1),
+            tuple: FiveTuple { source: socket, destination: socket, protocol: UDP },
+            start: Timestamp::default(),
+            end: Timestamp::default(),
+            packets: [1, 1],
+            bytes: [60, 600],
+            payload: [18, 560],
+            path: None,
+            beginning: Beginning::Seen,
+            ending: Ending::Idle,
+            facts: Some(Box::new(Facts { dns: Some(Box::new(dns)), ..Facts::default() })),
+        })
+    }
+
+    /// Of how many of so many flows names are remembered, and the flows from the first of which they are.
+    fn remembered(names: &Names, flows: u32) -> (usize, Option<u32>) {
+        let first = |number: &u32| IpAddr::from((0x0b00_0000 + number * 20).to_be_bytes());
+        let asker = "10.0.0.1".parse().unwrap();
+        let known = |number: &u32| {
+            let (hits, others) = (names.of(asker, first(number)), names.others_of(first(number)).count());
+            assert_eq!(hits.len(), others);
+            others > 0
+        };
+        let known: Vec<u32> = (0..flows).filter(known).collect();
+        (known.len(), known.first().copied())
+    }
+
+    #[test]
+    fn names_learnt_longest_ago_go_where_there_is_no_room() {
+        let mut names = Names::default();
+        names.limit(1 << 20);
+        for number in 0..2000 {
+            names.learn(&answers(number));
+        }
+        // A flow's names take 20 * (64 + 48) + 100 bytes, and 20 * (64 + 72 + 100).
+        let (count, first) = remembered(&names, 2000);
+        assert!((70..=160).contains(&count), "{count} flows");
+        assert_eq!(first, Some(2000 - u32::try_from(count).unwrap()));
+        assert!(names.new.bytes + names.old.bytes <= 1 << 20);
+        let mut all = Names::default();
+        (0..2000).for_each(|number| all.learn(&answers(number)));
+        assert_eq!(remembered(&all, 2000), (2000, Some(0)));
+    }
 }

@@ -110,6 +110,7 @@ impl Replay {
         let mut pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
         if let Some(stream) = &stream {
             pipeline.max_flows = stream.budget.flows();
+            pipeline.max_key_sessions = stream.budget.key_sessions();
         }
         let key_logs = typed.common.keylog.clone();
         let out = typed.common.output.as_deref();

@@ -9,6 +9,8 @@ use crate::pipeline::{self, Alive, Held, Memory};
 use crate::report::Written;
 use crate::time::Timestamp;
 
+use super::memory::Budget;
+
 /// Flows that are judged together, about; those of one endpoint always are.
 const PART: usize = 1 << 12;
 
@@ -22,6 +24,12 @@ pub(super) struct Holding {
 }
 
 impl Holding {
+    /// Remembers no more than a budget has room for.
+    pub(super) fn within(&mut self, budget: Budget) {
+        self.memory.meetings.limit(budget.sessions());
+        self.memory.names.limit(budget.names());
+    }
+
     /// Takes flows that have ended.
     pub(super) fn take(&mut self, ended: Vec<Summary>) {
         self.learn(&ended);

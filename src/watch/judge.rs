@@ -131,7 +131,7 @@ impl<'a> Judge<'a> {
     #[must_use]
     pub fn within(mut self, budget: Budget) -> Self {
         self.holding.held.limit(budget.held());
-        self.holding.memory.meetings.limit(budget.sessions());
+        self.holding.within(budget);
         self.keeper = Some(Keeper::new(budget));
         self
     }

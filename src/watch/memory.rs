@@ -14,6 +14,8 @@ const PROGRAM: u64 = 28 << 20;
 const ENDED: u64 = 1024;
 /// Bytes of a session that is kept for its meeting.
 const SESSION: u64 = 16 << 10;
+/// Bytes of the secrets of a session of a key log.
+const SECRETS: u64 = 768;
 /// Bytes of a session that goes on, as it was told last.
 const GOING: u64 = 32 << 10;
 /// Bytes of a flow of a call as it is copied to be told of while it goes on.
@@ -88,6 +90,16 @@ impl Budget {
     /// Sessions that are kept for their meetings, at most: a sixteenth of the tables.
     pub fn sessions(self) -> usize {
         of(self.tables.saturating_div(16), SESSION).max(FEWEST_SESSIONS)
+    }
+
+    /// Bytes of names of addresses that are remembered, at most: a sixteenth of the tables.
+    pub const fn names(self) -> u64 {
+        self.tables.saturating_div(16)
+    }
+
+    /// Sessions of which a key log's secrets are kept, at most: an eighth of the tables.
+    pub fn key_sessions(self) -> usize {
+        of(self.tables.saturating_div(8), SECRETS)
     }
 
     /// Sessions that are told of while they go on, at most: an eighth of the tables.

@@ -115,7 +115,7 @@ impl<'a> Stream<'a> {
     pub fn new(rules: &'a Rules, budget: Budget) -> Self {
         let mut holding = Holding::default();
         holding.held.limit(budget.held());
-        holding.memory.meetings.limit(budget.sessions());
+        holding.within(budget);
         Self {
             rules,
             holding,
@@ -212,7 +212,7 @@ impl<'a> Stream<'a> {
     pub fn restore(&mut self, kept: Kept, held: Vec<Summary>, lost: u64) {
         let Kept { memory, written, pace, released_early, flows_lost } = kept;
         self.holding.memory = memory;
-        self.holding.memory.meetings.limit(self.keeper.budget().sessions());
+        self.holding.within(self.keeper.budget());
         self.holding.written = written;
         self.holding.held.push(held);
         self.pace = pace;

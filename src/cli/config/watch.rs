@@ -84,6 +84,7 @@ impl Watch {
         let workers = typed.capture.workers;
         let stop_after = typed.pace.stop_after.map(Duration::from_secs);
         pipeline.max_flows = budget.flows();
+        pipeline.max_key_sessions = budget.key_sessions();
         Ok(Self {
             interfaces,
             workers,

@@ -222,7 +222,7 @@ pub struct Counts {
     pub malformed: u64,
     /// The first of these: its number, from 1, and what is wrong.
     pub first_malformed: Option<(u64, LineError)>,
-    /// Lines beyond [`MAX_SESSIONS`].
+    /// Lines beyond the most sessions.
     pub left_out: u64,
     /// Different sessions in it; a session whose lines stand in several secrets blocks counts in each.
     pub sessions: u64,
@@ -257,10 +257,12 @@ struct Held {
 /// Secrets of the sessions of one or more key logs, by client random. Cheap to clone: what it holds is shared.
 ///
 /// A key log that grows is a row of parts, of which later ones are merged when they have become as large as those before.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct KeyLog {
     parts: Vec<Arc<Part>>,
     sessions: usize,
+    /// Most sessions.
+    most: usize,
     used: Vec<Arc<AtomicU64>>,
     grows: bool,
 }
@@ -273,10 +275,22 @@ impl fmt::Debug for KeyLog {
     }
 }
 
+impl Default for KeyLog {
+    fn default() -> Self {
+        Self::with_room_for(MAX_SESSIONS)
+    }
+}
+
 impl KeyLog {
     /// Without a secret.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Without a secret, and with room for those of so many sessions, at most [`MAX_SESSIONS`].
+    pub fn with_room_for(sessions: usize) -> Self {
+        let most = sessions.min(MAX_SESSIONS);
+        Self { parts: Vec::new(), sessions: 0, most, used: Vec::new(), grows: false }
     }
 
     /// True when there is no secret in it, and none is to come.
@@ -333,7 +347,7 @@ impl KeyLog {
         secret: Secret,
     ) {
         let is_new = !part.contains_key(&client_random);
-        if is_new && self.sessions.saturating_add(part.len()) >= MAX_SESSIONS {
+        if is_new && self.sessions.saturating_add(part.len()) >= self.most {
             counts.left_out = counts.left_out.saturating_add(1);
             return;
         }
@@ -421,6 +435,22 @@ mod tests {
 
     fn random() -> Random {
         hex(RANDOM.as_bytes(), 32).unwrap().as_slice().try_into().unwrap()
+    }
+
+    #[test]
+    fn sessions_for_which_there_is_no_room_are_counted() {
+        let line = |number: u32| format!("CLIENT_RANDOM {number:064x} {}\n", "1".repeat(96));
+        let text: String = (0..10).map(line).collect();
+        let mut log = KeyLog::with_room_for(6);
+        let counts = log.add(0, text.as_bytes());
+        assert_eq!((counts.secrets, counts.sessions, counts.left_out), (6, 6, 4));
+        assert_eq!(log.add(1, line(77).as_bytes()).left_out, 1);
+        let known = |number: u32| {
+            let random = hex(format!("{number:064x}").as_bytes(), 32).unwrap();
+            log.find(&random.as_slice().try_into().unwrap()).is_some()
+        };
+        assert!((0..6).all(known) && !(6..10).any(known) && !known(77));
+        assert_eq!(KeyLog::with_room_for(usize::MAX).most, MAX_SESSIONS);
     }
 
     #[test]
