@@ -204,9 +204,18 @@ impl<'r> Streaming<'r> {
     fn read(&mut self) -> anyhow::Result<bool> {
         while let Some(file) = self.merge.advance() {
             self.note_ended();
-            let Some(time) = self.merge.current().map(|packet| packet.timestamp) else { break };
+            let Some((time, bytes)) =
+                self.merge.current().map(|packet| (packet.timestamp, packet.data.len()))
+            else {
+                break;
+            };
             let has_looked = self.catch_up();
-            if !has_looked && self.stream.pace.is_due(time) && !self.look(time)? {
+            let is_due = match &self.ahead {
+                _ if has_looked => false,
+                Some(_) => self.stream.pace.is_due(time),
+                None => self.stream.is_due(&mut self.feed.pipeline, time, bytes),
+            };
+            if is_due && !self.look(time)? {
                 return Ok(false);
             }
             let Some(packet) = self.merge.current() else { break };

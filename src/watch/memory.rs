@@ -154,6 +154,15 @@ impl Keeper {
         self.budget
     }
 
+    /// True where little was left at the last look.
+    pub(super) fn is_short(&self) -> bool {
+        self.used.is_some_and(|used| used >= self.share(HIGH))
+    }
+
+    const fn share(&self, percent: u64) -> u64 {
+        self.budget.bytes.saturating_div(100).saturating_mul(percent)
+    }
+
     /// As much of what is usual as there may be of flows.
     pub(super) fn scaled(&self, usual: usize) -> usize {
         let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -164,19 +173,18 @@ impl Keeper {
     pub(super) fn look(&mut self, used: Option<u64>, held: usize) -> usize {
         self.used = used;
         let Some(used) = used else { return self.flows };
-        let share = |percent: u64| self.budget.bytes.saturating_div(100).saturating_mul(percent);
         // What was let go is used again, though the system may not get it back: without growth there is no reason for more. What
         // was in use is forgotten by and by, so that slow growth is met as fast growth is.
         let grows = used > self.lowered_at;
         self.lowered_at = self.lowered_at.saturating_sub(self.lowered_at.saturating_sub(used).div_ceil(32));
         // Down to what an eighth of the usual is: were it not flows that fill the memory, fewer would not help.
-        let is_full = used >= share(FULL) && self.flows > self.budget.flows().div_ceil(8);
-        if is_full || (used >= share(HIGH) && grows) {
+        let is_full = used >= self.share(FULL) && self.flows > self.budget.flows().div_ceil(8);
+        if is_full || (used >= self.share(HIGH) && grows) {
             // Little by little below that, or one call too many would cost many flows.
-            let fewer = held.saturating_sub(held.div_ceil(if used >= share(FULL) { 8 } else { 32 }));
+            let fewer = held.saturating_sub(held.div_ceil(if used >= self.share(FULL) { 8 } else { 32 }));
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
-        } else if used < share(LOW) && self.flows < self.budget.flows() {
+        } else if used < self.share(LOW) && self.flows < self.budget.flows() {
             self.flows = self.flows.saturating_add(self.flows.div_ceil(64)).min(self.budget.flows());
             self.lowered_at = 0;
         }

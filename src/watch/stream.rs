@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 const LOOK: Duration = Duration::from_secs(1);
 /// Packets between two looks at most: in a flood, as many flows end.
 const PACKETS: u32 = 1 << 16;
+/// Memory is looked at whenever so large a part of the budget has come in packets: what is read of one may take some times its bytes.
+const BYTES_PART: u64 = 64;
 /// Asking who is alive means looking at all flows. It is done when so many packets have come for each of so many flows ..
 const PACKETS_PER_FLOWS: (u64, u64) = (1, 4);
 /// .. and in any case after this much packet time.
@@ -83,6 +85,10 @@ pub struct Stream<'a> {
     most_flows: usize,
     /// When the next look is due.
     pub pace: Pace,
+    /// Bytes of packets since memory was looked at.
+    bytes: u64,
+    /// Little is left: what has ended is to be judged now.
+    is_short: bool,
     /// Endpoints that had to go before this run went on.
     released_before: u64,
     /// Flows that were not found again when it did.
@@ -122,15 +128,28 @@ impl<'a> Stream<'a> {
             keeper: Keeper::new(budget),
             most_flows: budget.flows(),
             pace: Pace::default(),
+            bytes: 0,
+            is_short: false,
             released_before: 0,
             flows_lost: 0,
         }
+    }
+
+    /// Counts a packet of so many bytes that is about to be taken, and tells whether a look is due before it.
+    #[inline]
+    pub fn is_due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if self.bytes >= self.keeper.budget().bytes() / BYTES_PART {
+            self.limit(pipeline);
+        }
+        self.pace.is_due(time) || self.is_short
     }
 
     /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
     pub fn look(&mut self, pipeline: &mut Pipeline, now: Timestamp, each: &mut dyn FnMut(Analysis)) {
         self.pace.looked(now);
         self.limit(pipeline);
+        self.is_short = false;
         let mut ended = pipeline.take_ended(now);
         ended.sort_by_key(|flow| flow.id);
         self.holding.take(ended);
@@ -146,8 +165,10 @@ impl<'a> Stream<'a> {
 
     /// Holds fewer flows when memory is short, and more again when it is there.
     fn limit(&mut self, pipeline: &mut Pipeline) {
+        self.bytes = 0;
         let (_, alive) = pipeline.table_stats();
         let most = self.keeper.look(memory::used(), alive);
+        self.is_short = self.keeper.is_short();
         if most != self.most_flows {
             self.most_flows = most;
             pipeline.limit_flows(most);
