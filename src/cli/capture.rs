@@ -86,7 +86,8 @@ impl Capturing {
             let source = Interfaces::new(sockets);
             let worker =
                 Worker::new(number, source, pipeline, refresh, question.clone(), outbox.clone(), exchange)
-                    .copying(budget.calls(workers), Arc::clone(&nets));
+                    .copying(budget.calls(workers), Arc::clone(&nets))
+                    .within(budget, workers);
             let stop = Arc::clone(stop);
             let thread = std::thread::Builder::new()
                 .name(format!("capture-{number}"))

@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 
 /// Packet time between two records of the counters.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks at memory, at least.
+const KEEP: Duration = Duration::from_millis(50);
 
 /// A look at what goes on takes at most this part of the time of who judges.
 const LOOKING_SHARE: u32 = 3;
@@ -85,6 +87,8 @@ pub struct Judge<'a> {
     calls: BTreeMap<usize, Vec<Summary>>,
     losses: Losses,
     keeper: Option<Keeper>,
+    /// Since memory was looked at.
+    kept: Stopwatch,
     /// How long the last look at what goes on took, and since when that is.
     last_look: (Duration, Stopwatch),
     clock_steps: u64,
@@ -122,6 +126,7 @@ impl<'a> Judge<'a> {
             losses: Losses::default(),
             keeper: None,
             last_look: (Duration::ZERO, Stopwatch::start()),
+            kept: Stopwatch::start(),
             clock_steps: 0,
             unjudged: 0,
         }
@@ -152,6 +157,14 @@ impl<'a> Judge<'a> {
             return;
         }
         self.holding.take(ended);
+        // In a flood batches come more often than once a second.
+        if self.kept.elapsed() >= KEEP {
+            self.kept = Stopwatch::start();
+            let used = memory::used();
+            if self.keeper.as_ref().is_some_and(|keeper| keeper.is_outgrown(used)) {
+                self.keep(used);
+            }
+        }
         if let Some((number, alive)) = alive
             && number == self.asked
         {
@@ -269,15 +282,20 @@ impl<'a> Judge<'a> {
         }
         *shown = now;
         let is_for_sinks = is_due(written, now, self.setup.update);
+        self.keep(memory::used());
+        let way = Way { phase: Phase::Update, is_written: is_for_sinks };
+        self.tell_counters(Vec::new(), true, way, listener);
+    }
+
+    /// Has as many flows held as there is memory for.
+    fn keep(&mut self, used: Option<u64>) {
         if let Some(keeper) = &mut self.keeper {
             let workers = self.totals.going().count().max(1);
-            let most = keeper.look(memory::used(), self.totals.flows_alive());
+            let most = keeper.look(used, self.totals.flows_alive());
             self.setup.question.limit_flows(most.div_ceil(workers));
             self.holding.held.limit(keeper.scaled(keeper.budget().held()));
             self.live.limit(keeper.scaled(keeper.budget().going()));
         }
-        let way = Way { phase: Phase::Update, is_written: is_for_sinks };
-        self.tell_counters(Vec::new(), true, way, listener);
     }
 
     fn tell_counters(

@@ -77,6 +77,21 @@ impl Budget {
         self.bytes
     }
 
+    /// Bytes of packets after which memory is looked at, in each of so many workers: what is read of one may take some times its bytes.
+    pub fn step(self, workers: usize) -> u64 {
+        let workers = u64::try_from(workers).unwrap_or(u64::MAX);
+        self.bytes.saturating_div(64).checked_div(workers).unwrap_or(self.bytes)
+    }
+
+    /// True where little is left of it.
+    pub(super) const fn is_short(self, used: u64) -> bool {
+        used >= self.share(HIGH)
+    }
+
+    const fn share(self, percent: u64) -> u64 {
+        self.bytes.saturating_div(100).saturating_mul(percent)
+    }
+
     /// Flows that are alive, at most: half of the tables.
     pub fn flows(self) -> usize {
         of(self.tables.saturating_div(2), FLOW).max(FEWEST)
@@ -154,13 +169,11 @@ impl Keeper {
         self.budget
     }
 
-    /// True where little was left at the last look.
-    pub(super) fn is_short(&self) -> bool {
-        self.used.is_some_and(|used| used >= self.share(HIGH))
-    }
-
-    const fn share(&self, percent: u64) -> u64 {
-        self.budget.bytes.saturating_div(100).saturating_mul(percent)
+    /// True where little is left, and so much less than at the last look that the next should not be waited for. Not for every growth:
+    /// what was let go takes a while to be free.
+    pub(super) fn is_outgrown(&self, used: Option<u64>) -> bool {
+        let before = self.used.unwrap_or(0).saturating_add(self.budget.step(1));
+        used.is_some_and(|used| self.budget.is_short(used) && used >= before)
     }
 
     /// As much of what is usual as there may be of flows.
@@ -178,13 +191,14 @@ impl Keeper {
         let grows = used > self.lowered_at;
         self.lowered_at = self.lowered_at.saturating_sub(self.lowered_at.saturating_sub(used).div_ceil(32));
         // Down to what an eighth of the usual is: were it not flows that fill the memory, fewer would not help.
-        let is_full = used >= self.share(FULL) && self.flows > self.budget.flows().div_ceil(8);
-        if is_full || (used >= self.share(HIGH) && grows) {
+        let is_full = used >= self.budget.share(FULL) && self.flows > self.budget.flows().div_ceil(8);
+        if is_full || (used >= self.budget.share(HIGH) && grows) {
             // Little by little below that, or one call too many would cost many flows.
-            let fewer = held.saturating_sub(held.div_ceil(if used >= self.share(FULL) { 8 } else { 32 }));
+            let fewer =
+                held.saturating_sub(held.div_ceil(if used >= self.budget.share(FULL) { 8 } else { 32 }));
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
-        } else if used < self.share(LOW) && self.flows < self.budget.flows() {
+        } else if used < self.budget.share(LOW) && self.flows < self.budget.flows() {
             self.flows = self.flows.saturating_add(self.flows.div_ceil(64)).min(self.budget.flows());
             self.lowered_at = 0;
         }
@@ -333,6 +347,18 @@ mod tests {
         }
         // Where buffers take all of it there are tables nevertheless.
         assert_eq!(Budget::new(Some(128)).beside(2047).tables(), 32 << 20);
+    }
+
+    #[test]
+    fn growth_that_cannot_wait_for_the_next_look_is_a_64th_of_the_budget() {
+        let mut keeper = Keeper::new(Budget::new(Some(128)));
+        let mib = |mib: u64| Some(mib << 20);
+        assert!(!keeper.is_outgrown(None) && !keeper.is_outgrown(mib(95)) && keeper.is_outgrown(mib(97)));
+        keeper.look(mib(97), 1000);
+        assert!(!keeper.is_outgrown(mib(98)) && keeper.is_outgrown(mib(99)));
+        keeper.look(mib(110), 1000);
+        assert!(!keeper.is_outgrown(mib(109)));
+        assert_eq!((Budget::new(Some(128)).step(1), Budget::new(Some(128)).step(4)), (2 << 20, 1 << 19));
     }
 
     #[test]

@@ -23,8 +23,6 @@ use crate::time::Timestamp;
 const LOOK: Duration = Duration::from_secs(1);
 /// Packets between two looks at most: in a flood, as many flows end.
 const PACKETS: u32 = 1 << 16;
-/// Memory is looked at whenever so large a part of the budget has come in packets: what is read of one may take some times its bytes.
-const BYTES_PART: u64 = 64;
 /// Asking who is alive means looking at all flows. It is done when so many packets have come for each of so many flows ..
 const PACKETS_PER_FLOWS: (u64, u64) = (1, 4);
 /// .. and in any case after this much packet time.
@@ -139,8 +137,13 @@ impl<'a> Stream<'a> {
     #[inline]
     pub fn is_due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> bool {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        if self.bytes >= self.keeper.budget().bytes() / BYTES_PART {
-            self.limit(pipeline);
+        if self.bytes >= self.keeper.budget().step(1) {
+            self.bytes = 0;
+            let used = memory::used();
+            self.is_short = used.is_some_and(|used| self.keeper.budget().is_short(used));
+            if self.keeper.is_outgrown(used) {
+                self.limit(pipeline, used);
+            }
         }
         self.pace.is_due(time) || self.is_short
     }
@@ -148,8 +151,8 @@ impl<'a> Stream<'a> {
     /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
     pub fn look(&mut self, pipeline: &mut Pipeline, now: Timestamp, each: &mut dyn FnMut(Analysis)) {
         self.pace.looked(now);
-        self.limit(pipeline);
-        self.is_short = false;
+        self.limit(pipeline, memory::used());
+        (self.bytes, self.is_short) = (0, false);
         let mut ended = pipeline.take_ended(now);
         ended.sort_by_key(|flow| flow.id);
         self.holding.take(ended);
@@ -164,11 +167,9 @@ impl<'a> Stream<'a> {
     }
 
     /// Holds fewer flows when memory is short, and more again when it is there.
-    fn limit(&mut self, pipeline: &mut Pipeline) {
-        self.bytes = 0;
+    fn limit(&mut self, pipeline: &mut Pipeline, used: Option<u64>) {
         let (_, alive) = pipeline.table_stats();
-        let most = self.keeper.look(memory::used(), alive);
-        self.is_short = self.keeper.is_short();
+        let most = self.keeper.look(used, alive);
         if most != self.most_flows {
             self.most_flows = most;
             pipeline.limit_flows(most);

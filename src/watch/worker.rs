@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::clock::Stopwatch;
 use super::exchange::Exchange;
+use super::memory::{self, Budget};
 use super::steps::Seen;
 use super::{Batch, InterfaceCount, Last, Outbox, Source};
 use crate::capture::CaptureError;
@@ -64,6 +65,16 @@ impl Question {
 /// What is done with the pipeline once a second: more secrets may have become known.
 pub type Refresh = Box<dyn FnMut(&mut Pipeline) + Send>;
 
+/// A worker's part in keeping to a budget.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    budget: Budget,
+    /// Bytes of packets from one look at memory to the next.
+    step: u64,
+    /// Bytes that had come at the last.
+    looked: u64,
+}
+
 /// Takes packets, and tells what it found.
 pub struct Worker<S> {
     number: usize,
@@ -87,6 +98,7 @@ pub struct Worker<S> {
     begun: Stopwatch,
     calls: Calls,
     most_flows: Option<usize>,
+    budget: Option<Share>,
     /// How long the last look at all flows took, and since when that is.
     last_look: (Duration, Stopwatch),
 }
@@ -126,8 +138,16 @@ impl<S: Source> Worker<S> {
             begun: Stopwatch::start(),
             calls: Calls::default(),
             most_flows: None,
+            budget: None,
             last_look: (Duration::ZERO, Stopwatch::start()),
         }
+    }
+
+    /// Looks sooner where memory runs short; `workers` share the budget.
+    #[must_use]
+    pub fn within(mut self, budget: Budget, workers: usize) -> Self {
+        self.budget = Some(Share { budget, step: budget.step(workers), looked: 0 });
+        self
     }
 
     /// Copies at most so many flows of calls that go on; what goes to one of the prefixes may be of one.
@@ -165,7 +185,7 @@ impl<S: Source> Worker<S> {
         while !stop.load(Ordering::Relaxed) {
             if self.take(WAIT_HOLDING)? {
                 // In a flood flows end faster than they could be kept for a second.
-                if self.is_due() || self.pipeline.ended() >= self.outbox.portion() {
+                if self.is_due() || self.pipeline.ended() >= self.outbox.portion() || self.is_short() {
                     self.look();
                 }
             } else if self.since_look.elapsed() >= LOOK {
@@ -261,6 +281,17 @@ impl<S: Source> Worker<S> {
         let Some(now) = self.latest else { return false };
         let looked = *self.looked.get_or_insert(now);
         now.since(looked) >= LOOK || looked.since(now) >= LOOK
+    }
+
+    /// Whether little memory is left, asked whenever so many bytes have come, and flows have to go before a second is over.
+    fn is_short(&mut self) -> bool {
+        let Some(share) = &mut self.budget else { return false };
+        let bytes = self.pipeline.counts().bytes_captured;
+        if bytes.wrapping_sub(share.looked) < share.step {
+            return false;
+        }
+        share.looked = bytes;
+        memory::used().is_some_and(|used| share.budget.is_short(used))
     }
 
     /// Packet time, moved on by the clock while no packet comes.
