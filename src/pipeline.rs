@@ -386,11 +386,10 @@ pub fn analyse(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads:
 
 /// Judges flows and says which are together in a session, and no more: for those who ask for flows alone. There are no
 /// [sessions](Analysis::sessions), only their [members](Analysis::members).
-pub fn analyse_flows(rules: &Rules, flows: Vec<Summary>, threads: Threads) -> Analysis {
-    let mut names = Names::default();
-    learn(&mut names, &flows, threads);
-    let flows = judged(rules, &names, flows, threads);
-    drop(names);
+pub fn analyse_flows(rules: &Rules, memory: &mut Memory, flows: Vec<Summary>, threads: Threads) -> Analysis {
+    let names = &mut memory.names;
+    learn(names, &flows, threads);
+    let flows = judged(rules, names, flows, threads);
     let members = session::members(&flows, threads);
     Analysis::of_flows(flows, members)
 }

@@ -491,6 +491,22 @@ fn what_cannot_be_is_refused_with_what_to_do() {
     assert!(!bench.path("out").exists());
 }
 
+/// Where flows alone are asked for, sessions are only told apart: flows and counters are the same.
+#[test]
+fn flows_alone_are_the_flows_of_sessions() {
+    let bench = Bench::new(calls(3));
+    let (all, alone) =
+        (records(&bench.in_one_go(&[])), records(&bench.in_one_go(&["--records", "flow,stats"])));
+    let in_sessions = of(&alone, "flow").into_iter().filter(|flow| flow["session_id"].is_string()).count();
+    assert!(in_sessions > 10 && !of(&all, "session").is_empty() && of(&alone, "session").is_empty());
+    let kept = |records: &[Value]| -> Vec<Value> {
+        of(records, "flow").into_iter().chain(of(records, "stats")).cloned().collect()
+    };
+    let (expected, found) = (kept(&all), kept(&alone));
+    assert!(expected.last().unwrap()["sessions"].as_u64().unwrap() > 2);
+    assert_eq!(expected, found);
+}
+
 /// A flood of flows of one packet each: what there is no room for is let go, judged and counted, and none is missing.
 #[test]
 #[cfg(target_os = "linux")]

@@ -138,7 +138,7 @@ pub(super) enum Depth {
 }
 
 /// True where nothing is shown but flows and what the run counted.
-fn wants_flows_alone(report: &config::Report) -> bool {
+pub(super) fn wants_flows_alone(report: &config::Report) -> bool {
     let others = [Kind::Session, Kind::Meeting, Kind::Alert];
     matches!(report.style.format, Format::Ndjson | Format::Json)
         && report.policy.is_none()
@@ -241,7 +241,7 @@ pub(super) fn gather(
     let complete = files.iter().all(|file| file.error.is_none()) && refused.is_empty();
     Ok(Gathered {
         analysis: match depth {
-            Depth::Flows => pipeline::analyse_flows(rules, flows.flows, threads),
+            Depth::Flows => pipeline::analyse_flows(rules, &mut Memory::default(), flows.flows, threads),
             Depth::Calls => pipeline::analyse(rules, &mut Memory::default(), flows.flows, threads),
         },
         counts: add(flows.counts, &left_out),

@@ -196,6 +196,10 @@ impl<'r> Streaming<'r> {
         let Start { ledger, merge, feed, key_logs, telling, pace, ahead } = start;
         let mut stream = Stream::new(&report.rules, config.budget);
         stream.pace = pace;
+        // An inventory is made of what sessions say of servers.
+        if report.state.is_none() && replay::wants_flows_alone(report) {
+            stream.flows_alone();
+        }
         let line = Line::new(&merge);
         Self { stream, feed, merge, key_logs, telling, ledger, keeping, ahead, line }
     }

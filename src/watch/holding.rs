@@ -19,6 +19,8 @@ const PART: usize = 1 << 12;
 pub(super) struct Holding {
     pub(super) memory: Memory,
     pub(super) held: Held,
+    /// Flows alone are asked for, and which are together.
+    pub(super) flows_alone: bool,
     /// What was judged so far.
     pub(super) written: Written,
 }
@@ -64,7 +66,11 @@ impl Holding {
 
     /// Judges one part.
     pub(super) fn judge(&mut self, rules: &Rules, part: Vec<Summary>) -> Analysis {
-        let analysis = pipeline::analyse(rules, &mut self.memory, part, Threads::ONE);
+        let analysis = if self.flows_alone {
+            pipeline::analyse_flows(rules, &mut self.memory, part, Threads::ONE)
+        } else {
+            pipeline::analyse(rules, &mut self.memory, part, Threads::ONE)
+        };
         self.written.add(&analysis);
         analysis
     }

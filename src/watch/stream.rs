@@ -133,6 +133,11 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Judges flows and says which are together, and no more: sessions and meetings are not asked for.
+    pub const fn flows_alone(&mut self) {
+        self.holding.flows_alone = true;
+    }
+
     /// Counts a packet of so many bytes that is about to be taken, and tells whether a look is due before it.
     #[inline]
     pub fn is_due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> bool {
