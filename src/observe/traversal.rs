@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::PacketRef;
 use super::datagram::Meta;
-use super::facts::{Behind, Exchange, Facts, LIST_CAP, Stun, Wrapping, note, note_few, tally};
+use super::facts::{Behind, Exchange, Facts, LIST_CAP, Stun, Wrapping, grow, note, note_few, tally};
 use super::handshake::text;
 use crate::flow::Direction;
 use crate::proto::stun::{self, Attribute, Class, Method};
@@ -156,6 +156,7 @@ fn round_trip(
                 pending.requests.remove(0);
             }
             let (direction, at, packet) = (meta.direction, meta.timestamp, meta.packet);
+            grow(&mut pending.requests);
             pending.requests.push(Asked { id, direction, at, packet, again: false });
             None
         }

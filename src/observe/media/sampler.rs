@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observe::PacketRef;
 use crate::observe::datagram::Meta;
-use crate::observe::facts::{MediaKind, Sample, Samples, SealedUnit, UnitShape, Wrapping};
+use crate::observe::facts::{MediaKind, Sample, Samples, SealedUnit, UnitShape, Wrapping, grow};
 use crate::proto::rtp::{self, Peek};
 use crate::proto::zoom::{LengthField, Shape, parse_fragment, parse_unit};
 
@@ -64,6 +64,7 @@ impl Sampler {
             cycles: cycles(highest, peek.sequence),
             packet: meta.packet,
         };
+        grow(&mut self.held);
         self.held.push(Held { sample, sequence: peek.sequence, timestamp: peek.timestamp });
     }
 
