@@ -5,7 +5,7 @@ Sources: captures/, tests/vectors/, providers/, policies/, and the corpus of rec
 ../shared). A datagram goes to the targets whose protocol its port or first byte suggests; a wrong guess costs nothing.
 Standard library only; the same files give the same names, so that a second run adds nothing.
 """
-import collections, glob, gzip, hashlib, os, struct, sys, zlib
+import collections, glob, gzip, hashlib, lzma, os, struct, sys, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -92,7 +92,24 @@ def datagram_targets(ports, p):
         yield "sip_message"
 
 
+def zstd(data):
+    """blocks as they are, behind a head with a window of 2 MiB: RFC 8878"""
+    parts = [data[at:at + 20_000] for at in range(0, len(data), 20_000)]
+    blocks = ((len(part) << 3 | (part is parts[-1])).to_bytes(3, "little") + part for part in parts)
+    return bytes.fromhex("28b52ffd0058") + b"".join(blocks)
+
+
+def packed(out, data):
+    """the beginnings of some captures, in each compression"""
+    if count[packed] == 20:
+        return
+    count[packed] += 1
+    for one in (gzip.compress(data, mtime=0), zstd(data), lzma.compress(data, preset=0), lzma.compress(data[:500]) + lzma.compress(data[500:])):
+        put(out, "capture_file", one)
+
+
 def from_capture(out, data):
+    packed(out, data[:4000])
     for target in ("capture_file", "whole_pipeline"):
         put(out, target, data)
     for key in (b"00112233445566778899aabbccddeeff", b"inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4"):
