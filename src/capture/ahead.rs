@@ -8,6 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use super::block::{BUFFER, Block, Pool};
+use super::room::Gate;
 use super::source::Stream;
 
 /// Bytes before those that were read, for what is left unread of the buffer before: more than the longest datagram needs.
@@ -32,13 +33,14 @@ impl ReadAhead {
     ///
     /// # Errors
     /// Gives its stream back where enough others are being read.
-    pub(super) fn begin(&self, stream: Stream) -> Result<Arc<Ahead>, Stream> {
+    pub(super) fn begin(&self, stream: Stream, gate: &Gate) -> Result<Arc<Ahead>, Stream> {
         let mut files = lock(&self.0);
         files.retain(|file| file.strong_count() > 0);
         if files.len() >= FILES {
             return Err(stream);
         }
-        let reading = Mutex::new(Reading { stream, pool: Pool::default(), is_over: false });
+        let (pool, gate) = (Pool::default(), gate.clone());
+        let reading = Mutex::new(Reading { stream, pool, gate, is_over: false, wants_more: false });
         let ahead = Arc::new(Ahead { reading, ready: Mutex::default() });
         files.push(Arc::downgrade(&ahead));
         Ok(ahead)
@@ -56,7 +58,10 @@ pub(super) struct Ahead {
 struct Reading {
     stream: Stream,
     pool: Pool,
+    gate: Gate,
     is_over: bool,
+    /// It goes on only with more memory, which is taken when its bytes are asked for.
+    wants_more: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +93,10 @@ impl Ahead {
         // Nobody has read it: somebody is about to, or it is done here.
         let mut reading = lock(&self.reading);
         let ready = lock(&self.ready).parts.pop_front();
-        ready.or_else(|| self.read(&mut reading))
+        ready.or_else(|| {
+            reading.wants_more = false;
+            self.read(&mut reading)
+        })
     }
 
     /// Gives a buffer back, to be read into once nobody else reads from it.
@@ -105,7 +113,12 @@ impl Ahead {
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        let part = self.read(&mut reading);
+        if reading.wants_more {
+            return false;
+        }
+        reading.gate.shut(true);
+        let part = self.read(&mut reading).and_then(|part| reading.as_far_as_there_is_room(part));
+        reading.gate.shut(false);
         let has_read = part.is_some();
         // Before another may read: the parts are to be in their order.
         lock(&self.ready).parts.extend(part);
@@ -121,6 +134,21 @@ impl Ahead {
         }
         let part = fill(&mut reading.stream, reading.pool.take());
         reading.is_over = !matches!(part.more, Ok(true));
+        Some(part)
+    }
+}
+
+impl Reading {
+    /// A part that was read ahead; what it lacks for want of memory comes when it is asked for. None where it has nothing.
+    fn as_far_as_there_is_room(&mut self, mut part: Part) -> Option<Part> {
+        if part.more.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::OutOfMemory) {
+            (self.is_over, self.wants_more) = (false, true);
+            part.more = Ok(true);
+            if part.start == part.end {
+                self.pool.give(part.block);
+                return None;
+            }
+        }
         Some(part)
     }
 }
@@ -170,7 +198,7 @@ mod tests {
     fn no_more_is_read_ahead_than_waits_and_nothing_behind_the_end() {
         let helper = ReadAhead::default();
         assert!(!helper.help(), "there is no file yet");
-        let ahead = helper.begin(stream(7 * PART + 5)).ok().unwrap();
+        let ahead = helper.begin(stream(7 * PART + 5), &Gate::default()).ok().unwrap();
         let read = (0..20).filter(|_| helper.help()).count();
         assert_eq!(read, QUEUE);
         let mut lengths = Vec::new();
@@ -185,9 +213,10 @@ mod tests {
     #[test]
     fn few_files_are_read_ahead_and_one_that_is_done_makes_room() {
         let helper = ReadAhead::default();
-        let files: Vec<_> = (0..FILES).map(|_| helper.begin(stream(10)).ok().unwrap()).collect();
-        assert!(helper.begin(stream(10)).is_err());
+        let files: Vec<_> =
+            (0..FILES).map(|_| helper.begin(stream(10), &Gate::default()).ok().unwrap()).collect();
+        assert!(helper.begin(stream(10), &Gate::default()).is_err());
         drop(files);
-        assert!(!helper.help() && helper.begin(stream(10)).is_ok());
+        assert!(!helper.help() && helper.begin(stream(10), &Gate::default()).is_ok());
     }
 }

@@ -107,6 +107,12 @@ pub enum Fault {
         /// How much that is.
         message: String,
     },
+    /// A packet, or another block, that is longer than what is left of the memory of all captures that are open.
+    #[error("a block of {length} bytes is longer than the memory that is left for all open captures")]
+    NoRoomToRead {
+        /// Its length in bytes.
+        length: u64,
+    },
     /// A length that no sane capture has.
     #[error("{part} claims {length} bytes, the limit is {limit}")]
     TooLong {

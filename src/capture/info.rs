@@ -92,11 +92,15 @@ impl FileInfo {
         }
     }
 
-    /// Lets go of what is as long as the file likes: secrets, names, and of interfaces all but one of each link type.
+    /// Lets go of what is as long as the file likes: secrets, names, and of interfaces all but one of each of the first link types.
     pub(super) fn forget_lists(&mut self) {
+        const LINK_TYPES: usize = 16;
         (self.secrets, self.names) = (Vec::new(), Vec::new());
         let mut told = BTreeSet::new();
-        self.interfaces.retain(|interface| told.insert(interface.link_type));
+        self.interfaces.retain_mut(|interface| {
+            interface.name = None;
+            told.len() < LINK_TYPES && told.insert(interface.link_type)
+        });
         self.interfaces.shrink_to_fit();
     }
 }
@@ -178,7 +182,7 @@ pub struct Anomalies {
     pub blocks_malformed: u64,
     /// Interfaces beyond the cap on their number, or on the memory of what captures say.
     pub interfaces_left_out: u64,
-    /// Resolved names beyond the cap on their number, or on that memory.
+    /// Resolved names beyond the cap on their number, or on that memory; and names of interfaces beyond it.
     pub names_left_out: u64,
     /// Decryption secrets beyond the cap on their bytes, or on that memory.
     pub secrets_left_out: u64,

@@ -288,14 +288,17 @@ impl PcapNg {
         let snaplen = fields.u32("snapshot length")?;
         let mut interface = Interface::new(link_type, snaplen);
         let (clock, whole) = meta::interface_options(&mut fields, self.order, &mut interface);
-        let size = INTERFACE.saturating_add(interface.name.as_ref().map_or(0, String::len));
-        if self.is_full || self.interfaces.len() >= MAX_INTERFACES || !self.said.add(wide(size)) {
-            if self.is_full || self.interfaces.len() >= FEW_INTERFACES {
-                self.is_full = true;
-                count(&mut info.anomalies.interfaces_left_out);
-                return Ok(());
-            }
+        if let Some(name) = &interface.name
+            && (self.is_full || !self.said.add(wide(name.len())))
+        {
             interface.name = None;
+            count(&mut info.anomalies.names_left_out);
+        }
+        let fits = self.interfaces.len() < FEW_INTERFACES || self.said.add(wide(INTERFACE));
+        if self.is_full || !fits || self.interfaces.len() >= MAX_INTERFACES {
+            self.is_full = true;
+            count(&mut info.anomalies.interfaces_left_out);
+            return Ok(());
         }
         if !whole {
             count(&mut info.anomalies.blocks_malformed);

@@ -1,7 +1,7 @@
 //! Memory that captures which are open take together, beside the buffers of their packets. In: how much there is. Out: who may have more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::block::BUFFER;
 
@@ -22,7 +22,22 @@ impl Room {
 
     /// A share of it, with nothing in it.
     pub(super) fn share(&self) -> Hold {
-        Hold { room: self.clone(), bytes: 0 }
+        self.share_behind(&Gate::default())
+    }
+
+    /// A share that gets no larger while a gate is shut.
+    pub(super) fn share_behind(&self, gate: &Gate) -> Hold {
+        Hold { room: self.clone(), bytes: 0, gate: gate.clone() }
+    }
+}
+
+/// Shut while a file is read ahead of its packets: what there is room for is not to depend on which thread was quicker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    pub(super) fn shut(&self, is_shut: bool) {
+        self.0.store(is_shut, Ordering::Relaxed);
     }
 }
 
@@ -31,6 +46,7 @@ impl Room {
 pub(super) struct Hold {
     room: Room,
     bytes: u64,
+    gate: Gate,
 }
 
 impl Hold {
@@ -40,11 +56,17 @@ impl Hold {
         let shared = &self.room.0;
         let held = self.bytes;
         let change = |left: u64| left.saturating_add(held).checked_sub(bytes);
-        let fits = shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok();
+        let may = bytes <= held || !self.gate.0.load(Ordering::Relaxed);
+        let fits = may && shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok();
         if fits {
             self.bytes = bytes;
         }
         fits
+    }
+
+    /// Has nothing any more.
+    pub(super) fn release(&mut self) {
+        self.room.0.left.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 
     /// Has so many bytes more.
@@ -66,14 +88,14 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.room.0.left.fetch_add(self.bytes, Ordering::Relaxed);
+        self.release();
     }
 }
 
 /// What captures that are open at the same time may hold.
 #[derive(Debug, Clone)]
 pub(super) struct Rooms {
-    /// For decompressors. Of one whose window is larger than what is left nothing is read.
+    /// For decompressors, and for packets that are longer than a buffer. A file that needs more than is left is read no further.
     pub(super) unpacking: Room,
     /// For what captures say beside packets: interfaces, names, secrets. What is more is left out.
     pub(super) said: Room,
@@ -109,6 +131,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_more_is_had_behind_a_gate_that_is_shut() {
+        let (room, gate) = (Room::new(100), Gate::default());
+        let (mut behind, mut other) = (room.share_behind(&gate), room.share());
+        assert!(behind.set(50));
+        gate.shut(true);
+        assert!(!behind.add(1) && behind.set(40) && behind.set(40) && other.set(60));
+        gate.shut(false);
+        assert!(!behind.add(1) && other.set(10) && behind.add(50));
+    }
+
+    #[test]
     fn what_is_let_go_is_there_for_others() {
         let room = Room::new(100);
         let (mut one, mut other) = (room.share(), room.share());
@@ -121,9 +154,12 @@ mod tests {
 
     #[test]
     fn parts_of_a_memory_are_less_than_it() {
-        let rooms = Rooms::within(128 << 20);
-        let parts = [rooms.unpacking.0.whole, rooms.said.0.whole, 2 * 256 * 1024 * 64];
-        assert_eq!((rooms.open, parts), (64, [64 << 20, 8 << 20, 32 << 20]));
-        assert_eq!((Rooms::default().open, Rooms::within(0).open), (512, 0));
+        for memory in [0, 1 << 20, 128 << 20, 4 << 30, 1 << 40] {
+            let rooms = Rooms::within(memory);
+            // Files that are open only while they are read have as much as the open ones.
+            let buffers = 2 * u64::try_from(rooms.open * BUFFER).unwrap();
+            assert!(rooms.unpacking.0.whole + rooms.said.0.whole + buffers <= memory);
+        }
+        assert_eq!((Rooms::within(128 << 20).open, Rooms::default().open), (64, 512));
     }
 }

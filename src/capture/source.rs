@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::info::Compression;
 use super::reopened::Reopened;
-use super::room::{Hold, Room};
+use super::room::{Gate, Hold, Room};
 use super::unpack::{Unpacking, Xz, Zstd, too_much};
 
 /// First bytes that tell the compression; the longest magic is that of xz.
 const MAGIC_LEN: u64 = 6;
-/// Bytes that any decompressor has: its own state, what it has read of the file and what it has made of it, and the buffer of packets.
-const UNPACKING: u64 = 640 << 10;
+/// Bytes that any decompressor has beside its window: what it has read of the file and made of it, and the buffer of packets.
+const UNPACKING: u64 = 400 << 10;
 
 /// Bytes asked of a decompressor at a time: what it had made of a call that fails is lost.
 const DECOMPRESS_STEP: usize = 8 << 10;
@@ -22,6 +22,10 @@ const DECOMPRESS_STEP: usize = 8 << 10;
 pub(super) struct Source {
     pub(super) stream: Stream,
     pub(super) compression: Compression,
+    /// Shut while no more memory may be taken to unpack it.
+    pub(super) gate: Gate,
+    /// For buffers that are longer than others.
+    pub(super) long: Hold,
     stored: Arc<AtomicU64>,
 }
 
@@ -33,15 +37,17 @@ impl Source {
         let compression = compression_of(&magic);
         let stored = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: Cursor::new(magic).chain(inner), stored: Arc::clone(&stored) };
-        let hold = room.share();
-        let stepped = |inner: Stream| -> Stream { Box::new(Stepped::new(inner, room.share())) };
+        let gate = Gate::default();
+        let hold = room.share_behind(&gate);
+        let own = room.share_behind(&gate);
+        let stepped = |inner: Stream| -> Stream { Box::new(Stepped::new(inner, own)) };
         let stream: Stream = match compression {
             Compression::None => Box::new(counted),
             Compression::Gzip => stepped(Box::new(flate2::read::MultiGzDecoder::new(counted))),
             Compression::Zstd => stepped(Box::new(Unpacking::new(counted, Zstd::new()?, hold))),
             Compression::Xz => stepped(Box::new(Unpacking::new(counted, Xz::new()?, hold))),
         };
-        Ok(Self { stream, compression, stored })
+        Ok(Self { stream, compression, gate, long: room.share(), stored })
     }
 
     /// Reads on from a file that is open only while it is read; what was read behind where it goes on is read again. For what is not

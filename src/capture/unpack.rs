@@ -102,12 +102,18 @@ pub(super) struct Zstd {
     context: DCtx<'static>,
     /// Between two frames.
     is_whole: bool,
+    /// More may have been made than there was space for.
+    has_more: bool,
 }
 
 impl Zstd {
     pub(super) fn new() -> io::Result<Self> {
         let context = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { context, is_whole: true })
+        Ok(Self { context, is_whole: true, has_more: false })
+    }
+
+    fn fits(&self, hold: &mut Hold) -> bool {
+        hold.set(u64::try_from(self.context.sizeof()).unwrap_or(u64::MAX))
     }
 }
 
@@ -116,15 +122,32 @@ impl Unpack for Zstd {
         if stored.is_empty() && self.is_whole {
             return Step { taken: 0, made: 0, outcome: Ok(true) };
         }
+        // It may have been refused before.
+        if !self.fits(hold) {
+            return Step { taken: 0, made: 0, outcome: Err(too_much(hold)) };
+        }
+        // What was made is handed out before more is read: a call that fails hands out nothing.
+        if std::mem::take(&mut self.has_more) && !self.is_whole {
+            let step = self.call(&[], space, hold);
+            if step.made > 0 || step.outcome.is_err() {
+                return step;
+            }
+        }
+        self.call(stored, space, hold)
+    }
+}
+
+impl Zstd {
+    fn call(&mut self, stored: &[u8], space: &mut [u8], hold: &mut Hold) -> Step {
         let mut input = InBuffer::around(stored);
+        let room = space.len();
         let mut output = OutBuffer::around(space);
         let outcome = self.context.decompress_stream(&mut output, &mut input);
         let (taken, made) = (input.pos(), output.pos());
+        self.has_more = made == room;
         let outcome = match outcome {
             Err(code) => Err(io::Error::other(get_error_name(code))),
-            Ok(_) if !hold.set(u64::try_from(self.context.sizeof()).unwrap_or(u64::MAX)) => {
-                Err(too_much(hold))
-            }
+            Ok(_) if !self.fits(hold) => Err(too_much(hold)),
             Ok(wanted) => {
                 self.is_whole = wanted == 0;
                 Ok(self.is_whole)
@@ -149,10 +172,11 @@ impl Xz {
     /// Allows it as much memory as it asks for, or little more. It does not say how much that is, but refuses less.
     fn allow(&mut self, hold: &mut Hold) -> io::Result<()> {
         while self.limit < XZ_MEMORY {
-            self.limit = self.limit.saturating_add((self.limit / 8).max(XZ_FIRST)).min(XZ_MEMORY);
-            if !hold.set(self.limit) {
+            let more = self.limit.saturating_add((self.limit / 8).max(XZ_FIRST)).min(XZ_MEMORY);
+            if !hold.set(more) {
                 return Err(too_much(hold));
             }
+            self.limit = more;
             match self.decoder.set_memlimit(self.limit) {
                 Err(Error::MemLimit) => {}
                 outcome => return Ok(outcome?),

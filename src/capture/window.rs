@@ -64,7 +64,8 @@ impl Window {
     /// stream that others feed as they like: what it has is handed out when a buffer is full.
     pub(super) fn read_ahead(&mut self, ahead: &ReadAhead) {
         if self.ahead.is_none() {
-            match ahead.begin(std::mem::replace(&mut self.source.stream, Box::new(io::empty()))) {
+            let stream = std::mem::replace(&mut self.source.stream, Box::new(io::empty()));
+            match ahead.begin(stream, &self.source.gate) {
                 Ok(ahead) => self.ahead = Some(ahead),
                 Err(stream) => self.source.stream = stream,
             }
@@ -139,11 +140,19 @@ impl Window {
 
     #[cold]
     fn fill(&mut self, length: usize) -> Result<bool, Located> {
+        // Of one that another thread has read, a buffer more is needed to put it together.
+        if length > BUFFER && !self.source.long.set(wide(length.saturating_add(BUFFER))) {
+            self.at_end = true;
+            return Err(Located { offset: self.offset, fault: Fault::NoRoomToRead { length: wide(length) } });
+        }
         if self.ahead.is_none() {
             self.make_room(length);
         }
         while self.unread().len() < length && !self.at_end {
             if self.ahead.is_some() { self.take_next(length)? } else { self.read_once()? }
+        }
+        if self.buffer.len() <= BUFFER {
+            self.source.long.release();
         }
         Ok(self.unread().len() >= length)
     }

@@ -29,7 +29,7 @@ pub(super) fn record(merge: &Merge, file: usize) -> FileRecord {
     }
     let error = merge.error(file).map(|error| {
         let read = info.map_or(0, |info| info.packets);
-        let lacks_room = matches!(error.fault, Fault::NoRoomToUnpack { .. });
+        let lacks_room = matches!(error.fault, Fault::NoRoomToUnpack { .. } | Fault::NoRoomToRead { .. });
         let hint = if lacks_room { " (half of --memory-mib with --stream)" } else { "" };
         say(format_args!("{error}{hint}; the {read} packets before it are reported, incomplete"));
         without_name(error)
