@@ -67,8 +67,10 @@ struct Learnt {
     bytes: u64,
 }
 
-/// Bytes of an address with its place in a table and its list.
-const ADDRESS: usize = 64;
+/// Bytes of an address with its place in a table that is half full, and the block of its list.
+const ADDRESS: usize = 160;
+/// Bytes of a text beside its letters.
+const TEXT: usize = 32;
 
 impl Learnt {
     fn takes(&mut self, bytes: usize) {
@@ -94,9 +96,10 @@ impl Names {
             let known = held.iter().any(|known| known.reverse == other.reverse && known.name == other.name);
             if !known && held.len() < NAMES_PER_ADDRESS {
                 let address = if held.is_empty() { ADDRESS } else { 0 };
+                held.reserve_exact(1);
                 held.push(other.clone());
-                self.new
-                    .takes(address.saturating_add(size_of::<OtherName>()).saturating_add(other.name.len()));
+                let entry = size_of::<OtherName>().saturating_add(TEXT).saturating_add(other.name.len());
+                self.new.takes(address.saturating_add(entry));
             }
         }
         let mut before: Option<&Arc<str>> = None;
@@ -107,9 +110,10 @@ impl Names {
             if !known && hits.len() < NAMES_PER_ADDRESS {
                 let address = if hits.is_empty() { ADDRESS } else { 0 };
                 // A name is held once for all its addresses.
-                let text =
-                    if before.is_some_and(|before| Arc::ptr_eq(before, name)) { 0 } else { name.len() };
+                let is_held = before.is_some_and(|before| Arc::ptr_eq(before, name));
+                let text = if is_held { 0 } else { TEXT.saturating_add(name.len()) };
                 before = Some(name);
+                hits.reserve_exact(1);
                 hits.push(NameHit { client, name: Arc::clone(name), packet: *packet });
                 self.new.takes(address.saturating_add(size_of::<NameHit>()).saturating_add(text));
             }
