@@ -21,6 +21,8 @@ const MARK_PACKETS: u64 = 1 << 20;
 /// Places that are kept; beyond it every second one is let go. With a month between the first and the last they are some ten minutes
 /// apart.
 const MARKS: usize = 1 << 12;
+/// Files that are open at all of these places together, at most.
+const OPEN: usize = 1 << 18;
 /// Packet time that is read before the first flow that is wanted: a datagram waits 30 s for its fragments.
 const LEAD: Duration = Duration::from_secs(60);
 
@@ -191,7 +193,9 @@ impl Ledger {
         {
             return;
         }
-        if self.marks.len() >= MARKS {
+        let open: usize = self.marks.iter().map(|mark| mark.open.len()).sum();
+        let is_full = open.saturating_add(self.open.len()) > OPEN && self.marks.len() > 2;
+        if self.marks.len() >= MARKS || is_full {
             let mut is_even = false;
             self.marks.retain(|_| {
                 is_even = !is_even;
