@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use zeroize::Zeroizing;
 
-use meetscope::capture::{self, CaptureError, FileInfo, Merge, Secret};
+use meetscope::capture::{CaptureError, FileInfo, Merge, Order, Secret};
 use meetscope::pipeline::{KeyLog, KeyLogCounts, Pipeline};
 use meetscope::report::record::KeyLogRecord;
 
@@ -130,22 +130,27 @@ impl KeyLogs {
         self.sources.len()
     }
 
-    /// Reads a whole capture for its secrets alone, as an earlier run has read it.
+    /// Reads the first `packets` packets of a capture for its secrets alone, as an earlier run has read them.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub(super) fn read_again(
         &mut self,
-        path: &Path,
+        (path, packets): (&Path, u64),
         file: usize,
+        memory: u64,
         pipeline: &mut Pipeline,
     ) -> Result<(), CaptureError> {
-        let mut reader = capture::open(path)?;
-        // What stands behind the last packet was not taken, and a fault ends the file as it did then.
-        while let Ok(true) = reader.next().map(|packet| packet.is_some()) {
-            self.look_in(reader.info(), file, pipeline);
+        let mut merge = Merge::within(vec![path.to_owned()], Order::AsGiven, memory);
+        // What stands behind the last packet was not taken.
+        for _ in 0..packets {
+            let Some(info) = merge.advance().and_then(|file| merge.info(file)) else { break };
+            self.look_in(info, file, pipeline);
         }
-        Ok(())
+        match merge.error(0) {
+            Some(error) if merge.info(0).is_none() => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     #[inline]

@@ -85,7 +85,7 @@ pub(super) fn again<'r>(
     resume::check_times(&merge, inputs.order, files.known, latest, at)?;
     let mut pipeline = Pipeline::new(config, &report.rules);
     let mut key_logs = KeyLogs::read(&inputs.key_logs, &mut pipeline)?;
-    read_secrets(&head, &ledger, &mut key_logs, &mut pipeline)?;
+    read_secrets(&head, &ledger, &mut key_logs, inputs.memory, &mut pipeline)?;
     if over.is_some() {
         // From here on the output is not what it was at the end of that run.
         progress.note(None)?;
@@ -146,6 +146,7 @@ fn read_secrets(
     head: &Head,
     ledger: &Ledger,
     key_logs: &mut KeyLogs,
+    memory: u64,
     pipeline: &mut Pipeline,
 ) -> anyhow::Result<()> {
     let name = |file: usize| ledger.entries.get(file).map(|entry| entry.name.display().to_string());
@@ -161,7 +162,7 @@ fn read_secrets(
     files.sort_unstable();
     for (_, file) in files {
         if let Some(entry) = ledger.entries.get(file) {
-            key_logs.read_again(&entry.path, file, pipeline)?;
+            key_logs.read_again((&entry.path, entry.packets), file, memory, pipeline)?;
         }
     }
     Ok(())
