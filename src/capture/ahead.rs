@@ -99,6 +99,13 @@ impl Ahead {
         })
     }
 
+    /// Lets go of the file, and of the memory that it took to unpack it, also where another thread is about to read on.
+    pub(super) fn close(&self) {
+        let mut reading = lock(&self.reading);
+        reading.stream = Box::new(io::empty());
+        reading.is_over = true;
+    }
+
     /// Gives a buffer back, to be read into once nobody else reads from it.
     pub(super) fn give(&self, block: Block) {
         lock(&self.ready).free.push(block);
@@ -192,6 +199,85 @@ mod tests {
     fn stream(length: usize) -> Stream {
         let bytes = (0_u32..).flat_map(u32::to_be_bytes).take(length).collect::<Vec<u8>>();
         Source::detect(Cursor::new(bytes), &Room::new(1 << 30)).unwrap().stream
+    }
+
+    /// Frames of RFC 8878 whose windows grow from one to the next, behind one of `lead` bytes; blocks as they are.
+    fn growing(lead: usize) -> Vec<u8> {
+        let mut state = 7_u32;
+        let mut noise = |length: usize| -> Vec<u8> {
+            let next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
+            };
+            std::iter::repeat_with(next).take(length).collect()
+        };
+        let mut out = Vec::new();
+        for window in 7..12_u8 {
+            out.extend([0x28, 0xb5, 0x2f, 0xfd, 0, window << 3]);
+            let lengths = if window == 7 {
+                vec![100_000, 100_000, 100_000, lead - 300_000]
+            } else {
+                vec![9000, 40_000]
+            };
+            for (block, length) in lengths.iter().enumerate() {
+                let bytes = noise(*length);
+                let head = u32::try_from(bytes.len()).unwrap() << 3 | u32::from(block == lengths.len() - 1);
+                out.extend([&head.to_le_bytes()[..3], &bytes].concat());
+            }
+        }
+        out
+    }
+
+    /// All bytes, and how it ended, with a helper that comes before those parts whose bits are set.
+    fn helped(stored: &[u8], turns: u32) -> (Vec<u8>, Option<String>) {
+        let source = Source::detect(Cursor::new(stored.to_vec()), &Room::new(1 << 30)).unwrap();
+        let helper = ReadAhead::default();
+        let ahead = helper.begin(source.stream, &source.gate).ok().unwrap();
+        let mut bytes = Vec::new();
+        for turn in 0.. {
+            if turns >> (turn % 4) & 1 == 1 {
+                helper.help();
+            }
+            let Some(part) = ahead.next() else { return (bytes, None) };
+            bytes.extend_from_slice(part.block.bytes(part.start..part.end));
+            if let Err(error) = part.more {
+                return (bytes, Some(error.to_string()));
+            }
+            ahead.give(part.block);
+        }
+        (bytes, None)
+    }
+
+    #[test]
+    fn what_a_helper_may_not_take_memory_for_comes_when_it_is_asked_for() {
+        let whole = growing(2 * PART);
+        let plain = |stored: &[u8]| {
+            let mut source = Source::detect(Cursor::new(stored.to_vec()), &Room::new(1 << 30)).unwrap();
+            let mut bytes = Vec::new();
+            let ended = io::Read::read_to_end(&mut source.stream, &mut bytes);
+            (bytes, ended.err().map(|error| error.to_string()))
+        };
+        let room = Room::new(1 << 30);
+        let refused = Source::detect(Cursor::new(whole.clone()), &room).unwrap();
+        refused.gate.shut(true);
+        let helper = ReadAhead::default();
+        let ahead = helper.begin(refused.stream, &Gate::default()).ok().unwrap();
+        assert!(!helper.help() && !helper.help(), "nothing may be taken from the beginning on");
+        refused.gate.shut(false);
+        assert!(ahead.next().is_some_and(|part| part.end > part.start));
+        // The first part is read by the one that asks; a helper's ends behind the beginning of the second frame, or before it.
+        for behind in [0, 1, 500, 3000, 5000, 8000, 20_000] {
+            let begin = 2 * PART - behind;
+            let whole = growing(begin);
+            assert!(plain(&whole).1.is_none());
+            for cut in (begin..whole.len()).step_by(20_011).chain([whole.len()]) {
+                let expected = plain(whole.get(..cut).unwrap());
+                for turns in 0..16 {
+                    let found = helped(whole.get(..cut).unwrap(), turns);
+                    assert!(found == expected, "{behind}, cut at {cut}: {} {:?}", found.0.len(), found.1);
+                }
+            }
+        }
     }
 
     #[test]

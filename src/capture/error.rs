@@ -107,8 +107,8 @@ pub enum Fault {
         /// How much that is.
         message: String,
     },
-    /// A packet, or another block, that is longer than what is left of the memory of all captures that are open.
-    #[error("a block of {length} bytes is longer than the memory that is left for all open captures")]
+    /// A packet, or another block, for which the memory of all captures that are open is not enough.
+    #[error("there is no room for a block of {length} bytes in the memory of all open captures")]
     NoRoomToRead {
         /// Its length in bytes.
         length: u64,

@@ -37,8 +37,9 @@ const PACKET_OVERHEAD: u32 = 64 << 10;
 const MAX_META_BLOCK: u32 = 16 << 20;
 /// Most interfaces kept per file, about 10 MiB; real captures have tens.
 const MAX_INTERFACES: usize = 1 << 16;
-/// Interfaces of each file that are kept however little memory there is; their names are not.
+/// Interfaces of each section that are kept however little memory there is, and of each file; their names are not.
 const FEW_INTERFACES: usize = 8;
+const FREE_INTERFACES: usize = 1 << 10;
 /// Bytes of an interface beside its name.
 const INTERFACE: usize = size_of::<Interface>() + size_of::<Known>();
 
@@ -55,8 +56,10 @@ pub(super) struct PcapNg {
     secret_bytes: usize,
     /// Memory of all that is kept beside packets.
     said: Hold,
-    /// An interface was left out: those behind it have no numbers.
+    /// An interface was left out: those behind it in its section have no numbers.
     is_full: bool,
+    /// Interfaces that take no part in that memory.
+    free: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -77,6 +80,7 @@ impl PcapNg {
             secret_bytes: 0,
             said,
             is_full: false,
+            free: 0,
         };
         reader.section(window, info)?;
         Ok(reader)
@@ -232,6 +236,7 @@ impl PcapNg {
         let whole = self.require_block(part, length, MAX_META_BLOCK, window)?;
         window.consume(whole);
         self.section_base = info.interfaces.len();
+        self.is_full = false;
         Ok(())
     }
 
@@ -249,7 +254,9 @@ impl PcapNg {
         let wanted = match kind {
             // Skipping a description would number the later interfaces wrongly: too long a one is a fault.
             INTERFACE_DESCRIPTION => true,
-            NAME_RESOLUTION | DECRYPTION_SECRETS | INTERFACE_STATISTICS if length <= MAX_META_BLOCK => true,
+            NAME_RESOLUTION | DECRYPTION_SECRETS | INTERFACE_STATISTICS if length <= MAX_META_BLOCK => {
+                window.has_room_for(usize::try_from(length).unwrap_or(usize::MAX))
+            }
             _ => false,
         };
         if !wanted {
@@ -294,7 +301,10 @@ impl PcapNg {
             interface.name = None;
             count(&mut info.anomalies.names_left_out);
         }
-        let fits = self.interfaces.len() < FEW_INTERFACES || self.said.add(wide(INTERFACE));
+        let number = self.interfaces.len().saturating_sub(self.section_base);
+        let is_free = number < FEW_INTERFACES && self.free < FREE_INTERFACES;
+        let fits = is_free || self.said.add(wide(INTERFACE));
+        self.free = self.free.saturating_add(usize::from(is_free));
         if self.is_full || !fits || self.interfaces.len() >= MAX_INTERFACES {
             self.is_full = true;
             count(&mut info.anomalies.interfaces_left_out);

@@ -50,7 +50,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Has so many bytes from here on; false where that is more than is left, and then nothing changes.
+    /// Has so many bytes from here on; false where that is more than is left, or its gate is shut, and then nothing changes.
     #[must_use]
     pub(super) fn set(&mut self, bytes: u64) -> bool {
         let shared = &self.room.0;

@@ -66,6 +66,8 @@ impl<R: Read, U: Unpack> Read for Unpacking<R, U> {
             let Step { taken, made, outcome } = self.unpack.step(stored, space, &mut self.hold);
             self.stored.consume(taken);
             match outcome {
+                // What was refused for want of memory is asked for again by the next step: by then there may be some.
+                Err(fault) if made > 0 && fault.kind() == io::ErrorKind::OutOfMemory => {}
                 Err(fault) if made > 0 => self.fault = Some(fault),
                 Err(fault) => return Err(fault),
                 Ok(true) if is_last && made == 0 => return Ok(0),
@@ -147,10 +149,9 @@ impl Zstd {
         self.has_more = made == room;
         let outcome = match outcome {
             Err(code) => Err(io::Error::other(get_error_name(code))),
-            Ok(_) if !self.fits(hold) => Err(too_much(hold)),
             Ok(wanted) => {
                 self.is_whole = wanted == 0;
-                Ok(self.is_whole)
+                if self.fits(hold) { Ok(self.is_whole) } else { Err(too_much(hold)) }
             }
         };
         Step { taken, made, outcome }

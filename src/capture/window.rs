@@ -140,8 +140,7 @@ impl Window {
 
     #[cold]
     fn fill(&mut self, length: usize) -> Result<bool, Located> {
-        // Of one that another thread has read, a buffer more is needed to put it together.
-        if length > BUFFER && !self.source.long.set(wide(length.saturating_add(BUFFER))) {
+        if length > BUFFER && !self.has_room_for(length) {
             self.at_end = true;
             return Err(Located { offset: self.offset, fault: Fault::NoRoomToRead { length: wide(length) } });
         }
@@ -155,6 +154,12 @@ impl Window {
             self.source.long.release();
         }
         Ok(self.unread().len() >= length)
+    }
+
+    /// Takes the memory for a block of so many bytes, where it is longer than a buffer; false where there is not so much.
+    pub(super) fn has_room_for(&mut self, length: usize) -> bool {
+        // Of one that another thread has read, a buffer more is needed to put it together.
+        length <= BUFFER || self.source.long.set(wide(length.saturating_add(BUFFER)))
     }
 
     /// Moves what is unread to the beginning of a buffer of at least `length` bytes: of this one, or of another where this one is
@@ -241,6 +246,14 @@ impl Window {
         Located {
             offset: self.offset.saturating_add(wide(self.unread().len())),
             fault: read_fault(self.source.compression, error),
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Some(ahead) = &self.ahead {
+            ahead.close();
         }
     }
 }
