@@ -21,7 +21,7 @@ const MARK_PACKETS: u64 = 1 << 20;
 /// Places that are kept; beyond it every second one is let go. With a month between the first and the last they are some ten minutes
 /// apart.
 const MARKS: usize = 1 << 12;
-/// Files that are open at all of these places together, at most.
+/// Files that are open at all of these places together, at most; but for three places.
 const OPEN: usize = 1 << 18;
 /// Packet time that is read before the first flow that is wanted: a datagram waits 30 s for its fragments.
 const LEAD: Duration = Duration::from_secs(60);
@@ -193,9 +193,7 @@ impl Ledger {
         {
             return;
         }
-        let open: usize = self.marks.iter().map(|mark| mark.open.len()).sum();
-        let is_full = open.saturating_add(self.open.len()) > OPEN && self.marks.len() > 2;
-        if self.marks.len() >= MARKS || is_full {
+        while self.marks.len() >= MARKS || (self.marks.len() > 2 && self.is_full()) {
             let mut is_even = false;
             self.marks.retain(|_| {
                 is_even = !is_even;
@@ -205,6 +203,11 @@ impl Ledger {
         let packets = |file: &usize| Some((*file, self.entries.get(*file)?.packets));
         let open = self.open.iter().filter_map(packets).collect();
         self.marks.push(Mark { taken: self.taken, number, time: Some(time), open, pace });
+    }
+
+    fn is_full(&self) -> bool {
+        let open: usize = self.marks.iter().map(|mark| mark.open.len()).sum();
+        open.saturating_add(self.open.len()) > OPEN
     }
 
     /// The last place from which a flow that began with packet `number`, and all that began at `since` or later, can be read again. Earlier
