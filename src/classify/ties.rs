@@ -355,9 +355,8 @@ pub const fn is_service_port(port: u16) -> bool {
 mod tests {
     use super::*;
     use crate::flow::FiveTuple;
+    use crate::observe::Outline;
     use crate::observe::facts::{Dns, OtherName};
-    use crate::observe::{Beginning, Ending, Outline};
-    use crate::time::Timestamp;
 
     /// A flow of DNS that gives a name of 100 letters to 20 addresses, and says what each is called by a look-up of its own.
     fn answers(number: u32) -> Summary {
@@ -375,20 +374,9 @@ mod tests {
             ..Dns::default()
         };
         let socket = "10.0.0.1:5000".parse().unwrap();
-        Summary::from(Outline {
-            id: number.into(),
-            first_packet: PacketRef::new(0, 1),
-            tuple: FiveTuple { source: socket, destination: socket, protocol: UDP },
-            start: Timestamp::default(),
-            end: Timestamp::default(),
-            packets: [1, 1],
-            bytes: [60, 600],
-            payload: [18, 560],
-            path: None,
-            beginning: Beginning::Seen,
-            ending: Ending::Idle,
-            facts: Some(Box::new(Facts { dns: Some(Box::new(dns)), ..Facts::default() })),
-        })
+        let tuple = FiveTuple { source: socket, destination: socket, protocol: UDP };
+        let facts = Some(Box::new(Facts { dns: Some(Box::new(dns)), ..Facts::default() }));
+        Summary::from(Outline { facts, ..Outline::plain(number.into(), tuple) })
     }
 
     /// Of how many of so many flows names are remembered, and the flows from the first of which they are.
@@ -411,7 +399,7 @@ mod tests {
         for number in 0..2000 {
             names.learn(&answers(number));
         }
-        // A flow's names take 20 * (64 + 48) + 100 bytes, and 20 * (64 + 72 + 100).
+        // A flow's names are counted as 20 * (160 + 48) + 132 bytes, and as 20 * (160 + 56 + 132) or some more.
         let (count, first) = remembered(&names, 2000);
         assert!((70..=160).contains(&count), "{count} flows");
         assert_eq!(first, Some(2000 - u32::try_from(count).unwrap()));

@@ -126,3 +126,24 @@ pub struct Outline {
     /// What was seen inside.
     pub facts: Option<Box<Facts>>,
 }
+
+#[cfg(test)]
+impl Outline {
+    /// A flow of a packet of which nothing is known, for tests to say what they are about.
+    pub(crate) fn plain(id: u64, tuple: FiveTuple) -> Self {
+        Self {
+            id,
+            first_packet: PacketRef::new(0, id),
+            tuple,
+            start: Timestamp::default(),
+            end: Timestamp::default(),
+            packets: [1, 0],
+            bytes: [60, 0],
+            payload: [18, 0],
+            path: None,
+            beginning: Beginning::Unknown,
+            ending: Ending::Idle,
+            facts: None,
+        }
+    }
+}

@@ -251,25 +251,14 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::observe::Outline;
     use crate::observe::facts::Facts;
-    use crate::observe::{Beginning, Ending, Outline, PacketRef};
 
     fn flow(id: u64, source: &str, destination: &str, protocol: u8, end: i64) -> Summary {
         let end = Timestamp::from_secs_nanos(end, 0);
-        Summary::from(Outline {
-            id,
-            first_packet: PacketRef::new(0, id),
-            tuple: tuple(source, destination, protocol),
-            start: end,
-            end,
-            packets: [1, 1],
-            bytes: [60, 60],
-            payload: [18, 18],
-            path: None,
-            beginning: Beginning::Unknown,
-            ending: Ending::Idle,
-            facts: None,
-        })
+        let (packets, bytes, payload) = ([1, 1], [60, 60], [18, 18]);
+        let plain = Outline::plain(id, tuple(source, destination, protocol));
+        Summary::from(Outline { start: end, end, packets, bytes, payload, ..plain })
     }
 
     fn tuple(source: &str, destination: &str, protocol: u8) -> FiveTuple {

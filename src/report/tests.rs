@@ -144,18 +144,15 @@ fn summary(id: u64, source: &str, destination: &str, protocol: u8, second: i64, 
     let (source, destination): (SocketAddr, SocketAddr) =
         (source.parse().unwrap(), destination.parse().unwrap());
     Summary::from(Outline {
-        id,
-        first_packet: PacketRef::new(0, id),
-        tuple: FiveTuple { source, destination, protocol },
         start: Timestamp::from_secs_nanos(START + second, 0),
         end: Timestamp::from_secs_nanos(START + second + 60, 0),
         packets: [5, 5],
         bytes: [500, 700],
         payload: [290, 490],
-        path: None,
         beginning: Beginning::Seen,
         ending: Ending::Fin,
         facts: Some(Box::new(facts)),
+        ..Outline::plain(id, FiveTuple { source, destination, protocol })
     })
 }
 

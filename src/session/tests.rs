@@ -8,7 +8,7 @@ use crate::flow::Direction;
 use crate::observe::facts::{
     Facts, Media, MediaKind, Pace, PaceWay, RtpStream, Sip, Sketch, Stun, Tls, Wrapping, Zoom,
 };
-use crate::observe::{Beginning, Ending, Outline, PacketRef, Summary};
+use crate::observe::{Outline, PacketRef, Summary};
 use crate::proto::rtp::Peek;
 use crate::proto::rtp::runs::Runs;
 use crate::proto::rtp::series::Series;
@@ -119,18 +119,13 @@ pub(crate) fn flow(id: u64, local: &str, remote: &str, (from, to): (i64, i64)) -
     let tuple = FiveTuple { source, destination, protocol: UDP };
     Judged {
         flow: Summary::from(Outline {
-            id,
-            first_packet: PacketRef::new(0, id),
-            tuple,
             start: at_ms(from),
             end: at_ms(to),
             packets: [500, 500],
             bytes: [50_000, 50_000],
             payload: [45_800, 45_800],
-            path: None,
-            beginning: Beginning::Unknown,
-            ending: Ending::Idle,
             facts: Some(Box::default()),
+            ..Outline::plain(id, tuple)
         }),
         verdict: Verdict { provider: APP, role: Some(Role::Media), confidence: 0.9, ..Verdict::default() },
         local_is_source: true,

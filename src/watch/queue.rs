@@ -142,25 +142,12 @@ pub struct Gone;
 mod tests {
     use super::*;
     use crate::flow::FiveTuple;
-    use crate::observe::{Beginning, Ending, Outline, PacketRef};
-    use crate::time::Timestamp;
+    use crate::observe::Outline;
 
     fn batch(worker: usize, flows: usize) -> Batch {
         let socket = "10.0.0.1:5000".parse().unwrap();
-        let flow = Summary::from(Outline {
-            id: 1,
-            first_packet: PacketRef::new(0, 1),
-            tuple: FiveTuple { source: socket, destination: socket, protocol: 17 },
-            start: Timestamp::default(),
-            end: Timestamp::default(),
-            packets: [1, 0],
-            bytes: [60, 0],
-            payload: [18, 0],
-            path: None,
-            beginning: Beginning::Unknown,
-            ending: Ending::Idle,
-            facts: None,
-        });
+        let tuple = FiveTuple { source: socket, destination: socket, protocol: 17 };
+        let flow = Summary::from(Outline::plain(1, tuple));
         Batch { worker, ended: vec![flow; flows], ..Batch::default() }
     }
 
