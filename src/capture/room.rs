@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::block::BUFFER;
+use super::window::wide;
 
 /// What is left of some memory, for all who share it.
 #[derive(Debug, Clone)]
@@ -53,10 +54,13 @@ impl Hold {
     /// Has so many bytes from here on; false where that is more than is left, or its gate is shut, and then nothing changes.
     #[must_use]
     pub(super) fn set(&mut self, bytes: u64) -> bool {
-        let shared = &self.room.0;
         let held = self.bytes;
+        if bytes == held {
+            return true;
+        }
+        let shared = &self.room.0;
         let change = |left: u64| left.saturating_add(held).checked_sub(bytes);
-        let may = bytes <= held || !self.gate.0.load(Ordering::Relaxed);
+        let may = bytes < held || !self.gate.0.load(Ordering::Relaxed);
         let fits = may && shared.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok();
         if fits {
             self.bytes = bytes;
@@ -73,11 +77,6 @@ impl Hold {
     #[must_use]
     pub(super) fn add(&mut self, bytes: u64) -> bool {
         self.set(self.bytes.saturating_add(bytes))
-    }
-
-    /// True where it has nothing.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.bytes == 0
     }
 
     /// Bytes that there are for all who share the room.
@@ -110,7 +109,7 @@ impl Rooms {
     /// Of a memory of so many bytes half is for decompressors, an eighth for buffers of files that wait, and a sixteenth for what they
     /// say.
     pub(super) fn within(memory: u64) -> Self {
-        let buffers = memory.saturating_div(8).checked_div(super::window::wide(BUFFER)).unwrap_or(0);
+        let buffers = memory.saturating_div(8).checked_div(wide(BUFFER)).unwrap_or(0);
         Self {
             unpacking: Room::new(memory.saturating_div(2)),
             said: Room::new(memory.saturating_div(16)),

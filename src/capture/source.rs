@@ -86,7 +86,7 @@ impl Stepped {
 impl Read for Stepped {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         if self.left.is_empty() {
-            if self.own.is_empty() && !self.own.set(UNPACKING) {
+            if !self.own.set(UNPACKING) {
                 return Err(too_much(&self.own));
             }
             self.left = 0..self.inner.read(self.step.as_mut())?;

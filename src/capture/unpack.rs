@@ -9,6 +9,7 @@ use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
 use zstd::zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
 
 use super::room::Hold;
+use super::window::wide;
 
 /// Most memory that an xz stream may ask for; `xz -9` needs 65 MiB. (zstd keeps its own cap of 128 MiB.)
 const XZ_MEMORY: u64 = 256 << 20;
@@ -115,7 +116,7 @@ impl Zstd {
     }
 
     fn fits(&self, hold: &mut Hold) -> bool {
-        hold.set(u64::try_from(self.context.sizeof()).unwrap_or(u64::MAX))
+        hold.set(wide(self.context.sizeof()))
     }
 }
 
