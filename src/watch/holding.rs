@@ -26,8 +26,9 @@ pub(super) struct Holding {
 }
 
 impl Holding {
-    /// Remembers no more than a budget has room for.
+    /// Holds and remembers no more than a budget has room for.
     pub(super) fn within(&mut self, budget: Budget) {
+        self.held.limit(budget.held());
         self.memory.meetings.limit(budget.sessions());
         self.memory.names.limit(budget.names());
     }

@@ -135,7 +135,6 @@ impl<'a> Judge<'a> {
     /// Keeps all tables together within a budget.
     #[must_use]
     pub fn within(mut self, budget: Budget) -> Self {
-        self.holding.held.limit(budget.held());
         self.holding.within(budget);
         self.keeper = Some(Keeper::new(budget));
         self

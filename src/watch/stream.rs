@@ -118,7 +118,6 @@ impl<'a> Stream<'a> {
     /// A run that has seen nothing, within a budget of memory. The pipeline is to hold at most [`Budget::flows`].
     pub fn new(rules: &'a Rules, budget: Budget) -> Self {
         let mut holding = Holding::default();
-        holding.held.limit(budget.held());
         holding.within(budget);
         Self {
             rules,
