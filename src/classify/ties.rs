@@ -35,6 +35,50 @@ struct Lender {
     confidence: f32,
 }
 
+/// Address and port, without what a `SocketAddr` has beside them: there may be some hundred of each flow.
+type End = (IpAddr, u16);
+
+const fn end_of(address: SocketAddr) -> End {
+    (address.ip(), address.port())
+}
+
+/// Where an address was announced.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Mapped,
+    Relayed,
+    Peer,
+    Sdp,
+}
+
+impl Place {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mapped => "tie_mapped_address",
+            Self::Relayed => "tie_relayed_address",
+            Self::Peer => "tie_peer_address",
+            Self::Sdp => "tie_sdp_address",
+        }
+    }
+}
+
+/// A [`Lender`] that announced an address, and where.
+#[derive(Debug, Clone, Copy)]
+struct Announcer {
+    packet: PacketRef,
+    confidence: f32,
+    provider: u16,
+    place: Place,
+}
+
+const _: () = assert!(size_of::<(End, Announcer)>() == 40 && size_of::<(End, Lender)>() == 40);
+
+impl Announcer {
+    const fn lender(self) -> Lender {
+        Lender { provider: self.provider, packet: self.packet, confidence: self.confidence }
+    }
+}
+
 /// A name that a DNS answer gave to an address.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NameHit {
@@ -141,12 +185,12 @@ impl Names {
 /// What named flows lend to the unnamed.
 #[derive(Debug, Default)]
 pub(super) struct Ties {
-    sockets: HashMap<SocketAddr, Lender>,
-    announced: HashMap<SocketAddr, (Lender, &'static str)>,
+    sockets: HashMap<End, Lender>,
+    announced: HashMap<End, Announcer>,
     ufrags: HashMap<String, Lender>,
     ssrcs: HashMap<u32, Lender>,
     /// Both ends of the RTCP flow that goes with a flow of RTP (RFC 3550 section 11: the next higher ports).
-    rtcp_pairs: HashMap<(SocketAddr, SocketAddr), Lender>,
+    rtcp_pairs: HashMap<(End, End), Lender>,
     servers: HashMap<(IpAddr, IpAddr), Lender>,
     /// By endpoint and JA4: apps that this program was seen to speak to, each once.
     programs: HashMap<(IpAddr, Ja4), Vec<Lender>>,
@@ -183,7 +227,7 @@ impl Ties {
         if flow.tuple.protocol == UDP && verdict.role.is_some_and(Role::is_call) {
             for end in [source, destination] {
                 if end.port() >= 1024 && !is_service_port(end.port()) {
-                    keep(&mut self.sockets, end, lender);
+                    keep(&mut self.sockets, end_of(end), lender);
                 }
             }
         }
@@ -199,17 +243,15 @@ impl Ties {
     }
 
     fn learn_addresses(&mut self, facts: &Facts, lender: Lender) {
-        let mut announce = |address: SocketAddr, packet: PacketRef, what: &'static str| {
-            self.announced.entry(address).or_insert((Lender { packet, ..lender }, what));
+        let Lender { provider, confidence, .. } = lender;
+        let mut announce = |address: SocketAddr, packet: PacketRef, place: Place| {
+            let announcer = Announcer { packet, confidence, provider, place };
+            self.announced.entry(end_of(address)).or_insert(announcer);
         };
         if let Some(stun) = &facts.stun {
-            stun.mapped
-                .iter()
-                .for_each(|(address, packet)| announce(*address, *packet, "tie_mapped_address"));
-            stun.relayed
-                .iter()
-                .for_each(|(address, packet)| announce(*address, *packet, "tie_relayed_address"));
-            stun.peers.iter().for_each(|(address, packet)| announce(*address, *packet, "tie_peer_address"));
+            stun.mapped.iter().for_each(|(address, packet)| announce(*address, *packet, Place::Mapped));
+            stun.relayed.iter().for_each(|(address, packet)| announce(*address, *packet, Place::Relayed));
+            stun.peers.iter().for_each(|(address, packet)| announce(*address, *packet, Place::Peer));
             for (username, packet) in &stun.usernames {
                 if let Some(pair) = ufrag_pair(username) {
                     keep(&mut self.ufrags, pair, Lender { packet: *packet, ..lender });
@@ -217,7 +259,7 @@ impl Ties {
             }
         }
         if let Some(sip) = &facts.sip {
-            sip.media.iter().for_each(|held| announce(held.address, held.packet, "tie_sdp_address"));
+            sip.media.iter().for_each(|held| announce(held.address, held.packet, Place::Sdp));
         }
         if let Some(media) = &facts.media {
             for stream in &media.streams {
@@ -272,15 +314,19 @@ impl Ties {
             return found;
         }
         for end in [source, destination] {
-            if let Some(lender) = self.sockets.get(&end).filter(|lender| lender.packet != flow.first_packet) {
+            if let Some(lender) =
+                self.sockets.get(&end_of(end)).filter(|lender| lender.packet != flow.first_packet)
+            {
                 add("tie_socket", lender, 0.85, format!("{end} also spoke there"));
             }
-            if let Some((lender, what)) = self.announced.get(&end) {
-                add(what, lender, 0.88, end.to_string());
+            if let Some(announcer) = self.announced.get(&end_of(end)) {
+                add(announcer.place.name(), &announcer.lender(), 0.88, end.to_string());
             }
         }
         let Some(facts) = flow.facts.as_deref() else { return found };
-        if let Some(lender) = self.rtcp_pairs.get(&(source, destination)).filter(|_| facts.media.is_some()) {
+        if let Some(lender) =
+            self.rtcp_pairs.get(&(end_of(source), end_of(destination))).filter(|_| facts.media.is_some())
+        {
             add("tie_rtcp_port", lender, 0.9, format!("RTP ran one port below, {source} and {destination}"));
         }
         for (username, _) in facts.stun.iter().flat_map(|stun| &stun.usernames) {
@@ -331,10 +377,8 @@ pub(super) fn dns_evidence(rules: &Rules, names: &Names, flow: &Summary) -> Vec<
     found
 }
 
-const fn next_port(mut address: SocketAddr) -> Option<SocketAddr> {
-    let Some(port) = address.port().checked_add(1) else { return None };
-    address.set_port(port);
-    Some(address)
+fn next_port(address: SocketAddr) -> Option<End> {
+    Some((address.ip(), address.port().checked_add(1)?))
 }
 
 /// The two ufrags of an ICE check in an order that both directions share (RFC 8445 section 7.2.2).
