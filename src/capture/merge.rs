@@ -194,6 +194,11 @@ impl Merge {
         std::mem::take(&mut self.ended)
     }
 
+    /// Bytes that captures have taken of the memory which they share.
+    pub fn memory_taken(&self) -> u64 {
+        self.rooms.taken()
+    }
+
     /// Lets go of the interfaces, secrets and names of a file that is at its end.
     pub fn forget(&mut self, file: usize) {
         if let Some(Slot { state: State::Closed(Some(info)), is_over: true, .. }) = self.slots.get_mut(file) {
@@ -254,9 +259,12 @@ impl Merge {
 
     /// A file waits for its time. Where too many do that are open, the one whose packet is furthest away is so no more.
     fn wait(&mut self, time: Timestamp, file: usize) {
-        let is_wide = |slot: &Slot| matches!(&slot.state, State::Open(reader) if reader.is_wide());
-        if self.slots.get(file).is_some_and(is_wide) {
-            self.open.push((time, file));
+        if let Some(Slot { state: State::Open(reader), path, .. }) = self.slots.get_mut(file) {
+            if reader.is_wide() {
+                self.open.push((time, file));
+            } else {
+                reader.set_aside(path);
+            }
         }
         if self.open.len() > self.most_open
             && let Some((place, _)) = self.open.iter().enumerate().max_by_key(|(_, waits)| **waits)
@@ -317,9 +325,16 @@ impl Slot {
             return Some(packet.timestamp);
         }
         self.error = moved.err();
-        self.is_over = true;
-        self.state = State::Closed(Some(Box::new(reader.info().clone())));
+        self.close();
         None
+    }
+
+    /// Closes a file that is at its end, or at a fault.
+    fn close(&mut self) {
+        if let State::Open(reader) = &self.state {
+            self.state = State::Closed(Some(Box::new(reader.info().clone())));
+        }
+        self.is_over = true;
     }
 
     /// Closes a file whose first packet was only looked at; a pipe cannot be opened twice and stays open.
@@ -336,7 +351,12 @@ impl Slot {
 
     /// Makes the looked-at packet current again; false when the file has gone bad since.
     fn resume(&mut self, ahead: Option<&ReadAhead>, rooms: &Rooms) -> bool {
-        matches!(self.state, State::Open(_)) || self.advance(ahead, rooms).is_some()
+        let State::Open(reader) = &mut self.state else { return self.advance(ahead, rooms).is_some() };
+        self.error = reader.bring_back().err();
+        if self.error.is_some() {
+            self.close();
+        }
+        self.error.is_none()
     }
 }
 

@@ -49,8 +49,12 @@ pub struct FileReader {
     current: Option<Record>,
     last_time: Timestamp,
     ended: bool,
-    /// Which file it is, where it is one that can be read on from its middle and is open all the time.
+    /// Which file it is, where it is one that can be read on from its middle.
     identity: Option<Identity>,
+    /// It is open only while it is read.
+    is_narrow: bool,
+    /// Bytes to be read again before the packet that is current can be: from its first to the next unread one.
+    again: Option<usize>,
 }
 
 enum Decoder {
@@ -97,19 +101,54 @@ impl FileReader {
 
     /// True where [`FileReader::narrow`] would let go of something: of a file that is not compressed, once.
     pub(super) const fn is_wide(&self) -> bool {
-        self.identity.is_some()
+        self.identity.is_some() && !self.is_narrow
     }
 
     /// Holds no more than some `size` bytes of the file from here on, and has it open only while it is read. The packet that is current
-    /// stays so.
+    /// stays so, once it has been [brought back](Self::bring_back).
     pub(super) fn narrow(&mut self, path: &Path, size: usize) {
         if let Some(record) = &mut self.current
-            && let Some(identity) = self.identity.take()
+            && let Some(identity) = self.identity
         {
             let reopened = |at, before: &[u8]| Reopened::new(path.to_owned(), identity, at, before);
-            self.window.narrow(record.start, size, reopened);
+            self.again = self.window.narrow(record.start, size, reopened);
             record.start = 0;
+            self.is_narrow = true;
         }
+    }
+
+    /// Holds no more again than is to be held of the file, though the packet that is current is longer.
+    pub(super) fn set_aside(&mut self, path: &Path) {
+        if let Some(size) = self.window.is_stretched() {
+            self.narrow(path, size);
+        }
+    }
+
+    /// Reads the packet that is current again where it was not held.
+    pub(super) fn bring_back(&mut self) -> Result<(), CaptureError> {
+        let Some(again) = self.again.take() else { return Ok(()) };
+        let is_there = self.window.require(again);
+        let Some(record) = &mut self.current else { return Ok(()) };
+        let located = match is_there {
+            Ok(true) => {
+                record.start = self.window.start();
+                self.window.consume(again);
+                self.info.bytes_read = self.window.stored_bytes_read();
+                return Ok(());
+            }
+            Ok(false) => truncated(&self.window, Part::Packet(self.info.packets), again),
+            Err(located) => located,
+        };
+        // It was counted, and does not come.
+        self.info.packets = self.info.packets.saturating_sub(1);
+        (self.current, self.ended) = (None, true);
+        Err(named(&self.info.name, self.info.compression, located))
+    }
+
+    /// Bytes that are held of it.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.window.held()
     }
 
     /// Opens a capture that comes from anywhere, under a name for messages.
@@ -142,6 +181,8 @@ impl FileReader {
             last_time: Timestamp::from_nanos(i64::MIN),
             ended: false,
             identity: None,
+            is_narrow: false,
+            again: None,
         })
     }
 

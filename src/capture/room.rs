@@ -21,6 +21,11 @@ impl Room {
         Self(Arc::new(Shared { whole: bytes, left: AtomicU64::new(bytes) }))
     }
 
+    /// Bytes that have been taken of it.
+    fn taken(&self) -> u64 {
+        self.0.whole.saturating_sub(self.0.left.load(Ordering::Relaxed))
+    }
+
     /// A share of it, with nothing in it.
     pub(super) fn share(&self) -> Hold {
         self.share_behind(&Gate::default())
@@ -105,6 +110,11 @@ pub(super) struct Rooms {
 impl Rooms {
     /// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB.
     const MOST_OPEN: usize = 512;
+
+    /// Bytes that captures have taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.unpacking.taken().saturating_add(self.said.taken())
+    }
 
     /// Of a memory of so many bytes half is for decompressors, an eighth for buffers of files that wait, and a sixteenth for what they
     /// say.

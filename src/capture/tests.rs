@@ -707,6 +707,41 @@ fn packets_come_alike_however_few_files_may_be_open() {
 }
 
 #[test]
+fn a_long_packet_that_waits_takes_no_more_room_than_a_short_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = |number: u8| (0..100_000_u32).map(|at| at.to_le_bytes()[1] ^ number).collect::<Vec<u8>>();
+    let record = |number| {
+        classic_record(false, MICRO, (number, 0), (100_000, 100_000), &data(u8::try_from(number).unwrap()))
+    };
+    let bytes = [classic_header(false, MICRO, (2, 4), 1 << 19, 1), record(1), record(2), record(3)].concat();
+    let path = write(&dir, "long", &bytes);
+    let mut reader = FileReader::open(&path).unwrap();
+    let mut seen = Vec::new();
+    while reader.advance().unwrap() {
+        let bytes_read = reader.info().bytes_read;
+        if seen.is_empty() {
+            reader.narrow(&path, 2048);
+        } else {
+            reader.set_aside(&path);
+        }
+        assert_eq!(reader.held(), 2048);
+        reader.bring_back().unwrap();
+        assert!(reader.info().bytes_read <= bytes_read.max(reader.held().try_into().unwrap()));
+        seen.push(reader.current().unwrap().data.to_vec());
+    }
+    assert!(seen == [data(1), data(2), data(3)]);
+    assert_eq!(reader.info().bytes_read, u64::try_from(bytes.len()).unwrap());
+    // Cut while it waits: the packet does not come, and the file says why.
+    let mut reader = FileReader::open(&path).unwrap();
+    assert!(reader.advance().unwrap() && reader.advance().unwrap());
+    reader.narrow(&path, 2048);
+    std::fs::write(&path, bytes.get(..150_000).unwrap()).unwrap();
+    let error = reader.bring_back().unwrap_err();
+    assert!(error.to_string().contains("packet 2"), "{error}");
+    assert!(reader.current().is_none() && reader.info().packets == 1 && !reader.advance().unwrap());
+}
+
+#[test]
 fn a_file_that_is_not_what_it_was_when_it_is_read_on_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let seconds: Vec<u32> = (0..20_000).collect();

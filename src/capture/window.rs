@@ -47,8 +47,20 @@ impl Window {
     }
 
     /// Holds no more than some `size` bytes from here on, and a file that is open only while it is read, which `reopened` gives for the
-    /// offset and the bytes before. The byte at `from` in the buffer, not behind the next unread one, is its first then.
-    pub(super) fn narrow(&mut self, from: usize, size: usize, reopened: impl FnOnce(u64, &[u8]) -> Reopened) {
+    /// offset and the bytes before. The byte at `from` in the buffer, not behind the next unread one, is its first then. Where from there
+    /// to the next unread one are more bytes than that, they are unread again: how many.
+    pub(super) fn narrow(
+        &mut self,
+        from: usize,
+        size: usize,
+        reopened: impl FnOnce(u64, &[u8]) -> Reopened,
+    ) -> Option<usize> {
+        let again = Some(self.start.saturating_sub(from)).filter(|read| *read > size);
+        if let Some(read) = again {
+            self.offset = self.offset.saturating_sub(wide(read));
+            self.start = from;
+            self.source.long.release();
+        }
         let end = self.end.min(from.saturating_add(size)).max(self.start);
         let kept = self.buffer.bytes(from..end);
         let at = self.offset.saturating_add(wide(end.saturating_sub(self.start)));
@@ -58,6 +70,18 @@ impl Window {
         (self.buffer, self.spare, self.size) = (buffer, Pool::default(), size);
         (self.start, self.end) = (self.start.saturating_sub(from), end.saturating_sub(from));
         self.at_end = false;
+        again
+    }
+
+    /// Bytes that it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Where it is narrow and a longer packet made it hold more: how many bytes it is to hold.
+    pub(super) fn is_stretched(&self) -> Option<usize> {
+        (self.size < BUFFER && self.buffer.len() > self.size).then_some(self.size)
     }
 
     /// From here on other threads may read the stream before its bytes are asked for here, where not enough other files are read so. Not for a
