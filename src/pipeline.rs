@@ -23,7 +23,7 @@ use crate::capture::{self, CaptureError, Filter, ReadAhead, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Deal, Decoded, Decoder, Outcome, Parcel};
 pub use crate::decode::{Counts, Share};
-use crate::flow::{FiveTuple, Key, Packet, TableStats};
+use crate::flow::{FiveTuple, Key, Packet, TableStats, WAITING_BYTES};
 use crate::keys;
 pub use crate::keys::Analysis;
 use crate::observe::facts::Sampling;
@@ -57,12 +57,16 @@ pub struct Config {
     pub filter: Option<String>,
     /// Most flows held at once.
     pub max_flows: usize,
+    /// Most bytes that wait in all flows together, behind holes in TCP and in pictures that are not complete.
+    pub max_waiting: usize,
     /// Most sessions whose secrets are kept of key logs.
     pub max_key_sessions: usize,
     /// The decoder's switches.
     pub decode: decode::Config,
     /// How much of media is kept for keys to be tried on.
     pub sampling: Sampling,
+    /// The same once secrets are at hand, where `sampling` is not for such.
+    pub sampling_with_secrets: Sampling,
     /// How packets are numbered.
     pub numbering: Numbering,
     /// Which packets are this pipeline's; none where all are.
@@ -75,9 +79,11 @@ impl Default for Config {
             threads: 1,
             filter: None,
             max_flows: 1 << 20,
+            max_waiting: WAITING_BYTES,
             max_key_sessions: MAX_KEY_SESSIONS,
             decode: decode::Config::default(),
             sampling: Sampling::default(),
+            sampling_with_secrets: Sampling::SOME,
             numbering: Numbering::default(),
             share: None,
         }
@@ -121,7 +127,7 @@ impl Pipeline {
         decoder.share(config.share);
         Self {
             decoder,
-            engine: Engine::new(config.threads, config.max_flows, config.sampling, patterns),
+            engine: Engine::new(config, patterns),
             filter: config.filter.clone(),
             filters: BTreeMap::new(),
             counts: Counts::default(),

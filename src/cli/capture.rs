@@ -121,11 +121,13 @@ fn pipelines(config: &config::Watch, workers: usize) -> Vec<Pipeline> {
     let count = u32::try_from(workers).unwrap_or(u32::MAX);
     let numbering = if count > 1 { Numbering::shared() } else { Numbering::default() };
     let max_flows = config.pipeline.max_flows.checked_div(workers).unwrap_or(1).max(1);
+    let max_waiting = config.budget.unfinished(workers);
     (0..count)
         .map(|own| {
             let share = (count > 1).then_some(Share { own, count, owner });
             let numbering = numbering.clone();
-            let own = pipeline::Config { numbering, share, max_flows, ..config.pipeline.clone() };
+            let own =
+                pipeline::Config { numbering, share, max_flows, max_waiting, ..config.pipeline.clone() };
             Pipeline::new(&own, &config.report.rules)
         })
         .collect()

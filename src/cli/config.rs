@@ -110,7 +110,9 @@ impl Replay {
         let mut pipeline = pipeline_config(threads, typed.common.bpf.clone(), typed.keep_duplicates);
         if let Some(stream) = &stream {
             pipeline.max_flows = stream.budget.flows();
+            pipeline.max_waiting = stream.budget.unfinished(1);
             pipeline.max_key_sessions = stream.budget.key_sessions();
+            pipeline.sampling_with_secrets = stream.budget.sampling_with_secrets();
         }
         let key_logs = typed.common.keylog.clone();
         let out = typed.common.output.as_deref();

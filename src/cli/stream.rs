@@ -217,7 +217,9 @@ impl<'r> Streaming<'r> {
             let is_due = match &self.ahead {
                 _ if has_looked => false,
                 Some(_) => self.stream.pace.is_due(time),
-                None => self.stream.is_due(&mut self.feed.pipeline, time, bytes),
+                None => {
+                    self.stream.is_due((time, bytes), &mut self.feed.pipeline, || self.merge.memory_taken())
+                }
             };
             if is_due && !self.look(time)? {
                 return Ok(false);

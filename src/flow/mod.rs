@@ -16,4 +16,4 @@ pub use key::{Direction, FiveTuple, Key};
 pub use leaving::Leaving;
 pub use life::{Early, EndReason, Ended, Flow};
 pub use table::{Limits, Packet, Table, TableStats};
-pub use waiting::{WAITING_BYTES, Wait, Waiting};
+pub use waiting::{GivenUp, WAITING_BYTES, Wait, Waiting};

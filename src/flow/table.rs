@@ -10,6 +10,7 @@ use super::key::{Direction, Key};
 use super::leaving::Leaving;
 use super::life::{Early, EndReason, Ended, Flow};
 use super::slots::Slots;
+use super::waiting::GivenUp;
 use super::wheel::{Entry, Wheel};
 use crate::time::Timestamp;
 
@@ -62,6 +63,8 @@ pub struct TableStats {
     pub peak: u64,
     /// Directions of TCP that gave up their holes because too many bytes waited in all of them together.
     pub holes_given_up: u64,
+    /// Pictures that were given up for the same reason before they were complete.
+    pub pictures_given_up: u64,
 }
 
 impl TableStats {
@@ -70,7 +73,13 @@ impl TableStats {
         self.created = self.created.saturating_add(other.created);
         self.evicted = self.evicted.saturating_add(other.evicted);
         self.peak = self.peak.saturating_add(other.peak);
-        self.holes_given_up = self.holes_given_up.saturating_add(other.holes_given_up);
+        self.gave_up(GivenUp { holes: other.holes_given_up, pictures: other.pictures_given_up });
+    }
+
+    /// Counts what a flow gave up.
+    const fn gave_up(&mut self, given_up: GivenUp) {
+        self.holes_given_up = self.holes_given_up.saturating_add(given_up.holes);
+        self.pictures_given_up = self.pictures_given_up.saturating_add(given_up.pictures);
     }
 
     /// What was done beyond `before`, on top of `earlier`: a run that goes on counts as one.
@@ -82,6 +91,11 @@ impl TableStats {
             evicted: more(self.evicted, before.evicted, earlier.evicted),
             peak: self.peak.max(earlier.peak),
             holes_given_up: more(self.holes_given_up, before.holes_given_up, earlier.holes_given_up),
+            pictures_given_up: more(
+                self.pictures_given_up,
+                before.pictures_given_up,
+                earlier.pictures_given_up,
+            ),
         }
     }
 }
@@ -205,9 +219,9 @@ impl<S> Table<S> {
         self.slots.get_mut(position(slot))
     }
 
-    /// Counts streams whose holes were given up for want of room.
-    pub const fn gave_up_holes(&mut self, streams: u64) {
-        self.stats.holes_given_up = self.stats.holes_given_up.saturating_add(streams);
+    /// Counts what a flow gave up for want of room.
+    pub const fn gave_up(&mut self, given_up: GivenUp) {
+        self.stats.gave_up(given_up);
     }
 
     /// Ends every flow, in the order in which they began.

@@ -1,20 +1,22 @@
-//! What waits behind holes in all TCP streams of a table together, so that many streams cannot take what one may not.
+//! What waits in all flows of a table together, so that many flows cannot take what one may not: behind holes in TCP streams, and in
+//! pictures of which fragments are still to come.
 //!
-//! In: what a flow had waiting before a packet and has after it. Out: which flow is to give up its holes while more
-//! waits than there is room for.
+//! In: what a flow had waiting before a packet and has after it. Out: which flow is to give up what waits in it while
+//! more does than there is room for.
 //!
 //! The flow that has waited longest goes first. Of the holes that will still be filled nearly all are filled within a
 //! round trip or two, by a retransmission or a packet that was overtaken; one that is older was most likely lost by the
-//! capture and is only given up when the connection ends. Were it the stream that asks, connections that are made to
-//! wait for ever would keep the room, and honest ones lose their handshakes to every packet out of order.
+//! capture and is only given up when the connection ends. A picture is complete within some milliseconds, or never. Were it
+//! the stream that asks, flows that are made to wait for ever would keep the room, and honest ones lose their handshakes to
+//! every packet out of order.
 
 use std::collections::BTreeMap;
 
 use super::key::Key;
 
-/// Bytes that may wait in one table, with what it takes to hold them: a hundred thousand bytes each for forty streams
-/// at once, where a handshake has some thousand and most streams have no hole. The sixteen tables of a run have 64 MiB.
-pub const WAITING_BYTES: usize = 4 << 20;
+/// Bytes that may wait in all tables of a run, with what it takes to hold them: a hundred thousand bytes each for some six hundred streams
+/// at once, where a handshake has some thousand and most streams have no hole.
+pub const WAITING_BYTES: usize = 64 << 20;
 
 /// What one flow has waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,24 @@ pub struct Wait {
     pub since: u64,
     /// Bytes, with what it takes to hold them.
     pub bytes: usize,
+}
+
+impl Wait {
+    /// Both together, of the same flow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { since: self.since.min(other.since), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+/// What a flow gave up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "put together where streams are read")]
+pub struct GivenUp {
+    /// Directions of TCP that are read no further.
+    pub holes: u64,
+    /// Pictures that were not complete.
+    pub pictures: u64,
 }
 
 /// The flows of one table in which something waits.
@@ -61,7 +81,7 @@ impl Waiting {
         }
     }
 
-    /// The flow that has waited longest, while more waits than may: it is to give up its holes, and to be
+    /// The flow that has waited longest, while more waits than may: it is to give up what waits, and to be
     /// [changed](Self::change) accordingly.
     pub fn excess(&self) -> Option<Key> {
         if self.bytes <= self.most {

@@ -28,6 +28,8 @@ pub(super) fn write(page: &mut Page, stats: &StatsRecord) {
         .sample(&[], flows.evicted);
     let about = "TCP streams that were read no further because too much waited behind holes.";
     page.family(Counter, "meetscope_tcp_holes_given_up", about).sample(&[], flows.holes_given_up);
+    let about = "Pictures that were given up because too much waited for fragments of pictures.";
+    page.family(Counter, "meetscope_pictures_given_up", about).sample(&[], flows.pictures_given_up);
     if let Some(live) = &stats.live {
         held(page, live);
     }

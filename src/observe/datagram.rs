@@ -11,7 +11,7 @@ use super::traversal::{self, Pending};
 use super::zoom::ZoomWork;
 use crate::bytes::Probe;
 use crate::fetch::fetch;
-use crate::flow::Direction;
+use crate::flow::{Direction, Wait};
 use crate::proto::stun::{self, ChannelData, ms_mux};
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::{demux, dtls, quic, sip};
@@ -30,6 +30,8 @@ pub(super) struct Meta {
     /// Ports of originator and responder.
     pub(super) ports: [u16; 2],
     pub(super) packet: PacketRef,
+    /// Of the packet, in the run.
+    pub(super) number: u64,
     pub(super) timestamp: Timestamp,
     pub(super) wrapping: Wrapping,
     /// A snap length cut the payload.
@@ -79,6 +81,17 @@ impl Datagrams {
     #[inline]
     pub(super) fn has_media(&self) -> bool {
         self.media.as_ref().is_some_and(|media| media.is_accepted())
+    }
+
+    /// What pictures hold that are not complete; `None` where none is.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<Wait> {
+        self.media.as_ref()?.waiting()
+    }
+
+    /// Gives up all pictures that are not complete: how many.
+    pub(super) fn give_up(&mut self) -> u64 {
+        self.media.as_mut().map_or(0, |media| media.give_up())
     }
 
     /// Reads one payload.

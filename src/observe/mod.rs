@@ -30,7 +30,7 @@ pub use crate::bytes::hex;
 pub use names::are_ports_of_names;
 pub use packet_ref::PacketRef;
 pub use state::{
-    CALL, Doubt, SLOT_BYTES, Seen, State, approach, approach_further, doubt, give_up_holes, has_facts,
-    observe, snapshot, summarise, waiting,
+    CALL, Doubt, SLOT_BYTES, Seen, State, approach, approach_further, doubt, give_up, has_facts, observe,
+    snapshot, summarise, waiting,
 };
 pub use summary::{Beginning, Ending, Outline, Summary};

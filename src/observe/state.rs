@@ -10,7 +10,7 @@ use super::pace;
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use crate::decode::{TcpFlags, Transport};
-use crate::flow::{Direction, Early, Flow, Wait};
+use crate::flow::{Direction, Early, Flow, GivenUp, Wait};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -159,6 +159,7 @@ fn datagram_of(
         direction,
         ports,
         packet: seen.packet,
+        number: seen.number,
         timestamp: seen.timestamp,
         wrapping: Wrapping::None,
         is_cut: matches!(seen.transport, Transport::Udp { declared_len, .. } if declared_len > payload.len()),
@@ -275,25 +276,31 @@ fn leave(flow: &mut Flow<State>) {
     flow.class = flow.class.max(1);
 }
 
-/// What waits behind holes of a TCP connection; `None` where nothing does.
+/// What waits behind holes of a TCP connection, and in pictures of Zoom's that are not complete; `None` where nothing does.
 #[inline]
 pub fn waiting(flow: &Flow<State>) -> Option<Wait> {
     match &flow.state.work {
         Work::Stream(work) => work.waiting(),
-        Work::Fresh | Work::Datagrams(_) | Work::Done => None,
+        Work::Datagrams(work) => work.waiting(),
+        Work::Fresh | Work::Done => None,
     }
 }
 
-/// Gives up the holes of a connection because too much waits in all of them together; in how many directions. What comes behind a
-/// hole is not read any more.
-pub fn give_up_holes(flow: &mut Flow<State>) -> u64 {
-    let Work::Stream(work) = &mut flow.state.work else { return 0 };
-    let facts = flow.state.facts.get_or_insert_with(Box::default);
-    let (streams, goes_on) = work.give_up_holes(facts);
-    if !goes_on {
-        leave(flow);
+/// Gives up what waits in a flow, because too much does in all of them together. What comes behind a hole is not read any more; a
+/// picture is dropped, and the next one read.
+pub fn give_up(flow: &mut Flow<State>) -> GivenUp {
+    match &mut flow.state.work {
+        Work::Stream(work) => {
+            let facts = flow.state.facts.get_or_insert_with(Box::default);
+            let (given_up, goes_on) = work.give_up(facts);
+            if !goes_on {
+                leave(flow);
+            }
+            given_up
+        }
+        Work::Datagrams(work) => GivenUp { holes: 0, pictures: work.give_up() },
+        Work::Fresh | Work::Done => GivenUp::default(),
     }
-    streams
 }
 
 /// The first packet of a connection shows who opened it: not the sender of a SYN-ACK, and, where the SYN was

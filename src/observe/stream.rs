@@ -8,7 +8,7 @@ use super::sealed::TlsOpening;
 use super::shake::Shake;
 use crate::bytes::Probe;
 use crate::flow::reassembly::{Chunk, Limits, Stream};
-use crate::flow::{Direction, Wait};
+use crate::flow::{Direction, GivenUp, Wait};
 use crate::proto::stun::tcp::{self as framing, Detection, Frame, Framing};
 use crate::proto::tls;
 use crate::proto::tls::keylog::KeyLog;
@@ -116,7 +116,7 @@ impl StreamWork {
         if let Some(answers) = self.shake.segment(segment) {
             facts.answers = Some(Box::new(answers));
         }
-        if self.waiting().is_none() {
+        if self.behind_holes() == 0 {
             self.waits_since = (segment.number, segment.packet);
         }
         let [forward, reverse] = &mut self.halves;
@@ -166,25 +166,36 @@ impl StreamWork {
         !self.halves.iter().all(|half| matches!(half.kind, Kind::Done))
     }
 
-    /// What waits behind holes, in either direction.
+    /// Bytes that wait behind holes, in either direction.
     #[inline]
-    pub(super) fn waiting(&self) -> Option<Wait> {
+    fn behind_holes(&self) -> usize {
         let [forward, reverse] = &self.halves;
-        let bytes = forward.stream.waiting().saturating_add(reverse.stream.waiting());
-        (bytes > 0).then_some(Wait { since: self.waits_since.0, bytes })
+        forward.stream.waiting().saturating_add(reverse.stream.waiting())
     }
 
-    /// Gives up all holes behind which bytes wait: in how many directions, and whether the work goes on.
-    pub(super) fn give_up_holes(&mut self, facts: &mut Facts) -> (u64, bool) {
-        let mut streams = 0_u64;
+    /// What waits behind holes, and in pictures of the datagrams that it carries.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<Wait> {
+        let bytes = self.behind_holes();
+        let holes = (bytes > 0).then_some(Wait { since: self.waits_since.0, bytes });
+        match self.inner.datagrams.as_ref().and_then(|datagrams| datagrams.waiting()) {
+            None => holes,
+            Some(pictures) => Some(holes.map_or(pictures, |holes| holes.and(pictures))),
+        }
+    }
+
+    /// Gives up all holes behind which bytes wait, and pictures: how many, and whether the work goes on.
+    pub(super) fn give_up(&mut self, facts: &mut Facts) -> (GivenUp, bool) {
+        let mut given_up = GivenUp::default();
         for half in &mut self.halves {
             // A hole comes first, so that nothing of what is delivered can be aligned any more.
             if half.stream.give_up(&mut |_| {}) {
-                streams = streams.saturating_add(1);
+                given_up.holes = given_up.holes.saturating_add(1);
                 lose(half, &mut self.inner, facts, self.waits_since.1);
             }
         }
-        (streams, self.goes_on())
+        given_up.pictures = self.inner.datagrams.as_mut().map_or(0, |datagrams| datagrams.give_up());
+        (given_up, self.goes_on())
     }
 
     /// Writes down the streams that were framed in this one, and what was opened.
@@ -276,6 +287,7 @@ fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut F
         direction: segment.direction,
         ports: segment.ports,
         packet: segment.packet,
+        number: segment.number,
         timestamp: segment.timestamp,
         wrapping: Wrapping::Tcp,
         is_cut: false,

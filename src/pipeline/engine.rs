@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Config;
 use super::partition::{self, Finished, PARTITIONS, Partition};
 use super::workers::Workers;
 use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
 use crate::flow::{Flow, Key, Packet, TableStats};
-use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, State, Summary};
 use crate::parallel::Threads;
@@ -27,14 +27,9 @@ fn partition_of(key: &Key) -> usize {
 }
 
 impl Engine {
-    pub(super) fn new(
-        threads: usize,
-        max_flows: usize,
-        sampling: Sampling,
-        patterns: Arc<PatternSet>,
-    ) -> Self {
-        let partitions = (0..PARTITIONS).map(|_| Partition::new(max_flows, sampling)).collect();
-        match Threads::new(threads).others() {
+    pub(super) fn new(config: &Config, patterns: Arc<PatternSet>) -> Self {
+        let partitions = (0..PARTITIONS).map(|_| Partition::new(config)).collect();
+        match Threads::new(config.threads).others() {
             Some(others) => Self::Workers(Workers::start(partitions, &others, &patterns)),
             None => Self::Here { partitions, patterns, key_log: None },
         }

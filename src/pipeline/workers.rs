@@ -375,12 +375,12 @@ mod tests {
     use crate::decode::{Path, Transport};
     use crate::flow::{FiveTuple, Key};
     use crate::observe::Summary;
-    use crate::observe::facts::Sampling;
+    use crate::pipeline::Config;
     use crate::pipeline::partition::PARTITIONS;
     use crate::time::Timestamp;
 
     fn started(others: usize) -> Workers {
-        let partitions = (0..PARTITIONS).map(|_| Partition::new(1 << 20, Sampling::default())).collect();
+        let partitions = (0..PARTITIONS).map(|_| Partition::new(&Config::default())).collect();
         Workers::start(partitions, &Others::apart(others), &Arc::new(PatternSet::new(Vec::new())))
     }
 

@@ -255,6 +255,7 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
             named: all.named,
             evicted: run.table.evicted,
             holes_given_up: run.table.holes_given_up,
+            pictures_given_up: run.table.pictures_given_up,
         },
         sessions: all.sessions,
         files: run.files.clone(),

@@ -6,6 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::flow::WAITING_BYTES;
+use crate::observe::facts::Sampling;
+
 /// Bytes of a flow of which little is known, with its place in the tables; a one-packet flow of UDP takes some 1100.
 const FLOW: u64 = 2048;
 /// Bytes of the program, its libraries and data, and of what it has in use when nothing has come yet.
@@ -26,6 +29,10 @@ const WAITING: (usize, usize) = (1 << 13, 1 << 17);
 const CALLS: (usize, usize) = (1 << 8, 1 << 13);
 /// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
 const PACKETS: (usize, usize) = (4 << 20, 80 << 20);
+/// Bounds of the bytes that wait in the flows of a worker: a picture of the greatest length in each partition at least.
+const UNFINISHED: (usize, usize) = (8 << 20, WAITING_BYTES);
+/// Bounds of the bytes that are kept of a stream for secrets to be tried on.
+const SAMPLES: (usize, usize) = (1 << 14, 1 << 18);
 /// Share of the budget from which on fewer flows are held while what is in use grows, in percent. What is let go takes memory
 /// until it is judged.
 const HIGH: u64 = 75;
@@ -33,8 +40,12 @@ const HIGH: u64 = 75;
 const FULL: u64 = 90;
 /// Share of it below which more are held again, in percent.
 const LOW: u64 = 65;
+/// The first and the last of these where flows are heavy: what is judged of them at the end takes up to half as much again.
+const HEAVY: (u64, u64) = (50, 42);
+/// A flow is heavy from this many times what is usual on.
+const HEAVIER: u64 = 8;
 /// Flows that are held however little memory there is.
-const FEWEST: usize = 1 << 6;
+const FEWEST: usize = 1 << 4;
 /// Sessions that are kept for their meetings likewise.
 const FEWEST_SESSIONS: usize = 1 << 8;
 /// A budget below this has no room for the program itself.
@@ -83,7 +94,7 @@ impl Budget {
         self.bytes.saturating_div(64).checked_div(workers).unwrap_or(self.bytes)
     }
 
-    /// True where little is left of it.
+    /// True where little is left of it, whatever flows there are.
     pub(super) const fn is_short(self, used: u64) -> bool {
         used >= self.share(HIGH)
     }
@@ -115,6 +126,18 @@ impl Budget {
     /// Sessions of which a key log's secrets are kept, at most: an eighth of the tables.
     pub fn key_sessions(self) -> usize {
         of(self.tables.saturating_div(8), SECRETS)
+    }
+
+    /// Bytes that wait in the flows of a worker until more has come, at most: together an eighth of the tables.
+    pub fn unfinished(self, workers: usize) -> usize {
+        let all = of(self.tables.saturating_div(8), 1);
+        all.checked_div(workers).unwrap_or(all).clamp(UNFINISHED.0, UNFINISHED.1)
+    }
+
+    /// How much of a stream is kept once there are secrets to be tried on it: a flow may have 64 streams.
+    pub fn sampling_with_secrets(self) -> Sampling {
+        let bytes = of(self.tables.saturating_div(4096), 1).clamp(SAMPLES.0, SAMPLES.1);
+        Sampling { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), ..Sampling::SOME }
     }
 
     /// Sessions that are told of while they go on, at most: an eighth of the tables.
@@ -153,11 +176,15 @@ pub(super) struct Keeper {
     /// What was in use when it was lowered last.
     lowered_at: u64,
     used: Option<u64>,
+    /// Bytes that neither the program nor flows take.
+    besides: u64,
+    /// The flows at the last look were heavy.
+    is_heavy: bool,
 }
 
 impl Keeper {
     pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, flows: budget.flows(), lowered_at: 0, used: None }
+        Self { budget, flows: budget.flows(), lowered_at: 0, used: None, besides: 0, is_heavy: false }
     }
 
     /// Memory in use at the last look.
@@ -173,7 +200,29 @@ impl Keeper {
     /// what was let go takes a while to be free.
     pub(super) fn is_outgrown(&self, used: Option<u64>) -> bool {
         let before = self.used.unwrap_or(0).saturating_add(self.budget.step(1));
-        used.is_some_and(|used| self.budget.is_short(used) && used >= before)
+        used.is_some_and(|used| self.is_short(used) && used >= before)
+    }
+
+    /// Notes whether flows are heavy, now that so many bytes are in use and so many flows are held.
+    pub(super) fn weigh(&mut self, used: u64, held: usize) {
+        let usual = FLOW.saturating_mul(u64::try_from(held).unwrap_or(u64::MAX));
+        let own = used.saturating_sub(PROGRAM).saturating_sub(self.besides);
+        self.is_heavy = own > usual.saturating_mul(HEAVIER);
+    }
+
+    /// Notes how many bytes are in use that are none of flows, beside the program's own.
+    pub(super) const fn besides(&mut self, bytes: u64) {
+        self.besides = bytes;
+    }
+
+    /// True where little is left of the budget.
+    pub(super) fn is_short(&self, used: u64) -> bool {
+        used >= self.budget.share(self.high_and_low().0)
+    }
+
+    /// Shares of the budget, in percent.
+    const fn high_and_low(&self) -> (u64, u64) {
+        if self.is_heavy { HEAVY } else { (HIGH, LOW) }
     }
 
     /// As much of what is usual as there may be of flows.
@@ -186,19 +235,21 @@ impl Keeper {
     pub(super) fn look(&mut self, used: Option<u64>, held: usize) -> usize {
         self.used = used;
         let Some(used) = used else { return self.flows };
+        self.weigh(used, held);
+        let (high, low) = self.high_and_low();
         // What was let go is used again, though the system may not get it back: without growth there is no reason for more. What
         // was in use is forgotten by and by, so that slow growth is met as fast growth is.
         let grows = used > self.lowered_at;
         self.lowered_at = self.lowered_at.saturating_sub(self.lowered_at.saturating_sub(used).div_ceil(32));
         // Down to what an eighth of the usual is: were it not flows that fill the memory, fewer would not help.
         let is_full = used >= self.budget.share(FULL) && self.flows > self.budget.flows().div_ceil(8);
-        if is_full || (used >= self.budget.share(HIGH) && grows) {
+        if is_full || (used >= self.budget.share(high) && grows) {
             // Little by little below that, or one call too many would cost many flows.
             let fewer =
                 held.saturating_sub(held.div_ceil(if used >= self.budget.share(FULL) { 8 } else { 32 }));
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
-        } else if used < self.budget.share(LOW) && self.flows < self.budget.flows() {
+        } else if used < self.budget.share(low) && self.flows < self.budget.flows() {
             self.flows = self.flows.saturating_add(self.flows.div_ceil(64)).min(self.budget.flows());
             self.lowered_at = 0;
         }
@@ -362,12 +413,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_flow_may_hold_follows_the_budget_between_its_bounds() {
+        let (little, much) = (Budget::new(Some(128)), Budget::new(Some(4096)));
+        assert_eq!([1, 4].map(|workers| little.unfinished(workers)), [100 << 17, 8 << 20]);
+        assert_eq!([1, 16].map(|workers| much.unfinished(workers)), [64 << 20, 4068 << 13]);
+        assert_eq!(little.sampling_with_secrets(), Sampling { bytes: 25_600, ..Sampling::SOME });
+        assert_eq!(much.sampling_with_secrets(), Sampling::SOME);
+    }
+
+    #[test]
+    fn heavy_flows_leave_room_for_what_is_judged_of_them() {
+        let budget = Budget::new(Some(1024));
+        let most_at_60_percent = |held, besides| {
+            let mut keeper = Keeper::new(budget);
+            keeper.besides(besides);
+            keeper.look(Some(budget.bytes() / 100 * 60), held)
+        };
+        let all = budget.flows();
+        assert_eq!(most_at_60_percent(40_000, 0), all, "15 KiB each");
+        assert_eq!(most_at_60_percent(32_000, 0), 31_000, "19 KiB each");
+        assert_eq!(most_at_60_percent(32_000, 200 << 20), all, "a third of it is taken by captures");
+    }
+
+    #[test]
     fn fewer_flows_are_held_while_memory_grows_and_more_again_when_it_is_there() {
         let budget = Budget::new(Some(1024));
         let mut keeper = Keeper::new(budget);
         let all = budget.flows();
         let percent = |percent: u64| Some(budget.bytes() / 100 * percent);
-        assert_eq!(keeper.look(percent(50), 1000), all);
+        assert_eq!(keeper.look(percent(50), 40_000), all);
         let fewer = keeper.look(percent(80), 100_000);
         assert_eq!(fewer, 96_875);
         assert_eq!(keeper.look(percent(80), fewer), fewer, "what was freed is not given back at once");
@@ -391,6 +465,6 @@ mod tests {
         for used in 0..200_000_u64 {
             keeper.look(percent(95).map(|bytes| bytes + used), 2000);
         }
-        assert_eq!(keeper.look(percent(99), 70), FEWEST);
+        assert_eq!(keeper.look(percent(99), 18), FEWEST);
     }
 }

@@ -137,14 +137,25 @@ impl<'a> Stream<'a> {
         self.holding.flows_alone = true;
     }
 
-    /// Counts a packet of so many bytes that is about to be taken, and tells whether a look is due before it.
+    /// Counts a packet of a time and so many bytes that is about to be taken, and tells whether a look is due before it. What is asked
+    /// for is the memory that captures take, in bytes.
     #[inline]
-    pub fn is_due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> bool {
+    pub fn is_due(
+        &mut self,
+        (time, bytes): (Timestamp, usize),
+        pipeline: &mut Pipeline,
+        of_captures: impl FnOnce() -> u64,
+    ) -> bool {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes >= self.keeper.budget().step(1) {
             self.bytes = 0;
             let used = memory::used();
-            self.is_short = used.is_some_and(|used| self.keeper.budget().is_short(used));
+            if let Some(used) = used {
+                let (_, alive) = pipeline.table_stats();
+                self.keeper.besides(of_captures());
+                self.keeper.weigh(used, alive);
+            }
+            self.is_short = used.is_some_and(|used| self.keeper.is_short(used));
             if self.keeper.is_outgrown(used) {
                 self.limit(pipeline, used);
             }

@@ -85,6 +85,7 @@ impl Watch {
         let stop_after = typed.pace.stop_after.map(Duration::from_secs);
         pipeline.max_flows = budget.flows();
         pipeline.max_key_sessions = budget.key_sessions();
+        pipeline.sampling_with_secrets = budget.sampling_with_secrets();
         Ok(Self {
             interfaces,
             workers,

@@ -1,6 +1,7 @@
 //! RTP and RTCP of one flow: candidates until they have proven themselves, then counters.
 
 mod cipher;
+mod pictures;
 mod repair;
 mod reports;
 mod sampler;
@@ -10,9 +11,10 @@ use super::PacketRef;
 use super::datagram::Meta;
 use super::facts::{Facts, LIST_CAP, Media, MediaKind, RtpStream, Wrapping, grow, tally};
 use crate::bytes::Probe;
-use crate::flow::Direction;
+use crate::flow::{Direction, Wait};
 use crate::proto::rtcp;
 use crate::proto::rtp::{self, Peek};
+use pictures::Pictures;
 use reports::Reports;
 use track::Track;
 
@@ -45,6 +47,7 @@ pub(super) struct MediaTable {
     rtcp_first: Option<PacketRef>,
     srtcp_waiting: u32,
     left_out: u32,
+    pictures: Pictures,
 }
 
 impl MediaTable {
@@ -67,12 +70,43 @@ impl MediaTable {
                 if meta.sampling.keyed || !(self.handshake || meta.wrapping == Wrapping::Zoom) {
                     track.sample(&peek, payload, meta);
                 }
+                self.picture(index, &peek, meta);
                 self.compare(index, &peek, payload);
                 self.repair(index, &peek, payload, meta);
                 true
             }
             _ => false,
         }
+    }
+
+    /// Notes what a stream in Zoom's framing holds behind a packet.
+    #[inline]
+    fn picture(&mut self, index: usize, peek: &Peek, meta: &Meta) {
+        if meta.wrapping == Wrapping::Zoom
+            && let Some(track) = self.tracks.get(index)
+        {
+            let stream = (track.ssrc, track.direction);
+            self.pictures.note(stream, peek.timestamp, track.held(), meta.number);
+        }
+    }
+
+    /// What pictures hold that are not complete; `None` where none is.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<Wait> {
+        self.pictures.waiting()
+    }
+
+    /// Gives up all pictures that are not complete: how many.
+    pub(super) fn give_up(&mut self) -> u64 {
+        let mut count = 0_u64;
+        for (ssrc, direction) in self.pictures.take() {
+            let of_stream = |track: &&mut Track| track.ssrc == ssrc && track.direction == direction;
+            if let Some(track) = self.tracks.iter_mut().find(of_stream) {
+                track.abandon();
+                count = count.saturating_add(1);
+            }
+        }
+        count
     }
 
     /// Notes that the flow showed a DTLS handshake.
@@ -156,6 +190,7 @@ impl MediaTable {
                 None => return false,
             },
         };
+        self.picture(index, peek, meta);
         let Some(track) = self.tracks.get_mut(index) else { return false };
         if !track.accepted && track.run >= run {
             track.accepted = true;

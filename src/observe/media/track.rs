@@ -213,6 +213,16 @@ impl Track {
         }
     }
 
+    /// Bytes that are held for a picture of Zoom's that is not complete.
+    pub(super) fn held(&self) -> usize {
+        self.detail.cipher.held()
+    }
+
+    /// Gives up the picture that is being put together.
+    pub(super) fn abandon(&mut self) {
+        self.detail.cipher.abandon();
+    }
+
     /// Keeps the packet, which was counted, for keys to be tried on.
     #[inline]
     pub(super) fn sample(&mut self, peek: &Peek, packet: &[u8], meta: &Meta) {

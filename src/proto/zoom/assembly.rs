@@ -3,9 +3,6 @@
 
 use super::unit::parse_fragment;
 
-/// Bytes that stay allocated between units.
-const KEPT: usize = 1 << 16;
-
 /// Puts units of one stream together.
 #[derive(Debug, Default)]
 pub struct Assembler {
@@ -39,7 +36,6 @@ impl Assembler {
                 return Some(fragment.data);
             }
             self.buffer.clear();
-            self.buffer.shrink_to(KEPT);
         } else if !self.open.is_some_and(|open| open.next == sequence && open.timestamp == timestamp) {
             self.abandon();
             return None;
@@ -61,6 +57,18 @@ impl Assembler {
     /// Units that were begun and not completed: lost or overtaken packets, or longer than is believed.
     pub const fn dropped(&self) -> u32 {
         self.dropped
+    }
+
+    /// Bytes that are held for the unit that is being put together; none between units, once [`let_go`](Self::let_go) was called.
+    pub const fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Keeps no memory where no unit is being put together.
+    pub fn let_go(&mut self) {
+        if self.open.is_none() && self.buffer.capacity() > 0 {
+            self.buffer = Vec::new();
+        }
     }
 
     /// Gives up the unit that is being put together.
@@ -106,6 +114,21 @@ mod tests {
         }
         assert!(assembler.packet(4, 9, &[0x65, 1, 2]).is_some_and(|data| data == [1, 2]));
         assert_eq!(assembler.dropped(), 1);
+    }
+
+    #[test]
+    fn memory_is_held_for_a_unit_that_is_begun_and_for_no_other() {
+        let parts = fragments(&[7; 3000], 1000);
+        let mut assembler = Assembler::default();
+        for (sequence, part) in (1..).zip(&parts) {
+            assert_eq!(assembler.packet(sequence, 7, part).is_some(), sequence == 3);
+            assembler.let_go();
+            assert_eq!(assembler.held() >= usize::from(sequence) * 1000, sequence < 3);
+        }
+        assert!(assembler.packet(4, 8, &parts[0]).is_none());
+        assembler.abandon();
+        assembler.let_go();
+        assert_eq!((assembler.held(), assembler.dropped()), (0, 1));
     }
 
     #[test]

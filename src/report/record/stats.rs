@@ -120,6 +120,9 @@ pub struct FlowStats {
     /// Directions of TCP that were read no further because too many bytes waited behind holes in all connections together.
     #[serde(skip_serializing_if = "is_zero")]
     pub holes_given_up: u64,
+    /// Pictures that were given up, and not looked at, because too many bytes waited for fragments of pictures in all flows together.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pictures_given_up: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -109,6 +109,10 @@ pub(in super::super) fn oddities(stats: &StatsRecord) -> Vec<String> {
         let words = "TCP streams read no further, because too much waited behind holes in all of them";
         odd.push(format!("{} {words}", stats.flows.holes_given_up));
     }
+    if stats.flows.pictures_given_up > 0 {
+        let words = "pictures given up, because too much waited for fragments of pictures in all flows";
+        odd.push(format!("{} {words}", stats.flows.pictures_given_up));
+    }
     if packets.dropped > 0 {
         let (kernel, interface) = (packets.dropped_by_kernel, packets.dropped_by_interface);
         odd.push(format!(

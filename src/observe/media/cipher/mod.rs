@@ -134,6 +134,18 @@ impl Collector {
         self.is_settled
     }
 
+    /// Bytes that are held for a picture of Zoom's that is not complete.
+    pub(super) fn held(&self) -> usize {
+        self.zoom.as_deref().map_or(0, Zoom::held)
+    }
+
+    /// Gives up the picture that is being put together.
+    pub(super) fn abandon(&mut self) {
+        if let Some(zoom) = &mut self.zoom {
+            zoom.abandon();
+        }
+    }
+
     /// Takes a packet.
     pub(super) fn packet(&mut self, sealed: &Sealed<'_>) {
         let is_left_out = match &mut self.zoom {
@@ -160,6 +172,7 @@ impl Collector {
                 if let Some(unit) = unit {
                     self.zoom(&mut zoom, &whole(unit), LengthField::U32);
                 }
+                assembler.let_go();
             }
         }
         zoom.pictures = pictures;

@@ -41,6 +41,19 @@ impl Zoom {
         self.pictures.as_ref().map_or(0, Assembler::dropped)
     }
 
+    /// Bytes that a picture which is not complete holds.
+    pub(super) fn held(&self) -> usize {
+        self.pictures.as_ref().map_or(0, Assembler::held)
+    }
+
+    /// Gives up the picture that is being put together.
+    pub(super) fn abandon(&mut self) {
+        if let Some(pictures) = &mut self.pictures {
+            pictures.abandon();
+            pictures.let_go();
+        }
+    }
+
     /// Counts a unit of whole blocks of which so many bytes were announced.
     pub(super) fn blocks(&mut self, announced: usize) {
         self.shapes.blocks = self.shapes.blocks.saturating_add(1);
