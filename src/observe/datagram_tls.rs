@@ -322,7 +322,7 @@ impl QuicWork {
             version: Some(version.to_compact_string()),
             negotiated: told.offered.iter().map(ToString::to_string).collect(),
             dcid: connection.original_dcid().map(|id| hex(id).into()),
-            scid: None,
+            scid: connection.client_scid().map(|id| hex(id).into()),
             initials_verified: told.initials_verified,
             initials_failed: told.initials_failed,
             retry: told.retry.map(|retry| retry.genuine == Some(true)),

@@ -133,8 +133,9 @@ fn identities(facts: &Facts, found: &mut Vec<(Mark, PacketRef)>) {
         found.extend(ids.into_iter().flatten().map(|mark| (mark, zoom.packet)));
     }
     if let Some(quic) = &facts.quic {
-        let ids = quic.dcid.iter().chain(&quic.scid).filter(|id| id.len() >= 8);
-        found.extend(ids.map(|id| (Mark::Quic(id.to_string()), quic.packet)));
+        // Not the other one, which some programs give to all their connections.
+        let id = quic.dcid.as_ref().filter(|id| id.len() >= 8);
+        found.extend(id.map(|id| (Mark::Quic(id.to_string()), quic.packet)));
     }
 }
 

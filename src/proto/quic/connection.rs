@@ -75,6 +75,8 @@ pub struct Connection {
     /// Of the packet verified last, else of the first long header.
     version: Option<Version>,
     first_dcid: Option<Id>,
+    /// Of the client's first Initial, where it is not empty: most clients are known by their address alone.
+    client_scid: Option<Box<Id>>,
     google: Option<Box<GoogleHello>>,
     facts: Facts,
 }
@@ -174,6 +176,11 @@ impl Connection {
         self.key_sets.first().map(|set| &set.dcid).or(self.first_dcid.as_ref()).map(Id::as_slice)
     }
 
+    /// Source Connection ID that the client gave in its first Initial; `None` where it gave none, or an empty one.
+    pub fn client_scid(&self) -> Option<&[u8]> {
+        self.client_scid.as_deref().map(Id::as_slice)
+    }
+
     /// What a Google hello said; `None` when there was none.
     pub fn google_hello(&self) -> Option<&GoogleHello> {
         self.google.as_deref()
@@ -249,6 +256,9 @@ impl Connection {
         } else if let Some(role) = self.open(guess, header, &mut scratch) {
             if self.facts.initials_verified == 0 {
                 self.facts.roles_swapped ^= role != guess;
+            }
+            if role == Role::Client && self.client_scid.is_none() && !header.scid.is_empty() {
+                self.client_scid = Id::new(header.scid).map(Box::new);
             }
             count(&mut self.facts.initials_verified);
             self.settle_version(header.version);

@@ -86,6 +86,8 @@ struct Seen {
     /// Retry tags that were checked, and whether they fit.
     retries: Vec<bool>,
     offered: usize,
+    /// Source Connection IDs of clients.
+    scids: BTreeSet<String>,
 }
 
 /// Replays a file; panics where tshark reads a name that we do not.
@@ -125,6 +127,7 @@ fn replay(file: &Path) -> Seen {
         seen.failed += connection.facts().initials_failed;
         seen.retries.extend(connection.facts().retry.and_then(|retry| retry.genuine));
         seen.offered += connection.facts().offered.len();
+        seen.scids.extend(connection.client_scid().map(crate::bytes::hex));
     }
     seen
 }
@@ -172,6 +175,25 @@ fn names_agree_with_tshark_over_every_version() {
         assert!(seen.verified >= verified, "{file}: {seen:?}");
         assert_eq!(seen.failed, 0, "{file}: {seen:?}");
         assert!(name.is_empty() || seen.names.contains(name), "{file}: {seen:?}");
+    }
+}
+
+#[test]
+fn source_ids_of_clients_are_those_of_their_first_initials() {
+    let Some(corpus) = corpus() else { return };
+    // `tshark -Y quic.long.packet_type==0 -T fields -e udp.srcport -e quic.scid`: of the client's first packet.
+    let files = [
+        ("background/quic_0RTT.pcap", "b0ecb0f544630dfb"),
+        ("protocols/quic-33.pcapng", "a307bd979311dda1"),
+        ("protocols/quic-24.pcap", "f5c352569b8ef8f7d84c478f6f0afcbcd6"),
+        ("protocols/quic-28.pcap", "40c4ba672f4517d5e7ec820fd54b107875fda8cc"),
+        // Empty; the server's is not taken for it.
+        ("protocols/quic-27.pcap", ""),
+        ("calls/google_meet.pcapng", ""),
+    ];
+    for (file, scid) in files {
+        let seen = replay(&corpus.join(file));
+        assert!(seen.scids.iter().eq([scid].iter().filter(|scid| !scid.is_empty())), "{file}: {seen:?}");
     }
 }
 
