@@ -7,6 +7,7 @@
 
 mod batch;
 mod calls;
+mod config;
 mod engine;
 mod live;
 mod partition;
@@ -23,14 +24,12 @@ use crate::capture::{self, CaptureError, Filter, ReadAhead, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Deal, Decoded, Decoder, Outcome, Parcel};
 pub use crate::decode::{Counts, Share};
-use crate::flow::{FiveTuple, Key, Packet, TableStats, WAITING_BYTES};
+use crate::flow::{FiveTuple, Key, Packet, TableStats};
 use crate::keys;
 pub use crate::keys::Analysis;
-use crate::observe::facts::Sampling;
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, Summary};
 use crate::parallel::Threads;
-use crate::proto::tls::keylog::MAX_SESSIONS as MAX_KEY_SESSIONS;
 pub use crate::proto::tls::keylog::{Counts as KeyLogCounts, KeyLog};
 use crate::session::{self, Judged, Meeting, Meetings, Session};
 use crate::time::Timestamp;
@@ -38,7 +37,8 @@ use crate::time::Timestamp;
 use engine::Engine;
 
 pub use calls::Calls;
-pub use live::{Alive, Held, endpoint_of, parts};
+pub use config::Config;
+pub use live::{Alive, Held, Living, endpoint_of, parts};
 pub use resume::{Counted, Unwritten};
 pub use selection::{Chosen, Selection};
 use shared::Numbers;
@@ -46,49 +46,6 @@ pub use shared::{Carried, Dealt, Handover, Numbering};
 
 /// Longest packet that a filter expression is compiled for, in bytes.
 const FILTER_SNAPLEN: u32 = 262_144;
-
-/// How to run.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Threads that work on packets at most, the caller's among them; 1 is that one alone, and so is any number where the others cannot
-    /// be begun or work for another pipeline.
-    pub threads: usize,
-    /// Filter in libpcap's language, applied before decoding.
-    pub filter: Option<String>,
-    /// Most flows held at once.
-    pub max_flows: usize,
-    /// Most bytes that wait in all flows together, behind holes in TCP and in pictures that are not complete.
-    pub max_waiting: usize,
-    /// Most sessions whose secrets are kept of key logs.
-    pub max_key_sessions: usize,
-    /// The decoder's switches.
-    pub decode: decode::Config,
-    /// How much of media is kept for keys to be tried on.
-    pub sampling: Sampling,
-    /// The same once secrets are at hand, where `sampling` is not for such.
-    pub sampling_with_secrets: Sampling,
-    /// How packets are numbered.
-    pub numbering: Numbering,
-    /// Which packets are this pipeline's; none where all are.
-    pub share: Option<Share>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            filter: None,
-            max_flows: 1 << 20,
-            max_waiting: WAITING_BYTES,
-            max_key_sessions: MAX_KEY_SESSIONS,
-            decode: decode::Config::default(),
-            sampling: Sampling::default(),
-            sampling_with_secrets: Sampling::SOME,
-            numbering: Numbering::default(),
-            share: None,
-        }
-    }
-}
 
 /// Packets in, ended flows out.
 #[derive(Debug)]
@@ -329,6 +286,19 @@ impl Pipeline {
         if !alive.is_empty() {
             self.engine.for_each_alive(|flow| alive.add(&flow.tuple()));
         }
+    }
+
+    /// The flows that are alive: those of an endpoint together, in the order in which they began. Only for a single thread.
+    pub fn living(&self) -> Vec<Living> {
+        let mut living = Vec::new();
+        self.engine.for_each_alive(|flow| living.push(Living::of(flow)));
+        living.sort_unstable_by_key(Living::place);
+        living
+    }
+
+    /// Ends some of them as the end of the captures does, and gives them with all that have ended. Only for a single thread.
+    pub fn end(&mut self, flows: &[Living]) -> Vec<Summary> {
+        self.engine.end(flows)
     }
 
     /// Ends all flows.

@@ -32,7 +32,7 @@ const WIDEST: usize = 64 << 10;
 /// Several capture files read as one. A file with a fault is closed and the others go on.
 ///
 /// In time order, a file is opened briefly to learn its first time and again when that time has come, so that a
-/// directory full of ring-buffer files holds few of them open at once. Where more overlap in time than 512, than an eighth of the memory has buffers for, or than half of the files
+/// directory full of ring-buffer files holds few of them open at once. Where more overlap in time than 512, than a sixteenth of the memory has buffers for, or than half of the files
 /// that the process may have open, the others are open only while they are read, and less is held of them; but not of those that are
 /// compressed, which would have to be unpacked from their beginning. Standard input is opened once.
 #[derive(Debug)]
@@ -192,11 +192,6 @@ impl Merge {
     /// Files that have come to their end, or to a fault, since this was asked last.
     pub fn take_ended(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.ended)
-    }
-
-    /// Bytes that captures have taken of the memory which they share.
-    pub fn memory_taken(&self) -> u64 {
-        self.rooms.taken()
     }
 
     /// Lets go of the interfaces, secrets and names of a file that is at its end.

@@ -21,11 +21,6 @@ impl Room {
         Self(Arc::new(Shared { whole: bytes, left: AtomicU64::new(bytes) }))
     }
 
-    /// Bytes that have been taken of it.
-    fn taken(&self) -> u64 {
-        self.0.whole.saturating_sub(self.0.left.load(Ordering::Relaxed))
-    }
-
     /// A share of it, with nothing in it.
     pub(super) fn share(&self) -> Hold {
         self.share_behind(&Gate::default())
@@ -111,18 +106,13 @@ impl Rooms {
     /// Files that are open at most while others have the earlier packets: each holds a buffer of 256 KiB.
     const MOST_OPEN: usize = 512;
 
-    /// Bytes that captures have taken.
-    pub(super) fn taken(&self) -> u64 {
-        self.unpacking.taken().saturating_add(self.said.taken())
-    }
-
-    /// Of a memory of so many bytes half is for decompressors, an eighth for buffers of files that wait, and a sixteenth for what they
+    /// Of a memory of so many bytes half is for decompressors, a sixteenth for buffers of files that wait, and half of that for what they
     /// say.
     pub(super) fn within(memory: u64) -> Self {
-        let buffers = memory.saturating_div(8).checked_div(wide(BUFFER)).unwrap_or(0);
+        let buffers = memory.saturating_div(16).checked_div(wide(BUFFER)).unwrap_or(0);
         Self {
             unpacking: Room::new(memory.saturating_div(2)),
-            said: Room::new(memory.saturating_div(16)),
+            said: Room::new(memory.saturating_div(32)),
             open: usize::try_from(buffers).unwrap_or(usize::MAX).min(Self::MOST_OPEN),
         }
     }
@@ -169,6 +159,6 @@ mod tests {
             let buffers = 2 * u64::try_from(rooms.open * BUFFER).unwrap();
             assert!(rooms.unpacking.0.whole + rooms.said.0.whole + buffers <= memory);
         }
-        assert_eq!((Rooms::within(128 << 20).open, Rooms::default().open), (64, 512));
+        assert_eq!((Rooms::within(128 << 20).open, Rooms::default().open), (32, 512));
     }
 }

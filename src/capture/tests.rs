@@ -938,7 +938,7 @@ fn what_captures_that_are_open_say_is_bounded_together() {
     let whole = (2, true, [false; 3]);
     assert_eq!(told(64 << 20), [whole, whole]);
     // Enough for the interfaces of one, and for some of its names.
-    let first = told(16 * (150 << 10));
+    let first = told(32 * (150 << 10));
     let (packets, _, [lacks_interfaces, lacks_names, _]) = first.first().unwrap();
     assert_eq!((*packets, *lacks_interfaces, *lacks_names), (2, false, true));
     assert_eq!(told(0), [(1, false, [true; 3]), (1, false, [true; 3])]);

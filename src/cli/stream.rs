@@ -217,9 +217,7 @@ impl<'r> Streaming<'r> {
             let is_due = match &self.ahead {
                 _ if has_looked => false,
                 Some(_) => self.stream.pace.is_due(time),
-                None => {
-                    self.stream.is_due((time, bytes), &mut self.feed.pipeline, || self.merge.memory_taken())
-                }
+                None => self.stream.is_due(&mut self.feed.pipeline, time, bytes),
             };
             if is_due && !self.look(time)? {
                 return Ok(false);
@@ -344,10 +342,11 @@ impl<'r> Streaming<'r> {
         }
         self.keep(None)?;
         let Self { mut stream, feed, merge, key_logs, mut telling, ledger, keeping, .. } = self;
-        let Feed { pipeline, left_out, refused, .. } = feed;
+        let Feed { mut pipeline, left_out, refused, .. } = feed;
         for error in refused.values() {
             say(format_args!("{error}; packets of this link type are left out"));
         }
+        stream.wind_down(&mut pipeline, &mut |analysis| telling.tell(&analysis));
         let flows = pipeline.finish();
         stream.finish(flows.flows, &mut |analysis| telling.tell(&analysis));
         telling.check()?;

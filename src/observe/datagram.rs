@@ -89,7 +89,7 @@ impl Datagrams {
         self.media.as_ref()?.waiting()
     }
 
-    /// Gives up all pictures that are not complete: how many.
+    /// Gives up the oldest of the pictures that are not complete: how many that are.
     pub(super) fn give_up(&mut self) -> u64 {
         self.media.as_mut().map_or(0, |media| media.give_up())
     }

@@ -286,8 +286,8 @@ pub fn waiting(flow: &Flow<State>) -> Option<Wait> {
     }
 }
 
-/// Gives up what waits in a flow, because too much does in all of them together. What comes behind a hole is not read any more; a
-/// picture is dropped, and the next one read.
+/// Gives up what has waited longest in a flow, because too much does in all of them together. What comes behind a hole is not read any more;
+/// a picture is dropped, and the next one read.
 pub fn give_up(flow: &mut Flow<State>) -> GivenUp {
     match &mut flow.state.work {
         Work::Stream(work) => {

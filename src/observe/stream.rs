@@ -184,7 +184,7 @@ impl StreamWork {
         }
     }
 
-    /// Gives up all holes behind which bytes wait, and pictures: how many, and whether the work goes on.
+    /// Gives up all holes behind which bytes wait; where there are none the oldest picture. How many, and whether the work goes on.
     pub(super) fn give_up(&mut self, facts: &mut Facts) -> (GivenUp, bool) {
         let mut given_up = GivenUp::default();
         for half in &mut self.halves {
@@ -194,7 +194,9 @@ impl StreamWork {
                 lose(half, &mut self.inner, facts, self.waits_since.1);
             }
         }
-        given_up.pictures = self.inner.datagrams.as_mut().map_or(0, |datagrams| datagrams.give_up());
+        if given_up.holes == 0 {
+            given_up.pictures = self.inner.datagrams.as_mut().map_or(0, |datagrams| datagrams.give_up());
+        }
         (given_up, self.goes_on())
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Config;
 use super::partition::{self, Finished, PARTITIONS, Partition};
 use super::workers::Workers;
+use super::{Config, Living};
 use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
 use crate::flow::{Flow, Key, Packet, TableStats};
@@ -78,6 +78,17 @@ impl Engine {
             }
             Self::Workers(_) => Vec::new(),
         }
+    }
+
+    /// Ends these flows, and gives them with all that have ended; for a single thread.
+    pub(super) fn end(&mut self, flows: &[Living]) -> Vec<Summary> {
+        let Self::Here { partitions, .. } = self else { return Vec::new() };
+        for flow in flows {
+            if let Some(partition) = partitions.get_mut(partition_of(&flow.key)) {
+                partition.end(&flow.key);
+            }
+        }
+        partitions.iter_mut().flat_map(Partition::take).collect()
     }
 
     pub(super) fn ended(&self) -> usize {

@@ -17,8 +17,8 @@ use std::time::Duration;
 use hashbrown::HashSet;
 
 use crate::classify::Verdict;
-use crate::flow::FiveTuple;
-use crate::observe::Summary;
+use crate::flow::{FiveTuple, Flow, Key};
+use crate::observe::{State, Summary};
 use crate::session;
 use crate::time::Timestamp;
 
@@ -93,14 +93,43 @@ impl Default for Held {
     }
 }
 
+/// A flow that is alive.
+#[derive(Debug, Clone, Copy)]
+pub struct Living {
+    /// Whose it is taken to be.
+    pub endpoint: IpAddr,
+    id: u64,
+    pub(super) key: Key,
+}
+
+impl Living {
+    pub(super) fn of(flow: &Flow<State>) -> Self {
+        Self { endpoint: session::likely_endpoint(&flow.tuple()), id: flow.id, key: flow.key }
+    }
+
+    /// Those of an endpoint lie together, in the order in which they began.
+    pub(super) const fn place(&self) -> (IpAddr, u64) {
+        (self.endpoint, self.id)
+    }
+
+    /// Where the last of them begin: some `most`, of whole endpoints where not one alone has more.
+    pub fn last(flows: &[Self], most: usize) -> usize {
+        let from = flows.len().saturating_sub(most);
+        let Some(before) = from.checked_sub(1).and_then(|before| flows.get(before)) else { return 0 };
+        let rest = flows.get(from..).unwrap_or_default();
+        let cut = rest.iter().position(|flow| flow.endpoint != before.endpoint);
+        cut.map_or(from, |cut| from.saturating_add(cut))
+    }
+}
+
 /// Whose a flow is taken to be before it is judged.
 pub fn endpoint_of(flow: &Summary) -> IpAddr {
     session::sides(flow, &Verdict::default()).local.ip()
 }
 
 /// Flows in parts of some `most` each, those of one endpoint together; endpoints with flows of calls first. Each part is in the
-/// order in which its flows began.
-pub fn parts(flows: Vec<Summary>, most: usize) -> Vec<Vec<Summary>> {
+/// order in which its flows began. With `divides` an endpoint that has more is divided too.
+pub fn parts(flows: Vec<Summary>, most: usize, divides: bool) -> Vec<Vec<Summary>> {
     if flows.len() <= most {
         return if flows.is_empty() { Vec::new() } else { vec![flows] };
     }
@@ -115,6 +144,12 @@ pub fn parts(flows: Vec<Summary>, most: usize) -> Vec<Vec<Summary>> {
     for mut flows in endpoints {
         match parts.last_mut() {
             Some(part) if part.len().saturating_add(flows.len()) <= most => part.append(&mut flows),
+            _ if divides && flows.len() > most => {
+                let mut flows = flows.into_iter();
+                while flows.len() > 0 {
+                    parts.push(flows.by_ref().take(most.max(1)).collect());
+                }
+            }
             _ => parts.push(flows),
         }
     }
@@ -213,6 +248,11 @@ impl Held {
         }
         flows.sort_by_key(|flow| flow.id);
         flows
+    }
+
+    /// Lets go the flows of these endpoints.
+    pub fn take_of(&mut self, endpoints: &BTreeSet<IpAddr>) -> Vec<Summary> {
+        endpoints.iter().flat_map(|address| self.take(*address)).collect()
     }
 
     /// All flows that are held.
@@ -327,6 +367,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_those_that_are_alive_are_of_whole_endpoints() {
+        let living = |endpoints: &[u8]| -> Vec<Living> {
+            let key = Key::of(&tuple(ALICE, SERVER, 17)).0;
+            let living =
+                |(id, endpoint): (u64, &u8)| Living { endpoint: [10, 0, 0, *endpoint].into(), id, key };
+            (0..).zip(endpoints).map(living).collect()
+        };
+        let last = |endpoints: &[u8], most| Living::last(&living(endpoints), most);
+        assert_eq!(last(&[1, 1, 2, 3, 3, 3], 3), 3);
+        assert_eq!(last(&[1, 1, 2, 3, 3, 3], 5), 2, "not one of the two of an endpoint");
+        assert_eq!(last(&[1, 1, 2, 3, 3, 3], 2), 4, "but of one that has more");
+        assert_eq!((last(&[1, 1, 2], 3), last(&[1, 1, 2], 9), last(&[], 9)), (0, 0, 0));
+    }
+
+    #[test]
     fn parts_have_whole_endpoints_and_nothing_is_missing() {
         let flows = |count: u64| -> Vec<Summary> {
             (0..count)
@@ -335,18 +390,21 @@ mod tests {
                 })
                 .collect()
         };
-        assert!(parts(Vec::new(), 10).is_empty());
-        assert_eq!(parts(flows(10), 10).len(), 1);
-        let made = parts(flows(30), 20);
+        assert!(parts(Vec::new(), 10, true).is_empty());
+        assert_eq!(parts(flows(10), 10, true).len(), 1);
+        let made = parts(flows(30), 20, true);
         assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [20, 10]);
         assert!(made.iter().all(|part| part.is_sorted_by_key(|flow| flow.id)));
         let mut ids: Vec<u64> = made.iter().flatten().map(|flow| flow.id).collect();
         ids.sort_unstable();
         assert!(ids.into_iter().eq(0..30));
-        assert_eq!(parts(flows(30), 5).len(), 3, "an endpoint is not divided");
+        assert_eq!(parts(flows(30), 5, false).len(), 3, "an endpoint is not divided");
+        let divided = parts(flows(33), 5, true);
+        assert_eq!(divided.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 1, 5, 5, 1, 5, 5, 1]);
+        assert!(divided.iter().flatten().map(|flow| flow.id).take(11).eq((0..11).map(|number| number * 3)));
         let mut calls = flows(30);
         calls[29].facts = Some(Box::new(Facts { sip: Some(Box::default()), ..Facts::default() }));
-        let first = &parts(calls, 10)[0];
+        let first = &parts(calls, 10, false)[0];
         assert!(first.iter().all(|flow| flow.id % 3 == 2), "whose flows are of calls");
     }
 

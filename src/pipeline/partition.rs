@@ -105,7 +105,7 @@ impl Partition {
         while let Some(flow) = all.excess().and_then(|oldest| self.table.get_mut(&oldest)) {
             let before = waiting(flow);
             let given_up = give_up(flow);
-            all.change(&flow.key, before, None);
+            all.change(&flow.key, before, waiting(flow));
             self.table.gave_up(given_up);
         }
     }
@@ -133,6 +133,17 @@ impl Partition {
         found
     }
 
+    /// Ends a flow as the end of the capture does; it stays to be taken.
+    pub(super) fn end(&mut self, key: &Key) {
+        let ended = &mut self.ended;
+        self.table.end_of(key, EndReason::EndOfCapture, &mut |done| ended.push(done));
+    }
+
+    /// The flows that have ended.
+    pub(super) fn take(&mut self) -> Vec<Summary> {
+        std::mem::take(&mut self.ended.flows)
+    }
+
     /// Ends what is idle at `now`; it stays to be taken.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let ended = &mut self.ended;
@@ -142,7 +153,7 @@ impl Partition {
     /// A partition without packets has no time of its own, so it is told.
     pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Summary> {
         self.expire(now);
-        std::mem::take(&mut self.ended.flows)
+        self.take()
     }
 
     /// Flows that have ended and were not taken.

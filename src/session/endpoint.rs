@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{asked, ends};
 use crate::classify::{Evidence, Verdict};
+use crate::flow::FiveTuple;
 use crate::observe::Summary;
 
 /// The two ends of a flow, told apart.
@@ -35,6 +36,17 @@ pub fn sides(flow: &Summary, verdict: &Verdict) -> Sides {
         (false, true) => ends(tuple, true),
         _ => ends(tuple, asked::originator_asks(flow).unwrap_or(true)),
     }
+}
+
+/// Whose a flow is taken to be by its addresses and ports alone.
+pub fn likely_endpoint(tuple: &FiveTuple) -> IpAddr {
+    let (source, destination) = (tuple.source, tuple.destination);
+    let is_of_source = match (is_private(source.ip()), is_private(destination.ip())) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => !is_service(source.port()) || is_service(destination.port()),
+    };
+    if is_of_source { source.ip() } else { destination.ip() }
 }
 
 pub(super) const fn is_service(port: u16) -> bool {

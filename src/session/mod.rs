@@ -38,7 +38,7 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 
 pub use asked::tell_apart;
-pub use endpoint::{Sides, sides};
+pub use endpoint::{Sides, likely_endpoint, sides};
 pub use meeting::{Joint, Meeting, Meetings};
 pub use moves::{Address, Change, Why};
 pub use quality::{Kinds, Quality, Way, quality};

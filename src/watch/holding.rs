@@ -1,6 +1,9 @@
 //! What has ended, until it can be judged. In: ended flows, and which endpoints have flows that are alive. Out: the analysis of those
 //! that are over. A run on interfaces and one over captures judge by this alike.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use crate::classify::Rules;
 use crate::keys::Analysis;
 use crate::observe::Summary;
@@ -9,7 +12,7 @@ use crate::pipeline::{self, Alive, Held, Memory};
 use crate::report::Written;
 use crate::time::Timestamp;
 
-use super::memory::Budget;
+use super::memory::{self, Budget, Keeper};
 
 /// Flows that are judged together, about; those of one endpoint always are.
 const PART: usize = 1 << 12;
@@ -60,9 +63,25 @@ impl Holding {
         std::mem::take(&mut self.held).finish(last)
     }
 
-    /// Divides flows that are over into parts of whole endpoints, each of which is [judged](Self::judge) by itself.
-    pub(super) fn parts(over: Vec<Summary>) -> Vec<Vec<Summary>> {
-        pipeline::parts(over, PART)
+    /// Flows that are over with those that are held of the same endpoints, in the order in which they began.
+    pub(super) fn with_held(&mut self, mut over: Vec<Summary>, endpoints: &BTreeSet<IpAddr>) -> Vec<Summary> {
+        self.learn(&over);
+        over.append(&mut self.held.take_of(endpoints));
+        over.sort_by_key(|flow| flow.id);
+        over
+    }
+
+    /// Divides flows that are over, beside which so many are alive, into parts each of which is [judged](Self::judge) by itself: of whole
+    /// endpoints, but where there is no room for that.
+    pub(super) fn parts(
+        &self,
+        over: Vec<Summary>,
+        alive: usize,
+        keeper: Option<&Keeper>,
+    ) -> Vec<Vec<Summary>> {
+        let flows = over.len().saturating_add(alive).saturating_add(self.held.len());
+        let most = keeper.map_or(PART, |keeper| keeper.part(memory::used(), flows, PART));
+        pipeline::parts(over, most, most < PART)
     }
 
     /// Judges one part.

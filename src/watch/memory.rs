@@ -29,21 +29,21 @@ const WAITING: (usize, usize) = (1 << 13, 1 << 17);
 const CALLS: (usize, usize) = (1 << 8, 1 << 13);
 /// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
 const PACKETS: (usize, usize) = (4 << 20, 80 << 20);
-/// Bounds of the bytes that wait in the flows of a worker: a picture of the greatest length in each partition at least.
-const UNFINISHED: (usize, usize) = (8 << 20, WAITING_BYTES);
+/// Bounds of the bytes that wait in the flows of a worker: a picture of the greatest length in each partition at least, with a quarter of
+/// it to grow.
+const UNFINISHED: (usize, usize) = (12 << 20, WAITING_BYTES);
 /// Bounds of the bytes that are kept of a stream for secrets to be tried on.
 const SAMPLES: (usize, usize) = (1 << 14, 1 << 18);
 /// Share of the budget from which on fewer flows are held while what is in use grows, in percent. What is let go takes memory
 /// until it is judged.
 const HIGH: u64 = 75;
 /// Share of it from which on they become fewer in any case, in percent.
-const FULL: u64 = 90;
-/// Share of it below which more are held again, in percent.
+const FULL: u64 = 85;
+/// Shares of it below which more are held again, by and by and at once, in percent.
 const LOW: u64 = 65;
-/// The first and the last of these where flows are heavy: what is judged of them at the end takes up to half as much again.
-const HEAVY: (u64, u64) = (50, 42);
-/// A flow is heavy from this many times what is usual on.
-const HEAVIER: u64 = 8;
+const EASY: u64 = 50;
+/// Share of it that judging keeps to, in percent.
+const ALL: u64 = 97;
 /// Flows that are held however little memory there is.
 const FEWEST: usize = 1 << 4;
 /// Sessions that are kept for their meetings likewise.
@@ -94,7 +94,7 @@ impl Budget {
         self.bytes.saturating_div(64).checked_div(workers).unwrap_or(self.bytes)
     }
 
-    /// True where little is left of it, whatever flows there are.
+    /// True where little is left of it.
     pub(super) const fn is_short(self, used: u64) -> bool {
         used >= self.share(HIGH)
     }
@@ -118,14 +118,14 @@ impl Budget {
         of(self.tables.saturating_div(16), SESSION).max(FEWEST_SESSIONS)
     }
 
-    /// Bytes of names of addresses that are remembered, at most: a sixteenth of the tables.
+    /// Bytes of names of addresses that are remembered, at most: a thirty-second of the tables.
     pub const fn names(self) -> u64 {
-        self.tables.saturating_div(16)
+        self.tables.saturating_div(32)
     }
 
-    /// Sessions of which a key log's secrets are kept, at most: an eighth of the tables.
+    /// Sessions of which a key log's secrets are kept, at most: a sixteenth of the tables.
     pub fn key_sessions(self) -> usize {
-        of(self.tables.saturating_div(8), SECRETS)
+        of(self.tables.saturating_div(16), SECRETS)
     }
 
     /// Bytes that wait in the flows of a worker until more has come, at most: together an eighth of the tables.
@@ -176,15 +176,11 @@ pub(super) struct Keeper {
     /// What was in use when it was lowered last.
     lowered_at: u64,
     used: Option<u64>,
-    /// Bytes that neither the program nor flows take.
-    besides: u64,
-    /// The flows at the last look were heavy.
-    is_heavy: bool,
 }
 
 impl Keeper {
     pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, flows: budget.flows(), lowered_at: 0, used: None, besides: 0, is_heavy: false }
+        Self { budget, flows: budget.flows(), lowered_at: 0, used: None }
     }
 
     /// Memory in use at the last look.
@@ -200,61 +196,63 @@ impl Keeper {
     /// what was let go takes a while to be free.
     pub(super) fn is_outgrown(&self, used: Option<u64>) -> bool {
         let before = self.used.unwrap_or(0).saturating_add(self.budget.step(1));
-        used.is_some_and(|used| self.is_short(used) && used >= before)
+        used.is_some_and(|used| self.budget.is_short(used) && used >= before)
     }
 
-    /// Notes whether flows are heavy, now that so many bytes are in use and so many flows are held.
-    pub(super) fn weigh(&mut self, used: u64, held: usize) {
-        let usual = FLOW.saturating_mul(u64::try_from(held).unwrap_or(u64::MAX));
-        let own = used.saturating_sub(PROGRAM).saturating_sub(self.besides);
-        self.is_heavy = own > usual.saturating_mul(HEAVIER);
+    /// How many of so many flows may be judged together, now that so many bytes are in use, where `usual` are if there is room: what is
+    /// made of a flow may take twice what is known of it.
+    pub(super) fn part(&self, used: Option<u64>, flows: usize, usual: usize) -> usize {
+        let Some(used) = used else { return usual };
+        let left = self.budget.share(ALL).saturating_sub(used);
+        of(left, weight(used, flows).saturating_mul(2)).clamp(FEWEST.min(usual), usual)
     }
 
-    /// Notes how many bytes are in use that are none of flows, beside the program's own.
-    pub(super) const fn besides(&mut self, bytes: u64) {
-        self.besides = bytes;
+    /// How many of so many flows may end together at the end, where there is no room for all: what is left of a flow that has ended may take half
+    /// as much again as it did.
+    pub(super) fn portion(&self, used: Option<u64>, flows: usize) -> Option<usize> {
+        let used = used?;
+        let left = self.budget.share(ALL).saturating_sub(used);
+        let is_room = left.saturating_mul(2) >= used.saturating_sub(PROGRAM);
+        (!is_room).then(|| of(left, weight(used, flows)).max(FEWEST))
     }
 
-    /// True where little is left of the budget.
-    pub(super) fn is_short(&self, used: u64) -> bool {
-        used >= self.budget.share(self.high_and_low().0)
-    }
-
-    /// Shares of the budget, in percent.
-    const fn high_and_low(&self) -> (u64, u64) {
-        if self.is_heavy { HEAVY } else { (HIGH, LOW) }
-    }
-
-    /// As much of what is usual as there may be of flows.
+    /// As much of what is usual as there may be of flows; few flows are as many of these too.
     pub(super) fn scaled(&self, usual: usize) -> usize {
         let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        of(wide(usual).saturating_mul(wide(self.flows)), wide(self.budget.flows())).max(FEWEST_SESSIONS)
+        let share = of(wide(usual).saturating_mul(wide(self.flows)), wide(self.budget.flows()));
+        share.max(FEWEST_SESSIONS.min(self.flows))
     }
 
     /// How many flows may be held, now that so many bytes are in use and so many flows are held.
     pub(super) fn look(&mut self, used: Option<u64>, held: usize) -> usize {
         self.used = used;
         let Some(used) = used else { return self.flows };
-        self.weigh(used, held);
-        let (high, low) = self.high_and_low();
         // What was let go is used again, though the system may not get it back: without growth there is no reason for more. What
         // was in use is forgotten by and by, so that slow growth is met as fast growth is.
         let grows = used > self.lowered_at;
         self.lowered_at = self.lowered_at.saturating_sub(self.lowered_at.saturating_sub(used).div_ceil(32));
         // Down to what an eighth of the usual is: were it not flows that fill the memory, fewer would not help.
         let is_full = used >= self.budget.share(FULL) && self.flows > self.budget.flows().div_ceil(8);
-        if is_full || (used >= self.budget.share(high) && grows) {
+        if is_full || (used >= self.budget.share(HIGH) && grows) {
             // Little by little below that, or one call too many would cost many flows.
             let fewer =
                 held.saturating_sub(held.div_ceil(if used >= self.budget.share(FULL) { 8 } else { 32 }));
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
-        } else if used < self.budget.share(low) && self.flows < self.budget.flows() {
-            self.flows = self.flows.saturating_add(self.flows.div_ceil(64)).min(self.budget.flows());
+        } else if used < self.budget.share(LOW) && self.flows < self.budget.flows() {
+            // Fast where what filled the memory is gone, or a burst would cost what comes behind it for minutes.
+            let more = self.flows.div_ceil(if used < self.budget.share(EASY) { 1 } else { 64 });
+            self.flows = self.flows.saturating_add(more).min(self.budget.flows());
             self.lowered_at = 0;
         }
         self.flows
     }
+}
+
+/// Bytes of each of so many flows, where so many are in use.
+fn weight(used: u64, flows: usize) -> u64 {
+    let flows = u64::try_from(flows).unwrap_or(u64::MAX);
+    used.saturating_sub(PROGRAM).checked_div(flows).unwrap_or(0).max(1)
 }
 
 /// Memory that the process has in use, in bytes, where the system tells.
@@ -415,24 +413,38 @@ mod tests {
     #[test]
     fn what_a_flow_may_hold_follows_the_budget_between_its_bounds() {
         let (little, much) = (Budget::new(Some(128)), Budget::new(Some(4096)));
-        assert_eq!([1, 4].map(|workers| little.unfinished(workers)), [100 << 17, 8 << 20]);
+        assert_eq!([1, 4].map(|workers| little.unfinished(workers)), [100 << 17, 12 << 20]);
         assert_eq!([1, 16].map(|workers| much.unfinished(workers)), [64 << 20, 4068 << 13]);
         assert_eq!(little.sampling_with_secrets(), Sampling { bytes: 25_600, ..Sampling::SOME });
         assert_eq!(much.sampling_with_secrets(), Sampling::SOME);
     }
 
     #[test]
-    fn heavy_flows_leave_room_for_what_is_judged_of_them() {
-        let budget = Budget::new(Some(1024));
-        let most_at_60_percent = |held, besides| {
-            let mut keeper = Keeper::new(budget);
-            keeper.besides(besides);
-            keeper.look(Some(budget.bytes() / 100 * 60), held)
-        };
-        let all = budget.flows();
-        assert_eq!(most_at_60_percent(40_000, 0), all, "15 KiB each");
-        assert_eq!(most_at_60_percent(32_000, 0), 31_000, "19 KiB each");
-        assert_eq!(most_at_60_percent(32_000, 200 << 20), all, "a third of it is taken by captures");
+    fn what_is_judged_together_has_room() {
+        let keeper = Keeper::new(Budget::new(Some(1024)));
+        let mib = |mib: u64| Some(mib << 20);
+        // Of 993 MiB 393 are left, and 572 are those of flows.
+        assert_eq!(keeper.portion(mib(600), 10_000), None);
+        assert_eq!(keeper.part(mib(600), 10_000, 4096), 3437);
+        assert_eq!(keeper.part(mib(600), 100_000, 4096), 4096);
+        // 193, and 772.
+        assert_eq!(keeper.portion(mib(800), 10_000), Some(2503));
+        assert_eq!(keeper.part(mib(800), 10_000, 4096), 1251);
+        for used in [1000, 5000] {
+            assert_eq!(keeper.portion(mib(used), 10_000), Some(FEWEST));
+            assert_eq!(keeper.part(mib(used), 10_000, 4096), FEWEST);
+        }
+        assert_eq!((keeper.portion(None, 7), keeper.part(None, 7, 4096)), (None, 4096));
+    }
+
+    #[test]
+    fn few_flows_are_as_few_of_what_is_held_beside_them() {
+        let mut keeper = Keeper::new(Budget::new(Some(128)));
+        assert_eq!(keeper.scaled(6400), 6400);
+        keeper.flows = 1280;
+        assert_eq!((keeper.scaled(6400), keeper.scaled(10)), (320, FEWEST_SESSIONS));
+        keeper.flows = 20;
+        assert_eq!(keeper.scaled(6400), 20);
     }
 
     #[test]
@@ -441,7 +453,7 @@ mod tests {
         let mut keeper = Keeper::new(budget);
         let all = budget.flows();
         let percent = |percent: u64| Some(budget.bytes() / 100 * percent);
-        assert_eq!(keeper.look(percent(50), 40_000), all);
+        assert_eq!(keeper.look(percent(50), 1000), all);
         let fewer = keeper.look(percent(80), 100_000);
         assert_eq!(fewer, 96_875);
         assert_eq!(keeper.look(percent(80), fewer), fewer, "what was freed is not given back at once");

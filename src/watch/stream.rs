@@ -4,6 +4,8 @@
 //! No clock is read, and nothing depends on one: the same packets are looked at behind the same packets. What memory is left is asked
 //! of the system, so that a run that is short of it lets go other flows than the next.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use super::memory::{self, Budget, Keeper};
 use crate::classify::Rules;
 use crate::keys::Analysis;
 use crate::observe::Summary;
-use crate::pipeline::{Alive, Memory, Pipeline, Unwritten};
+use crate::pipeline::{Alive, Living, Memory, Pipeline, Unwritten};
 use crate::report::Written;
 use crate::report::record::StreamRecord;
 use crate::time::Timestamp;
@@ -137,25 +139,14 @@ impl<'a> Stream<'a> {
         self.holding.flows_alone = true;
     }
 
-    /// Counts a packet of a time and so many bytes that is about to be taken, and tells whether a look is due before it. What is asked
-    /// for is the memory that captures take, in bytes.
+    /// Counts a packet of so many bytes that is about to be taken, and tells whether a look is due before it.
     #[inline]
-    pub fn is_due(
-        &mut self,
-        (time, bytes): (Timestamp, usize),
-        pipeline: &mut Pipeline,
-        of_captures: impl FnOnce() -> u64,
-    ) -> bool {
+    pub fn is_due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> bool {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes >= self.keeper.budget().step(1) {
             self.bytes = 0;
             let used = memory::used();
-            if let Some(used) = used {
-                let (_, alive) = pipeline.table_stats();
-                self.keeper.besides(of_captures());
-                self.keeper.weigh(used, alive);
-            }
-            self.is_short = used.is_some_and(|used| self.keeper.is_short(used));
+            self.is_short = used.is_some_and(|used| self.keeper.budget().is_short(used));
             if self.keeper.is_outgrown(used) {
                 self.limit(pipeline, used);
             }
@@ -178,7 +169,7 @@ impl<'a> Stream<'a> {
             answer
         });
         let over = self.holding.release(now, answer.as_ref());
-        self.judge(over, each);
+        self.judge(over, alive, each);
     }
 
     /// Holds fewer flows when memory is short, and more again when it is there.
@@ -192,8 +183,8 @@ impl<'a> Stream<'a> {
         self.holding.held.limit(self.keeper.scaled(self.keeper.budget().held()));
     }
 
-    fn judge(&mut self, over: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
-        for part in Holding::parts(over) {
+    fn judge(&mut self, over: Vec<Summary>, alive: usize, each: &mut dyn FnMut(Analysis)) {
+        for part in self.holding.parts(over, alive, Some(&self.keeper)) {
             each(self.holding.judge(self.rules, part));
         }
     }
@@ -207,12 +198,31 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// The captures are at their end: where there is no room for all flows to end at once, those of some endpoints do and are judged, and then
+    /// those of others. What is left is for the pipeline to [finish](Pipeline::finish).
+    pub fn wind_down(&mut self, pipeline: &mut Pipeline, each: &mut dyn FnMut(Analysis)) {
+        let mut living: Option<Vec<Living>> = None;
+        loop {
+            let (_, alive) = pipeline.table_stats();
+            let flows = alive.saturating_add(self.holding.held.len());
+            let Some(most) = self.keeper.portion(memory::used(), flows).filter(|most| *most < alive) else {
+                break;
+            };
+            // The last first.
+            let left = living.get_or_insert_with(|| pipeline.living());
+            let portion = left.split_off(Living::last(left, most));
+            let endpoints: BTreeSet<IpAddr> = portion.iter().map(|flow| flow.endpoint).collect();
+            let over = self.holding.with_held(pipeline.end(&portion), &endpoints);
+            self.judge(over, left.len(), each);
+        }
+    }
+
     /// Judges all that is left, with the flows that the end of the captures ended.
     pub fn finish(&mut self, last: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
         self.holding.learn(&last);
         self.released_before = self.released_early();
         let flows = self.holding.release_all(last);
-        self.judge(flows, each);
+        self.judge(flows, 0, each);
     }
 
     /// What was judged so far.

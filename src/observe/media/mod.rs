@@ -79,11 +79,11 @@ impl MediaTable {
         }
     }
 
-    /// Notes what a stream in Zoom's framing holds behind a packet.
+    /// Notes what a stream holds behind a packet that began in Zoom's framing, however this one came.
     #[inline]
     fn picture(&mut self, index: usize, peek: &Peek, meta: &Meta) {
-        if meta.wrapping == Wrapping::Zoom
-            && let Some(track) = self.tracks.get(index)
+        if let Some(track) = self.tracks.get(index)
+            && track.is_zoom()
         {
             let stream = (track.ssrc, track.direction);
             self.pictures.note(stream, peek.timestamp, track.held(), meta.number);
@@ -96,17 +96,14 @@ impl MediaTable {
         self.pictures.waiting()
     }
 
-    /// Gives up all pictures that are not complete: how many.
+    /// Gives up the oldest of the pictures that are not complete: how many that are.
     pub(super) fn give_up(&mut self) -> u64 {
-        let mut count = 0_u64;
-        for (ssrc, direction) in self.pictures.take() {
-            let of_stream = |track: &&mut Track| track.ssrc == ssrc && track.direction == direction;
-            if let Some(track) = self.tracks.iter_mut().find(of_stream) {
-                track.abandon();
-                count = count.saturating_add(1);
-            }
+        let Some((ssrc, direction)) = self.pictures.take_oldest() else { return 0 };
+        let of_stream = |track: &&mut Track| track.ssrc == ssrc && track.direction == direction;
+        if let Some(track) = self.tracks.iter_mut().find(of_stream) {
+            track.abandon();
         }
-        count
+        1
     }
 
     /// Notes that the flow showed a DTLS handshake.

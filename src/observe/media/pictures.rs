@@ -57,10 +57,14 @@ impl Pictures {
         Some(Wait { since: oldest.since, bytes: self.bytes })
     }
 
-    /// Forgets all: the streams that they are of.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = (u32, Direction)> + use<> {
-        self.bytes = 0;
-        std::mem::take(&mut self.open).into_iter().map(|open| (open.ssrc, open.direction))
+    /// Forgets the oldest: the stream that it is of.
+    pub(super) fn take_oldest(&mut self) -> Option<(u32, Direction)> {
+        if self.open.is_empty() {
+            return None;
+        }
+        let oldest = self.open.remove(0);
+        self.bytes = self.bytes.saturating_sub(oldest.bytes);
+        Some((oldest.ssrc, oldest.direction))
     }
 }
 
@@ -85,7 +89,9 @@ mod tests {
         // Another picture of the same stream, though the one before was not completed.
         pictures.note(OTHER, 180, 20, 12);
         assert_eq!(pictures.waiting(), wait(11, 70));
-        assert_eq!(pictures.take().collect::<Vec<_>>(), [ONE, OTHER]);
+        assert_eq!(pictures.take_oldest(), Some(ONE));
+        assert_eq!(pictures.waiting(), wait(12, 20));
+        assert_eq!((pictures.take_oldest(), pictures.take_oldest()), (Some(OTHER), None));
         assert_eq!(pictures.waiting(), None);
         pictures.note(OTHER, 180, 0, 13);
         assert_eq!(pictures.waiting(), None);

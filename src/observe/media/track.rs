@@ -213,6 +213,12 @@ impl Track {
         }
     }
 
+    /// True of a stream that began in Zoom's framing.
+    #[inline]
+    pub(super) fn is_zoom(&self) -> bool {
+        self.wrapping == Wrapping::Zoom
+    }
+
     /// Bytes that are held for a picture of Zoom's that is not complete.
     pub(super) fn held(&self) -> usize {
         self.detail.cipher.held()

@@ -45,6 +45,11 @@ impl Assembler {
             self.abandon();
             return None;
         }
+        let length = self.buffer.len().saturating_add(fragment.data.len());
+        if length > self.buffer.capacity() {
+            // By a quarter, not by as much again: what is held counts.
+            self.buffer.reserve_exact(fragment.data.len().saturating_add(self.buffer.len() / 4));
+        }
         self.buffer.extend_from_slice(fragment.data);
         if fragment.ends {
             self.open = None;
