@@ -1,5 +1,7 @@
 //! How well the media of a session arrived at the capture point.
 
+use std::collections::BTreeMap;
+
 use super::Judged;
 use super::speech::{self, Rtt, RttSum, Speech, Unrated};
 use crate::flow::Direction;
@@ -121,6 +123,8 @@ struct Sum<'a> {
     span: Option<(Timestamp, Timestamp)>,
     busiest: Option<(u32, &'a RtpStream)>,
     streams: Vec<&'a RtpStream>,
+    /// The latest stream of each source: an endpoint may have tens of thousands.
+    latest: BTreeMap<u32, &'a RtpStream>,
     /// Packets of sound that were lost between two parts of a stream.
     lost_speech: u32,
 }
@@ -157,7 +161,7 @@ impl<'a> Sum<'a> {
         let stats = &stream.stats;
         let way = &mut self.way;
         // One stream in several flows, before and after a change of address: what is missing between them was lost, too.
-        if let Some(before) = self.streams.iter().rfind(|before| before.ssrc == stream.ssrc) {
+        if let Some(before) = self.latest.insert(stream.ssrc, stream) {
             let lost = lost_between(before, stream);
             way.lost = way.lost.saturating_add(lost);
             way.expected = way.expected.saturating_add(lost);
