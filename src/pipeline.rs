@@ -24,7 +24,7 @@ use crate::capture::{self, CaptureError, Filter, ReadAhead, compile_bpf};
 use crate::classify::{self, Names, Rules};
 use crate::decode::{self, Deal, Decoded, Decoder, Outcome, Parcel};
 pub use crate::decode::{Counts, Share};
-use crate::flow::{FiveTuple, Key, Packet, TableStats};
+use crate::flow::{EndReason, FiveTuple, Key, Packet, TableStats};
 use crate::keys;
 pub use crate::keys::Analysis;
 use crate::observe::pattern::PatternSet;
@@ -288,17 +288,23 @@ impl Pipeline {
         }
     }
 
-    /// The flows that are alive: those of an endpoint together, in the order in which they began. Only for a single thread.
-    pub fn living(&self) -> Vec<Living> {
+    /// The flows that are alive, or those of them that will have gone idle `by` a time: those of an endpoint together, in the order in which they
+    /// began. Only for a single thread.
+    pub fn living(&self, by: Option<Timestamp>) -> Vec<Living> {
         let mut living = Vec::new();
-        self.engine.for_each_alive(|flow| living.push(Living::of(flow)));
+        self.engine.for_each_alive(|flow| {
+            if by.is_none_or(|by| by.since(flow.last) > flow.idle_timeout()) {
+                living.push(Living::of(flow));
+            }
+        });
         living.sort_unstable_by_key(Living::place);
         living
     }
 
-    /// Ends some of them as the end of the captures does, and gives them with all that have ended. Only for a single thread.
-    pub fn end(&mut self, flows: &[Living]) -> Vec<Summary> {
-        self.engine.end(flows)
+    /// Ends some of them, because they are idle or as the end of the captures does, and gives them with all that have ended. Only for a single
+    /// thread.
+    pub fn end(&mut self, flows: &[Living], are_idle: bool) -> Vec<Summary> {
+        self.engine.end(flows, if are_idle { EndReason::Idle } else { EndReason::EndOfCapture })
     }
 
     /// Ends all flows.

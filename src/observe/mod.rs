@@ -24,6 +24,7 @@ mod state;
 mod stream;
 mod summary;
 mod traversal;
+mod weight;
 mod zoom;
 
 pub use crate::bytes::hex;
@@ -34,3 +35,4 @@ pub use state::{
     snapshot, summarise, waiting,
 };
 pub use summary::{Beginning, Ending, Outline, Summary};
+pub use weight::weight;

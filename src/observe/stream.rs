@@ -184,18 +184,23 @@ impl StreamWork {
         }
     }
 
-    /// Gives up all holes behind which bytes wait; where there are none the oldest picture. How many, and whether the work goes on.
+    /// Gives up all holes behind which bytes wait, or the oldest picture where that has waited longer. How many, and whether the work goes on.
     pub(super) fn give_up(&mut self, facts: &mut Facts) -> (GivenUp, bool) {
         let mut given_up = GivenUp::default();
+        if let Some(datagrams) = &mut self.inner.datagrams
+            && let Some(picture) = datagrams.waiting()
+            && (picture.since < self.waits_since.0
+                || self.halves.iter().all(|half| half.stream.waiting() == 0))
+        {
+            given_up.pictures = datagrams.give_up();
+            return (given_up, self.goes_on());
+        }
         for half in &mut self.halves {
             // A hole comes first, so that nothing of what is delivered can be aligned any more.
             if half.stream.give_up(&mut |_| {}) {
                 given_up.holes = given_up.holes.saturating_add(1);
                 lose(half, &mut self.inner, facts, self.waits_since.1);
             }
-        }
-        if given_up.holes == 0 {
-            given_up.pictures = self.inner.datagrams.as_mut().map_or(0, |datagrams| datagrams.give_up());
         }
         (given_up, self.goes_on())
     }

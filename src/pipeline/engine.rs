@@ -7,7 +7,7 @@ use super::workers::Workers;
 use super::{Config, Living};
 use crate::capture::{Block, ReadAhead};
 use crate::decode::Decoded;
-use crate::flow::{Flow, Key, Packet, TableStats};
+use crate::flow::{EndReason, Flow, Key, Packet, TableStats};
 use crate::observe::pattern::PatternSet;
 use crate::observe::{PacketRef, State, Summary};
 use crate::parallel::Threads;
@@ -81,11 +81,11 @@ impl Engine {
     }
 
     /// Ends these flows, and gives them with all that have ended; for a single thread.
-    pub(super) fn end(&mut self, flows: &[Living]) -> Vec<Summary> {
+    pub(super) fn end(&mut self, flows: &[Living], reason: EndReason) -> Vec<Summary> {
         let Self::Here { partitions, .. } = self else { return Vec::new() };
         for flow in flows {
             if let Some(partition) = partitions.get_mut(partition_of(&flow.key)) {
-                partition.end(&flow.key);
+                partition.end(&flow.key, reason);
             }
         }
         partitions.iter_mut().flat_map(Partition::take).collect()

@@ -18,7 +18,7 @@ use hashbrown::HashSet;
 
 use crate::classify::Verdict;
 use crate::flow::{FiveTuple, Flow, Key};
-use crate::observe::{State, Summary};
+use crate::observe::{State, Summary, weight};
 use crate::session;
 use crate::time::Timestamp;
 
@@ -97,7 +97,7 @@ impl Default for Held {
 #[derive(Debug, Clone, Copy)]
 pub struct Living {
     /// Whose it is taken to be.
-    pub endpoint: IpAddr,
+    endpoint: IpAddr,
     id: u64,
     pub(super) key: Key,
 }
@@ -128,9 +128,10 @@ pub fn endpoint_of(flow: &Summary) -> IpAddr {
 }
 
 /// Flows in parts of some `most` each, those of one endpoint together; endpoints with flows of calls first. Each part is in the
-/// order in which its flows began. With `divides` an endpoint that has more is divided too.
-pub fn parts(flows: Vec<Summary>, most: usize, divides: bool) -> Vec<Vec<Summary>> {
-    if flows.len() <= most {
+/// order in which its flows began. What weighs more than `room` bytes is divided, be it one endpoint.
+pub fn parts(flows: Vec<Summary>, most: usize, room: usize) -> Vec<Vec<Summary>> {
+    let heft = |flows: &[Summary]| flows.iter().map(weight).fold(0, usize::saturating_add);
+    if flows.len() <= most && heft(&flows) <= room {
         return if flows.is_empty() { Vec::new() } else { vec![flows] };
     }
     let mut endpoints: BTreeMap<IpAddr, Vec<Summary>> = BTreeMap::new();
@@ -140,21 +141,39 @@ pub fn parts(flows: Vec<Summary>, most: usize, divides: bool) -> Vec<Vec<Summary
     let mut endpoints: Vec<Vec<Summary>> = endpoints.into_values().collect();
     endpoints
         .sort_by_cached_key(|flows| (!flows.iter().any(is_of_a_call), flows.first().map(|flow| flow.id)));
-    let mut parts: Vec<Vec<Summary>> = Vec::new();
+    let mut parts: Vec<(Vec<Summary>, usize)> = Vec::new();
     for mut flows in endpoints {
+        let bytes = heft(&flows);
         match parts.last_mut() {
-            Some(part) if part.len().saturating_add(flows.len()) <= most => part.append(&mut flows),
-            _ if divides && flows.len() > most => {
-                let mut flows = flows.into_iter();
-                while flows.len() > 0 {
-                    parts.push(flows.by_ref().take(most.max(1)).collect());
-                }
+            Some((part, held))
+                if part.len().saturating_add(flows.len()) <= most && held.saturating_add(bytes) <= room =>
+            {
+                part.append(&mut flows);
+                *held = held.saturating_add(bytes);
             }
-            _ => parts.push(flows),
+            _ if bytes > room => parts.extend(divided(flows, room)),
+            _ => parts.push((flows, bytes)),
         }
     }
+    let mut parts: Vec<Vec<Summary>> = parts.into_iter().map(|(part, _)| part).collect();
     for part in &mut parts {
         part.sort_by_key(|flow| flow.id);
+    }
+    parts
+}
+
+/// The flows of an endpoint in parts of some `room` bytes each.
+fn divided(flows: Vec<Summary>, room: usize) -> Vec<(Vec<Summary>, usize)> {
+    let mut parts: Vec<(Vec<Summary>, usize)> = Vec::new();
+    for flow in flows {
+        let bytes = weight(&flow);
+        match parts.last_mut() {
+            Some((part, held)) if held.saturating_add(bytes) <= room => {
+                part.push(flow);
+                *held = held.saturating_add(bytes);
+            }
+            _ => parts.push((vec![flow], bytes)),
+        }
     }
     parts
 }
@@ -390,21 +409,21 @@ mod tests {
                 })
                 .collect()
         };
-        assert!(parts(Vec::new(), 10, true).is_empty());
-        assert_eq!(parts(flows(10), 10, true).len(), 1);
-        let made = parts(flows(30), 20, true);
+        assert!(parts(Vec::new(), 10, usize::MAX).is_empty());
+        assert_eq!(parts(flows(10), 10, usize::MAX).len(), 1);
+        let made = parts(flows(30), 20, usize::MAX);
         assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [20, 10]);
         assert!(made.iter().all(|part| part.is_sorted_by_key(|flow| flow.id)));
         let mut ids: Vec<u64> = made.iter().flatten().map(|flow| flow.id).collect();
         ids.sort_unstable();
         assert!(ids.into_iter().eq(0..30));
-        assert_eq!(parts(flows(30), 5, false).len(), 3, "an endpoint is not divided");
-        let divided = parts(flows(33), 5, true);
+        assert_eq!(parts(flows(30), 5, 10 << 10).len(), 3, "an endpoint is not divided");
+        let divided = parts(flows(33), 100, 5 << 10);
         assert_eq!(divided.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 1, 5, 5, 1, 5, 5, 1]);
         assert!(divided.iter().flatten().map(|flow| flow.id).take(11).eq((0..11).map(|number| number * 3)));
         let mut calls = flows(30);
         calls[29].facts = Some(Box::new(Facts { sip: Some(Box::default()), ..Facts::default() }));
-        let first = &parts(calls, 10, false)[0];
+        let first = &parts(calls, 10, usize::MAX)[0];
         assert!(first.iter().all(|flow| flow.id % 3 == 2), "whose flows are of calls");
     }
 

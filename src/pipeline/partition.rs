@@ -133,10 +133,10 @@ impl Partition {
         found
     }
 
-    /// Ends a flow as the end of the capture does; it stays to be taken.
-    pub(super) fn end(&mut self, key: &Key) {
+    /// Ends a flow; it stays to be taken.
+    pub(super) fn end(&mut self, key: &Key, reason: EndReason) {
         let ended = &mut self.ended;
-        self.table.end_of(key, EndReason::EndOfCapture, &mut |done| ended.push(done));
+        self.table.end_of(key, reason, &mut |done| ended.push(done));
     }
 
     /// The flows that have ended.

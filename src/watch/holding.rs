@@ -64,24 +64,19 @@ impl Holding {
     }
 
     /// Flows that are over with those that are held of the same endpoints, in the order in which they began.
-    pub(super) fn with_held(&mut self, mut over: Vec<Summary>, endpoints: &BTreeSet<IpAddr>) -> Vec<Summary> {
+    pub(super) fn with_held(&mut self, mut over: Vec<Summary>) -> Vec<Summary> {
         self.learn(&over);
-        over.append(&mut self.held.take_of(endpoints));
+        let endpoints: BTreeSet<IpAddr> = over.iter().map(pipeline::endpoint_of).collect();
+        over.append(&mut self.held.take_of(&endpoints));
         over.sort_by_key(|flow| flow.id);
         over
     }
 
-    /// Divides flows that are over, beside which so many are alive, into parts each of which is [judged](Self::judge) by itself: of whole
-    /// endpoints, but where there is no room for that.
-    pub(super) fn parts(
-        &self,
-        over: Vec<Summary>,
-        alive: usize,
-        keeper: Option<&Keeper>,
-    ) -> Vec<Vec<Summary>> {
-        let flows = over.len().saturating_add(alive).saturating_add(self.held.len());
-        let most = keeper.map_or(PART, |keeper| keeper.part(memory::used(), flows, PART));
-        pipeline::parts(over, most, most < PART)
+    /// Divides flows that are over into parts each of which is [judged](Self::judge) by itself: of whole endpoints, but for one that has
+    /// more than there is room for.
+    pub(super) fn parts(over: Vec<Summary>, keeper: Option<&Keeper>) -> Vec<Vec<Summary>> {
+        let room = keeper.map_or(usize::MAX, |keeper| keeper.room(memory::used()));
+        pipeline::parts(over, PART, room)
     }
 
     /// Judges one part.

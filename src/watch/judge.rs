@@ -241,8 +241,7 @@ impl<'a> Judge<'a> {
 
     /// Judges flows that are over, and tells of them: many in parts, of whole endpoints, as long as there is time.
     fn judge(&mut self, over: Vec<Summary>, listener: &mut dyn Listener) {
-        let alive = self.totals.flows_alive();
-        for part in self.holding.parts(over, alive, self.keeper.as_ref()) {
+        for part in Holding::parts(over, self.keeper.as_ref()) {
             if listener.left() == Some(Duration::ZERO) {
                 let flows = u64::try_from(part.len()).unwrap_or(u64::MAX);
                 self.unjudged = self.unjudged.saturating_add(flows);

@@ -29,8 +29,8 @@ const WAITING: (usize, usize) = (1 << 13, 1 << 17);
 const CALLS: (usize, usize) = (1 << 8, 1 << 13);
 /// Bounds of the bytes of packets that a worker holds: at most 200 ms at 2.5 Gbit/s, and 16 MiB on their way.
 const PACKETS: (usize, usize) = (4 << 20, 80 << 20);
-/// Bounds of the bytes that wait in the flows of a worker: a picture of the greatest length in each partition at least, with a quarter of
-/// it to grow.
+/// Bounds of the bytes that wait in flows, of all workers and of each: at least a picture of the greatest length in each partition of one,
+/// with a quarter of it to grow.
 const UNFINISHED: (usize, usize) = (12 << 20, WAITING_BYTES);
 /// Bounds of the bytes that are kept of a stream for secrets to be tried on.
 const SAMPLES: (usize, usize) = (1 << 14, 1 << 18);
@@ -43,7 +43,9 @@ const FULL: u64 = 85;
 const LOW: u64 = 65;
 const EASY: u64 = 50;
 /// Share of it that judging keeps to, in percent.
-const ALL: u64 = 97;
+const ALL: u64 = 95;
+/// Flows that end together, whatever they take.
+const TOGETHER: usize = 1 << 10;
 /// Flows that are held however little memory there is.
 const FEWEST: usize = 1 << 4;
 /// Sessions that are kept for their meetings likewise.
@@ -131,7 +133,8 @@ impl Budget {
     /// Bytes that wait in the flows of a worker until more has come, at most: together an eighth of the tables.
     pub fn unfinished(self, workers: usize) -> usize {
         let all = of(self.tables.saturating_div(8), 1);
-        all.checked_div(workers).unwrap_or(all).clamp(UNFINISHED.0, UNFINISHED.1)
+        let share = |bytes: usize| bytes.checked_div(workers).unwrap_or(bytes);
+        share(all.max(UNFINISHED.0)).min(UNFINISHED.1)
     }
 
     /// How much of a stream is kept once there are secrets to be tried on it: a flow may have 64 streams.
@@ -199,21 +202,21 @@ impl Keeper {
         used.is_some_and(|used| self.budget.is_short(used) && used >= before)
     }
 
-    /// How many of so many flows may be judged together, now that so many bytes are in use, where `usual` are if there is room: what is
-    /// made of a flow may take twice what is known of it.
-    pub(super) fn part(&self, used: Option<u64>, flows: usize, usual: usize) -> usize {
-        let Some(used) = used else { return usual };
-        let left = self.budget.share(ALL).saturating_sub(used);
-        of(left, weight(used, flows).saturating_mul(2)).clamp(FEWEST.min(usual), usual)
+    /// Bytes that flows may weigh which are judged together, now that so many are in use: as much as is left, and a thirty-second at least. What was
+    /// let go is used again, though the system may not get it back.
+    pub(super) fn room(&self, used: Option<u64>) -> usize {
+        let left = self.budget.share(ALL).saturating_sub(used.unwrap_or(0));
+        of(left.max(self.budget.bytes().saturating_div(32)), 1)
     }
 
-    /// How many of so many flows may end together at the end, where there is no room for all: what is left of a flow that has ended may take half
+    /// How many of so many flows may end together, where there is no room for all: what is left of a flow that has ended may take half
     /// as much again as it did.
     pub(super) fn portion(&self, used: Option<u64>, flows: usize) -> Option<usize> {
         let used = used?;
         let left = self.budget.share(ALL).saturating_sub(used);
-        let is_room = left.saturating_mul(2) >= used.saturating_sub(PROGRAM);
-        (!is_room).then(|| of(left, weight(used, flows)).max(FEWEST))
+        let own = used.saturating_sub(PROGRAM);
+        let each = own.checked_div(u64::try_from(flows).unwrap_or(u64::MAX)).unwrap_or(0).max(1);
+        (left.saturating_mul(2) < own).then(|| of(left, each).max(TOGETHER))
     }
 
     /// As much of what is usual as there may be of flows; few flows are as many of these too.
@@ -240,19 +243,13 @@ impl Keeper {
             self.flows = self.flows.min(fewer).max(FEWEST);
             self.lowered_at = used;
         } else if used < self.budget.share(LOW) && self.flows < self.budget.flows() {
-            // Fast where what filled the memory is gone, or a burst would cost what comes behind it for minutes.
-            let more = self.flows.div_ceil(if used < self.budget.share(EASY) { 1 } else { 64 });
+            // Fast, or a burst would cost what comes behind it for minutes.
+            let more = if used < self.budget.share(EASY) { self.flows } else { self.flows.div_ceil(8) };
             self.flows = self.flows.saturating_add(more).min(self.budget.flows());
             self.lowered_at = 0;
         }
         self.flows
     }
-}
-
-/// Bytes of each of so many flows, where so many are in use.
-fn weight(used: u64, flows: usize) -> u64 {
-    let flows = u64::try_from(flows).unwrap_or(u64::MAX);
-    used.saturating_sub(PROGRAM).checked_div(flows).unwrap_or(0).max(1)
 }
 
 /// Memory that the process has in use, in bytes, where the system tells.
@@ -413,28 +410,27 @@ mod tests {
     #[test]
     fn what_a_flow_may_hold_follows_the_budget_between_its_bounds() {
         let (little, much) = (Budget::new(Some(128)), Budget::new(Some(4096)));
-        assert_eq!([1, 4].map(|workers| little.unfinished(workers)), [100 << 17, 12 << 20]);
+        assert_eq!([1, 4].map(|workers| little.unfinished(workers)), [100 << 17, 25 << 17]);
         assert_eq!([1, 16].map(|workers| much.unfinished(workers)), [64 << 20, 4068 << 13]);
         assert_eq!(little.sampling_with_secrets(), Sampling { bytes: 25_600, ..Sampling::SOME });
         assert_eq!(much.sampling_with_secrets(), Sampling::SOME);
     }
 
     #[test]
-    fn what_is_judged_together_has_room() {
+    fn what_ends_and_is_judged_together_has_room() {
         let keeper = Keeper::new(Budget::new(Some(1024)));
         let mib = |mib: u64| Some(mib << 20);
-        // Of 993 MiB 393 are left, and 572 are those of flows.
-        assert_eq!(keeper.portion(mib(600), 10_000), None);
-        assert_eq!(keeper.part(mib(600), 10_000, 4096), 3437);
-        assert_eq!(keeper.part(mib(600), 100_000, 4096), 4096);
-        // 193, and 772.
-        assert_eq!(keeper.portion(mib(800), 10_000), Some(2503));
-        assert_eq!(keeper.part(mib(800), 10_000, 4096), 1251);
+        // Of 972 MiB 372 are left, and 572 are those of flows.
+        assert_eq!((keeper.portion(mib(600), 10_000), keeper.room(mib(600)) >> 20), (None, 372));
+        // 172, and 772.
+        assert_eq!((keeper.portion(mib(800), 10_000), keeper.room(mib(800)) >> 20), (Some(2238), 172));
         for used in [1000, 5000] {
-            assert_eq!(keeper.portion(mib(used), 10_000), Some(FEWEST));
-            assert_eq!(keeper.part(mib(used), 10_000, 4096), FEWEST);
+            assert_eq!(
+                (keeper.portion(mib(used), 10_000), keeper.room(mib(used)) >> 20),
+                (Some(TOGETHER), 32)
+            );
         }
-        assert_eq!((keeper.portion(None, 7), keeper.part(None, 7, 4096)), (None, 4096));
+        assert_eq!((keeper.portion(None, 7), keeper.room(None) >> 20), (None, 972));
     }
 
     #[test]

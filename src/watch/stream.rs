@@ -4,8 +4,6 @@
 //! No clock is read, and nothing depends on one: the same packets are looked at behind the same packets. What memory is left is asked
 //! of the system, so that a run that is short of it lets go other flows than the next.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +21,8 @@ use crate::time::Timestamp;
 
 /// Packet time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// Packet time between two looks from which on many flows may have gone idle at once.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Packets between two looks at most: in a flood, as many flows end.
 const PACKETS: u32 = 1 << 16;
 /// Asking who is alive means looking at all flows. It is done when so many packets have come for each of so many flows ..
@@ -156,6 +156,10 @@ impl<'a> Stream<'a> {
 
     /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
     pub fn look(&mut self, pipeline: &mut Pipeline, now: Timestamp, each: &mut dyn FnMut(Analysis)) {
+        if self.pace.looked.is_some_and(|before| now.since(before) >= PAUSE) {
+            self.collect(pipeline);
+            self.end_in_portions(pipeline, Some(now), each);
+        }
         self.pace.looked(now);
         self.limit(pipeline, memory::used());
         (self.bytes, self.is_short) = (0, false);
@@ -169,7 +173,7 @@ impl<'a> Stream<'a> {
             answer
         });
         let over = self.holding.release(now, answer.as_ref());
-        self.judge(over, alive, each);
+        self.judge(over, each);
     }
 
     /// Holds fewer flows when memory is short, and more again when it is there.
@@ -183,8 +187,8 @@ impl<'a> Stream<'a> {
         self.holding.held.limit(self.keeper.scaled(self.keeper.budget().held()));
     }
 
-    fn judge(&mut self, over: Vec<Summary>, alive: usize, each: &mut dyn FnMut(Analysis)) {
-        for part in self.holding.parts(over, alive, Some(&self.keeper)) {
+    fn judge(&mut self, over: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
+        for part in Holding::parts(over, Some(&self.keeper)) {
             each(self.holding.judge(self.rules, part));
         }
     }
@@ -198,22 +202,33 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// The captures are at their end: where there is no room for all flows to end at once, those of some endpoints do and are judged, and then
-    /// those of others. What is left is for the pipeline to [finish](Pipeline::finish).
+    /// The captures are at their end: where there is no room for all flows to end at once, some do and are judged. What is left is for the
+    /// pipeline to [finish](Pipeline::finish).
     pub fn wind_down(&mut self, pipeline: &mut Pipeline, each: &mut dyn FnMut(Analysis)) {
+        self.collect(pipeline);
+        self.end_in_portions(pipeline, None, each);
+    }
+
+    /// Where there is no room for all flows to end at once that are idle `by` a time, or for all that are alive, ends those of some endpoints and
+    /// judges them, and then those of others; the last are left.
+    fn end_in_portions(
+        &mut self,
+        pipeline: &mut Pipeline,
+        by: Option<Timestamp>,
+        each: &mut dyn FnMut(Analysis),
+    ) {
         let mut living: Option<Vec<Living>> = None;
         loop {
             let (_, alive) = pipeline.table_stats();
             let flows = alive.saturating_add(self.holding.held.len());
-            let Some(most) = self.keeper.portion(memory::used(), flows).filter(|most| *most < alive) else {
-                break;
-            };
-            // The last first.
-            let left = living.get_or_insert_with(|| pipeline.living());
+            let Some(most) = self.keeper.portion(memory::used(), flows) else { return };
+            let left = living.get_or_insert_with(|| pipeline.living(by));
+            if left.len() <= most {
+                return;
+            }
             let portion = left.split_off(Living::last(left, most));
-            let endpoints: BTreeSet<IpAddr> = portion.iter().map(|flow| flow.endpoint).collect();
-            let over = self.holding.with_held(pipeline.end(&portion), &endpoints);
-            self.judge(over, left.len(), each);
+            let over = self.holding.with_held(pipeline.end(&portion, by.is_some()));
+            self.judge(over, each);
         }
     }
 
@@ -222,7 +237,7 @@ impl<'a> Stream<'a> {
         self.holding.learn(&last);
         self.released_before = self.released_early();
         let flows = self.holding.release_all(last);
-        self.judge(flows, 0, each);
+        self.judge(flows, each);
     }
 
     /// What was judged so far.
