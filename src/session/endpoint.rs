@@ -22,31 +22,30 @@ pub struct Sides {
 /// service's port is not; who only answers STUN is not; else who spoke first is the endpoint.
 pub fn sides(flow: &Summary, verdict: &Verdict) -> Sides {
     let tuple = &flow.tuple;
-    let (source, destination) = (tuple.source, tuple.destination);
-    match (is_private(source.ip()), is_private(destination.ip())) {
-        (true, false) => return ends(tuple, true),
-        (false, true) => return ends(tuple, false),
-        _ => {}
-    }
-    if let Some(server) = named_server(&verdict.evidence, source, destination) {
-        return ends(tuple, server == destination);
-    }
-    match (is_service(source.port()), is_service(destination.port())) {
-        (true, false) => ends(tuple, false),
-        (false, true) => ends(tuple, true),
-        _ => ends(tuple, asked::originator_asks(flow).unwrap_or(true)),
-    }
+    let named = || {
+        let server = named_server(&verdict.evidence, tuple.source, tuple.destination)?;
+        Some(server == tuple.destination)
+    };
+    let is_source = by_addresses(tuple).or_else(named).or_else(|| by_ports(tuple));
+    ends(tuple, is_source.or_else(|| asked::originator_asks(flow)).unwrap_or(true))
 }
 
 /// Whose a flow is taken to be by its addresses and ports alone.
 pub fn likely_endpoint(tuple: &FiveTuple) -> IpAddr {
-    let (source, destination) = (tuple.source, tuple.destination);
-    let is_of_source = match (is_private(source.ip()), is_private(destination.ip())) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => !is_service(source.port()) || is_service(destination.port()),
-    };
-    if is_of_source { source.ip() } else { destination.ip() }
+    let is_source = by_addresses(tuple).or_else(|| by_ports(tuple)).unwrap_or(true);
+    ends(tuple, is_source).local.ip()
+}
+
+/// Whether the endpoint is the originator, where one end alone has a private address.
+fn by_addresses(tuple: &FiveTuple) -> Option<bool> {
+    let [source, destination] = [tuple.source, tuple.destination].map(|end| is_private(end.ip()));
+    (source != destination).then_some(source)
+}
+
+/// The same where one end alone has the port of a service.
+fn by_ports(tuple: &FiveTuple) -> Option<bool> {
+    let [source, destination] = [tuple.source, tuple.destination].map(|end| is_service(end.port()));
+    (source != destination).then_some(destination)
 }
 
 pub(super) const fn is_service(port: u16) -> bool {
@@ -55,10 +54,10 @@ pub(super) const fn is_service(port: u16) -> bool {
 
 /// True when nothing but who spoke first tells the ends of a flow apart.
 pub(super) fn is_open(flow: &Summary, verdict: &Verdict) -> bool {
-    let (source, destination) = (flow.tuple.source, flow.tuple.destination);
-    is_private(source.ip()) == is_private(destination.ip())
-        && named_server(&verdict.evidence, source, destination).is_none()
-        && is_service(source.port()) == is_service(destination.port())
+    let tuple = &flow.tuple;
+    by_addresses(tuple).is_none()
+        && named_server(&verdict.evidence, tuple.source, tuple.destination).is_none()
+        && by_ports(tuple).is_none()
         && asked::originator_asks(flow).is_none()
 }
 

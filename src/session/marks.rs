@@ -133,7 +133,7 @@ fn identities(facts: &Facts, found: &mut Vec<(Mark, PacketRef)>) {
         found.extend(ids.into_iter().flatten().map(|mark| (mark, zoom.packet)));
     }
     if let Some(quic) = &facts.quic {
-        // Not the other one, which some programs give to all their connections.
+        // Chosen at random, with 8 bytes at least (RFC 9000 section 7.2); of the client's own nobody asks that.
         let id = quic.dcid.as_ref().filter(|id| id.len() >= 8);
         found.extend(id.map(|id| (Mark::Quic(id.to_string()), quic.packet)));
     }
