@@ -75,6 +75,9 @@ impl Holding {
     /// Divides flows that are over into parts each of which is [judged](Self::judge) by itself: of whole endpoints, but for one that has
     /// more than there is room for.
     pub(super) fn parts(over: Vec<Summary>, keeper: Option<&Keeper>) -> Vec<Vec<Summary>> {
+        if over.is_empty() {
+            return Vec::new();
+        }
         let room = keeper.map_or(usize::MAX, |keeper| keeper.room(memory::used()));
         pipeline::parts(over, PART, room)
     }

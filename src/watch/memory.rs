@@ -132,9 +132,8 @@ impl Budget {
 
     /// Bytes that wait in the flows of a worker until more has come, at most: together an eighth of the tables.
     pub fn unfinished(self, workers: usize) -> usize {
-        let all = of(self.tables.saturating_div(8), 1);
-        let share = |bytes: usize| bytes.checked_div(workers).unwrap_or(bytes);
-        share(all.max(UNFINISHED.0)).min(UNFINISHED.1)
+        let all = of(self.tables.saturating_div(8), 1).max(UNFINISHED.0);
+        all.checked_div(workers).unwrap_or(all).min(UNFINISHED.1)
     }
 
     /// How much of a stream is kept once there are secrets to be tried on it: a flow may have 64 streams.

@@ -157,7 +157,6 @@ impl<'a> Stream<'a> {
     /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
     pub fn look(&mut self, pipeline: &mut Pipeline, now: Timestamp, each: &mut dyn FnMut(Analysis)) {
         if self.pace.looked.is_some_and(|before| now.since(before) >= PAUSE) {
-            self.collect(pipeline);
             self.end_in_portions(pipeline, Some(now), each);
         }
         self.pace.looked(now);
@@ -205,7 +204,6 @@ impl<'a> Stream<'a> {
     /// The captures are at their end: where there is no room for all flows to end at once, some do and are judged. What is left is for the
     /// pipeline to [finish](Pipeline::finish).
     pub fn wind_down(&mut self, pipeline: &mut Pipeline, each: &mut dyn FnMut(Analysis)) {
-        self.collect(pipeline);
         self.end_in_portions(pipeline, None, each);
     }
 
@@ -222,7 +220,10 @@ impl<'a> Stream<'a> {
             let (_, alive) = pipeline.table_stats();
             let flows = alive.saturating_add(self.holding.held.len());
             let Some(most) = self.keeper.portion(memory::used(), flows) else { return };
-            let left = living.get_or_insert_with(|| pipeline.living(by));
+            let left = living.get_or_insert_with(|| {
+                self.collect(pipeline);
+                pipeline.living(by)
+            });
             if left.len() <= most {
                 return;
             }
