@@ -51,8 +51,6 @@ pub struct FileReader {
     ended: bool,
     /// Which file it is, where it is one that can be read on from its middle.
     identity: Option<Identity>,
-    /// It is open only while it is read.
-    is_narrow: bool,
     /// Bytes to be read again before the packet that is current can be: from its first to the next unread one.
     again: Option<usize>,
 }
@@ -101,7 +99,7 @@ impl FileReader {
 
     /// True where [`FileReader::narrow`] would let go of something: of a file that is not compressed, once.
     pub(super) const fn is_wide(&self) -> bool {
-        self.identity.is_some() && !self.is_narrow
+        self.identity.is_some() && !self.window.is_narrow()
     }
 
     /// Holds no more than some `size` bytes of the file from here on, and has it open only while it is read. The packet that is current
@@ -113,7 +111,6 @@ impl FileReader {
             let reopened = |at, before: &[u8]| Reopened::new(path.to_owned(), identity, at, before);
             self.again = self.window.narrow(record.start, size, reopened);
             record.start = 0;
-            self.is_narrow = true;
         }
     }
 
@@ -181,7 +178,6 @@ impl FileReader {
             last_time: Timestamp::from_nanos(i64::MIN),
             ended: false,
             identity: None,
-            is_narrow: false,
             again: None,
         })
     }

@@ -79,9 +79,14 @@ impl Window {
         self.buffer.len()
     }
 
+    /// True where it holds less than a buffer, and has its file open only while it is read.
+    pub(super) const fn is_narrow(&self) -> bool {
+        self.size < BUFFER
+    }
+
     /// Where it is narrow and a longer packet made it hold more: how many bytes it is to hold.
     pub(super) fn is_stretched(&self) -> Option<usize> {
-        (self.size < BUFFER && self.buffer.len() > self.size).then_some(self.size)
+        (self.is_narrow() && self.buffer.len() > self.size).then_some(self.size)
     }
 
     /// From here on other threads may read the stream before its bytes are asked for here, where not enough other files are read so. Not for a

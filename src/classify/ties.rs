@@ -62,23 +62,6 @@ impl Place {
     }
 }
 
-/// A [`Lender`] that announced an address, and where.
-#[derive(Debug, Clone, Copy)]
-struct Announcer {
-    packet: PacketRef,
-    confidence: f32,
-    provider: u16,
-    place: Place,
-}
-
-const _: () = assert!(size_of::<(End, Announcer)>() == 40 && size_of::<(End, Lender)>() == 40);
-
-impl Announcer {
-    const fn lender(self) -> Lender {
-        Lender { provider: self.provider, packet: self.packet, confidence: self.confidence }
-    }
-}
-
 /// A name that a DNS answer gave to an address.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NameHit {
@@ -186,7 +169,7 @@ impl Names {
 #[derive(Debug, Default)]
 pub(super) struct Ties {
     sockets: HashMap<End, Lender>,
-    announced: HashMap<End, Announcer>,
+    announced: HashMap<End, (Lender, Place)>,
     ufrags: HashMap<String, Lender>,
     ssrcs: HashMap<u32, Lender>,
     /// Both ends of the RTCP flow that goes with a flow of RTP (RFC 3550 section 11: the next higher ports).
@@ -243,10 +226,8 @@ impl Ties {
     }
 
     fn learn_addresses(&mut self, facts: &Facts, lender: Lender) {
-        let Lender { provider, confidence, .. } = lender;
         let mut announce = |address: SocketAddr, packet: PacketRef, place: Place| {
-            let announcer = Announcer { packet, confidence, provider, place };
-            self.announced.entry(end_of(address)).or_insert(announcer);
+            self.announced.entry(end_of(address)).or_insert((Lender { packet, ..lender }, place));
         };
         if let Some(stun) = &facts.stun {
             stun.mapped.iter().for_each(|(address, packet)| announce(*address, *packet, Place::Mapped));
@@ -319,8 +300,8 @@ impl Ties {
             {
                 add("tie_socket", lender, 0.85, format!("{end} also spoke there"));
             }
-            if let Some(announcer) = self.announced.get(&end_of(end)) {
-                add(announcer.place.name(), &announcer.lender(), 0.88, end.to_string());
+            if let Some((lender, place)) = self.announced.get(&end_of(end)) {
+                add(place.name(), lender, 0.88, end.to_string());
             }
         }
         let Some(facts) = flow.facts.as_deref() else { return found };

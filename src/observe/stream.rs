@@ -187,10 +187,10 @@ impl StreamWork {
     /// Gives up all holes behind which bytes wait, or the oldest picture where that has waited longer. How many, and whether the work goes on.
     pub(super) fn give_up(&mut self, facts: &mut Facts) -> (GivenUp, bool) {
         let mut given_up = GivenUp::default();
+        let is_holed = self.behind_holes() > 0;
         if let Some(datagrams) = &mut self.inner.datagrams
             && let Some(picture) = datagrams.waiting()
-            && (picture.since < self.waits_since.0
-                || self.halves.iter().all(|half| half.stream.waiting() == 0))
+            && (!is_holed || picture.since < self.waits_since.0)
         {
             given_up.pictures = datagrams.give_up();
             return (given_up, self.goes_on());

@@ -13,15 +13,15 @@ const STREAM: usize = 2560;
 const KEPT: usize = 64;
 /// An address that was announced, in the tables that flows are tied by too.
 const ADDRESS: usize = 256;
-/// A name or another text, of some dozen letters.
-const TEXT: usize = 96;
+/// A name or another text, of some dozen letters, in the tables that flows are tied by too.
+const TEXT: usize = 192;
 
 /// Bytes.
 pub fn weight(flow: &Summary) -> usize {
     let Some(facts) = flow.facts.as_deref() else { return FLOW };
     let dns = facts.dns.as_deref().map_or(0, |dns| {
         let names = dns.addresses.len().saturating_add(dns.other_names.len());
-        names.saturating_mul(TEXT.saturating_mul(2))
+        names.saturating_mul(TEXT)
     });
     let parts = [
         facts.media.as_deref().map_or(0, media),
@@ -43,15 +43,13 @@ fn media(media: &Media) -> usize {
 }
 
 fn sip(sip: &Sip) -> usize {
-    let texts = [sip.call_ids.len(), sip.agents.len(), sip.suites.len(), sip.keys.len()];
-    let texts = texts.into_iter().fold(0, usize::saturating_add).saturating_mul(TEXT.saturating_mul(2));
-    sip.media.len().saturating_mul(ADDRESS).saturating_add(texts)
+    let texts: usize = [sip.call_ids.len(), sip.agents.len(), sip.suites.len(), sip.keys.len()].iter().sum();
+    sip.media.len().saturating_mul(ADDRESS).saturating_add(texts.saturating_mul(TEXT))
 }
 
 fn stun(stun: &Stun) -> usize {
-    let addresses = [stun.mapped.len(), stun.relayed.len(), stun.peers.len()];
-    let addresses = addresses.into_iter().fold(0, usize::saturating_add).saturating_mul(ADDRESS);
-    stun.usernames.len().saturating_mul(TEXT.saturating_mul(2)).saturating_add(addresses)
+    let addresses: usize = [stun.mapped.len(), stun.relayed.len(), stun.peers.len()].iter().sum();
+    stun.usernames.len().saturating_mul(TEXT).saturating_add(addresses.saturating_mul(ADDRESS))
 }
 
 #[cfg(test)]

@@ -282,11 +282,8 @@ mod tests {
 
     /// A fragment of a picture in Zoom's framing, whose head was recorded (`proto::zoom`'s tests), behind an FU header with these flags.
     fn fragment(line: &mut Line, port: u16, sequence: u16, timestamp: u32, flags: u8) {
-        const HEAD: &str = "05000200fe5132041001 00fb9016180c0300006965926e00000000000233160580 62";
-        let digits: Vec<u8> = HEAD.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let digit = |digit: u8| u8::try_from(char::from(digit).to_digit(16).unwrap()).unwrap();
-        let mut payload: Vec<u8> =
-            digits.as_chunks().0.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect();
+        const HEAD: &str = "05000200fe513204100100fb9016180c0300006965926e0000000000023316058062";
+        let mut payload = crate::crypto::hex(HEAD);
         payload.extend(sequence.to_be_bytes());
         payload.extend(timestamp.to_be_bytes());
         payload.extend([1, 0, 8, 1, 0x7c, flags]);

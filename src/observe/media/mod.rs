@@ -99,8 +99,7 @@ impl MediaTable {
     /// Gives up the oldest of the pictures that are not complete: how many that are.
     pub(super) fn give_up(&mut self) -> u64 {
         let Some((ssrc, direction)) = self.pictures.take_oldest() else { return 0 };
-        let of_stream = |track: &&mut Track| track.ssrc == ssrc && track.direction == direction;
-        if let Some(track) = self.tracks.iter_mut().find(of_stream) {
+        if let Some(track) = self.find(ssrc, direction).and_then(|index| self.tracks.get_mut(index)) {
             track.abandon();
         }
         1

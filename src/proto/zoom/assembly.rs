@@ -40,12 +40,12 @@ impl Assembler {
             self.abandon();
             return None;
         }
-        if self.buffer.len().saturating_add(fragment.data.len()) > Self::MAX_UNIT {
+        let length = self.buffer.len().saturating_add(fragment.data.len());
+        if length > Self::MAX_UNIT {
             self.open = Some(Open { next: sequence, timestamp });
             self.abandon();
             return None;
         }
-        let length = self.buffer.len().saturating_add(fragment.data.len());
         if length > self.buffer.capacity() {
             // By a quarter, not by as much again: what is held counts.
             self.buffer.reserve_exact(fragment.data.len().saturating_add(self.buffer.len() / 4));
