@@ -20,7 +20,7 @@ use meetscope::keys::verify::{Material, Mode};
 use meetscope::observe::facts::Sampling;
 use meetscope::parallel::Threads;
 use meetscope::pipeline;
-use meetscope::report::{self, Style};
+use meetscope::report::{self, Kind, Style};
 use zeroize::Zeroizing;
 
 pub(super) use stream::{GIVEN, Settings, Stream};
@@ -120,6 +120,9 @@ impl Replay {
             typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs, out)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, inputs, format, colour, Threads::new(threads))?;
+        if report.wants_flows_alone() && report.state.is_none() && export.is_none() {
+            (pipeline.sampling, pipeline.sampling_with_secrets) = (Sampling::NONE, Sampling::NONE);
+        }
         let (files, measure) = (typed.files, typed.measure);
         Ok(Self { files, order, pipeline, key_logs, export, provenance, measure, stream, report })
     }
@@ -248,6 +251,14 @@ impl Report {
         Taken { inputs: &self.inputs, kept: &self.kept }
     }
 
+    /// True where nothing is shown but flows and what the run counted.
+    pub(super) fn wants_flows_alone(&self) -> bool {
+        let others = [Kind::Session, Kind::Meeting, Kind::Alert];
+        matches!(self.style.format, report::Format::Ndjson | report::Format::Json)
+            && self.policy.is_none()
+            && !others.into_iter().any(|kind| self.style.wants(kind))
+    }
+
     fn new(
         typed: args::Common,
         inputs: Vec<PathBuf>,
@@ -257,11 +268,11 @@ impl Report {
     ) -> anyhow::Result<Self> {
         let kinds = (!typed.records.is_empty()).then(|| {
             let kind = |typed: &args::Kind| match typed {
-                args::Kind::Flow => report::Kind::Flow,
-                args::Kind::Session => report::Kind::Session,
-                args::Kind::Meeting => report::Kind::Meeting,
-                args::Kind::Alert => report::Kind::Alert,
-                args::Kind::Stats => report::Kind::Stats,
+                args::Kind::Flow => Kind::Flow,
+                args::Kind::Session => Kind::Session,
+                args::Kind::Meeting => Kind::Meeting,
+                args::Kind::Alert => Kind::Alert,
+                args::Kind::Stats => Kind::Stats,
             };
             typed.records.iter().map(kind).collect()
         });

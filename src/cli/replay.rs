@@ -13,7 +13,7 @@ use meetscope::observe::SLOT_BYTES;
 use meetscope::parallel::Threads;
 use meetscope::pipeline::{self, Analysis, Counts, Memory, Pipeline};
 use meetscope::report::record::{FileRecord, KeyLogRecord, MemoryRecord};
-use meetscope::report::{self, Dropped, Format, Kind, Run, Written, ZeekLog};
+use meetscope::report::{self, Dropped, Format, Run, Written, ZeekLog};
 use meetscope::servers::Inventory;
 use meetscope::time::Timestamp;
 use meetscope::watch::in_use;
@@ -64,7 +64,7 @@ fn whole(config: config::Replay) -> anyhow::Result<Status> {
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let outputs = Outputs::open(&report)?;
     let sums = provenance.then(|| Sums::begin(&files));
-    let depth = if wanted.is_none() && wants_flows_alone(&report) { Depth::Flows } else { Depth::Calls };
+    let depth = if wanted.is_none() && report.wants_flows_alone() { Depth::Flows } else { Depth::Calls };
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules, depth)?;
     let mut is_kept = true;
     if depth == Depth::Calls || report.state.is_some() {
@@ -135,14 +135,6 @@ pub(super) enum Depth {
     Flows,
     /// To sessions with their keys, and to meetings.
     Calls,
-}
-
-/// True where nothing is shown but flows and what the run counted.
-pub(super) fn wants_flows_alone(report: &config::Report) -> bool {
-    let others = [Kind::Session, Kind::Meeting, Kind::Alert];
-    matches!(report.style.format, Format::Ndjson | Format::Json)
-        && report.policy.is_none()
-        && !others.into_iter().any(|kind| report.style.wants(kind))
 }
 
 /// Where the report goes: one file or standard output, or a log each.

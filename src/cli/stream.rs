@@ -197,7 +197,7 @@ impl<'r> Streaming<'r> {
         let mut stream = Stream::new(&report.rules, config.budget);
         stream.pace = pace;
         // An inventory is made of what sessions say of servers.
-        if report.state.is_none() && replay::wants_flows_alone(report) {
+        if report.state.is_none() && report.wants_flows_alone() {
             stream.flows_alone();
         }
         let line = Line::new(&merge);

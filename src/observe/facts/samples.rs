@@ -15,6 +15,8 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Nothing is to be tried: no keys are asked for.
+    pub const NONE: Self = Self { packets: 0, bytes: 0, keyed: false };
     /// No key is at hand, but SIP in the clear may bring one: enough packets for their tags to be tried.
     pub const FEW: Self = Self { packets: 4, bytes: 1 << 13, keyed: false };
     /// Secrets are at hand: enough units for modes without a tag to be judged.
