@@ -143,12 +143,12 @@ impl<'a> Collector<'a> {
                 if *attribute < 0x4000 && stun.classic == 0 && *attribute != 0x000f {
                     continue;
                 }
-                self.push(&ATTRIBUTE, *mark, format!("{attribute:#06x}"), *packet, None);
+                self.push(&ATTRIBUTE, *mark, Value::Number(*attribute), *packet, None);
             }
         }
         for (message_type, _) in &stun.types {
             for mark in self.rules.stun_types.get(message_type).into_iter().flatten() {
-                self.push(&MESSAGE_TYPE, *mark, format!("{message_type:#06x}"), stun.packet, None);
+                self.push(&MESSAGE_TYPE, *mark, Value::Number(*message_type), stun.packet, None);
             }
         }
         for (realm, packet) in &stun.realms {
@@ -221,7 +221,7 @@ impl<'a> Collector<'a> {
                 continue;
             }
             for mark in self.rules.extension_profiles.get(&profile).into_iter().flatten() {
-                self.push(&PROFILE, *mark, format!("{profile:#06x}"), stream.packet, Some(Role::Media));
+                self.push(&PROFILE, *mark, Value::Number(profile), stream.packet, Some(Role::Media));
             }
         }
     }
@@ -251,8 +251,8 @@ impl<'a> Collector<'a> {
             && let Some(provider) = self.number("zoom")
         {
             let role = if zoom.peer_to_peer { Role::P2p } else { Role::Media };
-            let value = format!("{} packets", zoom.packets);
-            self.push(&FRAMING, Mark { provider, standing: high }, value, zoom.packet, Some(role));
+            let mark = Mark { provider, standing: high };
+            self.push(&FRAMING, mark, Value::Packets(zoom.packets), zoom.packet, Some(role));
         }
         if let Some(sip) = &facts.sip
             && let Some(provider) = self.number("sip-rtp")

@@ -12,6 +12,10 @@ use ipnet::IpNet;
 pub enum Value {
     /// In words.
     Text(Box<str>),
+    /// A number of a registry, written as `0x4000`.
+    Number(u16),
+    /// So many packets.
+    Packets(u32),
     /// An address inside a prefix.
     Prefix {
         /// The address.
@@ -33,7 +37,7 @@ impl Value {
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Prefix { .. } | Self::Named { .. } => None,
+            Self::Number(_) | Self::Packets(_) | Self::Prefix { .. } | Self::Named { .. } => None,
         }
     }
 
@@ -41,7 +45,7 @@ impl Value {
     pub const fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Prefix { address, .. } | Self::Named { address, .. } => Some(*address),
-            Self::Text(_) => None,
+            Self::Text(_) | Self::Number(_) | Self::Packets(_) => None,
         }
     }
 }
@@ -62,6 +66,8 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number:#06x}"),
+            Self::Packets(count) => write!(f, "{count} packets"),
             Self::Prefix { address, net } => write!(f, "{address} in {net}"),
             Self::Named { address, name } => write!(f, "{address} is {name}"),
         }
@@ -80,6 +86,11 @@ mod tests {
         let named = Value::Named { address, name: "media.example.org".into() };
         assert_eq!(named.to_string(), "198.51.100.7 is media.example.org");
         assert_eq!((prefix.address(), named.text()), (Some(address), None));
-        assert_eq!(Value::from("0x4000").text(), Some("0x4000"));
+        assert_eq!(Value::from("an offer").text(), Some("an offer"));
+        assert_eq!(
+            (Value::Number(0x401).to_string(), Value::Number(0x401).text()),
+            ("0x0401".to_owned(), None)
+        );
+        assert_eq!(Value::Packets(3).to_string(), "3 packets");
     }
 }

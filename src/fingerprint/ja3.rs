@@ -6,7 +6,7 @@ use std::fmt;
 
 use md5::Md5;
 
-use super::pieces::Pieces;
+use super::pieces::{Piece, Pieces};
 use crate::proto::tls::{ClientHello, ServerHello, is_grease};
 
 /// A JA3 or JA3S: 32 hexadecimal digits.
@@ -39,7 +39,7 @@ pub fn ja3(hello: &ClientHello<'_>) -> Ja3 {
 
 /// The string that [`ja3`] is the MD5 of: version, suites, extensions, groups, point formats.
 pub fn ja3_string(hello: &ClientHello<'_>) -> String {
-    string(|text| write_client(hello, &mut |piece| text.extend_from_slice(piece)))
+    string(|text| write_client(hello, &mut |piece| text.extend_from_slice(piece.as_bytes())))
 }
 
 /// JA3S of a server's answer.
@@ -49,41 +49,34 @@ pub fn ja3s(hello: &ServerHello<'_>) -> Ja3 {
 
 /// The string that [`ja3s`] is the MD5 of: version, suite, extensions.
 pub fn ja3s_string(hello: &ServerHello<'_>) -> String {
-    string(|text| write_server(hello, &mut |piece| text.extend_from_slice(piece)))
+    string(|text| write_server(hello, &mut |piece| text.extend_from_slice(piece.as_bytes())))
 }
 
-fn write_client(hello: &ClientHello<'_>, out: &mut impl FnMut(&[u8])) {
-    write_number(hello.legacy_version().0, out);
-    out(b",");
+fn write_client(hello: &ClientHello<'_>, out: &mut impl FnMut(Piece)) {
+    out(Piece::decimal(hello.legacy_version().0));
+    out(Piece::sign(b','));
     write_list(hello.cipher_suites().map(|suite| suite.0), out);
-    out(b",");
+    out(Piece::sign(b','));
     write_list(hello.extensions().iter().map(|extension| extension.kind.0), out);
-    out(b",");
+    out(Piece::sign(b','));
     write_list(hello.supported_groups().map(|group| group.0), out);
-    out(b",");
+    out(Piece::sign(b','));
     write_list(hello.ec_point_formats().iter().map(|format| u16::from(*format)), out);
 }
 
-fn write_server(hello: &ServerHello<'_>, out: &mut impl FnMut(&[u8])) {
-    write_number(hello.legacy_version().0, out);
-    out(b",");
-    write_number(hello.cipher_suite().0, out);
-    out(b",");
+fn write_server(hello: &ServerHello<'_>, out: &mut impl FnMut(Piece)) {
+    out(Piece::decimal(hello.legacy_version().0));
+    out(Piece::sign(b','));
+    out(Piece::decimal(hello.cipher_suite().0));
+    out(Piece::sign(b','));
     write_list(hello.extensions().iter().map(|extension| extension.kind.0), out);
 }
 
-fn write_list(values: impl Iterator<Item = u16>, out: &mut impl FnMut(&[u8])) {
+fn write_list(values: impl Iterator<Item = u16>, out: &mut impl FnMut(Piece)) {
     for (at, value) in values.filter(|value| !is_grease(*value)).enumerate() {
-        if at > 0 {
-            out(b"-");
-        }
-        write_number(value, out);
+        let number = Piece::decimal(value);
+        out(if at > 0 { number.behind(b'-') } else { number });
     }
-}
-
-/// Of each hello some fifty are written, and the general formatter is slow.
-fn write_number(value: u16, out: &mut impl FnMut(&[u8])) {
-    out(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn digest(write: impl FnOnce(&mut Pieces<Md5>)) -> Ja3 {

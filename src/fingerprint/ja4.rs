@@ -8,7 +8,7 @@ use std::fmt;
 
 use sha2::Sha256;
 
-use super::pieces::Pieces;
+use super::pieces::{Piece, Pieces};
 use crate::bytes::{hex_digit, hex_digits};
 use crate::proto::tls::{ClientHello, ExtensionType, ProtocolVersion, is_grease};
 
@@ -86,14 +86,16 @@ pub fn ja4(hello: &ClientHello<'_>, transport: Transport) -> Ja4 {
 pub fn ja4_raw(hello: &ClientHello<'_>, transport: Transport) -> String {
     let mut text = head(hello, transport).to_vec();
     text.push(b'_');
-    with_sorted(suites(hello), |sorted| write_list(sorted.iter().copied(), &mut |bytes| text.extend(bytes)));
+    with_sorted(suites(hello), |sorted| {
+        write_list(sorted.iter().copied(), &mut |piece| text.extend_from_slice(piece.as_bytes()));
+    });
     text.push(b'_');
     with_sorted(hashed_extensions(hello), |sorted| {
-        write_list(sorted.iter().copied(), &mut |bytes| text.extend(bytes));
+        write_list(sorted.iter().copied(), &mut |piece| text.extend_from_slice(piece.as_bytes()));
     });
     if schemes(hello).next().is_some() {
         text.push(b'_');
-        write_list(schemes(hello), &mut |bytes| text.extend(bytes));
+        write_list(schemes(hello), &mut |piece| text.extend_from_slice(piece.as_bytes()));
     }
     String::from_utf8(text).unwrap_or_default()
 }
@@ -194,7 +196,7 @@ fn extension_hash(hello: &ClientHello<'_>) -> [u8; 12] {
         let mut hash = Pieces::new();
         write_list(sorted.iter().copied(), &mut |piece| hash.push(piece));
         if schemes(hello).next().is_some() {
-            hash.push(b"_");
+            hash.push(Piece::sign(b'_'));
             write_list(schemes(hello), &mut |piece| hash.push(piece));
         }
         first_twelve(hash)
@@ -223,16 +225,13 @@ fn with_sorted<T>(values: impl Iterator<Item = u16>, then: impl FnOnce(&[u16]) -
     then(&all)
 }
 
-/// Four hexadecimal digits each, with commas between, in pieces of at most five bytes.
-fn write_list(values: impl Iterator<Item = u16>, write: &mut impl FnMut(&[u8])) {
+/// Four hexadecimal digits each, with commas between.
+fn write_list(values: impl Iterator<Item = u16>, write: &mut impl FnMut(Piece)) {
     for (at, value) in values.enumerate() {
         let [high, low] = value.to_be_bytes();
         let ([a, b], [c, d]) = (hex_digits(high), hex_digits(low));
-        if at > 0 {
-            write(&[b',', a, b, c, d]);
-        } else {
-            write(&[a, b, c, d]);
-        }
+        let digits = Piece::four([a, b, c, d]);
+        write(if at > 0 { digits.behind(b',') } else { digits });
     }
 }
 
