@@ -5,9 +5,6 @@ use std::time::Duration;
 use super::key::{FiveTuple, Key};
 use crate::time::Timestamp;
 
-/// Class from which on a flow is not pushed out, while it goes on, by one of which nothing is known.
-pub const VALUED: u8 = 128;
-
 /// What later stages count of the first payloads of a flow.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Early {
@@ -29,7 +26,7 @@ pub struct Flow<S> {
     /// Direction-free key.
     pub key: Key,
     pub(super) originator_is_low: bool,
-    /// Set by later stages: 0 goes first when the table is full, 255 last; see [`VALUED`].
+    /// set by later stages: 0 goes first when the table is full, 255 last.
     pub class: u8,
     pub(super) idle_timeout_s: u32,
     /// For later stages, which ask it of each packet.

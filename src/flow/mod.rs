@@ -14,6 +14,6 @@ mod wheel;
 
 pub use key::{Direction, FiveTuple, Key};
 pub use leaving::Leaving;
-pub use life::{Early, EndReason, Ended, Flow, VALUED};
+pub use life::{Early, EndReason, Ended, Flow};
 pub use table::{Limits, Packet, Table, TableStats};
 pub use waiting::{GivenUp, WAITING_BYTES, Wait, Waiting};

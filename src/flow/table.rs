@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::key::{Direction, Key};
 use super::leaving::Leaving;
-use super::life::{Early, EndReason, Ended, Flow, VALUED};
+use super::life::{Early, EndReason, Ended, Flow};
 use super::slots::Slots;
 use super::waiting::GivenUp;
 use super::wheel::{Entry, Wheel};
@@ -17,21 +17,13 @@ use crate::time::Timestamp;
 /// How many neighbours are compared when the table is full and one flow must go.
 const EVICTION_SAMPLE: usize = 16;
 
-/// Time without a packet after which a flow does not go on: a pause of speech is shorter. Without this, where more flows go on than are
-/// held, each packet would push out the flow whose turn is next.
-const PAUSE: Duration = Duration::from_secs(5);
-
-/// Of the packets for which all would have to be turned away, one in so many is not: who keeps a table full with a packet of each flow now and
-/// then would keep out for ever what has many.
-const LET_IN: u32 = 1024;
-
 /// How far ahead flows are asked for that may have gone idle.
 const DUE_AHEAD: usize = 4;
 
 /// Caps of one table.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most flows held at once; beyond it the least valuable of a sample is evicted, or the newcomer is turned away.
+    /// Most flows held at once; beyond it the least valuable of a sample is evicted.
     pub max_flows: usize,
     /// Idle time after which a flow ends, unless its state asks for another.
     pub idle_timeout: Duration,
@@ -67,8 +59,6 @@ pub struct TableStats {
     pub created: u64,
     /// Flows pushed out because the table was full.
     pub evicted: u64,
-    /// Packets that began no flow because the table was full of valued flows that go on.
-    pub turned_away: u64,
     /// Most flows held at once.
     pub peak: u64,
     /// Directions of TCP that gave up their holes because too many bytes waited in all of them together.
@@ -82,7 +72,6 @@ impl TableStats {
     pub const fn add(&mut self, other: Self) {
         self.created = self.created.saturating_add(other.created);
         self.evicted = self.evicted.saturating_add(other.evicted);
-        self.turned_away = self.turned_away.saturating_add(other.turned_away);
         self.peak = self.peak.saturating_add(other.peak);
         self.gave_up(GivenUp { holes: other.holes_given_up, pictures: other.pictures_given_up });
     }
@@ -100,7 +89,6 @@ impl TableStats {
         Self {
             created: more(self.created, before.created, earlier.created),
             evicted: more(self.evicted, before.evicted, earlier.evicted),
-            turned_away: more(self.turned_away, before.turned_away, earlier.turned_away),
             peak: self.peak.max(earlier.peak),
             holes_given_up: more(self.holes_given_up, before.holes_given_up, earlier.holes_given_up),
             pictures_given_up: more(
@@ -140,8 +128,6 @@ pub struct Table<S> {
     due: Vec<Entry>,
     cursor: usize,
     next_generation: u32,
-    /// Packets for which none of those looked at gave way.
-    refused: u32,
     stats: TableStats,
 }
 
@@ -162,7 +148,6 @@ impl<S> Table<S> {
             due: Vec::new(),
             cursor: 0,
             next_generation: 0,
-            refused: 0,
             stats: TableStats::default(),
         }
     }
@@ -183,7 +168,7 @@ impl<S> Table<S> {
     }
 
     /// Counts a packet into its flow, which is begun when there is none; flows that went idle or had to make
-    /// room are handed to `ended` first. `begin` makes the state of a new flow. None where there is no room for one.
+    /// room are handed to `ended` first. `begin` makes the state of a new flow.
     pub fn packet(
         &mut self,
         packet: &Packet,
@@ -202,7 +187,7 @@ impl<S> Table<S> {
         }
         let slot = match slot {
             Some(slot) => slot,
-            None => self.begin(half, packet, begin, ended)?,
+            None => self.begin(half, key, source_is_low, packet, begin(), ended)?,
         };
         let flow = self.slots.get_mut(position(slot))?;
         let direction =
@@ -295,8 +280,11 @@ impl<S> Table<S> {
     pub fn limit(&mut self, max_flows: usize, ended: &mut impl FnMut(Ended<S>)) {
         self.limits.max_flows = max_flows;
         while self.index.len() > max_flows {
-            let Some(victim) = self.victim() else { break };
-            self.evict(&victim, ended);
+            let before = self.index.len();
+            self.evict(ended);
+            if self.index.len() == before {
+                break;
+            }
         }
     }
 
@@ -333,19 +321,20 @@ impl<S> Table<S> {
     fn begin(
         &mut self,
         half: u32,
+        key: Key,
+        originator_is_low: bool,
         packet: &Packet,
-        state: impl FnOnce() -> S,
+        state: S,
         ended: &mut impl FnMut(Ended<S>),
     ) -> Option<u32> {
-        if self.index.len() >= self.limits.max_flows && !self.make_room(packet.timestamp, ended) {
-            self.stats.turned_away = self.stats.turned_away.saturating_add(1);
-            return None;
+        if self.index.len() >= self.limits.max_flows {
+            self.evict(ended);
         }
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
         let flow = Flow {
-            key: packet.key,
-            originator_is_low: packet.source_is_low,
+            key,
+            originator_is_low,
             class: 0,
             generation,
             idle_timeout_s: u32::try_from(self.limits.idle_timeout.as_secs()).unwrap_or(u32::MAX),
@@ -356,7 +345,7 @@ impl<S> Table<S> {
             packets: [0; 2],
             bytes: [0; 2],
             payload: [0; 2],
-            state: state(),
+            state,
         };
         let due = flow.due();
         let slot = if let Some(slot) = self.free.pop() {
@@ -384,30 +373,10 @@ impl<S> Table<S> {
         ended(Ended { flow, reason });
     }
 
-    /// Pushes a flow out for one of which nothing is known. False where none gives way.
-    fn make_room(&mut self, now: Timestamp, ended: &mut impl FnMut(Ended<S>)) -> bool {
-        let Some(victim) = self.victim() else { return true };
-        if self.is_kept(&victim, now) {
-            self.refused = self.refused.wrapping_add(1);
-            if !self.refused.is_multiple_of(LET_IN) {
-                return false;
-            }
-        }
-        self.evict(&victim, ended);
-        true
-    }
-
-    /// True of a flow that goes on and is valued, or is new among such: it has a pause's time to show what it is.
-    fn is_kept(&self, victim: &Victim, now: Timestamp) -> bool {
-        let is_new =
-            || self.slots.get(position(victim.slot)).is_some_and(|flow| now.since(flow.start) <= PAUSE);
-        now.since(victim.last) <= PAUSE && (victim.class >= VALUED || (victim.is_only && is_new()))
-    }
-
-    /// Of a sample, the flow of the lowest class, and of those the longest idle.
-    fn victim(&mut self) -> Option<Victim> {
+    /// Pushes one flow out: of a sample, the one of the lowest class, and of those the longest idle.
+    fn evict(&mut self, ended: &mut impl FnMut(Ended<S>)) {
         let mut victim: Option<(u8, Timestamp, u32)> = None;
-        let (mut seen, mut unvalued) = (0_usize, 0_usize);
+        let mut seen = 0_usize;
         for _ in 0..self.slots.len() {
             self.cursor = self.cursor.checked_add(1).filter(|next| *next < self.slots.len()).unwrap_or(0);
             let Some(flow) = self.slots.get(self.cursor) else { continue };
@@ -415,29 +384,16 @@ impl<S> Table<S> {
             if victim.is_none_or(|held| candidate < held) {
                 victim = Some(candidate);
             }
-            unvalued = unvalued.saturating_add(usize::from(flow.class < VALUED));
             seen = seen.saturating_add(1);
             if seen >= EVICTION_SAMPLE {
                 break;
             }
         }
-        let is_only = unvalued == 1 && seen > 1;
-        victim.map(|(class, last, slot)| Victim { class, last, slot, is_only })
+        if let Some((_, _, slot)) = victim {
+            self.stats.evicted = self.stats.evicted.saturating_add(1);
+            self.end(slot, EndReason::Evicted, ended);
+        }
     }
-
-    fn evict(&mut self, victim: &Victim, ended: &mut impl FnMut(Ended<S>)) {
-        self.stats.evicted = self.stats.evicted.saturating_add(1);
-        self.end(victim.slot, EndReason::Evicted, ended);
-    }
-}
-
-/// The flow of a sample that would have to go first.
-struct Victim {
-    class: u8,
-    last: Timestamp,
-    slot: u32,
-    /// All others of the sample are valued.
-    is_only: bool,
 }
 
 #[cfg(test)]
@@ -530,78 +486,10 @@ mod tests {
                 .unwrap();
             flow.class = if number == 3 { 0 } else { 200 };
         }
-        table.packet(&packet(5, "10.0.0.5:1", "10.0.1.1:2", 6), || (), &mut |e| ended.push(e));
+        table.packet(&packet(5, "10.0.0.5:1", "10.0.1.1:2", 1), || (), &mut |e| ended.push(e));
         assert_eq!(ended.len(), 1);
         assert_eq!((ended[0].flow.id, ended[0].reason), (3, EndReason::Evicted));
         assert_eq!((table.len(), table.stats().evicted, table.stats().peak), (4, 1, 4));
-    }
-
-    #[test]
-    fn what_is_valued_and_goes_on_is_not_pushed_out() {
-        let mut table = table(4);
-        let mut ended = Vec::new();
-        let mut number = 0;
-        // Six flows, of which each has a packet in each second; there is room for four.
-        let mut second =
-            |table: &mut Table<()>, second: i64, flows: std::ops::Range<u64>, ended: &mut Vec<_>| {
-                for flow in flows {
-                    number += 1;
-                    let source = format!("10.0.0.{flow}:1");
-                    let packet = packet(number, &source, "10.0.1.1:2", second);
-                    if let Some((flow, _)) = table.packet(&packet, || (), &mut |e| ended.push(e)) {
-                        flow.class = VALUED;
-                    }
-                }
-            };
-        for at in 0..60 {
-            second(&mut table, at, 1..7, &mut ended);
-        }
-        assert!(ended.is_empty(), "the first four are followed");
-        let stats = table.stats();
-        assert_eq!((stats.created, stats.evicted, stats.turned_away), (4, 0, 120));
-        // One falls silent, and after a pause another takes its place.
-        for at in 60..66 {
-            second(&mut table, at, 2..6, &mut ended);
-        }
-        assert_eq!((table.stats().evicted, table.stats().turned_away), (1, 125));
-        let gone: Vec<_> = ended.iter().map(|ended| (ended.flow.id, ended.flow.packets[0])).collect();
-        assert_eq!(gone, [(1, 60)]);
-        // What is not valued goes, but not before it had time to show what it is.
-        table.get_mut(&packet(0, "10.0.0.5:1", "10.0.1.1:2", 0).key).unwrap().class = VALUED - 1;
-        second(&mut table, 66, 6..7, &mut ended);
-        assert_eq!((table.len(), table.stats().turned_away, ended.len()), (4, 126, 1));
-        second(&mut table, 71, 2..5, &mut ended);
-        second(&mut table, 71, 6..7, &mut ended);
-        assert_eq!((table.len(), table.stats().turned_away, ended[1].flow.packets[0]), (4, 126, 1));
-    }
-
-    #[test]
-    fn what_has_few_packets_does_not_keep_out_what_has_many() {
-        let mut table = table(4);
-        let mut none =
-            |ended: Ended<()>| assert_ne!(ended.flow.key, packet(0, "10.0.0.9:1", "10.0.1.1:2", 0).key);
-        let mut number = 0;
-        for second in 0..100 {
-            for flow in 1..5 {
-                number += 1;
-                let few = packet(number, &format!("10.0.0.{flow}:1"), "10.0.1.1:2", second);
-                if second % 4 == 0
-                    && let Some((flow, _)) = table.packet(&few, || (), &mut none)
-                {
-                    flow.class = VALUED;
-                }
-            }
-            for _ in 0..50 {
-                number += 1;
-                let many = packet(number, "10.0.0.9:1", "10.0.1.1:2", second);
-                if let Some((flow, _)) = table.packet(&many, || (), &mut none) {
-                    flow.class = VALUED;
-                }
-            }
-        }
-        // It was let in with one packet in so many, and stayed.
-        let flow = table.get_mut(&packet(0, "10.0.0.9:1", "10.0.1.1:2", 0).key).unwrap();
-        assert_eq!(flow.packets[0], 5000 - u64::from(LET_IN) + 1);
     }
 
     #[test]

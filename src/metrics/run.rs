@@ -26,8 +26,6 @@ pub(super) fn write(page: &mut Page, stats: &StatsRecord) {
     page.family(Counter, "meetscope_flows_named", "Of them: with an app.").sample(&[], flows.named);
     page.family(Counter, "meetscope_flows_evicted", "Flows that were pushed out of a full table.")
         .sample(&[], flows.evicted);
-    let about = "Packets that began no flow because all that could be held were calls that go on.";
-    page.family(Counter, "meetscope_packets_turned_away", about).sample(&[], flows.packets_turned_away);
     let about = "TCP streams that were read no further because too much waited behind holes.";
     page.family(Counter, "meetscope_tcp_holes_given_up", about).sample(&[], flows.holes_given_up);
     let about = "Pictures that were given up because too much waited for fragments of pictures.";

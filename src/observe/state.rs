@@ -10,7 +10,7 @@ use super::pace;
 use super::pattern::{Context, PACKETS_TESTED, PatternSet};
 use super::stream::{Segment, StreamWork};
 use crate::decode::{TcpFlags, Transport};
-use crate::flow::{Direction, Early, Flow, GivenUp, VALUED, Wait};
+use crate::flow::{Direction, Early, Flow, GivenUp, Wait};
 use crate::proto::tls::keylog::KeyLog;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -322,8 +322,6 @@ fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> 
 
 /// Class of flows that make a call: they go last when a table is full, and are told of while they go on.
 pub const CALL: u8 = 200;
-
-const _: () = assert!(CALL >= VALUED);
 
 /// True when something was read in the flow that a later stage can make use of.
 pub fn has_facts(flow: &Flow<State>) -> bool {

@@ -254,7 +254,6 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
             total: all.flows,
             named: all.named,
             evicted: run.table.evicted,
-            packets_turned_away: run.table.turned_away,
             holes_given_up: run.table.holes_given_up,
             pictures_given_up: run.table.pictures_given_up,
         },

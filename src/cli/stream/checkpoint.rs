@@ -27,7 +27,7 @@ use super::ledger::{Entry, Mark};
 use super::output::Written;
 
 /// Version of the format that is written, and the only one that is read.
-const VERSION: u32 = 5;
+const VERSION: u32 = 4;
 /// Most bytes that are read: a file and a flow that was not written take some kilobytes each.
 const MAX_BYTES: u64 = 4 << 30;
 /// Bytes gathered before they are written.

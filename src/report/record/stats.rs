@@ -117,9 +117,6 @@ pub struct FlowStats {
     pub named: u64,
     /// Pushed out of a full table.
     pub evicted: u64,
-    /// Packets that began no flow, because all flows that could be held were calls that go on.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub packets_turned_away: u64,
     /// Directions of TCP that were read no further because too many bytes waited behind holes in all connections together.
     #[serde(skip_serializing_if = "is_zero")]
     pub holes_given_up: u64,

@@ -105,11 +105,6 @@ pub(in super::super) fn oddities(stats: &StatsRecord) -> Vec<String> {
     for (name, words) in ODD {
         odd.extend(stats.decode.get(*name).map(|count| format!("{count} {words}")));
     }
-    if stats.flows.packets_turned_away > 0 {
-        let words =
-            "packets of flows that were not followed, because all that could be held were calls that go on";
-        odd.push(format!("{} {words}", stats.flows.packets_turned_away));
-    }
     if stats.flows.holes_given_up > 0 {
         let words = "TCP streams read no further, because too much waited behind holes in all of them";
         odd.push(format!("{} {words}", stats.flows.holes_given_up));
