@@ -93,6 +93,23 @@ fn the_same_capture_twice_changes_nothing() {
 }
 
 #[test]
+fn a_state_keeps_the_same_whatever_records_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |records: &str| {
+        let state = folder.path().join(records);
+        let state = state.to_str().unwrap();
+        let output =
+            meetscope(&["replay", BEIJING, "--format", "ndjson", "--records", records, "--state", state]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read(state).unwrap()
+    };
+    let all = kept("flow,session,meeting,alert,stats");
+    for records in ["flow", "stats", "session"] {
+        assert!(all == kept(records), "{records} alone");
+    }
+}
+
+#[test]
 fn holders_tell_how_far_their_software_is_spread() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("s");

@@ -30,6 +30,7 @@ use super::args::{self, Colour};
 use super::export::Wanted;
 use super::output::{self, Taken};
 use super::policy::Policies;
+use super::replay::Depth;
 use super::state::State;
 use super::{UsageError, store};
 
@@ -49,6 +50,7 @@ pub(super) struct Replay {
     pub(super) pipeline: pipeline::Config,
     pub(super) key_logs: Vec<PathBuf>,
     pub(super) export: Option<Wanted>,
+    pub(super) depth: Depth,
     /// Add the sums of the inputs and the command line.
     pub(super) provenance: bool,
     /// Add what memory the run took.
@@ -120,11 +122,13 @@ impl Replay {
             typed.export_pcap.as_deref().map(|typed| Wanted::new(typed, &inputs, out)).transpose()?;
         let provenance = typed.hash || export.is_some() || format == report::Format::Html;
         let report = Report::new(typed.common, inputs, format, colour, Threads::new(threads))?;
-        if report.wants_flows_alone() && report.state.is_none() && export.is_none() {
+        let alone = report.wants_flows_alone() && export.is_none();
+        let depth = if alone { Depth::Flows } else { Depth::Calls };
+        if alone {
             (pipeline.sampling, pipeline.sampling_with_secrets) = (Sampling::NONE, Sampling::NONE);
         }
         let (files, measure) = (typed.files, typed.measure);
-        Ok(Self { files, order, pipeline, key_logs, export, provenance, measure, stream, report })
+        Ok(Self { files, order, pipeline, key_logs, export, depth, provenance, measure, stream, report })
     }
 }
 
@@ -251,11 +255,12 @@ impl Report {
         Taken { inputs: &self.inputs, kept: &self.kept }
     }
 
-    /// True where nothing is shown but flows and what the run counted.
+    /// True where nothing is shown or kept but flows and what the run counted. An inventory is made of what sessions say of servers.
     pub(super) fn wants_flows_alone(&self) -> bool {
         let others = [Kind::Session, Kind::Meeting, Kind::Alert];
         matches!(self.style.format, report::Format::Ndjson | report::Format::Json)
             && self.policy.is_none()
+            && self.state.is_none()
             && !others.into_iter().any(|kind| self.style.wants(kind))
     }
 

@@ -57,20 +57,25 @@ pub(super) fn run(mut config: config::Replay) -> anyhow::Result<Status> {
 /// Reads all files, then writes the report.
 fn whole(config: config::Replay) -> anyhow::Result<Status> {
     let config::Replay {
-        files, order, pipeline, key_logs, export: wanted, provenance, measure, report, ..
+        files,
+        order,
+        pipeline,
+        key_logs,
+        export: wanted,
+        depth,
+        provenance,
+        measure,
+        report,
+        ..
     } = config;
     let inputs = files.clone();
     // An output is emptied when it is opened: what can stop the run is read before.
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let outputs = Outputs::open(&report)?;
     let sums = provenance.then(|| Sums::begin(&files));
-    let depth = if wanted.is_none() && report.wants_flows_alone() { Depth::Flows } else { Depth::Calls };
     let gathered = gather(files, order, &pipeline, &key_logs, &report.rules, depth)?;
-    let mut is_kept = true;
-    if depth == Depth::Calls || report.state.is_some() {
-        let seen = servers::inventory_of(&gathered, &report.rules);
-        is_kept = keep(report.state.as_ref(), seen, &mut known);
-    }
+    let seen = (depth == Depth::Calls).then(|| servers::inventory_of(&gathered, &report.rules));
+    let is_kept = seen.is_none_or(|seen| keep(report.state.as_ref(), seen, &mut known));
     let Gathered { analysis, counts, decode, table, flows_bytes, mut files, key_logs, complete } = gathered;
     if let Some(sums) = sums {
         sums.finish(&mut files);

@@ -196,8 +196,7 @@ impl<'r> Streaming<'r> {
         let Start { ledger, merge, feed, key_logs, telling, pace, ahead } = start;
         let mut stream = Stream::new(&report.rules, config.budget);
         stream.pace = pace;
-        // An inventory is made of what sessions say of servers.
-        if report.state.is_none() && report.wants_flows_alone() {
+        if report.wants_flows_alone() {
             stream.flows_alone();
         }
         let line = Line::new(&merge);

@@ -302,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn media_is_kept_for_keys_only_where_it_is_asked_for() {
+        let kept = |sampling| {
+            let mut line = Line::new();
+            line.partition = Partition::new(&Config { sampling, ..Config::default() });
+            for sequence in 0..20_u8 {
+                line.datagram(
+                    1024,
+                    &[&[0x80, 96, 0, sequence, 0, 0, 0, sequence, 0, 0, 0, 1], &[7; 100][..]].concat(),
+                );
+            }
+            let (flows, _) = finish(vec![line.partition]);
+            let media = flows[0].1.facts.as_deref().unwrap().media.as_deref().unwrap();
+            assert_eq!(media.streams[0].stats.packets(), 20);
+            media.streams[0].samples.as_ref().map(|samples| samples.packets.len())
+        };
+        assert_eq!((kept(Sampling::FEW), kept(Sampling::NONE)), (Some(4), None));
+    }
+
+    #[test]
     fn pictures_that_are_never_complete_give_way_and_those_that_are_do_not() {
         let mut line = Line::new();
         // Of each client 24 fragments of a picture, which 32 KiB are held for: some 128 of them are too much.
