@@ -12,7 +12,7 @@ const STREAM: usize = 2560;
 /// A kept packet beside its bytes.
 const KEPT: usize = 64;
 /// An address that was announced, in the tables that flows are tied by too.
-const ADDRESS: usize = 256;
+const ADDRESS: usize = 512;
 /// A name or another text, of some dozen letters, in the tables that flows are tied by too.
 const TEXT: usize = 192;
 

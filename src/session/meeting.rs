@@ -108,7 +108,7 @@ pub struct Meetings {
     contradicted: BTreeSet<(usize, usize)>,
     /// Sessions that were told to be in a meeting, and by which number: it stays the same when more turn up.
     named: BTreeMap<u64, u64>,
-    /// Sessions kept, where memory is short of what [`TRACES`] would take.
+    /// Sessions of the usual size kept, where memory is short of what [`TRACES`] would take.
     most: Option<usize>,
 }
 
@@ -127,7 +127,7 @@ impl Meetings {
         meetings
     }
 
-    /// Keeps at most so many sessions.
+    /// Keeps at most so many sessions of the usual size, and fewer that show more.
     pub fn limit(&mut self, most: usize) {
         self.most = Some(most.min(TRACES));
     }
@@ -355,16 +355,25 @@ impl Meetings {
         let now = now.unwrap_or_default();
         // What seems to end later was stamped by a clock that was set back since.
         let old = |trace: &Trace| now.since(trace.end) > KEPT || trace.end.since(now) > KEPT;
-        let most = self.most.unwrap_or(TRACES);
-        if !self.traces.iter().any(old) && self.traces.len() <= most {
+        let limit = self.most;
+        let weight = |trace: &Trace| limit.map_or(1, |_| trace.weight());
+        let excess = |traces: &[Trace]| {
+            let all = traces.iter().map(weight).fold(0, usize::saturating_add);
+            all.saturating_sub(limit.unwrap_or(TRACES))
+        };
+        if !self.traces.iter().any(old) && excess(&self.traces) == 0 {
             return;
         }
-        let Self { traces: mut kept, named, most: limit, .. } = std::mem::take(self);
+        let Self { traces: mut kept, named, .. } = std::mem::take(self);
         self.most = limit;
         kept.retain(|trace| !old(trace));
-        let excess = kept.len().saturating_sub(most);
         kept.sort_by_key(|trace| (trace.end, trace.id));
-        for trace in kept.into_iter().skip(excess) {
+        let mut excess = excess(&kept);
+        for trace in kept {
+            if excess > 0 {
+                excess = excess.saturating_sub(weight(&trace));
+                continue;
+            }
             if let Some(meeting) = named.get(&trace.id) {
                 self.named.insert(trace.id, *meeting);
             }
@@ -410,4 +419,30 @@ fn note(reasons: &mut Vec<Joint>, joint: Joint) {
 fn combined(reasons: &[Joint]) -> f32 {
     let doubt: f32 = reasons.iter().map(|reason| 1.0 - reason.confidence).product();
     (1.0 - doubt).min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::trace::Shared;
+
+    fn trace(id: u64, marks: u64) -> Trace {
+        let end = Timestamp::from_secs_nanos(i64::try_from(id).unwrap(), 0);
+        let marks = (0..marks).map(|mark| (Shared::Flow(id * 1000 + mark), PacketRef::default())).collect();
+        let endpoint = IpAddr::from([10, 0, 0, 1]);
+        Trace { id, provider: None, start: end, end, endpoint, streams: Vec::new(), marks }
+    }
+
+    #[test]
+    fn of_sessions_that_show_much_fewer_are_kept() {
+        let left = |marks: u64, most: Option<usize>| {
+            let traces = (0..30).map(|id| trace(id, marks)).collect();
+            let mut meetings = Meetings::of_kept(traces, BTreeMap::new(), most);
+            meetings.forget(Some(Timestamp::from_secs_nanos(30, 0)));
+            meetings.traces.iter().map(|trace| trace.id).collect::<Vec<_>>()
+        };
+        assert!(left(20, Some(10)).into_iter().eq(20..30), "those that ended last");
+        assert!(left(200, Some(10)).into_iter().eq(28..30));
+        assert!(left(200, None).into_iter().eq(0..30), "without a budget they are counted");
+    }
 }
