@@ -368,10 +368,10 @@ impl Meetings {
         self.most = limit;
         kept.retain(|trace| !old(trace));
         kept.sort_by_key(|trace| (trace.end, trace.id));
-        let mut excess = excess(&kept);
+        let mut left_over = excess(&kept);
         for trace in kept {
-            if excess > 0 {
-                excess = excess.saturating_sub(weight(&trace));
+            if left_over > 0 {
+                left_over = left_over.saturating_sub(weight(&trace));
                 continue;
             }
             if let Some(meeting) = named.get(&trace.id) {

@@ -44,6 +44,7 @@ pub use moves::{Address, Change, Why};
 pub use quality::{Kinds, Quality, Way, quality};
 pub use server::{KnownName, NameSource, Server};
 pub use spans::Spans;
+pub use trace::KEPT_BYTES;
 
 pub use crate::classify::Judged;
 use crate::classify::{Names, Role, Rules};

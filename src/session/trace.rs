@@ -19,10 +19,11 @@ const MARKS: usize = 256;
 /// Call-IDs on one SIP flow from which it is a trunk's, and its addresses may be anybody's.
 const CALLS: usize = 8;
 const UDP: u8 = 17;
-/// Bytes that a session of the usual size takes, and its streams and marks with their places in the tables of all.
-const USUAL: usize = 16_000;
-const OF_STREAM: usize = 1_000;
-const OF_MARK: usize = 400;
+/// Bytes that a session of the usual size takes while it is kept for its meeting.
+pub const KEPT_BYTES: usize = 16 << 10;
+/// Bytes of a stream of it, and of a mark, with their places in the tables of all.
+const OF_STREAM: usize = 1 << 10;
+const OF_MARK: usize = 410;
 /// Packets from which a stream says something.
 pub(super) const PACKETS: u32 = 10;
 
@@ -87,7 +88,7 @@ impl Trace {
     /// What it takes, in sessions of the usual size; 1 at least.
     pub(super) fn weight(&self) -> usize {
         let streams = self.streams.len().saturating_mul(OF_STREAM);
-        (streams.saturating_add(self.marks.len().saturating_mul(OF_MARK)) / USUAL).max(1)
+        (streams.saturating_add(self.marks.len().saturating_mul(OF_MARK)) / KEPT_BYTES).max(1)
     }
 
     pub(super) fn of(flows: &[Judged], session: &Session) -> Self {

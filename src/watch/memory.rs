@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::flow::WAITING_BYTES;
 use crate::observe::facts::Sampling;
+use crate::session::KEPT_BYTES;
 
 /// Bytes of a flow of which little is known, with its place in the tables; a one-packet flow of UDP takes some 1100.
 const FLOW: u64 = 2048;
@@ -15,8 +16,6 @@ const FLOW: u64 = 2048;
 const PROGRAM: u64 = 28 << 20;
 /// Bytes of a flow that has ended.
 const ENDED: u64 = 1024;
-/// Bytes of a session that is kept for its meeting.
-const SESSION: u64 = 16 << 10;
 /// Bytes of the secrets of a session of a key log.
 const SECRETS: u64 = 768;
 /// Bytes of a session that goes on, as it was told last.
@@ -117,7 +116,7 @@ impl Budget {
 
     /// Sessions that are kept for their meetings, at most: a sixteenth of the tables.
     pub fn sessions(self) -> usize {
-        of(self.tables.saturating_div(16), SESSION).max(FEWEST_SESSIONS)
+        (of(self.tables.saturating_div(16), 1) / KEPT_BYTES).max(FEWEST_SESSIONS)
     }
 
     /// Bytes of names of addresses that are remembered, at most: a thirty-second of the tables.
@@ -379,7 +378,7 @@ mod tests {
             [
                 bytes(budget.flows(), FLOW),
                 bytes(budget.held() + budget.waiting(), ENDED),
-                bytes(budget.sessions(), SESSION),
+                bytes(budget.sessions(), u64::try_from(KEPT_BYTES).unwrap()),
                 bytes(2 * budget.calls(1), CALL),
                 bytes(budget.packets(1), 1),
                 budget.tables() / 8,
