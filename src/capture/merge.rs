@@ -294,34 +294,45 @@ fn from_begin(paths: Vec<PathBuf>) -> Vec<(PathBuf, Place)> {
 impl Slot {
     /// Opens the file where it is closed and moves to its next packet; its time. Closes at the end or a fault.
     fn advance(&mut self, ahead: Option<&ReadAhead>, rooms: &Rooms) -> Option<Timestamp> {
-        let mut steps = 1_u64;
         if matches!(self.state, State::Closed(_)) {
-            match reader::open_within(&self.path, rooms) {
-                Ok(reader) => self.state = State::Open(Box::new(begun(reader, ahead))),
-                Err(error) => {
-                    if let State::Closed(Some(info)) = &mut self.state {
-                        // The packet that was looked at does not come.
-                        info.packets = info.packets.saturating_sub(1);
-                    }
-                    self.error = Some(error);
-                    self.is_over = true;
-                    return None;
+            self.begin(ahead, rooms)?;
+        }
+        self.step()
+    }
+
+    /// Opens the file and passes over the packets that were read of it before; none where it has no more.
+    #[cold]
+    fn begin(&mut self, ahead: Option<&ReadAhead>, rooms: &Rooms) -> Option<()> {
+        match reader::open_within(&self.path, rooms) {
+            Ok(reader) => self.state = State::Open(Box::new(begun(reader, ahead))),
+            Err(error) => {
+                if let State::Closed(Some(info)) = &mut self.state {
+                    // The packet that was looked at does not come.
+                    info.packets = info.packets.saturating_sub(1);
                 }
+                self.error = Some(error);
+                self.is_over = true;
+                return None;
             }
-            steps = steps.saturating_add(self.skip);
         }
+        for _ in 0..self.skip {
+            self.step()?;
+        }
+        Some(())
+    }
+
+    /// Moves an open file to its next packet; its time. Closes at the end or a fault.
+    #[inline]
+    fn step(&mut self) -> Option<Timestamp> {
         let State::Open(reader) = &mut self.state else { return None };
-        let mut moved = Ok(true);
-        while steps > 0 && matches!(moved, Ok(true)) {
-            moved = reader.advance();
-            steps = steps.saturating_sub(1);
+        match reader.advance() {
+            Ok(true) => reader.current().map(|packet| packet.timestamp),
+            moved => {
+                self.error = moved.err();
+                self.close();
+                None
+            }
         }
-        if let (Ok(true), Some(packet)) = (&moved, reader.current()) {
-            return Some(packet.timestamp);
-        }
-        self.error = moved.err();
-        self.close();
-        None
     }
 
     /// Closes a file that is at its end, or at a fault.

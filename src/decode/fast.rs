@@ -32,8 +32,9 @@ pub(super) fn ethernet<'a>(span: Span<'a>, path: &mut Path, tunnels: bool) -> Op
     match protocol {
         UDP => {
             let (found, _) = udp_packet(header, body).ok()?;
-            let ports = [found.source.port(), found.destination.port()];
-            if tunnels && ports.into_iter().any(is_tunnel_port) { None } else { Some(found) }
+            let (source, destination) = (found.source.port(), found.destination.port());
+            let is_tunnel = tunnels && (is_tunnel_port(source) || is_tunnel_port(destination));
+            if is_tunnel { None } else { Some(found) }
         }
         TCP => tcp_packet(header, body).ok(),
         _ => None,
