@@ -293,12 +293,12 @@ impl Meetings {
         joints.sort_by(|a, b| {
             a.sessions.map(order).cmp(&b.sessions.map(order)).then(b.confidence.total_cmp(&a.confidence))
         });
-        joints.truncate(MEETING_REASONS);
         let twice: BTreeSet<u64> = joints
             .iter()
             .filter(|joint| joint.what == SEEN_TWICE)
             .filter_map(|joint| joint.sessions.last().copied())
             .collect();
+        joints.truncate(MEETING_REASONS);
         let endpoints: BTreeSet<IpAddr> =
             members.iter().filter(|trace| !twice.contains(&trace.id)).map(|trace| trace.endpoint).collect();
         Meeting {
@@ -350,9 +350,9 @@ impl Meetings {
         self.traces.get(trace)?.streams.get(stream)
     }
 
-    /// Drops what ended too long ago.
+    /// Drops what ended too long ago. `now` is when the latest session ended, none where there is none: then nothing is too old.
     fn forget(&mut self, now: Option<Timestamp>) {
-        let now = now.unwrap_or_default();
+        let Some(now) = now else { return };
         // What seems to end later was stamped by a clock that was set back since.
         let old = |trace: &Trace| now.since(trace.end) > KEPT || trace.end.since(now) > KEPT;
         let limit = self.most;
@@ -444,5 +444,14 @@ mod tests {
         assert!(left(20, Some(10)).into_iter().eq(20..30), "those that ended last");
         assert!(left(200, Some(10)).into_iter().eq(28..30));
         assert!(left(200, None).into_iter().eq(0..30), "without a budget they are counted");
+    }
+
+    /// In a live run most parts have flows and no session.
+    #[test]
+    fn a_part_without_sessions_forgets_nothing() {
+        let mut meetings =
+            Meetings::of_kept(vec![trace(1, 1), trace(2, 1)], BTreeMap::from([(1, 1), (2, 1)]), None);
+        assert!(meetings.join(&[], &[]).is_empty());
+        assert_eq!((meetings.traces.len(), meetings.named.len()), (2, 2));
     }
 }
