@@ -1,6 +1,7 @@
 //! From the domain to records. In: judged flows, sessions, keys, counts. Out: [`record`](super::record).
 
 mod alert;
+mod beyond;
 mod cipher;
 mod distance;
 mod finding;

@@ -1,7 +1,6 @@
 //! Alerts: the rules of a policy over a session. In: a session with its record, and the sessions that share its meeting. Out:
 //! alerts, in the order of the rules, each with the packets behind its reasons.
 
-mod beyond;
 mod clear;
 
 use std::collections::BTreeMap;
@@ -17,11 +16,9 @@ use super::shared::Shared;
 use super::{Context, count, met, session_id, session_record};
 use crate::classify::Role;
 use crate::geo::{Country, LocatedIn};
-use crate::keys::{Analysis, CouldHold, Keys};
+use crate::keys::{Analysis, CouldHold};
 use crate::policy::{self, Answer, Groups, Holder, Outcome, Participant, Policy, Reason, Server, Subject};
 use crate::session::Session;
-
-use beyond::Beyond;
 
 /// Packets named by one reason.
 const PACKETS: usize = 16;
@@ -44,6 +41,13 @@ pub(super) struct Seated {
     session: String,
     addresses: Vec<IpAddr>,
     placed: Vec<(Country, String)>,
+}
+
+impl Seated {
+    /// True where the participant uses this address.
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
 }
 
 impl Context<'_> {
@@ -90,19 +94,11 @@ impl Context<'_> {
     }
 
     /// Judges a session and keeps its alerts.
-    pub(super) fn judge(
-        &mut self,
-        analysis: &Analysis,
-        session: &Session,
-        keys: &Keys,
-        record: &SessionRecord,
-    ) {
+    pub(super) fn judge(&mut self, analysis: &Analysis, session: &Session, record: &SessionRecord) {
         let Some(judging) = &self.judging else { return };
         let (policy, groups) = (judging.policy.clone(), judging.groups.clone());
         let seats = self.seats(analysis, session);
-        let beyond = beyond::servers(self, analysis, session, keys, &seats);
-        let facts =
-            Facts { session, record, seats, beyond, clear: clear::key_in_clear(analysis, session, record) };
+        let facts = Facts { session, record, seats, clear: clear::key_in_clear(analysis, session, record) };
         let alerts = alerts(&policy, &*groups, &facts);
         if let Some(judging) = &mut self.judging {
             judging.fired |= alerts.iter().any(|alert| alert.fired);
@@ -111,7 +107,7 @@ impl Context<'_> {
     }
 
     /// Where the participants of the session's meeting sit, its own endpoint first.
-    fn seats(&self, analysis: &Analysis, session: &Session) -> Vec<Seated> {
+    pub(super) fn seats(&self, analysis: &Analysis, session: &Session) -> Vec<Seated> {
         let mut seats = vec![self.seat(analysis, session)];
         for other in met(analysis, session) {
             if other.id != session.id {
@@ -150,7 +146,7 @@ impl Context<'_> {
     }
 }
 
-fn is_peer(roles: &[Role]) -> bool {
+pub(super) fn is_peer(roles: &[Role]) -> bool {
     !roles.is_empty() && roles.iter().all(|role| *role == Role::P2p)
 }
 
@@ -168,7 +164,6 @@ struct Facts<'a> {
     session: &'a Session,
     record: &'a SessionRecord,
     seats: Vec<Seated>,
-    beyond: Vec<Beyond>,
     /// Whether its key went in the clear, and why.
     clear: Option<(Answer, String)>,
 }
@@ -202,14 +197,18 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
         })
         .collect();
     let judged = |shown: &'a HolderRecord| {
-        let server = servers.iter().find(|server| server.address.to_string() == shown.ip)?;
-        let server = Server { front_end: shown.front_end.as_deref(), ..server.clone() };
+        let contacted = servers.iter().find(|server| server.address.to_string() == shown.ip);
+        let server = match contacted {
+            Some(server) => Server { front_end: shown.front_end.as_deref(), ..server.clone() },
+            None => beyond(shown)?,
+        };
         let could_hold = match shown.could_hold {
             CouldHold::Yes => Answer::Yes,
             CouldHold::Unknown => Answer::Unknown,
             CouldHold::No => Answer::No,
         };
-        Some(Holder { server, could_hold, confidence: shown.confidence, why: None })
+        let why = contacted.is_none().then_some(shown.why.as_str());
+        Some(Holder { server, could_hold, confidence: shown.confidence, why })
     };
     let home = record.servers.iter().find_map(|server| server.place.service_operator.as_ref());
     Subject {
@@ -226,13 +225,7 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
             .collect(),
         operator_home: home.and_then(|home| Country::parse(&home.home_jurisdiction)),
         begin: session.start,
-        holders: record
-            .keys
-            .holders
-            .iter()
-            .filter_map(judged)
-            .chain(facts.beyond.iter().map(Beyond::holder))
-            .collect(),
+        holders: record.keys.holders.iter().filter_map(judged).collect(),
         keying: method(record.keys.method),
         end_to_end_possible: record.keys.unless_end_to_end,
         cipher: record
@@ -242,6 +235,18 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
         key_in_clear: facts.clear.as_ref().map(|(answer, why)| (*answer, why.as_str())),
         servers,
     }
+}
+
+/// A server that the session itself did not contact, and that its key came over.
+fn beyond(shown: &HolderRecord) -> Option<Server<'_>> {
+    Some(Server {
+        address: shown.ip.parse().ok()?,
+        name: shown.name.as_deref(),
+        roles: Vec::new(),
+        exposure: &shown.place.exposure,
+        contradicted: refuted(&shown.place),
+        front_end: shown.front_end.as_deref(),
+    })
 }
 
 /// Countries that the time of a server's answers contradicts.
@@ -387,20 +392,6 @@ fn reason_record(reason: &Reason, facts: &Facts<'_>) -> AlertReason {
     let held = record.keys.holders.iter().find(|held| Some(&held.ip) == ip.as_ref());
     let server = record.servers.iter().find(|server| Some(&server.ip) == ip.as_ref());
     let held = held.filter(|_| reason.demand == "key_holders");
-    let beyond = facts.beyond.iter().find(|one| Some(one.address) == reason.server);
-    if let Some(one) = beyond.filter(|_| held.is_none() && reason.demand == "key_holders") {
-        return AlertReason {
-            demand: reason.demand,
-            state: reason.state,
-            text: reason.text.clone(),
-            name: reason.name.clone(),
-            could_hold: Some(CouldHold::Yes),
-            confidence: Some(one.confidence),
-            exposure: one.exposure.clone(),
-            packets: vec![one.packet],
-            ip,
-        };
-    }
     // A finding that says the same has its own packets.
     let found = record.findings.iter().find(|finding| finding.text == reason.text);
     AlertReason {
@@ -410,7 +401,11 @@ fn reason_record(reason: &Reason, facts: &Facts<'_>) -> AlertReason {
         name: reason.name.clone(),
         could_hold: held.map(|held| held.could_hold),
         confidence: held.map(|held| held.confidence),
-        exposure: server.map(|server| server.place.exposure.clone()).unwrap_or_default(),
+        exposure: server
+            .map(|server| &server.place)
+            .or_else(|| held.map(|held| &held.place))
+            .map(|place| place.exposure.clone())
+            .unwrap_or_default(),
         packets: found
             .filter(|found| !found.packets.is_empty())
             .map_or_else(|| packets(reason.demand, record, held, server), |found| found.packets.clone()),

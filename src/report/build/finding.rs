@@ -80,8 +80,8 @@ fn key_holders_abroad(
     }
     let mut participants: Option<BTreeSet<Country>> = None;
     let mut alike: BTreeMap<(Severity, Country), Vec<&HolderRecord>> = BTreeMap::new();
-    for (holder, shown) in keys.holders.iter().zip(&record.keys.holders) {
-        if holder.could_hold != CouldHold::Yes {
+    for shown in &record.keys.holders {
+        if shown.could_hold != CouldHold::Yes {
             continue;
         }
         let Some(abroad) = shown.place.located_in.country else { continue };
@@ -93,7 +93,7 @@ fn key_holders_abroad(
             continue;
         }
         // A place that packet timing contradicts is a finding of its own, and as grave.
-        let grave = holder.confidence >= GRAVE
+        let grave = shown.confidence >= GRAVE
             && shown.front_end.is_none()
             && !known.is_empty()
             && !distance::is_contradicted(&shown.place);

@@ -64,20 +64,20 @@ pub(super) fn jurisdictions(
     holders: &[HolderRecord],
 ) -> Vec<JurisdictionRecord> {
     let mut by_country: BTreeMap<Country, (Vec<ReachRecord>, u32)> = BTreeMap::new();
-    for server in servers {
-        let part = parts(server, holders);
-        if part.is_empty() {
-            continue;
-        }
-        for exposure in &server.place.exposure {
+    let own = servers.iter().map(|server| (&server.ip, &server.place, parts(server, holders)));
+    // The key came over a server that the session itself did not contact.
+    let beyond = holders.iter().filter(|holder| servers.iter().all(|server| server.ip != holder.ip));
+    let beyond = beyond.map(|holder| (&holder.ip, &holder.place, vec![ReachPart::KeyHolder]));
+    for (ip, place, part) in own.chain(beyond).filter(|(.., part)| !part.is_empty()) {
+        for exposure in &place.exposure {
             let Some(country) = Country::parse(&exposure.jurisdiction) else { continue };
             let (reaches, left_out) = by_country.entry(country).or_default();
-            if let Some(same) = reaches.iter_mut().find(|reach| reach.ip == server.ip) {
+            if let Some(same) = reaches.iter_mut().find(|reach| reach.ip == *ip) {
                 if !same.basis.contains(&exposure.basis) {
                     same.basis.push(exposure.basis);
                 }
             } else if reaches.len() < REACHES {
-                let (ip, part, basis) = (server.ip.clone(), part.clone(), vec![exposure.basis]);
+                let (ip, part, basis) = (ip.clone(), part.clone(), vec![exposure.basis]);
                 reaches.push(ReachRecord { ip, part, basis });
             } else {
                 *left_out = left_out.saturating_add(1);

@@ -1,18 +1,18 @@
 //! A session with its keys as a record.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::super::record::{
     AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, EvidenceRecord,
     FlowKeyingRecord, HandshakeRecord, HolderRecord, KeysRecord, MediaRecord, PlaceRecord, ServerRecord,
-    ServiceOperator, SessionRecord, WayRecord,
+    ServiceOperator, SessionRecord, SpreadRecord, WayRecord,
 };
 use super::super::time;
 use super::flow::protocol_name;
 use super::{
-    Context, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, milli, public,
-    round3, session_id, signalling, trend, witness,
+    Context, beyond, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, milli,
+    public, round3, session_id, signalling, trend, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -38,7 +38,7 @@ pub fn session_record(
 ) -> SessionRecord {
     context.attend(analysis);
     let record = made(context, analysis, session, keys);
-    context.take_note(analysis, session, keys, &record);
+    context.take_note(analysis, session, &record);
     record
 }
 
@@ -53,8 +53,11 @@ pub(super) fn made(
     let public = public::told_address(analysis, session);
     let endpoint_place = context.place(public.unwrap_or(session.endpoint), session.start);
     let servers = server_records(context, analysis, session);
-    let holders: Vec<HolderRecord> =
+    let mut holders: Vec<HolderRecord> =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
+    holders.extend(beyond::holders(context, analysis, session, keys));
+    // The order of `keys::likelier`.
+    holders.sort_by(|a, b| a.could_hold.cmp(&b.could_hold).then(b.confidence.total_cmp(&a.confidence)));
     let jurisdictions = jurisdiction::jurisdictions(context, session.start, &servers, &holders);
     let sealed = keys::cipher::session(&analysis.flows, session, keys);
     let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
@@ -317,7 +320,7 @@ fn seconds(nanos: i64) -> f64 {
 }
 
 /// The documents behind an answer with their dates, or the standard, or that the capture is all there is.
-fn source(context: &Context<'_>, basis: &Basis) -> String {
+pub(super) fn source(context: &Context<'_>, basis: &Basis) -> String {
     match basis {
         Basis::Capture => "the capture alone".to_owned(),
         Basis::KeyLog => "the capture, opened with a key log".to_owned(),
@@ -355,13 +358,15 @@ fn holder_record(
         front_end: front_end(&record.place),
         packets: context.packets(&holder.packets),
         before_media_s: holder.before_media.map(|before| milli(before.as_secs_f64())),
-        software: session
-            .provider
-            .and_then(|number| context.rules.provider(number))
-            .and_then(|provider| context.spreads.of(&provider.id, holder.address))
-            .cloned(),
+        software: software(context, session, holder.address),
         place: record.place.clone(),
     })
+}
+
+/// The servers that answer TLS as this one does.
+pub(super) fn software(context: &Context<'_>, session: &Session, address: IpAddr) -> Option<SpreadRecord> {
+    let provider = session.provider.and_then(|number| context.rules.provider(number))?;
+    context.spreads.of(&provider.id, address).cloned()
 }
 
 fn quality(context: &Context<'_>, analysis: &Analysis, session: &Session) -> MediaRecord {

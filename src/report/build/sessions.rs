@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::super::record::SessionRecord;
 use super::Context;
 use super::session::made;
-use crate::keys::{Analysis, Keys};
+use crate::keys::Analysis;
 use crate::parallel::Threads;
 use crate::session::Session;
 
@@ -19,15 +19,9 @@ impl Context<'_> {
     }
 
     /// Takes note of a record that was made, for those that come after it, and judges the session.
-    pub(super) fn take_note(
-        &mut self,
-        analysis: &Analysis,
-        session: &Session,
-        keys: &Keys,
-        record: &SessionRecord,
-    ) {
+    pub(super) fn take_note(&mut self, analysis: &Analysis, session: &Session, record: &SessionRecord) {
         self.tell(analysis, session, record);
-        self.judge(analysis, session, keys, record);
+        self.judge(analysis, session, record);
     }
 }
 
@@ -50,8 +44,8 @@ pub(in super::super) fn each_session<R: Send, E>(
             let drawn = draw(&record);
             (record, drawn)
         });
-        for ((session, keys), (record, drawn)) in chunk.iter().zip(drawn) {
-            context.take_note(analysis, session, keys, &record);
+        for ((session, _), (record, drawn)) in chunk.iter().zip(drawn) {
+            context.take_note(analysis, session, &record);
             take(record, drawn)?;
         }
     }
