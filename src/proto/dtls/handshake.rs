@@ -12,8 +12,7 @@ pub const MAX_MESSAGES: usize = 8;
 /// Most separate pieces of one message that are remembered; a fragment that would add one is dropped.
 pub const MAX_PIECES: usize = 64;
 
-/// Most bytes that the waiting messages of one direction hold together; one fragment at the far end of a long
-/// message would otherwise claim its whole length, eight times over.
+/// Most bytes that the waiting messages of one direction hold together. Only bytes that came are held, wherever in their messages they belong.
 pub const MAX_BUFFERED: usize = MAX_MESSAGE_LENGTH;
 
 /// One fragment of a handshake message.
@@ -123,9 +122,8 @@ struct Waiting {
     kind: HandshakeType,
     message_seq: u16,
     length: usize,
-    body: Vec<u8>,
-    /// Ranges that are filled: sorted, disjoint, not touching.
-    filled: Vec<(usize, usize)>,
+    /// What came of it, each piece with its place: sorted, disjoint, not touching.
+    pieces: Vec<(usize, Vec<u8>)>,
 }
 
 impl Reassembler {
@@ -145,8 +143,8 @@ impl Reassembler {
             self.waiting.retain(|waiting| waiting.message_seq != message_seq);
             return Some(Message { kind, message_seq, body: fragment.piece, is_repeat });
         }
-        let end = fragment.offset.saturating_add(fragment.piece.len());
-        if fragment.length > MAX_MESSAGE_LENGTH || self.buffered_besides(message_seq, end) > MAX_BUFFERED {
+        let held = self.buffered().saturating_add(fragment.piece.len());
+        if fragment.length > MAX_MESSAGE_LENGTH || held > MAX_BUFFERED {
             self.dropped = self.dropped.saturating_add(1);
             return None;
         }
@@ -156,10 +154,11 @@ impl Reassembler {
             self.dropped = self.dropped.saturating_add(1);
             return None;
         }
-        if waiting.filled != [(0, waiting.length)] {
+        let is_whole = matches!(waiting.pieces.as_slice(), [(0, body)] if body.len() == waiting.length);
+        if !is_whole {
             return None;
         }
-        self.finished = self.waiting.remove(at).body;
+        self.finished = self.waiting.remove(at).pieces.pop()?.1;
         self.seen |= bit;
         Some(Message { kind, message_seq, body: &self.finished, is_repeat })
     }
@@ -177,13 +176,8 @@ impl Reassembler {
 
     /// Bytes held, for the memory account.
     pub fn buffered(&self) -> usize {
-        self.waiting.iter().fold(self.finished.len(), |sum, waiting| sum.saturating_add(waiting.body.len()))
-    }
-
-    /// Bytes held when the message with this number grows to `end`.
-    fn buffered_besides(&self, message_seq: u16, end: usize) -> usize {
-        let others = self.waiting.iter().filter(|waiting| waiting.message_seq != message_seq);
-        others.fold(end, |sum, waiting| sum.saturating_add(waiting.body.len()))
+        let pieces = self.waiting.iter().flat_map(|waiting| &waiting.pieces);
+        pieces.fold(self.finished.len(), |sum, (_, piece)| sum.saturating_add(piece.len()))
     }
 
     /// Index of the message that the fragment belongs to; the oldest gives way when all places are taken.
@@ -204,8 +198,7 @@ impl Reassembler {
             kind: fragment.kind,
             message_seq: fragment.message_seq,
             length: fragment.length,
-            body: Vec::new(),
-            filled: Vec::new(),
+            pieces: Vec::new(),
         });
         self.waiting.len().saturating_sub(1)
     }
@@ -216,28 +209,42 @@ impl Waiting {
         self.kind == fragment.kind && self.length == fragment.length
     }
 
-    /// Copies a piece in; false when there are too many separate pieces. Memory grows with the highest byte
-    /// that arrived, never with the announced length alone.
+    /// Copies a piece in; false when there are too many separate pieces. Memory grows with the bytes that came, never with a length or an
+    /// offset that was read. Of bytes that come again the latest stay.
     fn fill(&mut self, offset: usize, piece: &[u8]) -> bool {
         let end = offset.saturating_add(piece.len());
         if piece.is_empty() {
             return true;
         }
-        let first = self.filled.partition_point(|range| range.1 < offset);
-        let last = self.filled.partition_point(|range| range.0 <= end);
-        let touched = self.filled.get(first..last).unwrap_or_default();
-        if touched.is_empty() && self.filled.len() >= MAX_PIECES {
+        let stop = |(start, bytes): &(usize, Vec<u8>)| start.saturating_add(bytes.len());
+        let first = self.pieces.partition_point(|held| stop(held) < offset);
+        let last = self.pieces.partition_point(|(start, _)| *start <= end).max(first);
+        let touched = self.pieces.get(first..last).unwrap_or_default();
+        if touched.is_empty() && self.pieces.len() >= MAX_PIECES {
             return false;
         }
-        let start = touched.first().map_or(offset, |range| range.0.min(offset));
-        let stop = touched.last().map_or(end, |range| range.1.max(end));
-        self.filled.splice(first..last.max(first), [(start, stop)]);
-        if self.body.len() < end {
-            self.body.resize(end, 0);
-        }
-        if let Some(place) = self.body.get_mut(offset..end) {
-            place.copy_from_slice(piece);
-        }
+        let begin = touched.first().map_or(offset, |(start, _)| offset.min(*start));
+        let length = touched.last().map_or(end, |held| end.max(stop(held))).saturating_sub(begin);
+        // Mostly it goes on where the one before it stopped.
+        let goes_on = touched.len() == 1 && begin < offset;
+        let mut joined = match self.pieces.get_mut(first) {
+            Some((_, bytes)) if goes_on => std::mem::take(bytes),
+            _ => Vec::with_capacity(length),
+        };
+        joined.resize(length, 0);
+        let mut copy = |at: usize, bytes: &[u8]| {
+            let place = at.saturating_sub(begin);
+            if let Some(place) = joined.get_mut(place..place.saturating_add(bytes.len())) {
+                place.copy_from_slice(bytes);
+            }
+        };
+        self.pieces
+            .get(first..last)
+            .unwrap_or_default()
+            .iter()
+            .for_each(|(start, bytes)| copy(*start, bytes));
+        copy(offset, piece);
+        self.pieces.splice(first..last, [(begin, joined)]);
         true
     }
 }
@@ -342,13 +349,16 @@ mod tests {
     }
 
     #[test]
-    fn fragments_at_the_far_end_of_long_messages_do_not_claim_their_lengths_twice() {
+    fn fragments_at_the_far_end_of_long_messages_claim_no_more_than_came() {
         let body = vec![0_u8; MAX_BUFFERED];
         let mut reassembler = Reassembler::new();
         for number in 0..4 {
             reassembler.push(piece(number, &body, MAX_BUFFERED - 1, MAX_BUFFERED));
         }
-        assert_eq!((reassembler.buffered(), reassembler.dropped()), (MAX_BUFFERED, 3));
+        assert_eq!((reassembler.buffered(), reassembler.dropped()), (4, 0));
+        let capacity = |(_, piece): &(usize, Vec<u8>)| piece.capacity();
+        let held: usize = reassembler.waiting.iter().flat_map(|waiting| &waiting.pieces).map(capacity).sum();
+        assert_eq!(held, 4);
     }
 
     #[test]
