@@ -5,12 +5,17 @@
 //! ones add up, and below [`JOINS`] nothing is joined. Speaking to the same server at the same time is no evidence:
 //! one server has many meetings.
 
+mod forget;
+mod reasons;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+
+use reasons::{OF_PAIR, bytes_of, combined, note, push};
 
 use super::copies::{Same, compare};
 use super::joints::{SEEN_TWICE, by_lengths, by_mark, by_source};
@@ -26,7 +31,7 @@ use crate::time::Timestamp;
 const JOINS: f32 = 0.7;
 /// No amount of evidence makes it certain.
 const MOST: f32 = 0.99;
-/// How long a session that has ended may find others of its meeting.
+/// How long a session that has ended may find others of its meeting, at least.
 const KEPT: Duration = Duration::from_secs(3600);
 /// Sessions kept; the one that ended first goes.
 const TRACES: usize = 1 << 16;
@@ -40,8 +45,6 @@ const SHARERS: usize = 32;
 const PLACES: usize = 128;
 /// Rows that make two streams worth comparing.
 const ROWS: usize = 4;
-/// Reasons kept of a pair of sessions.
-const REASONS: usize = 8;
 /// Reasons kept of a meeting.
 const MEETING_REASONS: usize = 256;
 /// Time within which two sessions must both have been in a call.
@@ -96,6 +99,10 @@ struct Lengths {
     copied: Copied,
 }
 
+/// Bytes of two streams with the same lengths, and of two sessions that contradict each other.
+const OF_LENGTHS: usize = 96;
+const OF_CONTRADICTION: usize = 48;
+
 /// The sessions of a run, or of the last hour of a live one, with what ties them.
 #[derive(Debug, Default)]
 pub struct Meetings {
@@ -104,8 +111,13 @@ pub struct Meetings {
     by_source: HashMap<u32, Vec<Place>>,
     by_row: HashMap<u64, Vec<Place>>,
     joints: BTreeMap<(usize, usize), Vec<Joint>>,
-    lengths: Vec<Lengths>,
+    /// By the session that came later.
+    lengths: BTreeMap<usize, Vec<Lengths>>,
     contradicted: BTreeSet<(usize, usize)>,
+    /// Pairs of sessions that something ties, both ways round.
+    beside: BTreeSet<(usize, usize)>,
+    /// Bytes that all of it takes.
+    held: usize,
     /// Sessions that were told to be in a meeting, and by which number: it stays the same when more turn up.
     named: BTreeMap<u64, u64>,
     /// Sessions of the usual size kept, where memory is short of what [`TRACES`] would take.
@@ -135,17 +147,22 @@ impl Meetings {
     /// Takes sessions and gives the meetings that they are in, those among them that had begun earlier included.
     pub fn join(&mut self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
         let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
+        let now = flows.iter().map(|judged| judged.flow.end).max();
         for session in sessions {
             self.add(Trace::of(flows, session));
+            if self.most.is_some() && self.is_full() {
+                self.forget(now);
+            }
         }
-        let mut meetings = self.conclude();
+        let begin = self.traces.iter().rposition(|trace| !fresh.contains(&trace.id));
+        let mut meetings = self.conclude(begin.map_or(0, |place| place.saturating_add(1)));
         meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
         for meeting in &mut meetings {
             let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
             meeting.id = known.copied().unwrap_or(meeting.id);
             self.named.extend(meeting.sessions.iter().map(|session| (*session, meeting.id)));
         }
-        self.forget(sessions.iter().map(|session| session.end).max());
+        self.forget(now);
         meetings
     }
 
@@ -163,7 +180,7 @@ impl Meetings {
         for session in sessions {
             all.add(Trace::of(flows, session));
         }
-        let mut meetings = all.conclude();
+        let mut meetings = all.conclude(0);
         meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
         for meeting in &mut meetings {
             let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
@@ -174,13 +191,16 @@ impl Meetings {
 
     fn add(&mut self, trace: Trace) {
         let place = self.traces.len();
+        self.held = self.held.saturating_add(trace.bytes());
         for (mark, packet) in &trace.marks {
             let sharers = self.by_mark.get(&mark.counterpart()).filter(|known| known.len() < SHARERS);
             for (other, shown) in sharers.into_iter().flatten() {
                 let Some(earlier) = self.traces.get(*other) else { continue };
                 if at_once(earlier, &trace) {
                     let joint = by_mark(mark, [earlier.id, trace.id], [*shown, *packet]);
-                    push(&mut self.joints, (*other, place), joint);
+                    let more = push(&mut self.joints, (*other, place), joint);
+                    self.held = self.held.saturating_add(more);
+                    self.beside.extend([(*other, place), (place, *other)]);
                 }
             }
             let known = self.by_mark.entry(mark.clone()).or_default();
@@ -220,11 +240,14 @@ impl Meetings {
             match compare(known, stream) {
                 Same::Copy { plain } => {
                     let joint = by_source([earlier.id, trace.id], known, stream, plain);
-                    push(&mut self.joints, (*other, place), joint);
+                    let more = push(&mut self.joints, (*other, place), joint);
+                    self.held = self.held.saturating_add(more);
+                    self.beside.extend([(*other, place), (place, *other)]);
                 }
                 // In one meeting of Zoom a source is one sender.
                 Same::Other if known.zoom && known.sent && stream.sent => {
-                    self.contradicted.insert((*other, place));
+                    let is_new = self.contradicted.insert((*other, place));
+                    self.held = self.held.saturating_add(if is_new { OF_CONTRADICTION } else { 0 });
                 }
                 Same::Other | Same::Apart => {}
             }
@@ -250,24 +273,52 @@ impl Meetings {
                 && !known.is(stream)
                 && let Some(copied) = known.sketch.copied(&stream.sketch)
             {
-                self.lengths.push(Lengths { streams: [other, place], copied });
+                self.lengths.entry(place.0).or_default().push(Lengths { streams: [other, place], copied });
+                self.held = self.held.saturating_add(OF_LENGTHS);
+                self.beside.extend([(other.0, place.0), (place.0, other.0)]);
             }
         }
     }
 
-    /// Puts together what is tied well enough.
-    fn conclude(&self) -> Vec<Meeting> {
-        let mut joints: Reasons<'_> =
-            self.joints.iter().map(|(pair, reasons)| (*pair, Cow::Borrowed(reasons.as_slice()))).collect();
-        self.by_lengths(&mut joints);
+    /// The sessions from `begin` on, and all that anything ties to them, over others too, in order; not those that nothing is tied to.
+    fn reached(&self, begin: usize) -> Vec<usize> {
+        let beside =
+            |place: usize| self.beside.range((place, 0)..=(place, usize::MAX)).map(|(_, other)| *other);
+        let mut seen: BTreeSet<usize> =
+            (begin..self.traces.len()).filter(|place| beside(*place).next().is_some()).collect();
+        let mut left: Vec<usize> = seen.iter().copied().collect();
+        while let Some(place) = left.pop() {
+            left.extend(beside(place).filter(|other| seen.insert(*other)));
+        }
+        seen.into_iter().collect()
+    }
+
+    /// Puts together what is tied well enough, of the sessions from `begin` on and those that are tied to them.
+    fn conclude(&self, begin: usize) -> Vec<Meeting> {
+        let near = self.reached(begin);
+        let numbers: HashMap<usize, usize> =
+            near.iter().enumerate().map(|(number, place)| (*place, number)).collect();
+        let both = |pair: &(usize, usize)| Some((*numbers.get(&pair.0)?, *numbers.get(&pair.1)?));
+        let mut joints: Reasons<'_> = near
+            .iter()
+            .flat_map(|place| self.joints.range((*place, 0)..=(*place, usize::MAX)))
+            .filter_map(|(pair, reasons)| Some((both(pair)?, Cow::Borrowed(reasons.as_slice()))))
+            .collect();
+        self.by_lengths(&mut joints, &near, &numbers);
+        let contradicted = near
+            .iter()
+            .flat_map(|place| self.contradicted.range((*place, 0)..=(*place, usize::MAX)))
+            .filter_map(both)
+            .collect();
         let tie = |(pair, reasons): (&(usize, usize), &Cow<'_, [Joint]>)| {
             let of_two = reasons.iter().all(Joint::is_of_two);
             Tie { confidence: combined(reasons), pair: *pair, of_two }
         };
         let ties: Vec<Tie> = joints.iter().map(tie).filter(|tie| tie.confidence >= JOINS).collect();
+        let members: Vec<&Trace> = near.iter().filter_map(|place| self.traces.get(*place)).collect();
         let there: Vec<(Timestamp, Timestamp)> =
-            self.traces.iter().map(|trace| (trace.start, trace.end)).collect();
-        let mut sets = Sets::of(ties, &self.contradicted, &there, MOST);
+            members.iter().map(|trace| (trace.start, trace.end)).collect();
+        let mut sets = Sets::of(ties, &contradicted, &there, MOST);
         let mut inside: HashMap<usize, Vec<&Joint>> = HashMap::new();
         for ((a, b), reasons) in &joints {
             let root = sets.find(*a);
@@ -277,53 +328,29 @@ impl Meetings {
         }
         let mut meetings: Vec<Meeting> = sets
             .into_sets()
-            .map(|(root, members, confidence)| {
-                self.meeting(inside.remove(&root).unwrap_or_default(), &members, confidence)
+            .map(|(root, set, confidence)| {
+                let members: Vec<&Trace> =
+                    set.iter().filter_map(|number| members.get(*number).copied()).collect();
+                meeting(inside.remove(&root).unwrap_or_default(), &members, confidence)
             })
             .collect();
         meetings.sort_by_key(|meeting| order(meeting.id));
         meetings
     }
 
-    /// A meeting of sessions, given by place, with all reasons between any two of them.
-    fn meeting(&self, mut joints: Vec<&Joint>, set: &[usize], confidence: f32) -> Meeting {
-        let members: Vec<&Trace> = set.iter().filter_map(|place| self.traces.get(*place)).collect();
-        let mut sessions: Vec<u64> = members.iter().map(|trace| trace.id).collect();
-        sessions.sort_by_key(|id| order(*id));
-        joints.sort_by(|a, b| {
-            a.sessions.map(order).cmp(&b.sessions.map(order)).then(b.confidence.total_cmp(&a.confidence))
-        });
-        let twice: BTreeSet<u64> = joints
-            .iter()
-            .filter(|joint| joint.what == SEEN_TWICE)
-            .filter_map(|joint| joint.sessions.last().copied())
-            .collect();
-        joints.truncate(MEETING_REASONS);
-        let endpoints: BTreeSet<IpAddr> =
-            members.iter().filter(|trace| !twice.contains(&trace.id)).map(|trace| trace.endpoint).collect();
-        Meeting {
-            id: sessions.first().copied().unwrap_or(0),
-            provider: members.iter().find_map(|trace| trace.provider),
-            start: members.iter().map(|trace| trace.start).min().unwrap_or_default(),
-            end: members.iter().map(|trace| trace.end).max().unwrap_or_default(),
-            sessions,
-            participants: endpoints.len(),
-            joined_by: joints.into_iter().cloned().collect(),
-            confidence: confidence.min(MOST),
-        }
-    }
-
     /// Reasons from streams whose packets have the same lengths. Where two endpoints send what looks the same (a test picture,
     /// the same film) the lengths tell nobody apart.
-    fn by_lengths(&self, joints: &mut Reasons<'_>) {
+    fn by_lengths(&self, joints: &mut Reasons<'_>, near: &[usize], sessions: &HashMap<usize, usize>) {
+        let lengths: Vec<&Lengths> =
+            near.iter().filter_map(|place| self.lengths.get(place)).flatten().collect();
         let mut numbers: HashMap<Place, usize> = HashMap::new();
-        for place in self.lengths.iter().flat_map(|found| found.streams) {
+        for place in lengths.iter().flat_map(|found| found.streams) {
             let next = numbers.len();
             numbers.entry(place).or_insert(next);
         }
         let number = |place: &Place| numbers.get(place).copied().unwrap_or(0);
         let mut union = Union::new(numbers.len());
-        for found in &self.lengths {
+        for found in &lengths {
             let [a, b] = &found.streams;
             union.join(number(a), number(b));
         }
@@ -331,7 +358,7 @@ impl Meetings {
         for place in numbers.keys().filter(|place| self.stream(**place).is_some_and(|stream| stream.sent)) {
             senders.entry(union.find(number(place))).or_default().insert(place.0);
         }
-        for found in &self.lengths {
+        for found in lengths {
             let [a, b] = found.streams;
             let several = senders.get(&union.find(number(&a))).is_some_and(|senders| senders.len() > 1);
             let (Some(one), Some(two)) = (self.stream(a), self.stream(b)) else { continue };
@@ -340,52 +367,16 @@ impl Meetings {
             }
             let ids =
                 [self.traces.get(a.0), self.traces.get(b.0)].map(|trace| trace.map_or(0, |trace| trace.id));
-            if let Some(joint) = by_lengths(ids, one, two, found.copied) {
-                note(joints.entry((a.0.min(b.0), a.0.max(b.0))).or_default().to_mut(), joint);
+            if let Some(joint) = by_lengths(ids, one, two, found.copied)
+                && let (Some(a), Some(b)) = (sessions.get(&a.0), sessions.get(&b.0))
+            {
+                note(joints.entry((*a.min(b), *a.max(b))).or_default().to_mut(), joint);
             }
         }
     }
 
     fn stream(&self, (trace, stream): Place) -> Option<&StreamTrace> {
         self.traces.get(trace)?.streams.get(stream)
-    }
-
-    /// Drops what ended too long ago. `now` is when the latest session ended, none where there is none: then nothing is too old.
-    fn forget(&mut self, now: Option<Timestamp>) {
-        let Some(now) = now else { return };
-        // What seems to end later was stamped by a clock that was set back since.
-        let old = |trace: &Trace| now.since(trace.end) > KEPT || trace.end.since(now) > KEPT;
-        let limit = self.most;
-        let weight = |trace: &Trace| limit.map_or(1, |_| trace.weight());
-        let excess = |traces: &[Trace]| {
-            let all = traces.iter().map(weight).fold(0, usize::saturating_add);
-            all.saturating_sub(limit.unwrap_or(TRACES))
-        };
-        if !self.traces.iter().any(old) && excess(&self.traces) == 0 {
-            return;
-        }
-        let Self { traces: mut kept, named, .. } = std::mem::take(self);
-        self.most = limit;
-        kept.retain(|trace| !old(trace));
-        kept.sort_by_key(|trace| (trace.end, trace.id));
-        let mut left_over = excess(&kept);
-        for trace in kept {
-            if left_over > 0 {
-                left_over = left_over.saturating_sub(weight(&trace));
-                continue;
-            }
-            if let Some(meeting) = named.get(&trace.id) {
-                self.named.insert(trace.id, *meeting);
-            }
-            self.add(trace);
-        }
-    }
-}
-
-impl Joint {
-    /// What two ends of one connection show, not the members of a room.
-    fn is_of_two(&self) -> bool {
-        matches!(self.what, "p2p_flow" | "zoom_p2p_key" | "ice_pair" | "peer_address" | "sip_call_id")
     }
 }
 
@@ -396,29 +387,31 @@ fn at_once(one: &Trace, two: &Trace) -> bool {
         && one.id != two.id
 }
 
-fn push(joints: &mut BTreeMap<(usize, usize), Vec<Joint>>, (a, b): (usize, usize), joint: Joint) {
-    note(joints.entry((a.min(b), a.max(b))).or_default(), joint);
-}
-
-fn note(reasons: &mut Vec<Joint>, joint: Joint) {
-    // Two ways to see that two streams are one are no two reasons.
-    let alike = |held: &&mut Joint| {
-        let one_stream = held.packets == joint.packets && !held.is_of_two() && !joint.is_of_two();
-        one_stream || (held.what == joint.what && held.value == joint.value)
-    };
-    if let Some(held) = reasons.iter_mut().find(alike) {
-        if held.confidence < joint.confidence {
-            *held = joint;
-        }
-    } else if reasons.len() < REASONS {
-        reasons.push(joint);
+/// A meeting of sessions, with all reasons between any two of them.
+fn meeting(mut joints: Vec<&Joint>, members: &[&Trace], confidence: f32) -> Meeting {
+    let mut sessions: Vec<u64> = members.iter().map(|trace| trace.id).collect();
+    sessions.sort_by_key(|id| order(*id));
+    joints.sort_by(|a, b| {
+        a.sessions.map(order).cmp(&b.sessions.map(order)).then(b.confidence.total_cmp(&a.confidence))
+    });
+    let twice: BTreeSet<u64> = joints
+        .iter()
+        .filter(|joint| joint.what == SEEN_TWICE)
+        .filter_map(|joint| joint.sessions.last().copied())
+        .collect();
+    joints.truncate(MEETING_REASONS);
+    let endpoints: BTreeSet<IpAddr> =
+        members.iter().filter(|trace| !twice.contains(&trace.id)).map(|trace| trace.endpoint).collect();
+    Meeting {
+        id: sessions.first().copied().unwrap_or(0),
+        provider: members.iter().find_map(|trace| trace.provider),
+        start: members.iter().map(|trace| trace.start).min().unwrap_or_default(),
+        end: members.iter().map(|trace| trace.end).max().unwrap_or_default(),
+        sessions,
+        participants: endpoints.len(),
+        joined_by: joints.into_iter().cloned().collect(),
+        confidence: confidence.min(MOST),
     }
-}
-
-/// Independent reasons together.
-fn combined(reasons: &[Joint]) -> f32 {
-    let doubt: f32 = reasons.iter().map(|reason| 1.0 - reason.confidence).product();
-    (1.0 - doubt).min(MOST)
 }
 
 #[cfg(test)]
@@ -441,8 +434,8 @@ mod tests {
             meetings.forget(Some(Timestamp::from_secs_nanos(30, 0)));
             meetings.traces.iter().map(|trace| trace.id).collect::<Vec<_>>()
         };
-        assert!(left(20, Some(10)).into_iter().eq(20..30), "those that ended last");
-        assert!(left(200, Some(10)).into_iter().eq(28..30));
+        assert!(left(20, Some(16)).into_iter().eq(16..30), "those that ended last, and an eighth to spare");
+        assert!(left(200, Some(16)).into_iter().eq(28..30));
         assert!(left(200, None).into_iter().eq(0..30), "without a budget they are counted");
     }
 

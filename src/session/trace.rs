@@ -21,8 +21,9 @@ const CALLS: usize = 8;
 const UDP: u8 = 17;
 /// Bytes that a session of the usual size takes while it is kept for its meeting.
 pub const KEPT_BYTES: usize = 16 << 10;
-/// Bytes of a stream of it, and of a mark, with their places in the tables of all.
-const OF_STREAM: usize = 1 << 10;
+/// Bytes of a stream of it, of a row of its lengths, and of a mark, with their places in the tables of all.
+const OF_STREAM: usize = 512;
+const OF_ROW: usize = 192;
 const OF_MARK: usize = 410;
 /// Packets from which a stream says something.
 pub(super) const PACKETS: u32 = 10;
@@ -85,10 +86,13 @@ pub(super) struct StreamTrace {
 }
 
 impl Trace {
-    /// What it takes, in sessions of the usual size; 1 at least.
-    pub(super) fn weight(&self) -> usize {
-        let streams = self.streams.len().saturating_mul(OF_STREAM);
-        (streams.saturating_add(self.marks.len().saturating_mul(OF_MARK)) / KEPT_BYTES).max(1)
+    /// Bytes that it takes, not less than a session of the usual size.
+    pub(super) fn bytes(&self) -> usize {
+        let rows =
+            self.streams.iter().map(|stream| stream.sketch.rows().count()).fold(0, usize::saturating_add);
+        let streams =
+            self.streams.len().saturating_mul(OF_STREAM).saturating_add(rows.saturating_mul(OF_ROW));
+        streams.saturating_add(self.marks.len().saturating_mul(OF_MARK)).max(KEPT_BYTES)
     }
 
     pub(super) fn of(flows: &[Judged], session: &Session) -> Self {
