@@ -107,6 +107,22 @@ fn a_state_keeps_the_same_whatever_records_are_shown() {
     for records in ["flow", "stats", "session"] {
         assert!(all == kept(records), "{records} alone");
     }
+    let state = folder.path().join("servers");
+    servers(&[BEIJING, "--state", state.to_str().unwrap()]);
+    assert!(all == fs::read(state).unwrap(), "by the inventory itself");
+}
+
+/// How the capture was made: both clients of Zoom speak to one router, and the Teams client to a relay that answers no TLS.
+#[test]
+fn servers_of_media_are_in_the_inventory_with_who_spoke_to_them() {
+    let answer = servers(&[BEIJING, "--all"]);
+    let endpoints = |ip: &str| -> BTreeSet<String> {
+        let server = answer["servers"].as_array().unwrap().iter().find(|server| server["ip"] == ip).unwrap();
+        let sessions = server["sessions"].as_array().unwrap().iter();
+        sessions.map(|session| session["endpoint"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(endpoints("173.231.80.62").iter().eq(["128.59.105.24", "142.1.217.44"]));
+    assert!(endpoints("52.112.72.18").iter().eq(["128.59.40.130"]));
 }
 
 #[test]

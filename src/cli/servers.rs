@@ -32,7 +32,8 @@ pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
     let mut complete = true;
     if !files.is_empty() {
         let order = meetscope::capture::Order::Time;
-        let gathered = replay::gather(files, order, &pipeline, &[], &report.rules, Depth::Flows)?;
+        // Media servers and relays are known as such from sessions.
+        let gathered = replay::gather(files, order, &pipeline, &[], &report.rules, Depth::Calls)?;
         complete = gathered.complete;
         let seen = inventory_of(&gathered, &report.rules);
         match state {
