@@ -56,6 +56,9 @@ fn trouble(html: &mut Html, run: &Run<'_>) {
             "<p class=\"warn\"><b>Incomplete:</b> not every input was read to its end; see <a href=\"#about\">about this report</a>.</p>",
         );
     }
+    if let Some(text) = summary::cut(run) {
+        html.raw("<p class=\"warn\">").text(&text).raw(".</p>");
+    }
     if run.dropped.total() > 0 {
         html.raw("<p class=\"warn\">");
         html.say(format_args!("{} packets were lost before they could be looked at.", run.dropped.total()));

@@ -8,7 +8,8 @@ use super::super::{Run, time};
 use super::page::{Page, Tone, dim, plain};
 use crate::keys::{CouldHold, Method};
 
-/// Findings of these ids lead when nothing graver does; the others speak of the capture, not of the call.
+/// Findings of these ids lead among those that are as grave, in this order. The others speak of the capture, and not of the call, where they
+/// are not grave.
 const LEADING: [&str; 4] =
     ["key_delivered", "key_holder_abroad", "certificate_self_signed", "certificate_expired"];
 
@@ -27,6 +28,9 @@ pub(super) fn write(page: &mut Page<'_>, run: &Run<'_>, sessions: &[SessionRecor
     }
     if run.dropped.total() > 0 {
         let text = format!("{} packets were lost before they could be looked at", run.dropped.total());
+        page.paragraph(0, &(Tone::Warn, text))?;
+    }
+    if let Some(text) = cut(run) {
         page.paragraph(0, &(Tone::Warn, text))?;
     }
     if sessions.is_empty() {
@@ -53,14 +57,34 @@ pub(in super::super) fn leading(sessions: &[&SessionRecord]) -> Option<(Tone, St
         .iter()
         .flat_map(|session| session.findings.iter().map(move |finding| (session, finding)))
         .filter(|(_, finding)| finding.severity == Severity::High || LEADING.contains(&finding.id))
-        .min_by_key(|(_, finding)| finding.severity)?;
+        .min_by_key(|(_, finding)| {
+            let rank = LEADING.iter().position(|id| *id == finding.id);
+            (finding.severity, rank.unwrap_or(LEADING.len()))
+        })?;
     let of_app: Vec<_> = sessions.iter().filter(|other| other.app == session.app).collect();
     let shared =
         of_app.iter().filter(|other| other.findings.iter().any(|known| known.id == finding.id)).count();
     let noun = if of_app.len() == 1 { "session" } else { "sessions" };
     let app = app_word(session.app.as_deref());
     let tone = if finding.severity == Severity::High { Tone::Alarm } else { Tone::Warn };
-    Some((tone, format!("{shared} of {} {app} {noun}: {}.", of_app.len(), finding.text)))
+    // What the finding says, it says of one of them.
+    let of_one = if shared > 1 {
+        format!("{}; in {}: ", finding.id.replace('_', " "), session.session_id)
+    } else {
+        String::new()
+    };
+    Some((tone, format!("{shared} of {} {app} {noun}: {of_one}{}.", of_app.len(), finding.text)))
+}
+
+/// What is to be said where a tenth of the packets or more was cut short.
+pub(in super::super) fn cut(run: &Run<'_>) -> Option<String> {
+    let (cut, seen) = (run.decode.truncated, run.counts.seen);
+    (cut > 0 && cut.saturating_mul(10) >= seen).then(|| {
+        format!(
+            "{cut} of {seen} packets were cut short by the capture: what stood behind the cut was not read, and what is \
+             missing here may have been there"
+        )
+    })
 }
 
 /// No finding leads: that is good news only where the servers that could hold a key could be judged.
