@@ -1,6 +1,7 @@
 //! How well the media of a session arrived at the capture point.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Judged;
 use super::speech::{self, Rtt, RttSum, Speech, Unrated};
@@ -123,14 +124,16 @@ struct Sum<'a> {
     span: Option<(Timestamp, Timestamp)>,
     busiest: Option<(u32, &'a RtpStream)>,
     streams: Vec<&'a RtpStream>,
-    /// The latest stream of each source: an endpoint may have tens of thousands.
-    latest: BTreeMap<u32, &'a RtpStream>,
+    /// The latest part of each stream, and what the first part says that it carries which says it: an endpoint may have tens of thousands.
+    latest: BTreeMap<u32, (&'a RtpStream, Option<MediaKind>)>,
     /// Packets of sound that were lost between two parts of a stream.
     lost_speech: u32,
 }
 
 /// Numbers that a stream may have lost while its address changed; what is further apart began anew.
 const LOST_BETWEEN: u16 = 3_000;
+/// How long that may have taken. What went on for longer elsewhere did not pass the capture point, and is not known to be lost.
+const LOST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Sums the RTP streams of a session's flows.
 pub fn quality(flows: &[&Judged]) -> Quality {
@@ -153,7 +156,8 @@ pub fn quality(flows: &[&Judged]) -> Quality {
 fn lost_between(before: &RtpStream, after: &RtpStream) -> u64 {
     let last = u16::try_from(before.stats.extended_highest() & 0xffff).unwrap_or(0);
     let between = after.stats.first_sequence().wrapping_sub(last).wrapping_sub(1);
-    if after.start >= before.start && between < LOST_BETWEEN { between.into() } else { 0 }
+    let in_time = after.start >= before.start && after.start.since(before.last) <= LOST_WITHIN;
+    if in_time && between < LOST_BETWEEN { between.into() } else { 0 }
 }
 
 impl<'a> Sum<'a> {
@@ -161,7 +165,10 @@ impl<'a> Sum<'a> {
         let stats = &stream.stats;
         let way = &mut self.way;
         // One stream in several flows, before and after a change of address: what is missing between them was lost, too.
-        if let Some(before) = self.latest.insert(stream.ssrc, stream) {
+        let known = self.latest.get(&stream.ssrc).copied();
+        let kind = known.and_then(|(_, kind)| kind).or(stream.kind);
+        self.latest.insert(stream.ssrc, (stream, kind));
+        if let Some((before, _)) = known {
             let lost = lost_between(before, stream);
             way.lost = way.lost.saturating_add(lost);
             way.expected = way.expected.saturating_add(lost);
@@ -170,7 +177,6 @@ impl<'a> Sum<'a> {
             }
         } else {
             way.streams = way.streams.saturating_add(1);
-            way.kinds.count(stream.kind);
         }
         way.packets = way.packets.saturating_add(stats.packets().into());
         way.lost = way.lost.saturating_add(stats.lost().into());
@@ -197,6 +203,9 @@ impl<'a> Sum<'a> {
     }
 
     fn done(mut self, rtt: Option<Rtt>) -> Way {
+        for (_, kind) in self.latest.values() {
+            self.way.kinds.count(*kind);
+        }
         self.way.jitter_ms = (self.jitter_weight > 0.0).then(|| self.jitter / self.jitter_weight);
         self.way.seconds = self.span.map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
         self.way.fps = self.busiest.and_then(|(_, stream)| stream.frames?.per_second());

@@ -4,6 +4,7 @@
 //! flow, plus a jitter buffer of twice the mean jitter; without a round trip only the buffer counts, and the figure is an
 //! upper bound.
 
+use super::Judged;
 use super::emodel::{self, Inputs, Rating, impairment};
 use crate::observe::facts::{Facts, MediaKind, RoundTrips, RtpStream};
 
@@ -27,7 +28,7 @@ pub enum RttSource {
 /// A measured round trip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rtt {
-    /// Median, in ms: the sum of both halves around the capture point where both were measured.
+    /// Median, in ms: the sum of both halves around the capture point where both were measured, else of the half behind it.
     pub ms: f64,
     /// Shortest, in ms.
     pub min_ms: f64,
@@ -60,10 +61,10 @@ impl RttSum {
         }
     }
 
-    /// The best of what was measured.
+    /// The best of what was measured. The half between the capture point and the endpoint alone, which is near, says nothing of the rest.
     pub(super) fn best(&self) -> Option<Rtt> {
         let sources = [RttSource::Rtcp, RttSource::ZoomPing, RttSource::Stun];
-        self.ways.iter().zip(sources).find_map(|(ways, source)| {
+        self.ways.iter().zip(sources).filter(|(ways, _)| ways.forward.count > 0).find_map(|(ways, source)| {
             Some(Rtt {
                 ms: ways.typical_ms()?,
                 min_ms: ways.min_ms()?,
@@ -75,9 +76,9 @@ impl RttSum {
 }
 
 /// The round trip that a flow shows.
-pub fn round_trip(facts: &Facts) -> Option<Rtt> {
+pub fn round_trip(judged: &Judged) -> Option<Rtt> {
     let mut sum = RttSum::default();
-    sum.add(facts, false);
+    sum.add(judged.flow.facts.as_deref()?, !judged.local_is_source);
     sum.best()
 }
 

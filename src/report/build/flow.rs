@@ -49,7 +49,7 @@ pub fn flow_record(context: &Context<'_>, judged: &Judged, session_id: Option<&s
         quic: facts.quic.as_ref().map(|quic| Box::new(protocol::quic(quic))),
         dtls: facts.dtls.as_ref().map(|dtls| Box::new(protocol::dtls(dtls))),
         stun: facts.stun.as_ref().map(|stun| Box::new(protocol::stun(stun))),
-        rtp: media::streams(context, facts),
+        rtp: media::streams(context, judged),
         estimate: media::estimate(judged),
         rtcp: facts.media.as_ref().and_then(|media| media::rtcp(context, media)),
         dns: facts.dns.as_ref().map(|dns| Box::new(protocol::dns(dns))),

@@ -9,7 +9,7 @@ use super::super::record::{
 use super::super::time;
 use super::{Context, centi, cipher, milli};
 use crate::flow::Direction;
-use crate::observe::facts::{Facts, Media, MediaKind, PaceWay, RoundTrip, RoundTrips, RtpStream};
+use crate::observe::facts::{Media, MediaKind, PaceWay, RoundTrip, RoundTrips, RtpStream};
 use crate::proto::rtcp::PacketType;
 use crate::proto::rtp::frames::Frames;
 use crate::proto::rtp::level::AudioLevel;
@@ -30,9 +30,10 @@ const METHOD: &str = "IP/UDP heuristic of Sharma et al., ACM IMC 2023: payloads 
 const ESTIMATE_NEEDS: u32 = 50;
 
 /// All streams of a flow.
-pub(super) fn streams(context: &Context<'_>, facts: &Facts) -> Vec<RtpRecord> {
-    let Some(media) = &facts.media else { return Vec::new() };
-    let rtt = speech::round_trip(facts);
+pub(super) fn streams(context: &Context<'_>, judged: &Judged) -> Vec<RtpRecord> {
+    let facts = judged.flow.facts.as_deref();
+    let Some(media) = facts.and_then(|facts| facts.media.as_ref()) else { return Vec::new() };
+    let rtt = speech::round_trip(judged);
     media.streams.iter().map(|stream| rtp(context, stream, rtt)).collect()
 }
 

@@ -37,7 +37,7 @@ pub(super) fn trend(analysis: &Analysis, session: &Session) -> Option<TrendRecor
     let mut parts = Vec::new();
     for judged in flows_of(analysis, session) {
         let Some(facts) = judged.flow.facts.as_deref() else { continue };
-        let rtt = speech::round_trip(facts);
+        let rtt = speech::round_trip(judged);
         for stream in facts.media.iter().flat_map(|media| &media.streams) {
             let is_sent = (stream.direction == Direction::Forward) == judged.local_is_source;
             parts.push(Part { stream, is_sent, rtt });
