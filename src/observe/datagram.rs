@@ -34,10 +34,18 @@ pub(super) struct Meta {
     pub(super) number: u64,
     pub(super) timestamp: Timestamp,
     pub(super) wrapping: Wrapping,
-    /// A snap length cut the payload.
-    pub(super) is_cut: bool,
+    /// Bytes of the payload that a snap length cut off.
+    pub(super) cut: u16,
     /// How much of media is kept.
     pub(super) sampling: Sampling,
+}
+
+impl Meta {
+    /// Bytes that what ends with the payload had on the wire.
+    #[inline]
+    pub(super) fn wire_length(&self, packet: &[u8]) -> usize {
+        packet.len().saturating_add(self.cut.into())
+    }
 }
 
 /// Reads the datagrams of one flow.

@@ -146,7 +146,8 @@ fn datagram_of(
 ) {
     marks(flow, direction, patterns, seen.packet, payload, ports);
     let state = &mut flow.state;
-    state.pace(flow.early, direction, payload.len(), seen.timestamp);
+    let length = wire_length(&seen.transport);
+    state.pace(flow.early, direction, length, seen.timestamp);
     if matches!(state.work, Work::Fresh) {
         state.work = Work::Datagrams(Box::new(Datagrams::new()));
     }
@@ -162,7 +163,7 @@ fn datagram_of(
         number: seen.number,
         timestamp: seen.timestamp,
         wrapping: Wrapping::None,
-        is_cut: matches!(seen.transport, Transport::Udp { declared_len, .. } if declared_len > payload.len()),
+        cut: u16::try_from(length.saturating_sub(payload.len())).unwrap_or(u16::MAX),
         sampling: seen.sampling,
     };
     work.payload(facts, &meta, payload);
@@ -176,6 +177,15 @@ fn datagram_of(
     {
         // The ports first: of each packet of media, what was read of the flow would be waited for.
         flow.set_idle_timeout(SHORT_IDLE);
+    }
+}
+
+/// Bytes of a payload on the wire: a snap length may have cut it.
+#[inline]
+const fn wire_length(transport: &Transport<'_>) -> usize {
+    match *transport {
+        Transport::Udp { declared_len, .. } | Transport::Tcp { declared_len, .. } => declared_len,
+        Transport::Other { payload, .. } => payload.len(),
     }
 }
 
@@ -235,7 +245,7 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
     let ports = flow.ports();
     if !payload.is_empty() {
         marks(flow, direction, patterns, seen.packet, payload, ports);
-        flow.state.pace(flow.early, direction, payload.len(), seen.timestamp);
+        flow.state.pace(flow.early, direction, declared_len, seen.timestamp);
     }
     let state = &mut flow.state;
     if matches!(state.work, Work::Fresh) {

@@ -297,7 +297,7 @@ fn read_framed(own: &mut Half, inner: &mut Option<Box<Datagrams>>, facts: &mut F
         number: segment.number,
         timestamp: segment.timestamp,
         wrapping: Wrapping::Tcp,
-        is_cut: false,
+        cut: 0,
         sampling: segment.sampling,
     };
     let mut consumed = 0_usize;

@@ -71,7 +71,7 @@ impl MediaTable {
                     track.sample(&peek, payload, meta);
                 }
                 self.picture(index, &peek, meta);
-                self.compare(index, &peek, payload);
+                self.compare(index, &peek, payload, meta);
                 self.repair(index, &peek, payload, meta);
                 true
             }
@@ -112,9 +112,9 @@ impl MediaTable {
 
     /// Looks whether a young stream repeats another of its direction.
     #[inline]
-    fn compare(&mut self, index: usize, peek: &Peek, payload: &[u8]) {
+    fn compare(&mut self, index: usize, peek: &Peek, payload: &[u8], meta: &Meta) {
         let Some(track) = self.tracks.get(index) else { return };
-        let Some((length, looks)) = track.suspect(peek, payload) else { return };
+        let Some((length, looks)) = track.suspect(peek, payload, meta) else { return };
         let mut matches = [None; COMPARED];
         let others = self.tracks.iter().filter(|other| {
             other.ssrc != track.ssrc

@@ -46,8 +46,8 @@ impl Sampler {
         if meta.wrapping == Wrapping::Zoom && peek.payload_type == ZOOM_FEC {
             return;
         }
-        if meta.is_cut || peek.header_length >= packet.len() {
-            self.cut = self.cut.saturating_add(u32::from(meta.is_cut));
+        if meta.cut > 0 || peek.header_length >= packet.len() {
+            self.cut = self.cut.saturating_add(u32::from(meta.cut > 0));
             return;
         }
         let plan = &meta.sampling;

@@ -116,12 +116,10 @@ impl Before {
 impl Track {
     pub(super) fn begin(peek: &Peek, packet: &[u8], meta: &Meta, kind: Option<MediaKind>) -> Self {
         let header = rtp::Header::parse(packet).ok();
+        let length = meta.wire_length(packet);
         let fixed = rtp::static_type(peek.payload_type);
         let mut series = Series::new(meta.timestamp);
-        series.packet(
-            meta.timestamp,
-            &Sample { bytes: packet.len(), expected: 1, is_new: true, jitter_ms: None },
-        );
+        series.packet(meta.timestamp, &Sample { bytes: length, expected: 1, is_new: true, jitter_ms: None });
         let is_audio = kind == Some(MediaKind::Audio) || fixed.is_some_and(|fixed| fixed.kind == Kind::Audio);
         let frames = (!is_audio).then(|| {
             let (frames, done) = Frames::new(peek.timestamp, peek.marker, meta.timestamp);
@@ -149,8 +147,8 @@ impl Track {
         if meta.sampling.keyed {
             detail.sampler.packet(peek, packet, meta, u32::from(peek.sequence));
         }
-        detail.sent.note(peek.timestamp, body_length(peek, packet));
-        detail.sketch.packet(peek.sequence, body_length(peek, packet), meta.timestamp);
+        detail.sent.note(peek.timestamp, body_length(peek, length));
+        detail.sketch.packet(peek.sequence, body_length(peek, length), meta.timestamp);
         detail.cipher.packet(&sealed(peek, packet, meta, true));
         Self {
             ssrc: peek.ssrc,
@@ -165,7 +163,7 @@ impl Track {
             extension_profile: header.and_then(|header| header.extension).map(|extension| extension.profile),
             first_type: (peek.payload_type, 1),
             other_types: Vec::new(),
-            stats: Stream::new(peek, packet.len(), meta.timestamp, None),
+            stats: Stream::new(peek, length, meta.timestamp, None),
             start: meta.timestamp,
             last: meta.timestamp,
             settled: None,
@@ -175,7 +173,8 @@ impl Track {
     #[inline]
     pub(super) fn count(&mut self, peek: &Peek, packet: &[u8], meta: &Meta) {
         let before = Before::of(&self.stats);
-        self.stats.update(peek, packet.len(), meta.timestamp);
+        let length = meta.wire_length(packet);
+        self.stats.update(peek, length, meta.timestamp);
         if meta.timestamp > self.last {
             self.last = meta.timestamp;
         }
@@ -193,7 +192,7 @@ impl Track {
             }
         }
         self.count_type(peek.payload_type);
-        let is_new = self.detail(&before, peek, packet, meta.timestamp);
+        let is_new = self.detail(&before, peek, (packet, length), meta.timestamp);
         self.cipher(&sealed(peek, packet, meta, is_new));
     }
 
@@ -253,11 +252,17 @@ impl Track {
 
     /// Books a packet beside the counters. True when its sequence number was not seen before.
     #[inline]
-    fn detail(&mut self, before: &Before, peek: &Peek, packet: &[u8], time: Timestamp) -> bool {
+    fn detail(
+        &mut self,
+        before: &Before,
+        peek: &Peek,
+        (packet, length): (&[u8], usize),
+        time: Timestamp,
+    ) -> bool {
         let after = Before::of(&self.stats);
         let detail = &mut *self.detail;
         let is_new = after.duplicates == before.duplicates;
-        detail.sketch.packet(peek.sequence, body_length(peek, packet), time);
+        detail.sketch.packet(peek.sequence, body_length(peek, length), time);
         detail.marked = detail.marked.saturating_add(u32::from(peek.marker));
         if after.restarts != before.restarts {
             detail.runs.restart();
@@ -277,7 +282,7 @@ impl Track {
         detail.series.packet(
             time,
             &Sample {
-                bytes: packet.len(),
+                bytes: length,
                 expected: after.expected.saturating_sub(before.expected),
                 is_new,
                 jitter_ms: if is_video { detail.frame_jitter.latest_ms() } else { self.stats.jitter_ms() },
@@ -291,17 +296,18 @@ impl Track {
         }
         if is_new && self.kind != Some(MediaKind::Fec) {
             detail.picture(peek, time);
-            detail.sent.note(peek.timestamp, body_length(peek, packet));
+            detail.sent.note(peek.timestamp, body_length(peek, length));
         }
         is_new
     }
 
     /// What a packet of this stream is compared with others by, while that is worth a look.
     #[inline]
-    pub(super) fn suspect(&self, peek: &Peek, packet: &[u8]) -> Option<(u16, Looks)> {
+    pub(super) fn suspect(&self, peek: &Peek, packet: &[u8], meta: &Meta) -> Option<(u16, Looks)> {
+        let length = meta.wire_length(packet);
         let looks = Looks { is_padded: is_padded(packet), is_marked: peek.marker };
         (self.detail.echo.is_open() && self.detail.frames.is_some())
-            .then(|| (body_length(peek, packet), looks))
+            .then(|| (body_length(peek, length), looks))
     }
 
     pub(super) const fn packets(&self) -> u32 {
@@ -411,7 +417,7 @@ fn sealed<'a>(peek: &'a Peek, packet: &'a [u8], meta: &Meta, is_new: bool) -> Se
     Sealed {
         peek,
         payload: packet.get(peek.header_length..).unwrap_or_default(),
-        is_unfit: is_padded(packet) || meta.is_cut,
+        is_unfit: is_padded(packet) || meta.cut > 0,
         is_new,
         timestamp: meta.timestamp,
         packet: meta.packet,
@@ -423,6 +429,6 @@ fn is_padded(packet: &[u8]) -> bool {
 }
 
 /// Length of the body behind the header, padding and authentication tag included.
-fn body_length(peek: &Peek, packet: &[u8]) -> u16 {
-    u16::try_from(packet.len().saturating_sub(peek.header_length)).unwrap_or(u16::MAX)
+fn body_length(peek: &Peek, length: usize) -> u16 {
+    u16::try_from(length.saturating_sub(peek.header_length)).unwrap_or(u16::MAX)
 }
