@@ -170,9 +170,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// True when an end-to-end mode, if it was on, would take the key from every server; the wire does not show it.
+    /// True when an end-to-end mode, if it was on, would take the key from every server; the wire does not show it. Not where the key was
+    /// seen on its way over a server.
     pub fn unless_end_to_end(&self) -> bool {
+        let passed = |witness: &witness::Witness| witness.delivery != witness::Delivery::Agreed;
         self.end_to_end.as_ref().is_some_and(|known| known.mode != Mode::Always)
+            && !self.witnesses.found.iter().any(passed)
     }
 }
 

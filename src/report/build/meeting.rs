@@ -67,7 +67,13 @@ impl Context<'_> {
         let seat = self.seat(analysis, session);
         self.told.insert(session.id, Told::of(record, seat));
         while self.told.len() > TOLD {
-            self.told.pop_first();
+            // Other ends of flows have a mark in their numbers that no order in time has.
+            let ends = [self.told.keys().next(), self.told.range(session::PEER..).next().map(|(id, _)| id)];
+            let Some(oldest) = ends.into_iter().flatten().copied().min_by_key(|id| session::order(*id))
+            else {
+                break;
+            };
+            self.told.remove(&oldest);
         }
     }
 
