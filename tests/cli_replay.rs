@@ -512,6 +512,67 @@ fn the_report_goes_where_o_says_and_json_is_one_document() {
 }
 
 #[test]
+fn what_a_file_held_stays_until_there_is_a_report() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("logs")).unwrap();
+    let old = "an old report, longer than the new one\n".repeat(1000);
+    bench.file("a.pcap", &plain(2)).file("keep", old.as_bytes()).file("logs/conn.log", old.as_bytes());
+    let held = |name: &str| fs::read_to_string(bench.path().join(name)).unwrap();
+    let kept = [("text", "keep", "keep"), ("html", "keep", "keep"), ("zeek", "logs", "logs/conn.log")];
+    for (format, target, file) in kept {
+        let output = bench.run(&["replay", "absent.pcap", "--format", format, "-o", target]);
+        assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+        assert!(words(&output).contains("not written, because nothing could be read"), "{}", words(&output));
+        assert_eq!(held(file), old, "{format}");
+    }
+    assert_eq!(bench.run(&["replay", "absent.pcap", "-o", "new"]).status.code(), Some(1));
+    assert!(!bench.path().join("new").exists(), "a file that is made for nothing goes");
+    let told = bench.run(&["replay", "a.pcap"]).stdout;
+    assert!(bench.run(&["replay", "a.pcap", "-o", "keep"]).status.success());
+    assert_eq!(held("keep").as_bytes(), told);
+    assert!(bench.run(&["replay", "a.pcap", "-o", "new"]).status.success());
+    assert_eq!(held("new").as_bytes(), told);
+    // No meeting is in it: nothing is the report.
+    assert!(bench.replay(&["a.pcap", "--records", "meeting", "-o", "keep"]).status.success());
+    assert_eq!(held("keep"), "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_stopped_leaves_what_a_file_held_and_pipes_are_written_to() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2)).file("keep", b"an old report");
+    let held = fs::File::open(bench.path().join("keep")).unwrap();
+    let mut child = command(bench.path())
+        .args(["replay", "-", "-o", "keep"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It holds a lock from when it has opened the file.
+    let is_held = || matches!(held.try_lock_shared(), Err(fs::TryLockError::WouldBlock));
+    for _ in 0..500 {
+        if is_held() {
+            break;
+        }
+        held.unlock().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(is_held());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(fs::read(bench.path().join("keep")).unwrap(), b"an old report");
+    let told = bench.run(&["replay", "a.pcap"]).stdout;
+    assert_eq!(bench.run(&["replay", "a.pcap", "-o", "/dev/stdout"]).stdout, told);
+    assert!(Command::new("mkfifo").arg(bench.path().join("pipe")).status().unwrap().success());
+    let mut reader = Command::new("cat");
+    let reader = reader.arg(bench.path().join("pipe")).stdout(Stdio::piped()).spawn().unwrap();
+    assert!(bench.run(&["replay", "a.pcap", "-o", "pipe"]).status.success());
+    assert_eq!(reader.wait_with_output().unwrap().stdout, told);
+}
+
+#[test]
 fn colour_is_for_terminals_or_for_those_who_ask() {
     let bench = Bench::new();
     bench.file("a.pcap", &plain(2));
