@@ -119,6 +119,15 @@ fn completions_and_the_manual_come_from_the_options() {
 }
 
 #[test]
+fn a_database_that_is_not_there_is_told_of_in_the_words_of_the_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let (absent, kept) = (folder.path().join("absent.mmdb"), folder.path().join("kept"));
+    let output = run(&["geo", "update", absent.to_str().unwrap(), "--dir", kept.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("absent.mmdb: No such file or directory"), "{}", words(&output));
+}
+
+#[test]
 fn interfaces_are_listed() {
     assert_eq!(run(&["interfaces"]).status.code(), Some(0));
 }
