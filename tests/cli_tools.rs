@@ -49,9 +49,13 @@ fn providers_are_listed_and_shown() {
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
-    let output = run(&["providers", "show", "nobody"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(words(&output).contains("nobody: no such provider"));
+    for (name, meant) in [("nobody", false), ("zom", true)] {
+        let output = run(&["providers", "show", name]);
+        assert_eq!(output.status.code(), Some(2), "a name is usage");
+        let said = words(&output);
+        assert!(said.contains(&format!("{name}: no such provider")), "{said}");
+        assert_eq!(said.contains("did you mean `zoom`?"), meant, "{said}");
+    }
 }
 
 #[test]
