@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -120,6 +121,26 @@ fn completions_and_the_manual_come_from_the_options() {
     assert!(text(&run(&["man"])).starts_with(".ie"));
     assert!(text(&run(&["man", "replay"])).contains("bpf"));
     assert_eq!(run(&["man", "nothing"]).status.code(), Some(2));
+    assert_eq!(run(&["man", "geo", "nothing"]).status.code(), Some(2));
+}
+
+#[test]
+fn every_page_that_a_manual_page_names_can_be_written() {
+    let mut to_see = vec!["meetscope".to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = to_see.pop() {
+        let page = text(&run(&["man", &name])).replace("\\-", "-");
+        assert!(page.contains(&format!(".TH {name} 1")), "{name}: {page}");
+        let before = page.split("(1)").map(|text| text.rsplit(char::is_whitespace).next().unwrap());
+        let named: Vec<String> =
+            before.filter(|word| word.starts_with("meetscope-")).map(str::to_owned).collect();
+        seen.insert(name);
+        to_see.extend(named.into_iter().filter(|name| !seen.contains(name)));
+    }
+    for name in ["meetscope-replay", "meetscope-geo-lookup", "meetscope-policy-check"] {
+        assert!(seen.contains(name), "{seen:?}");
+    }
+    assert_eq!(text(&run(&["man", "geo", "lookup"])), text(&run(&["man", "geo lookup"])));
 }
 
 #[test]
