@@ -381,6 +381,26 @@ fn a_filter_leaves_packets_out_and_counts_them() {
 }
 
 #[test]
+fn text_names_its_one_input_and_with_hash_its_sum() {
+    let bench = Bench::new();
+    // Of FIPS 180-4's example of one block, which is no capture.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    bench.file("a b.pcap", &plain(2)).file("abc", b"abc");
+    let about = |arguments: &[&str]| {
+        let text = String::from_utf8(bench.run(arguments).stdout).unwrap();
+        let (_, about) = text.split_once("About this run").unwrap();
+        about.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let plainly = about(&["replay", "a b.pcap"]);
+    assert!(plainly.contains(" file a b.pcap: 10 packets "), "{plainly}");
+    assert!(!plainly.contains("SHA-256") && !plainly.contains("command"), "{plainly}");
+    let hashed = about(&["replay", "abc", "--hash"]);
+    assert!(hashed.contains(&format!("; 3 bytes; SHA-256 {abc} ")), "{hashed}");
+    let hashed = about(&["replay", "a b.pcap", "--hash"]);
+    assert!(hashed.contains("meetscope replay 'a b.pcap' --hash "), "{hashed}");
+}
+
+#[test]
 fn a_filter_that_does_not_fit_a_link_type_leaves_its_packets_out() {
     let bench = Bench::new();
     let raw: Vec<_> = (0..4).map(|second| (second, udp(9, b"x")[14..].to_vec())).collect();
