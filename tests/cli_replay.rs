@@ -378,6 +378,39 @@ fn a_filter_leaves_packets_out_and_counts_them() {
     assert_eq!((output.status.code(), flows(&output)), (Some(0), 1));
     let packets = &stats(&output)["packets"];
     assert_eq!((&packets["analysed"], &packets["filtered"]), (&Value::from(5), &Value::from(10)));
+    let text = bench.run(&["replay", "a.pcap", "--bpf", "udp port 20001"]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("--bpf let 5 of 15 packets through"), "{text}");
+}
+
+#[test]
+fn the_list_of_flows_has_a_head_above_its_columns() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2));
+    let mut whole = String::new();
+    for more in [&[][..], &["--stream"]] {
+        let output = bench.run(&[&["replay", "a.pcap", "--records", "flow"], more].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (head, line) = text.split_once('\n').unwrap();
+        let place = |line: &str, word: &str| line.find(word).expect("a column");
+        assert_eq!(place(head, "->"), place(line, "->"), "{text}");
+        assert_eq!(place(head, "from"), place(line, "10.0.0.1:"), "{text}");
+        assert_eq!(place(head, "to "), place(line, "192.0.2.1:"), "{text}");
+        assert_eq!(head.rfind('/'), line.lines().next().unwrap().rfind('/'), "{text}");
+        assert_eq!(text.matches("begun (UTC)").count(), 1, "{text}");
+        assert!(whole.is_empty() || whole == text, "{whole}{text}");
+        whole = text;
+    }
+}
+
+#[test]
+fn text_begins_with_words() {
+    let bench = Bench::new();
+    let call = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/e2e-call.pcapng");
+    for more in [&[][..], &["--stream"], &["--records", "session"], &["--stream", "--records", "stats"]] {
+        let output = bench.run(&[&["replay", call], more].concat());
+        assert!(output.stdout.first().is_some_and(|byte| *byte != b'\n'), "{more:?}");
+    }
 }
 
 #[test]
