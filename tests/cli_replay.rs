@@ -187,6 +187,7 @@ fn an_empty_directory_and_a_missing_file_are_named_and_the_rest_is_read() {
     assert_eq!(output.status.code(), Some(1));
     assert!(words(&output).contains("meetscope: folder: there is no capture"), "{}", words(&output));
     assert!(words(&output).contains("meetscope: absent.pcap: cannot be read"), "{}", words(&output));
+    assert!(!words(&output).contains("before it"), "no packet was: {}", words(&output));
     assert_eq!(flows(&output), 3);
     assert_eq!(stats(&output)["complete"], false);
 }
@@ -216,7 +217,7 @@ fn time_that_runs_backwards_is_told_and_read() {
     let packets = [(100, udp(1000, b"a")), (50, udp(1000, b"b")), (101, udp(1000, b"c"))];
     let output = bench.file("a.pcap", &capture(ETHERNET, SNAPLEN, &packets)).replay(&["a.pcap"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(words(&output).contains("a.pcap: time runs backwards at 1 packets, first at packet 2"));
+    assert!(words(&output).contains("a.pcap: time runs backwards at packet 2; expected rising times"));
     assert_eq!(stats(&output)["files"][0]["anomalies"]["time_backwards"], 1);
 }
 
@@ -226,7 +227,7 @@ fn a_packet_longer_than_its_snaplen_is_told_and_read() {
     let packets = [(100, udp(1000, &[7; 100]))];
     let output = bench.file("a.pcap", &capture(ETHERNET, 64, &packets)).replay(&["a.pcap"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(words(&output).contains("a.pcap: 1 packets are longer than"), "{}", words(&output));
+    assert!(words(&output).contains("a.pcap: 1 packet is longer than"), "{}", words(&output));
     assert_eq!(stats(&output)["packets"]["analysed"], 1);
 }
 
@@ -377,6 +378,59 @@ fn a_filter_leaves_packets_out_and_counts_them() {
     assert_eq!((output.status.code(), flows(&output)), (Some(0), 1));
     let packets = &stats(&output)["packets"];
     assert_eq!((&packets["analysed"], &packets["filtered"]), (&Value::from(5), &Value::from(10)));
+    let text = bench.run(&["replay", "a.pcap", "--bpf", "udp port 20001"]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("--bpf let 5 of 15 packets through"), "{text}");
+}
+
+#[test]
+fn the_list_of_flows_has_a_head_above_its_columns() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2));
+    let mut whole = String::new();
+    for more in [&[][..], &["--stream"]] {
+        let output = bench.run(&[&["replay", "a.pcap", "--records", "flow"], more].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (head, line) = text.split_once('\n').unwrap();
+        let place = |line: &str, word: &str| line.find(word).expect("a column");
+        assert_eq!(place(head, "->"), place(line, "->"), "{text}");
+        assert_eq!(place(head, "from"), place(line, "10.0.0.1:"), "{text}");
+        assert_eq!(place(head, "to "), place(line, "192.0.2.1:"), "{text}");
+        assert_eq!(head.rfind('/'), line.lines().next().unwrap().rfind('/'), "{text}");
+        assert_eq!(text.matches("begun (UTC)").count(), 1, "{text}");
+        assert!(whole.is_empty() || whole == text, "{whole}{text}");
+        whole = text;
+    }
+}
+
+#[test]
+fn text_begins_with_words() {
+    let bench = Bench::new();
+    let call = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/e2e-call.pcapng");
+    for more in [&[][..], &["--stream"], &["--records", "session"], &["--stream", "--records", "stats"]] {
+        let output = bench.run(&[&["replay", call], more].concat());
+        assert!(output.stdout.first().is_some_and(|byte| *byte != b'\n'), "{more:?}");
+    }
+}
+
+#[test]
+fn text_names_its_one_input_and_with_hash_its_sum() {
+    let bench = Bench::new();
+    // Of FIPS 180-4's example of one block, which is no capture.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    bench.file("a b.pcap", &plain(2)).file("abc", b"abc");
+    let about = |arguments: &[&str]| {
+        let text = String::from_utf8(bench.run(arguments).stdout).unwrap();
+        let (_, about) = text.split_once("About this run").unwrap();
+        about.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let plainly = about(&["replay", "a b.pcap"]);
+    assert!(plainly.contains(" file a b.pcap: 10 packets "), "{plainly}");
+    assert!(!plainly.contains("SHA-256") && !plainly.contains("command"), "{plainly}");
+    let hashed = about(&["replay", "abc", "--hash"]);
+    assert!(hashed.contains(&format!("; 3 bytes; SHA-256 {abc} ")), "{hashed}");
+    let hashed = about(&["replay", "a b.pcap", "--hash"]);
+    assert!(hashed.contains("meetscope replay 'a b.pcap' --hash "), "{hashed}");
 }
 
 #[test]
@@ -508,6 +562,67 @@ fn the_report_goes_where_o_says_and_json_is_one_document() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
     let document: Value = serde_json::from_slice(&fs::read(bench.path().join("out.json")).unwrap()).unwrap();
     assert_eq!(document["flows"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_a_file_held_stays_until_there_is_a_report() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("logs")).unwrap();
+    let old = "an old report, longer than the new one\n".repeat(1000);
+    bench.file("a.pcap", &plain(2)).file("keep", old.as_bytes()).file("logs/conn.log", old.as_bytes());
+    let held = |name: &str| fs::read_to_string(bench.path().join(name)).unwrap();
+    let kept = [("text", "keep", "keep"), ("html", "keep", "keep"), ("zeek", "logs", "logs/conn.log")];
+    for (format, target, file) in kept {
+        let output = bench.run(&["replay", "absent.pcap", "--format", format, "-o", target]);
+        assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+        assert!(words(&output).contains("not written, because nothing could be read"), "{}", words(&output));
+        assert_eq!(held(file), old, "{format}");
+    }
+    assert_eq!(bench.run(&["replay", "absent.pcap", "-o", "new"]).status.code(), Some(1));
+    assert!(!bench.path().join("new").exists(), "a file that is made for nothing goes");
+    let told = bench.run(&["replay", "a.pcap"]).stdout;
+    assert!(bench.run(&["replay", "a.pcap", "-o", "keep"]).status.success());
+    assert_eq!(held("keep").as_bytes(), told);
+    assert!(bench.run(&["replay", "a.pcap", "-o", "new"]).status.success());
+    assert_eq!(held("new").as_bytes(), told);
+    // No meeting is in it: nothing is the report.
+    assert!(bench.replay(&["a.pcap", "--records", "meeting", "-o", "keep"]).status.success());
+    assert_eq!(held("keep"), "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_stopped_leaves_what_a_file_held_and_pipes_are_written_to() {
+    let bench = Bench::new();
+    bench.file("a.pcap", &plain(2)).file("keep", b"an old report");
+    let held = fs::File::open(bench.path().join("keep")).unwrap();
+    let mut child = command(bench.path())
+        .args(["replay", "-", "-o", "keep"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It holds a lock from when it has opened the file.
+    let is_held = || matches!(held.try_lock_shared(), Err(fs::TryLockError::WouldBlock));
+    for _ in 0..500 {
+        if is_held() {
+            break;
+        }
+        held.unlock().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(is_held());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(fs::read(bench.path().join("keep")).unwrap(), b"an old report");
+    let told = bench.run(&["replay", "a.pcap"]).stdout;
+    assert_eq!(bench.run(&["replay", "a.pcap", "-o", "/dev/stdout"]).stdout, told);
+    assert!(Command::new("mkfifo").arg(bench.path().join("pipe")).status().unwrap().success());
+    let mut reader = Command::new("cat");
+    let reader = reader.arg(bench.path().join("pipe")).stdout(Stdio::piped()).spawn().unwrap();
+    assert!(bench.run(&["replay", "a.pcap", "-o", "pipe"]).status.success());
+    assert_eq!(reader.wait_with_output().unwrap().stdout, told);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -49,9 +50,13 @@ fn providers_are_listed_and_shown() {
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
-    let output = run(&["providers", "show", "nobody"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(words(&output).contains("nobody: no such provider"));
+    for (name, meant) in [("nobody", false), ("zom", true)] {
+        let output = run(&["providers", "show", name]);
+        assert_eq!(output.status.code(), Some(2), "a name is usage");
+        let said = words(&output);
+        assert!(said.contains(&format!("{name}: no such provider")), "{said}");
+        assert_eq!(said.contains("did you mean `zoom`?"), meant, "{said}");
+    }
 }
 
 #[test]
@@ -116,6 +121,35 @@ fn completions_and_the_manual_come_from_the_options() {
     assert!(text(&run(&["man"])).starts_with(".ie"));
     assert!(text(&run(&["man", "replay"])).contains("bpf"));
     assert_eq!(run(&["man", "nothing"]).status.code(), Some(2));
+    assert_eq!(run(&["man", "geo", "nothing"]).status.code(), Some(2));
+}
+
+#[test]
+fn every_page_that_a_manual_page_names_can_be_written() {
+    let mut to_see = vec!["meetscope".to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = to_see.pop() {
+        let page = text(&run(&["man", &name])).replace("\\-", "-");
+        assert!(page.contains(&format!(".TH {name} 1")), "{name}: {page}");
+        let before = page.split("(1)").map(|text| text.rsplit(char::is_whitespace).next().unwrap());
+        let named: Vec<String> =
+            before.filter(|word| word.starts_with("meetscope-")).map(str::to_owned).collect();
+        seen.insert(name);
+        to_see.extend(named.into_iter().filter(|name| !seen.contains(name)));
+    }
+    for name in ["meetscope-replay", "meetscope-geo-lookup", "meetscope-policy-check"] {
+        assert!(seen.contains(name), "{seen:?}");
+    }
+    assert_eq!(text(&run(&["man", "geo", "lookup"])), text(&run(&["man", "geo lookup"])));
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told_of_in_the_words_of_the_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let (absent, kept) = (folder.path().join("absent.mmdb"), folder.path().join("kept"));
+    let output = run(&["geo", "update", absent.to_str().unwrap(), "--dir", kept.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("absent.mmdb: No such file or directory"), "{}", words(&output));
 }
 
 #[test]

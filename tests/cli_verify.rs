@@ -45,7 +45,57 @@ fn a_directory_stands_for_the_captures_in_it() {
     assert!(err(&empty).contains("there is no capture in this directory"), "{}", err(&empty));
     fs::copy(CAPTURE, folder.path().join("1.pcapng")).unwrap();
     let output = verify(&[at, "--key-file", KEY]);
-    assert_eq!(out(&output), out(&verify(&[CAPTURE, "--key-file", KEY])));
+    let copied = folder.path().join("1.pcapng").display().to_string();
+    assert_eq!(out(&output).replace(&copied, CAPTURE), out(&verify(&[CAPTURE, "--key-file", KEY])));
+}
+
+#[test]
+fn what_the_key_opens_comes_first_and_is_named_by_its_file() {
+    let [plain, sdes] = ["plain-rtp.pcapng", "sip-sdes.pcapng"].map(captured);
+    let output = verify(&[&plain, CAPTURE, &sdes, "--key-file", KEY]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let text = out(&output);
+    assert!(text.lines().next().unwrap().starts_with("VERIFIED: the key opens 8 of "), "{text}");
+    assert!(text.lines().next().unwrap().ends_with(" RTP streams in 3 files"), "{text}");
+    let verdicts: Vec<bool> = text
+        .lines()
+        .filter(|line| line.starts_with("  verified on") || line.starts_with("  not "))
+        .map(|line| line.starts_with("  verified"))
+        .collect();
+    assert!(verdicts.len() > 13 && verdicts.iter().take(8).all(|verified| *verified), "{text}");
+    assert!(!verdicts.iter().skip(8).any(|verified| *verified), "{text}");
+    for file in [CAPTURE, &plain, &sdes] {
+        assert!(text.contains(&format!(" of {file}\n")), "{text}");
+    }
+}
+
+#[test]
+fn a_capture_that_is_cut_is_marked_incomplete_and_one_that_is_not_there_is_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.pcapng");
+    let mut bytes = fs::read(CAPTURE).unwrap();
+    bytes.truncate(bytes.len() - 5);
+    fs::write(&cut, bytes).unwrap();
+    let cut = cut.to_str().unwrap();
+    let absent = folder.path().join("absent.pcap");
+    let absent = absent.to_str().unwrap();
+    for (file, status, head) in
+        [(cut, 0, "VERIFIED: the key opens 8 of 13"), (absent, 1, "NOT VERIFIED: nothing could be read of ")]
+    {
+        let output = verify(&[file, "--key-file", KEY]);
+        assert_eq!(output.status.code(), Some(status), "{}", err(&output));
+        let text = out(&output);
+        assert!(text.starts_with(head) && text.contains(&format!("\nINCOMPLETE: {file}: ")), "{text}");
+        assert!(!text.contains("What this does not prove"), "{text}");
+        let output = verify(&[file, "--key-file", KEY, "--format", "json"]);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value.pointer("/complete").unwrap(), false);
+        let why = value.pointer("/incomplete/0").unwrap().as_str().unwrap();
+        assert!(why.starts_with(&format!("{file}: ")), "{why}");
+    }
+    let output = verify(&[CAPTURE, "--key-file", KEY, "--format", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((value.pointer("/complete").unwrap(), value.pointer("/incomplete")), (&true.into(), None));
 }
 
 #[test]

@@ -136,12 +136,12 @@ fn every_packet_is_accounted_for() {
 
 #[test]
 fn the_samples_in_the_readme_are_what_the_program_prints() {
-    let key_log = CAPTURE.replace(".pcapng", ".keylog");
-    let key = CAPTURE.replace(".pcapng", ".key");
+    let [capture, key_log, key] =
+        ["pcapng", "keylog", "key"].map(|kind| format!("captures/zoom-beijing-2020.{kind}"));
     let samples = [
-        ("report", vec!["replay", CAPTURE]),
-        ("witness", vec!["replay", CAPTURE, "--keylog", &key_log]),
-        ("verify", vec!["verify", CAPTURE, "--key-file", &key]),
+        ("report", vec!["replay", &capture]),
+        ("witness", vec!["replay", &capture, "--keylog", &key_log]),
+        ("verify", vec!["verify", &capture, "--key-file", &key]),
     ];
     for (name, arguments) in samples {
         let readme = include_str!("../README.md");

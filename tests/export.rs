@@ -338,6 +338,7 @@ fn what_cannot_be_exported_is_told_and_nothing_is_overwritten() {
         (["replay", "s1.pcapng", "--export-pcap", "s1"], "exists already"),
         (["replay", "s1.pcapng", "--export-pcap=s1=new", "-onew"], "expected two files"),
         (["replay", input, "--export-pcap", "first=new"], "name of a session"),
+        (["replay", input, "--export-pcap", "s193="], "expected the name of a file behind `=`"),
         (["replay", input, "--export-pcap", "s999999=new"], "the sessions are s"),
     ] {
         let output = meetscope(folder.path(), &arguments);

@@ -272,6 +272,7 @@ fn a_manifest_leads_nowhere_else_and_its_faults_have_a_line() {
         let output = bench.run(&["geo", "lookup", "52.81.151.250"]);
         assert_eq!(output.status.code(), Some(1));
         assert!(words(&output).contains(part), "{}", words(&output));
+        assert!(words(&output).contains("use --no-geoip-store to go on without"), "{}", words(&output));
     }
 }
 

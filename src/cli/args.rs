@@ -63,8 +63,8 @@ pub(super) enum Command {
     },
     /// Write the manual page
     Man {
-        /// Write the page of this subcommand instead
-        subcommand: Option<String>,
+        /// Write the page of this subcommand instead, as `geo lookup`
+        subcommand: Vec<String>,
     },
 }
 

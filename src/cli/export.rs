@@ -51,6 +51,11 @@ impl Wanted {
                 "--export-pcap: expected the name of a session as reports give it, such as s12, found {session:?}"
             )));
         }
+        if file.as_os_str().is_empty() {
+            let message =
+                format!("--export-pcap: expected the name of a file behind `=`, found none in {typed:?}");
+            return Err(UsageError(message));
+        }
         if inputs.iter().any(|input| is_stdin(input)) {
             return Err(UsageError(
                 "--export-pcap reads the captures once more, which standard input does not allow".to_owned(),

@@ -31,7 +31,7 @@ pub(super) fn record(merge: &Merge, file: usize) -> FileRecord {
         let read = info.map_or(0, |info| info.packets);
         let lacks_room = matches!(error.fault, Fault::NoRoomToUnpack { .. } | Fault::NoRoomToRead { .. });
         let hint = if lacks_room { " (half of --memory-mib with --stream)" } else { "" };
-        say(format_args!("{error}{hint}; the {read} packets before it are reported, incomplete"));
+        say(format_args!("{error}{hint}{}", before(read)));
         without_name(error)
     });
     FileRecord {
@@ -40,6 +40,15 @@ pub(super) fn record(merge: &Merge, file: usize) -> FileRecord {
         error,
         anomalies,
         ..FileRecord::default()
+    }
+}
+
+/// What becomes of the packets that were read before a fault; nothing where there are none.
+pub(super) fn before(packets: u64) -> String {
+    match packets {
+        0 => String::new(),
+        1 => "; the packet before it is reported, incomplete".to_owned(),
+        many => format!("; the {many} packets before it are reported, incomplete"),
     }
 }
 
@@ -53,21 +62,31 @@ pub(super) fn without_name(error: &CaptureError) -> String {
 fn warn(name: &str, info: &FileInfo) {
     let odd = &info.anomalies;
     if let Some(first) = odd.first_time_backwards {
-        let count = odd.time_backwards;
-        say(format_args!(
-            "{name}: time runs backwards at {count} packets, first at packet {first}; expected rising times"
-        ));
+        let at = match odd.time_backwards {
+            1 => format!("packet {first}"),
+            count => format!("{count} packets, first at packet {first}"),
+        };
+        say(format_args!("{name}: time runs backwards at {at}; expected rising times"));
     }
     let told = [
-        (odd.longer_than_snaplen, "packets are longer than their interface's snapshot length"),
-        (odd.captured_longer_than_original, "packets are captured longer than they were on the wire"),
+        (
+            odd.longer_than_snaplen,
+            "packet is longer than its interface's snapshot length",
+            "packets are longer than their interface's snapshot length",
+        ),
+        (
+            odd.captured_longer_than_original,
+            "packet is captured longer than it was on the wire",
+            "packets are captured longer than they were on the wire",
+        ),
         (
             odd.unknown_interface,
+            "packet belongs to an interface that the file does not describe; it is left out",
             "packets belong to an interface that the file does not describe; they are left out",
         ),
     ];
-    for (count, what) in told.into_iter().filter(|(count, _)| *count > 0) {
-        say(format_args!("{name}: {count} {what}"));
+    for (count, one, many) in told.into_iter().filter(|(count, ..)| *count > 0) {
+        say(format_args!("{name}: {count} {}", if count == 1 { one } else { many }));
     }
 }
 

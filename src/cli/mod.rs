@@ -96,7 +96,7 @@ fn run(args: Args) -> anyhow::Result<Status> {
         Command::Policy(typed) => policy::run(&typed.command),
         Command::Interfaces => interfaces::run(),
         Command::Completions { shell } => generate::completions(shell),
-        Command::Man { subcommand } => generate::man(subcommand.as_deref()),
+        Command::Man { subcommand } => generate::man(&subcommand),
     }
 }
 

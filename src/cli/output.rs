@@ -1,5 +1,5 @@
 //! Where data goes: standard output, or the file that `-o` names. No output is a file that the run reads or keeps, and none is written by
-//! two runs at once.
+//! two runs at once. What a file held stays until there is something to write.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
@@ -42,7 +42,8 @@ impl Taken<'_> {
     }
 }
 
-/// Opens the destination before any work is done. What is `taken` is never overwritten.
+/// Opens the destination before any work is done. What is `taken` is never overwritten, and what a file holds stays until the first byte
+/// is written, or it is flushed.
 ///
 /// # Errors
 /// When the file cannot be opened, is taken, or another run writes to it.
@@ -52,7 +53,52 @@ pub(super) fn open(path: Option<&Path>, taken: Taken<'_>) -> anyhow::Result<Box<
         taken.check(Path::new("/dev/stdout"))?;
         return Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, io::stdout())));
     };
-    Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, create(path, taken)?)))
+    Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, Late::open(path, taken)?)))
+}
+
+/// A file that is emptied once there is something to write.
+struct Late {
+    file: File,
+    path: PathBuf,
+    /// The run has made it.
+    is_new: bool,
+    is_begun: bool,
+}
+
+impl Late {
+    fn open(path: &Path, taken: Taken<'_>) -> anyhow::Result<Self> {
+        let (file, is_new) = to_write(path, taken)?;
+        Ok(Self { file, path: path.to_path_buf(), is_new, is_begun: false })
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if !self.is_begun {
+            empty(&self.file)?;
+            self.is_begun = true;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Late {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begin()?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.begin()?;
+        self.file.flush()
+    }
+}
+
+impl Drop for Late {
+    /// A file that was made for nothing goes.
+    fn drop(&mut self) {
+        if self.is_new && !self.is_begun && is_open_as(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Opens a file in a directory, which is made where it is not there. What is `taken` is never overwritten.
@@ -74,15 +120,35 @@ pub(super) fn open_in(directory: &Path, name: &str, taken: Taken<'_>) -> anyhow:
 /// # Errors
 /// When it cannot be opened, is taken, or another run writes to it.
 pub(super) fn create(path: &Path, taken: Taken<'_>) -> anyhow::Result<File> {
-    taken.check(path)?;
-    let cannot = || format!("{}: cannot be written", path.display());
-    // It is emptied only once nobody else writes to it.
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).with_context(cannot)?;
-    if file.metadata().with_context(cannot)?.is_file() {
-        lock(&file, path)?;
-        file.set_len(0).with_context(cannot)?;
-    }
+    let (file, _) = to_write(path, taken)?;
+    empty(&file).with_context(|| cannot(path))?;
     Ok(file)
+}
+
+/// A file that nothing else writes to until it is closed, as it is, and whether it had to be made.
+fn to_write(path: &Path, taken: Taken<'_>) -> anyhow::Result<(File, bool)> {
+    taken.check(path)?;
+    let mut options = OpenOptions::new();
+    let (file, is_new) = if let Ok(file) = options.write(true).create_new(true).open(path) {
+        (file, true)
+    } else {
+        // It is there, or a link to what is not.
+        let there = options.create_new(false).create(true).truncate(false).open(path);
+        (there.with_context(|| cannot(path))?, false)
+    };
+    if file.metadata().with_context(|| cannot(path))?.is_file() {
+        lock(&file, path)?;
+    }
+    Ok((file, is_new))
+}
+
+/// Takes out what a file holds; what is none has nothing to take out.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
+fn cannot(path: &Path) -> String {
+    format!("{}: cannot be written", path.display())
 }
 
 /// Notes with the system that this run writes to a file, until the file is closed or the process dies. A file system without locks is no
@@ -103,6 +169,11 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), UsageError> {
 /// The file that is named; none for standard output.
 pub(super) fn named(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| path.as_os_str() != config::STDIN)
+}
+
+/// The file or directory that is named and keeps what is written to it.
+pub(super) fn kept(path: Option<&Path>) -> Option<&Path> {
+    named(path).filter(|path| path.is_file() || path.is_dir())
 }
 
 /// What a message calls the destination.

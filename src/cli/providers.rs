@@ -11,10 +11,11 @@ use anyhow::Context;
 
 use meetscope::classify::provider::{Grade, Provider, ProviderError, Sources};
 use meetscope::classify::{Rules, provider};
+use meetscope::policy::nearest;
 
 use super::args::{Providers, ProvidersCommand};
 use super::messages::say;
-use super::{Status, config};
+use super::{Status, UsageError, config};
 
 /// Files of a provider directory that are not a provider's.
 const SOURCES: &str = "sources.toml";
@@ -51,13 +52,19 @@ fn list(out: &mut impl Write, rules: &Rules) -> io::Result<Status> {
 
 fn show(out: &mut impl Write, rules: &Rules, id: &str) -> anyhow::Result<Status> {
     let Some(one) = rules.providers().iter().find(|one| one.id == id || one.app == id) else {
-        say(format_args!("{id}: no such provider; `meetscope providers list` shows them"));
-        return Ok(Status::Failed);
+        return Err(unknown(rules, id).into());
     };
     write_head(out, one)?;
     write_facts(out, one)?;
     write_sources(out, rules, one)?;
     Ok(Status::Done)
+}
+
+/// No provider has this name; perhaps another was meant.
+fn unknown(rules: &Rules, id: &str) -> UsageError {
+    let known = rules.providers().iter().flat_map(|one| [one.id.as_str(), one.app.as_str()]);
+    let meant = nearest(id, known).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
+    UsageError(format!("{id}: no such provider; `meetscope providers list` shows them{meant}"))
 }
 
 fn write_head(out: &mut impl Write, one: &Provider) -> io::Result<()> {

@@ -69,7 +69,7 @@ fn whole(config: config::Replay) -> anyhow::Result<Status> {
         ..
     } = config;
     let inputs = files.clone();
-    // An output is emptied when it is opened: what can stop the run is read before.
+    // What can stop the run is read first.
     let mut known = report.state.as_ref().map(State::read).transpose()?.unwrap_or_default();
     let outputs = Outputs::open(&report)?;
     let sums = provenance.then(|| Sums::begin(&files));
@@ -146,7 +146,7 @@ pub(super) enum Depth {
 struct Outputs(Vec<(Format, Box<dyn Write>)>);
 
 impl Outputs {
-    /// Opens them before any work is done.
+    /// Opens them before any work is done; what they hold stays until there is a report.
     fn open(report: &config::Report) -> anyhow::Result<Self> {
         let target = report.output.as_deref();
         let (Format::Zeek(_), Some(directory)) = (report.style.format, target) else {
@@ -166,6 +166,13 @@ impl Outputs {
         run: &Run<'_>,
         report: &config::Report,
     ) -> anyhow::Result<()> {
+        if run.counts.seen == 0
+            && !run.complete
+            && let Some(path) = output::kept(report.output.as_deref())
+        {
+            say(format_args!("{}: not written, because nothing could be read", path.display()));
+            return Ok(());
+        }
         for (format, mut out) in self.0 {
             let style = report::Style { format, ..report.style.clone() };
             report::write_rest(&mut out, context, run, &style)

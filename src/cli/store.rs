@@ -28,7 +28,8 @@ pub(super) fn databases(typed: &args::GeoFiles) -> anyhow::Result<Databases> {
     if !typed.no_geoip_store
         && let Some(directory) = to_ask()
     {
-        let store = Store::open(&directory).context("--no-geoip-store goes on without the kept databases")?;
+        let store =
+            Store::open(&directory).context("use --no-geoip-store to go on without the kept databases")?;
         databases.add_store(&store);
     }
     for file in &typed.geoip {

@@ -10,6 +10,8 @@ use meetscope::keys::verify::{
 };
 use meetscope::observe::PacketRef;
 use meetscope::pipeline::Pipeline;
+use meetscope::report::record::FileRecord;
+use meetscope::report::visible;
 
 use super::messages::say;
 use super::progress::Progress;
@@ -18,7 +20,7 @@ use super::{Status, config, folders, input};
 
 /// Streams that are shown one by one.
 const SHOWN: usize = 40;
-/// Flows named that hide their media.
+/// Flows named that hide their media, and inputs that could not be read to their end.
 const NAMED: usize = 4;
 
 /// Reads all files, tries the key on their media, and says what came of it. That directories hold none has been told.
@@ -40,16 +42,22 @@ pub(super) fn run(config: &config::Verify) -> anyhow::Result<Status> {
         progress.clear();
     }
     // Tells of files that could not be read to their end.
-    let files: Vec<String> = input::records(&merge).into_iter().map(|file| file.name).collect();
+    let files = input::records(&merge);
+    let mut faults: Vec<String> =
+        files.iter().filter_map(|file| Some(format!("{}: {}", file.name, file.error.as_ref()?))).collect();
     for error in feed.refused.values() {
-        say(format_args!("{error}; packets of this link type are left out"));
+        let fault = format!("{error}; packets of this link type are left out");
+        say(format_args!("{fault}"));
+        faults.push(fault);
     }
+    let seen = feed.left_out.seen;
     let flows = feed.pipeline.finish();
+    let is_unread = seen.saturating_add(flows.counts.seen) == 0 && !faults.is_empty();
     let answer = verify(&flows.flows, &config.material);
-    let shown = Shown { answer: &answer, material: &config.material, many: files.len() > 1 };
+    let shown = Shown { answer: &answer, material: &config.material, files: &files, faults, is_unread };
     let mut out = io::stdout().lock();
     if config.json {
-        meetscope::report::write_json_pretty(&mut out, &shown.record(files))?;
+        meetscope::report::write_json_pretty(&mut out, &shown.record())?;
         writeln!(out)?;
     } else {
         shown.text(&mut out)?;
@@ -61,13 +69,22 @@ pub(super) fn run(config: &config::Verify) -> anyhow::Result<Status> {
 struct Shown<'a> {
     answer: &'a Answer,
     material: &'a Material,
-    many: bool,
+    files: &'a [FileRecord],
+    /// Why not all could be read.
+    faults: Vec<String>,
+    /// There was not a single packet, for one of these faults.
+    is_unread: bool,
 }
 
 #[derive(Serialize)]
 struct Record<'a> {
     verified: bool,
-    files: Vec<String>,
+    files: Vec<&'a str>,
+    /// False when an input ended before its time.
+    complete: bool,
+    /// Why.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    incomplete: &'a [String],
     key_read_as: Vec<&'a str>,
     tried: Vec<String>,
     flows: u64,
@@ -131,12 +148,15 @@ struct PartRecord<'a> {
 }
 
 impl Shown<'_> {
-    fn record(&self, files: Vec<String>) -> Record<'_> {
+    fn record(&self) -> Record<'_> {
         let answer = self.answer;
         let verified = answer.is_verified();
+        let is_told = verified || answer.is_plain() || self.is_unread;
         Record {
             verified,
-            files,
+            files: self.files.iter().map(|file| file.name.as_str()).collect(),
+            complete: self.faults.is_empty(),
+            incomplete: &self.faults,
             key_read_as: self.material.keys.iter().map(|key| key.how.as_str()).collect(),
             tried: if self.missing().is_some() { Vec::new() } else { self.tried() },
             flows: answer.flows,
@@ -151,7 +171,7 @@ impl Shown<'_> {
                 })
                 .collect(),
             missing: self.missing(),
-            does_not_prove: if verified || answer.is_plain() { Vec::new() } else { DOES_NOT_PROVE.to_vec() },
+            does_not_prove: if is_told { Vec::new() } else { DOES_NOT_PROVE.to_vec() },
         }
     }
 
@@ -199,22 +219,41 @@ impl Shown<'_> {
     }
 
     fn packet(&self, packet: PacketRef) -> String {
-        if self.many {
-            format!("packet {} of file {}", packet.frame(), packet.file())
-        } else {
-            format!("packet {}", packet.frame())
+        let file = usize::try_from(packet.file()).ok().and_then(|file| self.files.get(file));
+        match file {
+            Some(file) if self.files.len() > 1 => format!("packet {} of {}", packet.frame(), file.name),
+            _ => format!("packet {}", packet.frame()),
         }
+    }
+
+    /// The verdict, on what, and what is missing of that.
+    fn head(&self, out: &mut impl Write) -> io::Result<()> {
+        let (opened, streams) = (self.answer.hits().count(), self.answer.streams.len());
+        let whence = match self.files {
+            [file] => visible(&file.name).into_owned(),
+            files => format!("{} files", files.len()),
+        };
+        if self.is_unread {
+            writeln!(out, "NOT VERIFIED: nothing could be read of {whence}")?;
+        } else if opened > 0 {
+            writeln!(out, "VERIFIED: the key opens {opened} of {streams} RTP streams in {whence}")?;
+        } else {
+            writeln!(out, "NOT VERIFIED: the key opens none of {streams} RTP streams in {whence}")?;
+        }
+        for fault in self.faults.iter().take(NAMED) {
+            writeln!(out, "INCOMPLETE: {}", visible(fault))?;
+        }
+        let more = self.faults.len().saturating_sub(NAMED);
+        if more > 0 {
+            writeln!(out, "INCOMPLETE: and {more} more; --format json has them all")?;
+        }
+        Ok(())
     }
 
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         let answer = self.answer;
-        let opened = answer.hits().count();
         let streams = answer.streams.len();
-        if opened > 0 {
-            writeln!(out, "VERIFIED: the key opens {opened} of {streams} RTP streams")?;
-        } else {
-            writeln!(out, "NOT VERIFIED: the key opens none of {streams} RTP streams")?;
-        }
+        self.head(out)?;
         if let Some(missing) = self.missing() {
             writeln!(out, "  {missing}")?;
             writeln!(out, "  the key was read: {}", self.keys())?;
@@ -224,7 +263,9 @@ impl Shown<'_> {
                 writeln!(out, "    {line}")?;
             }
         }
-        for stream in answer.streams.iter().take(SHOWN) {
+        // What the key opens comes first.
+        let (open, closed): (Vec<_>, Vec<_>) = answer.streams.iter().partition(|one| hit(one).is_some());
+        for stream in open.into_iter().chain(closed).take(SHOWN) {
             self.stream(out, stream)?;
         }
         if streams > SHOWN {
@@ -236,7 +277,7 @@ impl Shown<'_> {
         }
         if answer.is_plain() {
             writeln!(out, "\nThis media is not encrypted at all: there is nothing for a key to open.")?;
-        } else if opened == 0 {
+        } else if !answer.is_verified() && !self.is_unread {
             writeln!(out, "\nWhat this does not prove: the key may still belong to this meeting.")?;
             for line in DOES_NOT_PROVE {
                 writeln!(out, "  - {line}")?;
@@ -249,19 +290,20 @@ impl Shown<'_> {
         let kind = stream.kind.map_or("unknown", kind_word);
         writeln!(
             out,
-            "\n{} -> {}  SSRC {:#010x}  {kind}, {} RTP packets from {}",
+            "\n{} -> {}  SSRC {:#010x}  {kind}, {} from {}",
             stream.source,
             stream.destination,
             stream.ssrc,
-            stream.packets,
-            self.packet(stream.packet)
+            counted(stream.packets, "RTP packet", "RTP packets"),
+            visible(&self.packet(stream.packet))
         )?;
         match &stream.outcome {
             Outcome::Verified(hit) => {
                 let how = self.how(hit).unwrap_or("given");
                 writeln!(out, "  verified on {} of {} units: {}", hit.opened, hit.of, hit.cipher)?;
                 if hit.silent > 0 {
-                    writeln!(out, "  {} more units have no padding and tell nothing", hit.silent)?;
+                    let more = counted(hit.silent, "more unit has", "more units have");
+                    writeln!(out, "  {more} no padding and tell nothing")?;
                 }
                 writeln!(out, "  key read as {how}")?;
                 if let Some(nonce) = hit.nonce {
@@ -273,7 +315,9 @@ impl Shown<'_> {
                 }
             }
             Outcome::NotVerified { tries } => {
-                writeln!(out, "  not verified on any of {} units, in {tries} tries", stream.units)?;
+                let (units, tries) =
+                    (counted(stream.units, "unit", "units"), counted(*tries, "try", "tries"));
+                writeln!(out, "  not verified on any of {units}, in {tries}")?;
             }
             Outcome::NothingToTry(reason) => writeln!(out, "  not tried: {}", reason.words())?,
         }
@@ -281,12 +325,13 @@ impl Shown<'_> {
             writeln!(out, "  its payload is not encrypted at all")?;
         }
         let beside = [
-            (stream.left_out, "packets beyond the cap were left out"),
-            (stream.cut, "packets were cut by a snap length and left out"),
-            (stream.incomplete, "packets are of units that are not whole, or of another layout"),
+            (stream.left_out, "was", "were", "left out beyond the cap"),
+            (stream.cut, "was", "were", "cut by a snap length and left out"),
+            (stream.incomplete, "is", "are", "of units that are not whole, or of another layout"),
         ];
-        for (count, words) in beside.iter().filter(|(count, _)| *count > 0) {
-            writeln!(out, "  {count} {words}")?;
+        for (count, one, many, words) in beside.into_iter().filter(|(count, ..)| *count > 0) {
+            let packets = counted(count, "packet", "packets");
+            writeln!(out, "  {packets} {} {words}", if count == 1 { one } else { many })?;
         }
         Ok(())
     }
@@ -299,6 +344,9 @@ impl Shown<'_> {
         }
         if !answer.streams.is_empty() {
             return Some("nothing was tried: of no stream can anything be tried; see each stream".to_owned());
+        }
+        if self.is_unread {
+            return Some("nothing was tried: nothing could be read".to_owned());
         }
         if answer.flows == 0 {
             return Some("nothing was tried: no flow could be read".to_owned());
@@ -361,6 +409,10 @@ const fn hit(stream: &StreamAnswer) -> Option<&Hit> {
         Outcome::Verified(hit) => Some(hit),
         Outcome::NotVerified { .. } | Outcome::NothingToTry(_) => None,
     }
+}
+
+fn counted(count: u32, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn kind_word(kind: meetscope::observe::facts::MediaKind) -> &'static str {

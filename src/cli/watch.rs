@@ -23,7 +23,7 @@ use super::seen::Servers;
 use super::signals::Signals;
 use super::state::State;
 use super::telemetry::{Telemetry, is_served};
-use super::{Status, config, confine, dashboard, policy, screen, store};
+use super::{Status, config, confine, dashboard, input, policy, screen, store};
 
 /// How long to wait for what workers found before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(500);
@@ -127,7 +127,7 @@ fn judge_all(
         orders.obey(&mut judge, &telling, &mut reload);
     }
     if let Some(error) = judge.error() {
-        say(format_args!("{error}; the {} packets before it are reported, incomplete", judge.packets()));
+        say(format_args!("{error}{}", input::before(judge.packets())));
     }
     telling.telemetry.stopping();
     let ending = judge.finish(|logs| capturing.key_log_records(logs), &mut telling);

@@ -303,7 +303,11 @@ pub(super) fn hex(digest: &[u8]) -> String {
 }
 
 fn read_capped(path: &Path) -> Result<Vec<u8>, GeoError> {
-    let failed = |error: std::io::Error| GeoError::Read { path: path.into(), kind: error.kind() };
+    let failed = |error: std::io::Error| GeoError::Read {
+        path: path.into(),
+        kind: error.kind(),
+        reason: error.to_string(),
+    };
     let too_large = |size| GeoError::TooLarge { path: path.into(), size, limit: MAX_FILE_BYTES };
     // Asked before opening: to open a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(failed)?;

@@ -10,12 +10,14 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum GeoError {
     /// The file could not be opened or read.
-    #[error("reading geolocation database {path}: {kind}", path = path.display())]
+    #[error("reading geolocation database {path}: {reason}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The kind of what the system said.
         kind: ErrorKind,
+        /// What the system said.
+        reason: String,
     },
     /// A directory, device or pipe.
     #[error("{path} is not a regular file; expected a MaxMind DB file (.mmdb)", path = path.display())]

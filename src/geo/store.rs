@@ -36,14 +36,16 @@ pub enum StoreError {
     #[error(transparent)]
     Database(#[from] GeoError),
     /// The system refused.
-    #[error("geolocation store: {doing} {path}: {kind}", path = path.display())]
+    #[error("geolocation store: {doing} {path}: {reason}", path = path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
         /// With which file.
         path: PathBuf,
-        /// What the system said.
+        /// The kind of what the system said.
         kind: io::ErrorKind,
+        /// What the system said.
+        reason: String,
     },
     /// The manifest is not one of this program.
     #[error("geolocation store: {path}:{line}: {reason}", path = path.display())]
@@ -267,7 +269,7 @@ fn sort(kept: &mut [Kept]) {
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
-    move |error| StoreError::Io { doing, path, kind: error.kind() }
+    move |error| StoreError::Io { doing, path, kind: error.kind(), reason: error.to_string() }
 }
 
 /// What the manifest lists; nothing where there is none.

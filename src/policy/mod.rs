@@ -29,7 +29,7 @@ pub use evaluate::{MAX_REASONS, Outcome, Reason, State};
 pub use exception::{Applied, Exception};
 pub use file::{MAX_ENTRIES, MAX_FILE_BYTES, parse};
 pub use subject::{Answer, Groups, Holder, Known, Participant, Server, Subject};
-pub use words::{CIPHERS, KEYINGS, Severity, Unknown};
+pub use words::{CIPHERS, KEYINGS, Severity, Unknown, nearest};
 
 use demand::Demand;
 

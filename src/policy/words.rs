@@ -133,7 +133,7 @@ pub(super) const PARTICIPANTS: &str = "participants";
 pub(super) const OPERATOR_HOME: &str = "operator_home";
 
 /// The word of `known` that is nearest to what was written, where it is near enough to be meant.
-pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     const LONGEST: usize = 64;
     if written.len() > LONGEST {
         return None;

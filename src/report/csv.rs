@@ -5,6 +5,7 @@
 //! or a quotation mark within a cell, where a program that expects another separator would begin a cell. Characters that
 //! a terminal obeys or a reader does not see are written out as `\u{..}`. Numbers of our own stay numbers.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::hidden::escape;
@@ -193,10 +194,16 @@ fn keys(record: &SessionRecord) -> [Cell; 9] {
         Cell::list(words::countries(who(CouldHold::Yes).map(|holder| &holder.place))),
         Cell::list(words::exposure(who(CouldHold::Yes).map(|holder| &holder.place))),
         Cell::list(who(CouldHold::Unknown).map(|holder| holder.ip.clone())),
-        Cell::list(record.keys.witness.iter().map(|witness| witness.ip.clone())),
+        Cell::list(each_once(record.keys.witness.iter().map(|witness| witness.ip.as_str()))),
         Cell::text(cipher.map(|cipher| words::word(&cipher.verdict)).as_deref()),
         Cell::text(cipher.map(|cipher| cipher.text.as_str())),
     ]
+}
+
+/// In their order, without what was there before: several keys may have come from one server.
+fn each_once<'r>(values: impl Iterator<Item = &'r str>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    values.filter(|value| seen.insert(*value)).map(str::to_owned).collect()
 }
 
 fn way(way: &WayRecord) -> [Cell; 5] {
@@ -230,6 +237,12 @@ mod tests {
         assert_eq!(Cell::Number("-3.5".to_owned()).written(), "-3.5");
         let list = Cell::list(["a".to_owned(), "+b".to_owned()]);
         assert_eq!(list.written(), "\"a; '+b\"");
+    }
+
+    #[test]
+    fn a_server_of_several_keys_is_named_once() {
+        let servers = ["170.72.10.20", "192.0.2.1", "170.72.10.20"];
+        assert_eq!(each_once(servers.into_iter()), ["170.72.10.20", "192.0.2.1"]);
     }
 
     #[test]

@@ -225,6 +225,18 @@ pub fn write_records(
     Ok(())
 }
 
+/// Writes what stands before all that [`write_records`] writes: in text, the names of the columns where flows are listed.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_head(out: &mut dyn io::Write, style: &Style) -> io::Result<()> {
+    if style.format == Format::Text && style.wants(Kind::Flow) {
+        text::write_head(out, style)
+    } else {
+        Ok(())
+    }
+}
+
 /// Makes flows, sessions, meetings and alerts of the kinds that are wanted, flows first, as [`write_records`] writes them.
 pub fn each_record(
     context: &mut Context<'_>,

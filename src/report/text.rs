@@ -21,6 +21,7 @@ use super::record::{AlertRecord, Kind, SessionRecord};
 use super::{
     Context, InventoryRecords, Record, Run, Style, flow_record, meeting_record, session_record, stats_record,
 };
+use crate::decode::Counts;
 use crate::keys::Analysis;
 pub use jurisdictions::jurisdiction_words;
 use page::Page;
@@ -33,7 +34,7 @@ pub(super) fn write(
     run: &Run<'_>,
     style: &Style,
 ) -> io::Result<()> {
-    let mut page = Page::new(out, style);
+    let mut page = Page::first(out, style);
     let sessions = if style.wants(Kind::Session) || style.wants(Kind::Stats) {
         session_records(context, run.analysis)
     } else {
@@ -45,11 +46,18 @@ pub(super) fn write(
     }
     if style.wants(Kind::Stats) {
         summary::write(&mut page, run, &sessions)?;
+        if let Some(words) = filtered(run.counts) {
+            page.paragraph(0, &page::plain(words))?;
+        }
     }
     if style.wants(Kind::Session) {
         overview::write(&mut page, &sessions)?;
     }
     if style.wants(Kind::Flow) {
+        if !run.analysis.flows.is_empty() {
+            page.blank()?;
+            page.line(0, &[page::dim(live::flow_head())])?;
+        }
         flows(&mut page, context, run.analysis)?;
     }
     if style.wants(Kind::Meeting) {
@@ -65,6 +73,18 @@ pub(super) fn write(
         footer::write(&mut page, &stats_record(run))?;
     }
     Ok(())
+}
+
+/// How much of what was read `--bpf` let through.
+pub(super) fn filtered(counts: Counts) -> Option<String> {
+    let Counts { seen, analysed, filtered, .. } = counts;
+    let words = format!("--bpf let {analysed} of {seen} packets through; the others were not looked at");
+    (filtered > 0).then_some(words)
+}
+
+/// What stands over the lines of flows that [`write_records`] writes.
+pub(super) fn write_head(out: &mut dyn io::Write, style: &Style) -> io::Result<()> {
+    Page::first(out, style).line(0, &[page::dim(live::flow_head())])
 }
 
 /// Flows and sessions that have ended, while a run goes on.

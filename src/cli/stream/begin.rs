@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use meetscope::capture::{LinkType, Merge, compile_bpf};
 use meetscope::pipeline::{self, Pipeline};
-use meetscope::report::Context;
+use meetscope::report::{self, Context};
 use meetscope::servers::{Inventory, Server};
 use meetscope::watch::Pace;
 
@@ -47,7 +47,8 @@ pub(super) fn fresh<'r>(
     let mut pipeline = Pipeline::new(config, &report.rules);
     let key_logs = KeyLogs::read(&inputs.key_logs, &mut pipeline)?;
     let ledger = Ledger::new(inputs.files.clone());
-    let out = Output::begin(report.output.as_deref(), report.taken(), report.state.is_some())?;
+    let mut out = Output::begin(report.output.as_deref(), report.taken(), report.state.is_some())?;
+    report::write_head(&mut out, &report.style).with_context(|| out.name().to_owned())?;
     Ok(Start {
         merge: Merge::resume(ledger.places(), inputs.order, inputs.memory),
         feed: Feed::new(pipeline, ledger.entries.len()),

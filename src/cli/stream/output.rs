@@ -202,6 +202,12 @@ impl Found {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.length == 0
+            && let Some(rest) = bytes.strip_prefix(b"\n")
+        {
+            // Text has an empty line before each of its parts; the first needs none.
+            return Ok(if rest.is_empty() { 1 } else { self.write(rest)?.saturating_add(1) });
+        }
         let written = self.out.write(bytes)?;
         self.length = self.length.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
         if let (Some(edges), Some(bytes)) = (&mut self.edges, bytes.get(..written)) {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::super::Run;
 use super::super::record::{AlertRecord, SessionRecord, Severity};
 use super::super::text::summary::app_word;
-use super::super::text::{Tone, summary};
+use super::super::text::{self, Tone, summary};
 use super::markup::Html;
 use super::{alerts, words};
 use crate::geo::Country;
@@ -51,6 +51,9 @@ pub(super) fn write(
 
 /// What keeps the answer from being whole.
 fn trouble(html: &mut Html, run: &Run<'_>) {
+    if let Some(words) = text::filtered(run.counts) {
+        html.word("p", "note", &words);
+    }
     if !run.complete {
         html.raw(
             "<p class=\"warn\"><b>Incomplete:</b> not every input was read to its end; see <a href=\"#about\">about this report</a>.</p>",

@@ -1,7 +1,7 @@
 //! About the report: what was read, how, with what, and what cannot be seen. In: the `stats` record. Out: markup.
 
 use super::super::record::{FileRecord, StatsRecord};
-use super::super::text::footer::{BLIND, key_log_words, memory_words, oddities, packets};
+use super::super::text::footer::{BLIND, key_log_words, memory_words, oddities, packets, quoted};
 use super::super::text::session::bytes;
 use super::markup::Html;
 use super::words;
@@ -43,15 +43,6 @@ pub(super) fn write(html: &mut Html, stats: &StatsRecord) {
         "<p class=\"note\">A report of a passive observer: it says what packets show, with the packets that show it. Map data: Natural \
          Earth (public domain) by way of world-atlas (ISC). This file asks nothing of any network; its policy forbids it.</p></footer>",
     );
-}
-
-/// A word of the command line as a shell would take it.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@+".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn files(html: &mut Html, files: &[FileRecord]) {
@@ -123,17 +114,4 @@ fn databases(html: &mut Html, stats: &StatsRecord) {
         words::counted(stats.databases.len(), "database")
     ));
     html.raw("</p>");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_of_the_command_line_are_quoted_as_a_shell_takes_them() {
-        assert_eq!(quoted("captures/a.pcapng"), "captures/a.pcapng");
-        assert_eq!(quoted("udp port 53"), "'udp port 53'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

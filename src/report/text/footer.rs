@@ -27,20 +27,16 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
     page.blank()?;
     page.line(0, &[(Tone::Title, "About this run".to_owned())])?;
     page.rule()?;
+    if !stats.command.is_empty() {
+        let words: Vec<String> = stats.command.iter().map(|word| quoted(word)).collect();
+        label(page, "command", words.join(" "))?;
+    }
     label(page, "packets", packets(stats))?;
     let odd = oddities(stats);
     if !odd.is_empty() {
         label(page, "not seen", odd.join("; "))?;
     }
-    let many = stats.files.len() > 1;
-    for (number, file) in stats.files.iter().enumerate() {
-        if !many && file.error.is_none() && file.anomalies.is_empty() {
-            continue;
-        }
-        let tone = if file.error.is_some() { Tone::Warn } else { Tone::Plain };
-        let name = if many { format!("file {number}") } else { "file".to_owned() };
-        page.labelled(2, &dim(&name), LABEL, &(tone, file_words(file)))?;
-    }
+    files(page, &stats.files)?;
     for log in &stats.key_logs {
         let tone = if log.flows == 0 { Tone::Warn } else { Tone::Plain };
         page.labelled(2, &dim("key log"), LABEL, &(tone, key_log_words(log)))?;
@@ -71,6 +67,25 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
     }
     label(page, "blind to", BLIND.to_owned())?;
     label(page, "made by", format!("meetscope {}", stats.version))
+}
+
+fn files(page: &mut Page<'_>, files: &[FileRecord]) -> io::Result<()> {
+    for (number, file) in files.iter().enumerate() {
+        let is_odd = file.error.is_some() || file.changed_while_read;
+        let tone = if is_odd { Tone::Warn } else { Tone::Plain };
+        let name = if files.len() > 1 { format!("file {number}") } else { "file".to_owned() };
+        page.labelled(2, &dim(&name), LABEL, &(tone, file_words(file)))?;
+    }
+    Ok(())
+}
+
+/// A word of the command line as a shell would take it.
+pub(in super::super) fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@+".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
@@ -171,12 +186,37 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 fn file_words(file: &FileRecord) -> String {
-    let mut text = format!("{}: {} packets", file.name, file.packets);
+    let mut text = format!("{}: {}", file.name, counted(file.packets, "packet"));
     if let Some(error) = &file.error {
         let _ = write!(text, ", then {error}");
     }
     for (name, count) in &file.anomalies {
         let _ = write!(text, ", {count} {name}");
     }
+    if let Some(size) = file.bytes {
+        let _ = write!(text, "; {}", counted(size, "byte"));
+    }
+    if let Some(sum) = &file.sha256 {
+        let _ = write!(text, "; SHA-256 {sum}");
+    }
+    if let Some(why) = &file.not_hashed {
+        let _ = write!(text, "; no SHA-256: {why}");
+    }
+    if file.changed_while_read {
+        text.push_str("; changed while it was read: the sum may be of other bytes than the report");
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_of_the_command_line_are_quoted_as_a_shell_takes_them() {
+        assert_eq!(quoted("captures/a.pcapng"), "captures/a.pcapng");
+        assert_eq!(quoted("udp port 53"), "'udp port 53'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -75,6 +75,14 @@ fn alert(page: &mut Page<'_>, record: &AlertRecord) -> io::Result<()> {
     policy::beside(page, &[record])
 }
 
+/// What the columns of [`flow_line`] hold.
+pub(super) fn flow_head() -> String {
+    format!(
+        "{:>7}  {:<19}  {:<4} {:<21} -> {:<21}  {:<12} {:<10} {:<4} {:>7}/{:<7} {:<7} name",
+        "flow", "begun (UTC)", "over", "from", "to", "app", "role", "sure", "packets", "back", "session"
+    )
+}
+
 /// One aligned line; the widths are fixed, so that lines can be written as flows end.
 pub(super) fn flow_line(flow: &FlowRecord) -> String {
     let end = |ip: &str, port: Option<u16>| match port {
@@ -88,7 +96,7 @@ pub(super) fn flow_line(flow: &FlowRecord) -> String {
         .and_then(|tls| tls.sni.as_deref())
         .or_else(|| flow.dns.as_ref()?.questions.first().map(|name| &**name));
     let line = format!(
-        "{:>7}  {}  {:<4} {:<21} -> {:<21}  {:<12} {:<10} {:.2} {:>7}/{:<7} {:<6} {}",
+        "{:>7}  {}  {:<4} {:<21} -> {:<21}  {:<12} {:<10} {:.2} {:>7}/{:<7} {:<7} {}",
         flow.flow_id,
         time::plain_of(&flow.timestamp),
         flow.proto,

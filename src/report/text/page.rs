@@ -74,11 +74,18 @@ pub(super) struct Page<'o> {
     out: &'o mut dyn io::Write,
     colour: bool,
     width: usize,
+    /// Nothing stands on it, and an empty line is not what it begins with.
+    is_blank: bool,
 }
 
 impl<'o> Page<'o> {
     pub(super) fn new(out: &'o mut dyn io::Write, look: &super::Style) -> Self {
-        Self { out, colour: look.colour, width: page_width(look.width) }
+        Self { out, colour: look.colour, width: page_width(look.width), is_blank: false }
+    }
+
+    /// A page with nothing before it.
+    pub(super) fn first(out: &'o mut dyn io::Write, look: &super::Style) -> Self {
+        Self { is_blank: true, ..Self::new(out, look) }
     }
 
     /// A line across the page.
@@ -86,8 +93,9 @@ impl<'o> Page<'o> {
         self.line(0, &[dim("-".repeat(self.width))])
     }
 
+    /// An empty line, or the end of one.
     pub(super) fn blank(&mut self) -> io::Result<()> {
-        self.out.write_all(b"\n")
+        if self.is_blank { Ok(()) } else { self.out.write_all(b"\n") }
     }
 
     /// A line of words with one space between them.
@@ -191,6 +199,7 @@ impl<'o> Page<'o> {
     /// `text` has been escaped.
     fn styled(&mut self, tone: Tone, text: &str) -> io::Result<()> {
         let style = tone.style();
+        self.is_blank &= text.is_empty();
         if self.colour && tone != Tone::Plain && !text.is_empty() {
             write!(self.out, "{style}{text}{style:#}")
         } else {
@@ -365,6 +374,16 @@ mod tests {
         assert_eq!(wrap_anywhere("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap_anywhere("züüüü", 2), ["zü", "üü", "ü"]);
         assert_eq!(wrap_anywhere("", 3), [""]);
+    }
+
+    #[test]
+    fn a_first_page_begins_with_words() {
+        let mut out = Vec::new();
+        let mut page = Page::first(&mut out, &look(false));
+        page.blank().unwrap();
+        page.line(0, &[plain("x")]).unwrap();
+        page.blank().unwrap();
+        assert_eq!(out, b"x\n\n");
     }
 
     #[test]
