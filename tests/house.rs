@@ -75,7 +75,7 @@ const ONLY: &[(&str, &[&str], &str)] = &[
         &["time", "flow", "observe", "classify", "session"],
         "servers/ keeps what records say, and places nothing",
     ),
-    ("geo", &["disk", "time"], "geo/ answers for an address and knows nothing else"),
+    ("geo", &["bytes", "disk", "time"], "geo/ answers for an address and knows nothing else"),
     ("policy", &["time", "geo"], "policy/ judges facts that it is handed, and knows no record"),
 ];
 
