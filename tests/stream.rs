@@ -2,6 +2,7 @@
 //! and against a run that nobody interrupted.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::print_stdout, reason = "what is skipped is told")]
 #![expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -354,22 +355,65 @@ fn what_is_known_of_earlier_files_is_known_again() {
     assert!(out == whole, "killed {kills} times: {} bytes, expected {}", out.len(), whole.len());
 }
 
+/// Sends a signal with the shell's own `kill`: a bare machine has no program of that name.
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Whether whoever began the tests has SIGHUP ignored, which a program that it begins inherits.
+#[cfg(unix)]
+fn ignores_hup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    ignored.trim().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f'])
+}
+
 #[test]
 #[cfg(unix)]
 fn a_run_that_is_asked_to_end_says_so_and_goes_on() {
     let bench = Bench::new(calls(1));
     let whole = bench.in_one_go(&[]);
-    // The shell's own `kill`: a bare machine has no program of that name.
-    let interrupt = |child: &mut Child| {
-        let status = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
-        assert!(status.success());
-    };
-    assert!(bench.interrupt(&[], 3000, interrupt));
-    let taken = bench.taken();
-    assert!(taken >= 3000);
-    let rest = bench.keep(&[]);
-    assert_eq!(rest.status.code(), Some(0));
-    assert!(words(&rest).contains(&format!("goes on behind {taken} packets")), "{}", words(&rest));
+    for name in ["INT", "HUP"] {
+        if name == "HUP" && ignores_hup() {
+            println!("skipped: SIGHUP is ignored here");
+            continue;
+        }
+        assert!(bench.interrupt(&[], 3000, |child| signal(child, name)), "{name}");
+        let taken = bench.taken();
+        assert!(taken >= 3000);
+        let rest = bench.keep(&[]);
+        assert_eq!(rest.status.code(), Some(0));
+        assert!(words(&rest).contains(&format!("goes on behind {taken} packets")), "{}", words(&rest));
+        assert_eq!(fs::read(bench.path("out")).unwrap(), whole);
+        fs::remove_file(bench.path("state.progress")).unwrap();
+        fs::remove_file(bench.path("out")).unwrap();
+    }
+}
+
+/// What `nohup` begins outlives its terminal.
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_to_ignore_the_end_of_its_terminal_does() {
+    let bench = Bench::new(calls(1));
+    let whole = bench.in_one_go(&[]);
+    let plain = bench.command(&Bench::kept(&[]));
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(bench.folder.path())
+        .env("MEETSCOPE_GEOIP_DIR", "")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    while bench.taken() < 1000 {
+        assert!(child.try_wait().unwrap().is_none(), "over too soon");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal(&child, "HUP");
+    assert!(child.wait().unwrap().success());
     assert_eq!(fs::read(bench.path("out")).unwrap(), whole);
 }
 

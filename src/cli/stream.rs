@@ -121,7 +121,7 @@ impl Keeping {
         Ok(Some(Self {
             progress: Progress::beside(state.path())?,
             settings,
-            signals: Signals::listen().context("signals")?,
+            signals: Signals::listen_for_an_end().context("signals")?,
             every: config.checkpoint,
             last: (now(), Duration::ZERO),
         }))
