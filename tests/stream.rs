@@ -392,6 +392,39 @@ fn a_run_that_is_asked_to_end_says_so_and_goes_on() {
     }
 }
 
+/// What is written behind the last checkpoint, which stands at the end of the captures, is cut off and written anew.
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_asked_to_end_while_it_judges_the_rest_goes_on() {
+    let bench = Bench::new(calls(1));
+    let whole = bench.in_one_go(&[]);
+    let has_read_all = || {
+        let text = fs::read_to_string(bench.path("state.progress")).unwrap_or_default();
+        text.lines().next().is_some_and(|head| head.contains("\"at\":null"))
+    };
+    for _ in 0..5 {
+        let mut child = bench.command(&Bench::kept(&[])).stderr(Stdio::piped()).spawn().unwrap();
+        while !has_read_all() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(&child, "INT");
+        let output = child.wait_with_output().unwrap();
+        let is_in_time = words(&output).contains("interrupted: the same command goes on");
+        assert_eq!(output.status.success(), !is_in_time, "{}", words(&output));
+        let rest = bench.keep(&[]);
+        assert_eq!(rest.status.code(), Some(0));
+        let says = if is_in_time { "goes on behind" } else { "nothing is left" };
+        assert!(words(&rest).contains(says), "{}", words(&rest));
+        assert_eq!(fs::read(bench.path("out")).unwrap(), whole);
+        if is_in_time {
+            return;
+        }
+        fs::remove_file(bench.path("state.progress")).unwrap();
+        fs::remove_file(bench.path("out")).unwrap();
+    }
+    println!("skipped: the rest was judged before the signal came, each time");
+}
+
 /// What `nohup` begins outlives its terminal.
 #[test]
 #[cfg(unix)]
