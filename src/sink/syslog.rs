@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::keys::CouldHold;
-use crate::report::record::{Phase, Record, SessionRecord, Severity};
+use crate::report::record::{HolderRecord, Phase, Record, SessionRecord, Severity};
 use crate::report::{visible, word, write_json};
 
 /// Longest message in a datagram: RFC 5426 section 3.2 has receivers take no more.
@@ -234,20 +234,52 @@ fn session_essentials(session: &SessionRecord, told: &mut Essentials) -> u8 {
     told.add("end", session.end.as_str());
     told.add_some("meeting_id", session.meeting_id.as_deref());
     told.add("keys", word(&session.keys.method));
-    let holders: Vec<&str> = session
-        .keys
-        .holders
-        .iter()
-        .filter(|holder| holder.could_hold == CouldHold::Yes)
-        .map(|holder| holder.ip.as_str())
-        .collect();
-    let is_open =
-        holders.is_empty() && session.keys.holders.iter().all(|holder| holder.could_hold != CouldHold::No);
-    told.add("could_hold", if is_open { "not_determinable".to_owned() } else { holders.join(",") });
+    told.add("could_hold", could_hold(&session.keys.holders));
     let reach: Vec<String> = session.jurisdictions.iter().map(|one| one.code.clone()).collect();
     told.add("jurisdictions", reach.join(","));
     let is_grave = session.findings.iter().any(|finding| finding.severity == Severity::High);
     let findings: Vec<&str> = session.findings.iter().map(|finding| finding.id).collect();
     told.add("findings", findings.join(","));
     if is_grave { WARNING } else { INFORMATIONAL }
+}
+
+/// Addresses of those that could hold the media key; empty where it is known of all that they could not.
+fn could_hold(holders: &[HolderRecord]) -> String {
+    let able = holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes);
+    let able: Vec<&str> = able.map(|holder| holder.ip.as_str()).collect();
+    let is_known = !holders.is_empty() && holders.iter().all(|holder| holder.could_hold == CouldHold::No);
+    if able.is_empty() && !is_known { "not_determinable".to_owned() } else { able.join(",") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CouldHold::{No, Unknown, Yes};
+    use super::*;
+    use crate::report::tests::beijing;
+
+    #[test]
+    fn nobody_could_hold_the_key_only_where_that_is_known_of_all() {
+        let holder = beijing().all_records().into_iter().find_map(|record| match record {
+            Record::Session(session) => session.keys.holders.first().cloned(),
+            _ => None,
+        });
+        let holder = holder.unwrap();
+        let told = |answers: &[CouldHold]| {
+            let one = |(could_hold, ip): (&CouldHold, char)| HolderRecord {
+                ip: ip.to_string(),
+                could_hold: *could_hold,
+                ..holder.clone()
+            };
+            could_hold(&answers.iter().zip('a'..).map(one).collect::<Vec<_>>())
+        };
+        for (answers, expected) in [
+            (&[][..], "not_determinable"),
+            (&[Unknown], "not_determinable"),
+            (&[No, Unknown], "not_determinable"),
+            (&[No, No], ""),
+            (&[No, Yes, Unknown, Yes], "b,d"),
+        ] {
+            assert_eq!(told(answers), expected, "{answers:?}");
+        }
+    }
 }
