@@ -69,6 +69,14 @@ impl Essentials {
         }
     }
 
+    /// Leaves out what takes most room in a message; false where nothing is left.
+    fn drop_largest(&mut self) -> bool {
+        let longest = self.0.iter().enumerate().max_by_key(|(_, (_, value))| room(&cut(value)));
+        let Some(at) = longest.map(|(at, _)| at) else { return false };
+        self.0.remove(at);
+        true
+    }
+
     /// Which run tells it, and where what it tells of stands.
     fn life(&mut self, run: Option<&str>, phase: Option<&Phase>) {
         self.add_some("run", run);
@@ -96,25 +104,41 @@ struct Short<'a> {
 
 /// One message, without what frames it; `json` is the record's.
 pub(super) fn message(record: &Record, json: &[u8], origin: &Origin, now: &str, most: usize) -> Vec<u8> {
-    let (kind, severity, essentials) = essentials(record);
+    let (kind, severity, mut told) = essentials(record);
     let priority = FACILITY_LOCAL0.saturating_mul(8).saturating_add(severity);
-    let mut out = format!("<{priority}>1 {now} {} meetscope {} {kind} ", origin.host, origin.process);
-    structured(&mut out, &essentials);
-    out.push(' ');
+    let begin = format!("<{priority}>1 {now} {} meetscope {} {kind} ", origin.host, origin.process);
+    let with = |told: &Essentials, json: &str| {
+        let mut out = begin.clone();
+        structured(&mut out, told);
+        out.push(' ');
+        push_ascii(&mut out, json);
+        out
+    };
     let text = String::from_utf8_lossy(json);
     let text = text.trim_end();
-    let head = out.len();
-    push_ascii(&mut out, text);
-    if out.len() > most {
-        out.truncate(head);
-        let short =
-            Short { event_type: kind, shortened: true, record_bytes: text.len(), essentials: &essentials };
+    let mut out = with(&told, text);
+    while out.len() > most {
+        let short = Short { event_type: kind, shortened: true, record_bytes: text.len(), essentials: &told };
         let mut shorter = Vec::new();
         // Writing to memory does not fail.
         let _ = write_json(&mut shorter, &short);
-        push_ascii(&mut out, &String::from_utf8_lossy(&shorter));
+        out = with(&told, &String::from_utf8_lossy(&shorter));
+        // Names that strangers chose may take twice and thrice the room that they are cut to.
+        if out.len() > most && !told.drop_largest() {
+            break;
+        }
     }
     out.into_bytes()
+}
+
+/// Bytes that a value takes in structured data and in JSON, about.
+fn room(value: &str) -> usize {
+    let of = |character: char| match character {
+        '"' | '\\' | ']' => 4,
+        character if character.is_ascii() => 2,
+        character => character.len_utf8().saturating_add(character.len_utf16().saturating_mul(6)),
+    };
+    value.chars().map(of).fold(0, usize::saturating_add)
 }
 
 /// JSON has characters beyond ASCII in strings only, where their code may stand for them.
