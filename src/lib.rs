@@ -17,6 +17,7 @@
 
 // Blank lines keep the formatter from sorting them: this is the pipeline, in the order that data flows.
 pub mod bytes;
+pub mod disk;
 mod fetch;
 pub mod parallel;
 pub mod time;

@@ -350,3 +350,30 @@ fn what_cannot_be_exported_is_told_and_nothing_is_overwritten() {
     }
     assert_eq!(fs::read(folder.path().join("s1.pcapng")).unwrap(), before);
 }
+
+/// A limit on the size of files stands for a disk that is full.
+#[test]
+#[cfg(unix)]
+fn what_could_not_be_written_whole_does_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = capture("plain-rtp.pcapng");
+    let records = records(folder.path(), &[input.to_str().unwrap()]);
+    let id = sessions(&records)[0]["session_id"].as_str().unwrap().to_owned();
+    let wanted = format!("--export-pcap={id}=out");
+    let export = |limit: &str| {
+        Command::new("sh")
+            .args(["-c", &format!("trap '' XFSZ; {limit} exec \"$0\" \"$@\"")])
+            .args([env!("CARGO_BIN_EXE_meetscope"), "replay", input.to_str().unwrap(), &wanted])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let full = export("ulimit -f 8;");
+    let said = String::from_utf8(full.stderr).unwrap();
+    assert_eq!(full.status.code(), Some(1), "{said}");
+    assert!(said.contains("out: File too large"), "{said}");
+    assert!(!folder.path().join("out").exists());
+    assert_eq!(export("").status.code(), Some(0), "the same command again");
+    assert!(folder.path().join("out").metadata().unwrap().len() > 8 * 1024);
+}

@@ -2,6 +2,7 @@
 //! and against a run that nobody interrupted.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::print_stdout, reason = "what is skipped is told")]
 #![expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -354,22 +355,98 @@ fn what_is_known_of_earlier_files_is_known_again() {
     assert!(out == whole, "killed {kills} times: {} bytes, expected {}", out.len(), whole.len());
 }
 
+/// Sends a signal with the shell's own `kill`: a bare machine has no program of that name.
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Whether whoever began the tests has SIGHUP ignored, which a program that it begins inherits.
+#[cfg(unix)]
+fn ignores_hup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    ignored.trim().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f'])
+}
+
 #[test]
 #[cfg(unix)]
 fn a_run_that_is_asked_to_end_says_so_and_goes_on() {
     let bench = Bench::new(calls(1));
     let whole = bench.in_one_go(&[]);
-    // The shell's own `kill`: a bare machine has no program of that name.
-    let interrupt = |child: &mut Child| {
-        let status = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
-        assert!(status.success());
+    for name in ["INT", "HUP"] {
+        if name == "HUP" && ignores_hup() {
+            println!("skipped: SIGHUP is ignored here");
+            continue;
+        }
+        assert!(bench.interrupt(&[], 3000, |child| signal(child, name)), "{name}");
+        let taken = bench.taken();
+        assert!(taken >= 3000);
+        let rest = bench.keep(&[]);
+        assert_eq!(rest.status.code(), Some(0));
+        assert!(words(&rest).contains(&format!("goes on behind {taken} packets")), "{}", words(&rest));
+        assert_eq!(fs::read(bench.path("out")).unwrap(), whole);
+        fs::remove_file(bench.path("state.progress")).unwrap();
+        fs::remove_file(bench.path("out")).unwrap();
+    }
+}
+
+/// What is written behind the last checkpoint, which stands at the end of the captures, is cut off and written anew.
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_asked_to_end_while_it_judges_the_rest_goes_on() {
+    let bench = Bench::new(calls(1));
+    let whole = bench.in_one_go(&[]);
+    let has_read_all = || {
+        let text = fs::read_to_string(bench.path("state.progress")).unwrap_or_default();
+        text.lines().next().is_some_and(|head| head.contains("\"at\":null"))
     };
-    assert!(bench.interrupt(&[], 3000, interrupt));
-    let taken = bench.taken();
-    assert!(taken >= 3000);
-    let rest = bench.keep(&[]);
-    assert_eq!(rest.status.code(), Some(0));
-    assert!(words(&rest).contains(&format!("goes on behind {taken} packets")), "{}", words(&rest));
+    for _ in 0..5 {
+        let mut child = bench.command(&Bench::kept(&[])).stderr(Stdio::piped()).spawn().unwrap();
+        while !has_read_all() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(&child, "INT");
+        let output = child.wait_with_output().unwrap();
+        let is_in_time = words(&output).contains("interrupted: the same command goes on");
+        assert_eq!(output.status.success(), !is_in_time, "{}", words(&output));
+        let rest = bench.keep(&[]);
+        assert_eq!(rest.status.code(), Some(0));
+        let says = if is_in_time { "goes on behind" } else { "nothing is left" };
+        assert!(words(&rest).contains(says), "{}", words(&rest));
+        assert_eq!(fs::read(bench.path("out")).unwrap(), whole);
+        if is_in_time {
+            return;
+        }
+        fs::remove_file(bench.path("state.progress")).unwrap();
+        fs::remove_file(bench.path("out")).unwrap();
+    }
+    println!("skipped: the rest was judged before the signal came, each time");
+}
+
+/// What `nohup` begins outlives its terminal.
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_to_ignore_the_end_of_its_terminal_does() {
+    let bench = Bench::new(calls(1));
+    let whole = bench.in_one_go(&[]);
+    let plain = bench.command(&Bench::kept(&[]));
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(bench.folder.path())
+        .env("MEETSCOPE_GEOIP_DIR", "")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    while bench.taken() < 1000 {
+        assert!(child.try_wait().unwrap().is_none(), "over too soon");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal(&child, "HUP");
+    assert!(child.wait().unwrap().success());
     assert_eq!(fs::read(bench.path("out")).unwrap(), whole);
 }
 

@@ -403,7 +403,7 @@ pub fn reassembly(data: &[u8]) {
             0 => stream.acknowledged(sequence, &mut sink),
             flags => {
                 let cut = if flags & 4 == 4 { usize::from(head[3]) } else { 0 };
-                stream.segment(sequence, flags == 2, flags == 3, payload, payload.len() + cut, &mut sink);
+                stream.segment(sequence, flags == 2, payload, payload.len() + cut, &mut sink);
             }
         }
     }

@@ -3,11 +3,13 @@
 //! It holds the latest counters with interfaces, destinations and tables, and a row for each session that goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use meetscope::disk::{self, Readers};
 use meetscope::report::record::{Phase, Record, SessionRecord, SinkRecord};
 use meetscope::report::{Told, write_json_pretty};
 use serde::Serialize;
@@ -88,14 +90,11 @@ impl Dump {
         }
     }
 
-    /// Writes the state to a file, made anew, or to standard error. A file that cannot be written is told of.
+    /// Writes the state to a file, which is replaced as a whole, or to standard error. A file that cannot be written is told of.
     pub(super) fn write(&self, sinks: &[SinkRecord], file: Option<&Path>) {
         let written = match file {
             None => io::stderr().lock().write_all(&self.document(sinks)),
-            Some(path) => {
-                let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-                opened.and_then(|mut file| file.write_all(&self.document(sinks)))
-            }
+            Some(path) => put(path, &self.document(sinks)),
         };
         match (written, file) {
             (Ok(()), Some(path)) => say(format_args!("SIGUSR1: the state is in {}", path.display())),
@@ -122,9 +121,43 @@ impl Dump {
     }
 }
 
+/// The file behind a link is meant, not the link. What would have to be waited for, such as a pipe without a reader, is refused: here waits
+/// the judge.
+fn put(path: &Path, document: &[u8]) -> io::Result<()> {
+    match path.metadata() {
+        Ok(about) if about.file_type().is_char_device() => {
+            File::options().write(true).open(path)?.write_all(document)
+        }
+        Ok(about) if !about.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file, found something else"))
+        }
+        _ => {
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+            disk::replace(&path, Readers::AsUsual, |file| file.write_all(document))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    #[test]
+    fn a_state_is_put_where_nobody_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        put(&path("file"), b"a longer one").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        put(&path("link"), b"short").unwrap();
+        assert_eq!(fs::read(path("file")).unwrap(), b"short");
+        assert!(path("link").symlink_metadata().unwrap().is_symlink());
+        put(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        let refused = put(&path("pipe"), b"nobody reads").unwrap_err();
+        assert_eq!(refused.to_string(), "expected a file, found something else");
+    }
 
     fn goes_on(dump: &mut Dump, number: usize) {
         let row =

@@ -4,7 +4,7 @@
 //! to copy.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -124,11 +124,12 @@ pub(super) fn write(
     let name = || wanted.file.display().to_string();
     let file = OpenOptions::new().write(true).create_new(true).open(&wanted.file).with_context(name)?;
     output::lock(&file, &wanted.file)?;
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
-    let mut export = Export::begin(&mut out, &about).with_context(name)?;
-    copy(inputs, &chosen, &comments, &mut export).with_context(name)?;
-    let (packets, commented) = export.written();
-    out.flush().with_context(name)?;
+    let written = fill(file, &about, inputs, &chosen, &comments);
+    if written.is_err() {
+        // What is not whole is of no use, and the next time the file must not be there.
+        let _ = fs::remove_file(&wanted.file);
+    }
+    let (packets, commented) = written.with_context(name)?;
     say(format_args!(
         "wrote {packets} packets to {}, {commented} of them with comments",
         wanted.file.display()
@@ -138,6 +139,22 @@ pub(super) fn write(
         say(format_args!("{missing} packets of the session were not found again: the input has changed"));
     }
     Ok(missing == 0)
+}
+
+/// How many packets went into the file, and how many of them with comments.
+fn fill(
+    file: File,
+    about: &About<'_>,
+    inputs: &Inputs<'_>,
+    chosen: &Chosen,
+    comments: &Comments,
+) -> anyhow::Result<(u64, u64)> {
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+    let mut export = Export::begin(&mut out, about)?;
+    copy(inputs, chosen, comments, &mut export)?;
+    let written = export.written();
+    out.flush()?;
+    Ok(written)
 }
 
 fn names(record: &SessionRecord) -> Vec<(IpAddr, String)> {

@@ -5,13 +5,15 @@
 //! never see half a file and two runs at once lose nothing. A file that cannot be read is never overwritten.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use meetscope::disk::{self, Readers};
 use meetscope::servers::{Inventory, Server};
 
 use super::messages::say;
@@ -201,37 +203,21 @@ impl State {
         serde_json::from_slice(text).map_err(|error| StateError::Line { path, line: 1, error: words(&error) })
     }
 
-    /// Under the lock, so that one name for the new file is enough.
     fn write(&self, inventory: &Inventory) -> io::Result<()> {
-        let temporary = self.beside(".new");
-        let written = self.write_to(&temporary, inventory);
-        if written.is_err() {
-            // What could not be written whole is of no use to anybody.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
-    }
-
-    fn write_to(&self, temporary: &Path, inventory: &Inventory) -> io::Result<()> {
-        let file = private().create(true).truncate(true).open(temporary)?;
-        if let Ok(old) = fs::metadata(&self.path) {
-            file.set_permissions(old.permissions())?;
-        }
-        let mut out = BufWriter::new(file);
-        serde_json::to_writer(&mut out, &Head { meetscope_state: VERSION, servers: inventory.len() })?;
-        out.write_all(b"\n")?;
-        for server in inventory.iter() {
-            serde_json::to_writer(&mut out, server)?;
+        disk::replace(&self.path, Readers::Owner, |out| {
+            let head = Head { meetscope_state: VERSION, servers: inventory.len() };
+            serde_json::to_writer(&mut *out, &head)?;
             out.write_all(b"\n")?;
-        }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(temporary, &self.path)
+            for server in inventory.iter() {
+                serde_json::to_writer(&mut *out, server)?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        })
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(ending);
-        PathBuf::from(name)
+        disk::beside(&self.path, ending)
     }
 
     pub(super) fn name(&self) -> String {
@@ -249,19 +235,7 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     if path.metadata().is_ok_and(|data| !data.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file, found something else"));
     }
-    private().create(true).truncate(false).open(path)
-}
-
-/// It tells who spoke to whom: for its owner's eyes.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// The words of an error, with the column alone: the line is another one to a reader of single lines.

@@ -24,7 +24,7 @@ use anyhow::{Context as _, bail};
 use meetscope::capture::{self, Merge};
 use meetscope::decode::{Counts, Reason};
 use meetscope::keys::Analysis;
-use meetscope::pipeline::{self, Counted};
+use meetscope::pipeline::{self, Counted, Flows, Pipeline};
 use meetscope::report::record::PolicyRecord;
 use meetscope::report::{self, Context, Dropped, Run};
 use meetscope::time::Timestamp;
@@ -44,6 +44,8 @@ use checkpoint::{Going, Head, Progress};
 use ledger::{Entry, Ledger};
 use output::Output;
 
+/// What is said of a run that ends before its time.
+const INTERRUPTED: &str = "interrupted: the same command goes on from here";
 /// Of the time between two checkpoints, the writing of one takes one part in so many.
 const SHARE: u32 = 20;
 
@@ -121,7 +123,7 @@ impl Keeping {
         Ok(Some(Self {
             progress: Progress::beside(state.path())?,
             settings,
-            signals: Signals::listen().context("signals")?,
+            signals: Signals::listen_for_an_end().context("signals")?,
             every: config.checkpoint,
             last: (now(), Duration::ZERO),
         }))
@@ -269,7 +271,7 @@ impl<'r> Streaming<'r> {
             self.keep(Some(now))?;
         }
         if is_interrupted {
-            say(format_args!("interrupted: the same command goes on from here"));
+            say(format_args!("{INTERRUPTED}"));
         }
         Ok(!is_interrupted)
     }
@@ -341,14 +343,14 @@ impl<'r> Streaming<'r> {
         }
         self.keep(None)?;
         let Self { mut stream, feed, merge, key_logs, mut telling, ledger, keeping, .. } = self;
-        let Feed { mut pipeline, left_out, refused, .. } = feed;
+        let Feed { pipeline, left_out, refused, .. } = feed;
         for error in refused.values() {
             say(format_args!("{error}; packets of this link type are left out"));
         }
-        stream.wind_down(&mut pipeline, &mut |analysis| telling.tell(&analysis));
-        let flows = pipeline.finish();
-        stream.finish(flows.flows, &mut |analysis| telling.tell(&analysis));
-        telling.check()?;
+        let Some(flows) = judge_rest(&mut stream, pipeline, &mut telling, keeping.as_ref())? else {
+            say(format_args!("{INTERRUPTED}"));
+            return Ok(Status::Failed);
+        };
         replay::warn_of_unknown_links(&merge, flows.decode.undecodable(Reason::UnknownLinkType));
         let report = telling.report;
         let refused: Vec<String> = refused.values().map(ToString::to_string).collect();
@@ -388,4 +390,28 @@ impl<'r> Streaming<'r> {
         }
         Ok(status)
     }
+}
+
+/// Judges and writes what is left; nothing comes back where that is interrupted. The checkpoint stands before all of it: what was written of
+/// it is then cut off again.
+fn judge_rest(
+    stream: &mut Stream<'_>,
+    mut pipeline: Pipeline,
+    telling: &mut Telling<'_>,
+    keeping: Option<&Keeping>,
+) -> anyhow::Result<Option<Flows>> {
+    let mut each = |analysis| {
+        telling.tell(&analysis);
+        let is_interrupted = keeping.is_some_and(Keeping::is_interrupted);
+        if is_interrupted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut judged = stream.wind_down(&mut pipeline, &mut each);
+    let mut flows = None;
+    if judged.is_continue() {
+        let mut last = pipeline.finish();
+        judged = stream.finish(std::mem::take(&mut last.flows), &mut each);
+        flows = Some(last);
+    }
+    telling.check()?;
+    Ok(flows.filter(|_| judged.is_continue()))
 }

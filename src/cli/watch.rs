@@ -83,7 +83,7 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     let orders = Orders { config, signals: &signals };
     let screen =
         board.filter(|_| config.screen).map(|board| screen::show(board, &stop, config)).transpose()?;
-    let mut status = judge_all(judge, &inbox, telling, &orders, &capturing);
+    let (mut status, seen) = judge_all(judge, &inbox, telling, &orders, &capturing);
     // It has sent its last batch, or nobody listens any more.
     stop.store(true, Ordering::Relaxed);
     served.store(true, Ordering::Relaxed);
@@ -91,24 +91,26 @@ pub(super) fn run(config: &config::Watch) -> anyhow::Result<Status> {
     if let Some(screen) = screen {
         screen.end();
     }
-    let is_all_written = tell_of_losses(&sinks.finish(orders.signals.left(ENDING, FLUSH)));
+    let records = sinks.finish(orders.signals.left(ENDING, FLUSH));
     dashboard::end(web);
     capturing.join();
-    if !is_all_written && matches!(status, Status::Done | Status::Fired) {
+    if !tell_of_losses(&seen.unwrap_or(records)) && matches!(status, Status::Done | Status::Fired) {
         status = Status::Failed;
     }
     Ok(status)
 }
 
-/// Judges what comes until the workers have ended.
+/// Judges what comes until the workers have ended. Where they were told to because nobody listened any more, what had become of records by
+/// then: whoever has seen enough misses nothing of what came behind.
 fn judge_all(
     mut judge: Judge<'_>,
     inbox: &Inbox,
     mut telling: Telling<'_>,
     orders: &Orders<'_>,
     capturing: &Capturing,
-) -> Status {
+) -> (Status, Option<Vec<SinkRecord>>) {
     let mut told = Vec::new();
+    let mut seen = None;
     let begun = clock();
     let mut reload = Reload::default();
     while let Ok(batch) = inbox.next(WAIT) {
@@ -119,10 +121,8 @@ fn judge_all(
             judge.take(batch, &mut telling);
             capture::tell_of_failures(&judge.failed(), &mut told);
         }
-        if telling.board.is_none() && telling.sinks.are_gone() {
-            // The reader has seen enough, and nobody else listens.
-            orders.signals.stop.store(true, Ordering::Relaxed);
-            return Status::Done;
+        if telling.has_nobody_left() && !orders.signals.stop.swap(true, Ordering::Relaxed) {
+            seen = Some(telling.sinks.records());
         }
         orders.obey(&mut judge, &telling, &mut reload);
     }
@@ -136,7 +136,7 @@ fn judge_all(
         say(format_args!("{} flows were not judged: there was no time for them at the end", ending.unjudged));
     }
     let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
-    policy::status(is_whole, &ending.context)
+    (policy::status(is_whole, &ending.context), seen)
 }
 
 /// Only the dashboard draws how a session went.
@@ -208,6 +208,13 @@ impl Orders<'_> {
         if self.signals.asks_for_state() {
             telling.dump.write(&telling.sinks.records(), self.config.dump.as_deref());
         }
+    }
+}
+
+impl Telling<'_> {
+    /// True when nobody is told anything any more.
+    fn has_nobody_left(&self) -> bool {
+        self.board.is_none() && self.sinks.are_gone()
     }
 }
 

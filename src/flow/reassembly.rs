@@ -140,13 +140,12 @@ impl Stream {
     }
 
     /// Takes a segment. `sequence` is the header's; `declared_len` is the payload's length on the wire,
-    /// more than `payload.len()` where the snap length cut it. `fin` adds no byte and is accepted for symmetry.
+    /// more than `payload.len()` where the snap length cut it. A FIN adds no byte.
     #[inline]
     pub fn segment(
         &mut self,
         sequence: u32,
         syn: bool,
-        _fin: bool,
         payload: &[u8],
         declared_len: usize,
         sink: &mut impl FnMut(Chunk<'_>),

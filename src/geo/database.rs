@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 use sha2::{Digest, Sha256};
 
+use crate::bytes::hex;
 use crate::geo::error::GeoError;
 use crate::geo::info::{DatabaseInfo, DatabaseKind, iso_date};
 use crate::geo::record::{Fields, clean};
@@ -292,14 +293,6 @@ impl Opened {
 /// Lower-case hexadecimal SHA-256.
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 fn read_capped(path: &Path) -> Result<Vec<u8>, GeoError> {

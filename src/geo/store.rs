@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::disk::{self, Readers};
 use crate::geo::database::Database;
 use crate::geo::error::GeoError;
 use crate::geo::info::DatabaseKind;
@@ -340,22 +341,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Readers see the old file or the new one, never a part; under the lock, so that one name for the new file is enough.
+/// Readers see the old file or the new one, never a part.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The new name is on the disk once its directory is.
-        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    })();
-    if written.is_err() {
-        // What could not be written whole is of no use to anybody.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(failed("writing", path))
+    disk::replace(path, Readers::AsUsual, |file| file.write_all(bytes)).map_err(failed("writing", path))
 }

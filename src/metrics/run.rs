@@ -164,7 +164,7 @@ fn held(page: &mut Page, live: &LiveRecord) {
         .sample(&[], live.flows_held);
     page.family(Counter, "meetscope_flows_lost", "Ended flows that were lost because judging fell behind.")
         .sample(&[], live.flows_lost);
-    page.family(Counter, "meetscope_clock_steps", "How often the clock of packets went back.")
+    page.family(Counter, "meetscope_clock_steps", "How often the clock of packets was set, forward or back.")
         .sample(&[], live.clock_steps);
     if let Some(bytes) = live.memory_bytes {
         page.family(Gauge, "meetscope_memory_bytes", "Memory that the process has in use.")

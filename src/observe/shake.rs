@@ -79,7 +79,6 @@ mod tests {
                 sequence: *sequence,
                 acknowledgment: *acknowledgment,
                 syn: *syn,
-                fin: false,
                 payload: &[],
                 declared_len: 0,
                 ports: [50_000, 443],

@@ -69,7 +69,6 @@ pub(super) struct Segment<'a> {
     pub(super) sequence: u32,
     pub(super) acknowledgment: Option<u32>,
     pub(super) syn: bool,
-    pub(super) fin: bool,
     pub(super) payload: &'a [u8],
     pub(super) declared_len: usize,
     pub(super) ports: [u16; 2],
@@ -130,7 +129,6 @@ impl StreamWork {
             own.stream.segment(
                 segment.sequence,
                 segment.syn,
-                segment.fin,
                 segment.payload,
                 segment.declared_len,
                 &mut |chunk| match chunk {
@@ -439,7 +437,6 @@ mod tests {
                 sequence,
                 acknowledgment: None,
                 syn: false,
-                fin: false,
                 payload,
                 declared_len: payload.len(),
                 ports: [40_000, 53],

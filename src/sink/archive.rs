@@ -4,8 +4,9 @@
 //! The work goes by what lies in the directory, not by what was told, so that what a crash left undone is done at the next start.
 //! A part is replaced by its compressed form only when that is whole and on the disk.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,6 +14,7 @@ use std::thread;
 
 use super::pump::Voice;
 use super::rotation::Part;
+use crate::disk;
 
 /// How rotated files are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +104,10 @@ fn tidy(keeping: &Keeping) -> io::Result<()> {
     }
     if let Some(most) = keeping.keep {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let surplus = parts.len().saturating_sub(most);
+        // A crash between the two last steps of compressing leaves one part under both of its names.
+        let is_same = |a: &Part, b: &Part| (&a.stamp, a.number) == (&b.stamp, b.number);
+        let files_of_each = || parts.chunk_by(is_same).map(<[Part]>::len);
+        let surplus: usize = files_of_each().take(files_of_each().count().saturating_sub(most)).sum();
         for part in parts.drain(..surplus) {
             note(fs::remove_file(keeping.path.with_file_name(part.name(name))));
         }
@@ -135,8 +140,7 @@ fn compress(path: &Path, name: &str, part: &Part, compression: Compression) -> i
     let draft = path.with_file_name(draft.name(name));
     let mut from = File::open(&plain)?;
     let about = from.metadata()?;
-    let written = pack(&mut from, File::create(&draft)?, compression).and_then(|file| {
-        file.set_permissions(about.permissions())?;
+    let written = begin(&draft, &about).and_then(|to| pack(&mut from, to, compression)).and_then(|file| {
         if let Ok(changed) = about.modified() {
             file.set_modified(changed)?;
         }
@@ -147,7 +151,17 @@ fn compress(path: &Path, name: &str, part: &Part, compression: Compression) -> i
         return Err(error);
     }
     fs::rename(&draft, path.with_file_name(packed.name(name)))?;
+    // Else a power cut could leave neither name.
+    disk::sync_directory_of(&plain);
     fs::remove_file(&plain)
+}
+
+/// An empty file that lets nobody read who may not read the one that it is made of.
+fn begin(draft: &Path, of: &Metadata) -> io::Result<File> {
+    let rights = of.permissions();
+    let file = OpenOptions::new().write(true).create_new(true).mode(rights.mode() & 0o777).open(draft)?;
+    file.set_permissions(rights)?;
+    Ok(file)
 }
 
 fn pack(from: &mut File, to: File, compression: Compression) -> io::Result<File> {
@@ -203,6 +217,38 @@ mod tests {
             assert!(read.status.success());
             assert!(read.stdout == text.as_bytes(), "{tool} reads the same");
         }
+    }
+
+    #[test]
+    fn what_is_compressed_is_never_open_to_more_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o640, 0o606] {
+            let (plain, draft) = (folder.path().join("a"), folder.path().join(format!("{mode:o}")));
+            fs::write(&plain, "log").unwrap();
+            fs::set_permissions(&plain, fs::Permissions::from_mode(mode)).unwrap();
+            let begun = begin(&draft, &plain.metadata().unwrap()).unwrap();
+            assert_eq!(begun.metadata().unwrap().permissions().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
+    fn a_part_that_a_crash_left_under_two_names_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let parts = ["a.20261126T105500Z.gz", "a.20261126T105501Z.gz", "a.20261126T105502Z"];
+        for name in parts {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        fs::write(folder.path().join("a.20261126T105501Z"), "again").unwrap();
+        let keeping = Keeping { path, compression: None, keep: Some(3) };
+        tidy(&keeping).unwrap();
+        assert_eq!(names(folder.path()).len(), 4, "three parts");
+        tidy(&Keeping { keep: Some(2), ..keeping.clone() }).unwrap();
+        assert_eq!(names(folder.path()), ["a.20261126T105501Z", parts[1], parts[2]]);
+        tidy(&Keeping { compression: Some(Compression::Gzip), ..keeping.clone() }).unwrap();
+        assert_eq!(names(folder.path()), [parts[1], "a.20261126T105502Z.gz"]);
+        tidy(&Keeping { keep: Some(1), ..keeping }).unwrap();
+        assert_eq!(names(folder.path()), ["a.20261126T105502Z.gz"]);
     }
 
     #[test]

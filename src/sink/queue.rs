@@ -119,11 +119,31 @@ impl Batch {
     }
 }
 
+/// Records of one worth, each with its number among all.
+#[derive(Debug, Default)]
+struct Lane {
+    records: VecDeque<(u64, Arc<[u8]>)>,
+    /// What they cost.
+    bytes: u64,
+}
+
+impl Lane {
+    fn push(&mut self, number: u64, record: Arc<[u8]>) {
+        self.bytes = self.bytes.saturating_add(cost(&record));
+        self.records.push_back((number, record));
+    }
+
+    fn pop(&mut self) -> Option<Arc<[u8]>> {
+        let (_, record) = self.records.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(cost(&record));
+        Some(record)
+    }
+}
+
 #[derive(Debug)]
 struct State {
-    lanes: [VecDeque<(u64, Arc<[u8]>)>; LANES],
+    lanes: [Lane; LANES],
     next: u64,
-    bytes: u64,
     /// Records in the batch that the thread holds.
     in_hand: u64,
     offered: u64,
@@ -163,18 +183,28 @@ fn count(number: usize) -> u64 {
 
 impl State {
     fn records(&self) -> usize {
-        self.lanes.iter().map(VecDeque::len).sum()
+        self.lanes.iter().map(|lane| lane.records.len()).sum()
     }
 
     fn is_full(&self, more: u64, max_bytes: u64) -> bool {
-        self.records() >= MAX_RECORDS || self.bytes.saturating_add(more) > max_bytes
+        let bytes = self.lanes.iter().fold(more, |sum, lane| sum.saturating_add(lane.bytes));
+        self.records() >= MAX_RECORDS || bytes > max_bytes
+    }
+
+    /// Whether there is room for it once all that is worth no more has given way.
+    fn could_fit(&self, worth: Worth, more: u64, max_bytes: u64) -> bool {
+        let staying = || self.lanes.iter().skip(worth.lane().saturating_add(1));
+        let records: usize = staying().map(|lane| lane.records.len()).sum();
+        let bytes = staying().fold(more, |sum, lane| sum.saturating_add(lane.bytes));
+        records < MAX_RECORDS && bytes <= max_bytes
     }
 
     /// Drops the oldest of what is worth least, and no more than `worth`.
     fn give_way(&mut self, worth: Worth) -> bool {
         let mut lanes = self.lanes.iter_mut().take(worth.lane().saturating_add(1));
-        let Some((_, record)) = lanes.find_map(VecDeque::pop_front) else { return false };
-        self.bytes = self.bytes.saturating_sub(cost(&record));
+        if lanes.find_map(Lane::pop).is_none() {
+            return false;
+        }
         self.lost = self.lost.saturating_add(1);
         self.crowded_out = self.crowded_out.saturating_add(1);
         true
@@ -182,11 +212,8 @@ impl State {
 
     /// The oldest of all.
     fn pop(&mut self) -> Option<Arc<[u8]>> {
-        let oldest = self.lanes.iter_mut().filter(|lane| !lane.is_empty());
-        let lane = oldest.min_by_key(|lane| lane.front().map_or(u64::MAX, |(number, _)| *number))?;
-        let (_, record) = lane.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(cost(&record));
-        Some(record)
+        let filled = self.lanes.iter_mut().filter(|lane| !lane.records.is_empty());
+        filled.min_by_key(|lane| lane.records.front().map_or(u64::MAX, |(number, _)| *number))?.pop()
     }
 
     fn settle(&mut self, tally: Tally) {
@@ -202,7 +229,6 @@ impl Queue {
         let state = State {
             lanes: Default::default(),
             next: 0,
-            bytes: 0,
             in_hand: 0,
             offered: 0,
             written: 0,
@@ -228,7 +254,8 @@ impl Queue {
         let more = cost(&record);
         let mut state = self.lock();
         state.offered = state.offered.saturating_add(1);
-        let mut has_room = !state.over && more <= self.max_bytes;
+        // What is worth less is not to go for nothing.
+        let mut has_room = !state.over && state.could_fit(worth, more, self.max_bytes);
         while has_room && state.is_full(more, self.max_bytes) {
             has_room = state.give_way(worth);
         }
@@ -239,9 +266,8 @@ impl Queue {
         }
         let number = state.next;
         state.next = number.wrapping_add(1);
-        state.bytes = state.bytes.saturating_add(more);
         if let Some(lane) = state.lanes.get_mut(worth.lane()) {
-            lane.push_back((number, record));
+            lane.push(number, record);
         }
         drop(state);
         self.woken.notify_one();
@@ -345,10 +371,7 @@ impl Queue {
         let waiting = count(state.records()).saturating_add(state.in_hand);
         state.lost = state.lost.saturating_add(waiting);
         state.in_hand = 0;
-        state.bytes = 0;
-        for lane in &mut state.lanes {
-            lane.clear();
-        }
+        state.lanes = Default::default();
         drop(state);
         self.ended.notify_all();
     }
@@ -465,6 +488,22 @@ mod tests {
         queue.push(Worth::Passing, record("kept"));
         queue.push(Worth::Lasting, Arc::from(vec![b'x'; 300]));
         assert_eq!((queue.record().lost, drain(&queue)), (1, vec!["kept".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_worth_less_does_not_go_for_a_record_that_finds_no_room_all_the_same() {
+        // Room for three records of ten bytes.
+        let queue = Queue::new("x".to_owned(), 3 * (OVERHEAD + 10));
+        let ten = |letter: &str| record(&letter.repeat(10));
+        queue.push(Worth::Lasting, ten("a"));
+        queue.push(Worth::Lasting, ten("b"));
+        queue.push(Worth::Passing, ten("c"));
+        queue.push(Worth::Begun, record(&"d".repeat(11)));
+        adds_up(&queue);
+        assert_eq!(queue.record().lost, 1);
+        queue.push(Worth::Begun, ten("e"));
+        assert_eq!((queue.record().lost, queue.crowded_out()), (2, 2));
+        assert_eq!(drain(&queue), ["a", "b", "e"].map(|letter| letter.repeat(10)));
     }
 
     #[test]

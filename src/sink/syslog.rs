@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::keys::CouldHold;
-use crate::report::record::{Phase, Record, SessionRecord, Severity};
+use crate::report::record::{HolderRecord, Phase, Record, SessionRecord, Severity};
 use crate::report::{visible, word, write_json};
 
 /// Longest message in a datagram: RFC 5426 section 3.2 has receivers take no more.
@@ -69,6 +69,14 @@ impl Essentials {
         }
     }
 
+    /// Leaves out what takes most room in a message; false where nothing is left.
+    fn drop_largest(&mut self) -> bool {
+        let longest = self.0.iter().enumerate().max_by_key(|(_, (_, value))| room(&cut(value)));
+        let Some(at) = longest.map(|(at, _)| at) else { return false };
+        self.0.remove(at);
+        true
+    }
+
     /// Which run tells it, and where what it tells of stands.
     fn life(&mut self, run: Option<&str>, phase: Option<&Phase>) {
         self.add_some("run", run);
@@ -96,25 +104,41 @@ struct Short<'a> {
 
 /// One message, without what frames it; `json` is the record's.
 pub(super) fn message(record: &Record, json: &[u8], origin: &Origin, now: &str, most: usize) -> Vec<u8> {
-    let (kind, severity, essentials) = essentials(record);
+    let (kind, severity, mut told) = essentials(record);
     let priority = FACILITY_LOCAL0.saturating_mul(8).saturating_add(severity);
-    let mut out = format!("<{priority}>1 {now} {} meetscope {} {kind} ", origin.host, origin.process);
-    structured(&mut out, &essentials);
-    out.push(' ');
+    let begin = format!("<{priority}>1 {now} {} meetscope {} {kind} ", origin.host, origin.process);
+    let with = |told: &Essentials, json: &str| {
+        let mut out = begin.clone();
+        structured(&mut out, told);
+        out.push(' ');
+        push_ascii(&mut out, json);
+        out
+    };
     let text = String::from_utf8_lossy(json);
     let text = text.trim_end();
-    let head = out.len();
-    push_ascii(&mut out, text);
-    if out.len() > most {
-        out.truncate(head);
-        let short =
-            Short { event_type: kind, shortened: true, record_bytes: text.len(), essentials: &essentials };
+    let mut out = with(&told, text);
+    while out.len() > most {
+        let short = Short { event_type: kind, shortened: true, record_bytes: text.len(), essentials: &told };
         let mut shorter = Vec::new();
         // Writing to memory does not fail.
         let _ = write_json(&mut shorter, &short);
-        push_ascii(&mut out, &String::from_utf8_lossy(&shorter));
+        out = with(&told, &String::from_utf8_lossy(&shorter));
+        // Names that strangers chose may take twice and thrice the room that they are cut to.
+        if out.len() > most && !told.drop_largest() {
+            break;
+        }
     }
     out.into_bytes()
+}
+
+/// Bytes that a value takes in structured data and in JSON, about.
+fn room(value: &str) -> usize {
+    let of = |character: char| match character {
+        '"' | '\\' | ']' => 4,
+        character if character.is_ascii() => 2,
+        character => character.len_utf8().saturating_add(character.len_utf16().saturating_mul(6)),
+    };
+    value.chars().map(of).fold(0, usize::saturating_add)
 }
 
 /// JSON has characters beyond ASCII in strings only, where their code may stand for them.
@@ -234,20 +258,52 @@ fn session_essentials(session: &SessionRecord, told: &mut Essentials) -> u8 {
     told.add("end", session.end.as_str());
     told.add_some("meeting_id", session.meeting_id.as_deref());
     told.add("keys", word(&session.keys.method));
-    let holders: Vec<&str> = session
-        .keys
-        .holders
-        .iter()
-        .filter(|holder| holder.could_hold == CouldHold::Yes)
-        .map(|holder| holder.ip.as_str())
-        .collect();
-    let is_open =
-        holders.is_empty() && session.keys.holders.iter().all(|holder| holder.could_hold != CouldHold::No);
-    told.add("could_hold", if is_open { "not_determinable".to_owned() } else { holders.join(",") });
+    told.add("could_hold", could_hold(&session.keys.holders));
     let reach: Vec<String> = session.jurisdictions.iter().map(|one| one.code.clone()).collect();
     told.add("jurisdictions", reach.join(","));
     let is_grave = session.findings.iter().any(|finding| finding.severity == Severity::High);
     let findings: Vec<&str> = session.findings.iter().map(|finding| finding.id).collect();
     told.add("findings", findings.join(","));
     if is_grave { WARNING } else { INFORMATIONAL }
+}
+
+/// Addresses of those that could hold the media key; empty where it is known of all that they could not.
+fn could_hold(holders: &[HolderRecord]) -> String {
+    let able = holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes);
+    let able: Vec<&str> = able.map(|holder| holder.ip.as_str()).collect();
+    let is_known = !holders.is_empty() && holders.iter().all(|holder| holder.could_hold == CouldHold::No);
+    if able.is_empty() && !is_known { "not_determinable".to_owned() } else { able.join(",") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CouldHold::{No, Unknown, Yes};
+    use super::*;
+    use crate::report::tests::beijing;
+
+    #[test]
+    fn nobody_could_hold_the_key_only_where_that_is_known_of_all() {
+        let holder = beijing().all_records().into_iter().find_map(|record| match record {
+            Record::Session(session) => session.keys.holders.first().cloned(),
+            _ => None,
+        });
+        let holder = holder.unwrap();
+        let told = |answers: &[CouldHold]| {
+            let one = |(could_hold, ip): (&CouldHold, char)| HolderRecord {
+                ip: ip.to_string(),
+                could_hold: *could_hold,
+                ..holder.clone()
+            };
+            could_hold(&answers.iter().zip('a'..).map(one).collect::<Vec<_>>())
+        };
+        for (answers, expected) in [
+            (&[][..], "not_determinable"),
+            (&[Unknown], "not_determinable"),
+            (&[No, Unknown], "not_determinable"),
+            (&[No, No], ""),
+            (&[No, Yes, Unknown, Yes], "b,d"),
+        ] {
+            assert_eq!(told(answers), expected, "{answers:?}");
+        }
+    }
 }

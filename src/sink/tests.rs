@@ -362,6 +362,29 @@ fn a_record_that_does_not_fit_is_named_and_not_cut() {
 }
 
 #[test]
+fn what_is_shortened_and_still_too_long_loses_its_largest_values() {
+    // In JSON of ASCII alone six bytes for each of these, in structured data two.
+    let long = |letters: usize| "\u{fc}".repeat(letters);
+    let Told { record, .. } = told(7, Phase::Ended, 9000);
+    let Record::Meeting(meeting) = &*record else { panic!("a meeting") };
+    let mut meeting = meeting.clone();
+    meeting.run = Some(long(119));
+    meeting.app = Some(long(118));
+    meeting.sessions = vec![long(120)];
+    let record = Record::Meeting(meeting);
+    let origin = Origin { host: "h".repeat(255), process: u32::MAX };
+    let mut json = Vec::new();
+    crate::report::write_json(&mut json, &record).unwrap();
+    let now = clock::rfc5424((1_795_690_500, 0));
+    let message = String::from_utf8(syslog::message(&record, &json, &origin, &now, 2048)).unwrap();
+    assert_is_rfc5424(&message);
+    // All three would be 2856 bytes; the longest and the next to it go.
+    assert!(message.len() <= 2048, "{}", message.len());
+    assert!(!message.contains("sessions=") && !message.contains("run="), "{message}");
+    assert!(message.contains(&format!("app=\"{}\"", long(118))) && message.contains("meeting_id=\"m7\""));
+}
+
+#[test]
 fn people_are_told_once_what_is_wrong_and_once_that_it_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");

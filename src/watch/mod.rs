@@ -26,6 +26,6 @@ pub use judge::{Ending, Judge, Listener, Setup};
 pub use memory::{Budget, InUse, LEAST_MIB, in_use};
 pub use queue::{Gone, Inbox, Outbox, queue};
 pub use source::{InterfaceCount, Interfaces, Source};
-pub use stream::{Kept, KeptStream, Pace, Stream};
+pub use stream::{Each, Kept, KeptStream, Pace, Stream};
 pub use totals::Totals;
 pub use worker::{Question, Refresh, Worker};

@@ -39,6 +39,10 @@ impl Room {
         let before = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).unwrap_or_default();
         let admitted = more(before).saturating_sub(before);
         let lost = flows.len().saturating_sub(admitted);
+        if lost > 0 {
+            // They come one partition after the other.
+            flows.sort_unstable_by_key(|flow| flow.id);
+        }
         flows.truncate(admitted);
         lost
     }
@@ -174,6 +178,18 @@ mod tests {
         assert_eq!(inbox.next(Duration::ZERO).unwrap().map(|batch| batch.ended.len()), None);
         one.offer(batch(0, 200));
         assert_eq!(next(&inbox), (100, 111));
+    }
+
+    #[test]
+    fn without_room_for_all_those_that_began_last_are_lost() {
+        let (mut outbox, inbox) = queue(1, 3);
+        let mut batch = batch(0, 5);
+        for (flow, id) in batch.ended.iter_mut().zip([2, 9, 4, 1, 7]) {
+            flow.id = id;
+        }
+        outbox.offer(batch);
+        let kept = inbox.next(Duration::ZERO).unwrap().unwrap().ended;
+        assert_eq!(kept.iter().map(|flow| flow.id).collect::<Vec<_>>(), [1, 2, 4]);
     }
 
     #[test]

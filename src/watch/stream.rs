@@ -4,6 +4,7 @@
 //! No clock is read, and nothing depends on one: the same packets are looked at behind the same packets. What memory is left is asked
 //! of the system, so that a run that is short of it lets go other flows than the next.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,16 @@ pub struct Stream<'a> {
     pub flows_lost: u64,
 }
 
+/// Takes what is over, part by part, and says whether to go on.
+pub type Each<'e> = &'e mut dyn FnMut(Analysis) -> ControlFlow<()>;
+
+fn going_on(each: &mut dyn FnMut(Analysis)) -> impl FnMut(Analysis) -> ControlFlow<()> {
+    move |analysis| {
+        each(analysis);
+        ControlFlow::Continue(())
+    }
+}
+
 /// What a run that goes on later must know of what was judged, to be written down.
 #[derive(Debug, Serialize)]
 pub struct KeptStream<'s> {
@@ -157,7 +168,7 @@ impl<'a> Stream<'a> {
     /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
     pub fn look(&mut self, pipeline: &mut Pipeline, now: Timestamp, each: &mut dyn FnMut(Analysis)) {
         if self.pace.looked.is_some_and(|before| now.since(before) >= PAUSE) {
-            self.end_in_portions(pipeline, Some(now), each);
+            let _ = self.end_in_portions(pipeline, Some(now), &mut going_on(each));
         }
         self.pace.looked(now);
         self.limit(pipeline, memory::used());
@@ -172,7 +183,7 @@ impl<'a> Stream<'a> {
             answer
         });
         let over = self.holding.release(now, answer.as_ref());
-        self.judge(over, each);
+        let _ = self.judge(over, &mut going_on(each));
     }
 
     /// Holds fewer flows when memory is short, and more again when it is there.
@@ -186,10 +197,10 @@ impl<'a> Stream<'a> {
         self.holding.held.limit(self.keeper.scaled(self.keeper.budget().held()));
     }
 
-    fn judge(&mut self, over: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
-        for part in Holding::parts(over, Some(&self.keeper)) {
-            each(self.holding.judge(self.rules, part));
-        }
+    fn judge(&mut self, over: Vec<Summary>, each: Each<'_>) -> ControlFlow<()> {
+        Holding::parts(over, Some(&self.keeper))
+            .into_iter()
+            .try_for_each(|part| each(self.holding.judge(self.rules, part)))
     }
 
     /// Takes what has ended since the last look, so that [`unwritten`](Self::unwritten) and [`kept`](Self::kept) say all.
@@ -202,9 +213,9 @@ impl<'a> Stream<'a> {
     }
 
     /// The captures are at their end: where there is no room for all flows to end at once, some do and are judged. What is left is for the
-    /// pipeline to [finish](Pipeline::finish).
-    pub fn wind_down(&mut self, pipeline: &mut Pipeline, each: &mut dyn FnMut(Analysis)) {
-        self.end_in_portions(pipeline, None, each);
+    /// pipeline to [finish](Pipeline::finish). Where `each` breaks off, nothing more is judged.
+    pub fn wind_down(&mut self, pipeline: &mut Pipeline, each: Each<'_>) -> ControlFlow<()> {
+        self.end_in_portions(pipeline, None, each)
     }
 
     /// Where there is no room for all flows to end at once that are idle `by` a time, or for all that are alive, ends those of some endpoints and
@@ -213,32 +224,34 @@ impl<'a> Stream<'a> {
         &mut self,
         pipeline: &mut Pipeline,
         by: Option<Timestamp>,
-        each: &mut dyn FnMut(Analysis),
-    ) {
+        each: Each<'_>,
+    ) -> ControlFlow<()> {
         let mut living: Option<Vec<Living>> = None;
         loop {
             let (_, alive) = pipeline.table_stats();
             let flows = alive.saturating_add(self.holding.held.len());
-            let Some(most) = self.keeper.portion(memory::used(), flows) else { return };
+            let Some(most) = self.keeper.portion(memory::used(), flows) else {
+                return ControlFlow::Continue(());
+            };
             let left = living.get_or_insert_with(|| {
                 self.collect(pipeline);
                 pipeline.living(by)
             });
             if left.len() <= most {
-                return;
+                return ControlFlow::Continue(());
             }
             let portion = left.split_off(Living::last(left, most));
             let over = self.holding.with_held(pipeline.end(&portion, by.is_some()));
-            self.judge(over, each);
+            self.judge(over, each)?;
         }
     }
 
-    /// Judges all that is left, with the flows that the end of the captures ended.
-    pub fn finish(&mut self, last: Vec<Summary>, each: &mut dyn FnMut(Analysis)) {
+    /// Judges all that is left, with the flows that the end of the captures ended. Where `each` breaks off, nothing more is judged.
+    pub fn finish(&mut self, last: Vec<Summary>, each: Each<'_>) -> ControlFlow<()> {
         self.holding.learn(&last);
         self.released_before = self.released_early();
         let flows = self.holding.release_all(last);
-        self.judge(flows, each);
+        self.judge(flows, each)
     }
 
     /// What was judged so far.
@@ -281,5 +294,34 @@ impl<'a> Stream<'a> {
         self.pace = pace;
         self.released_before = released_early;
         self.flows_lost = flows_lost.saturating_add(lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FiveTuple;
+    use crate::observe::Outline;
+
+    #[test]
+    fn who_breaks_off_gets_no_more_parts() {
+        let rules = crate::classify::embedded().unwrap();
+        let flow = |id: u64| {
+            let endpoint = if id.is_multiple_of(2) { "10.0.0.1:5000" } else { "10.0.0.2:5000" };
+            let (source, destination) = (endpoint.parse().unwrap(), "198.51.100.1:443".parse().unwrap());
+            Summary::from(Outline::plain(id, FiveTuple { source, destination, protocol: 17 }))
+        };
+        // As many of each of two endpoints as are judged together.
+        let flows = || (0..2 << 12).map(flow).collect::<Vec<_>>();
+        for (goes_on, expected) in [(ControlFlow::Continue(()), 2), (ControlFlow::Break(()), 1)] {
+            let mut parts = 0;
+            let mut each = |_| {
+                parts += 1;
+                goes_on
+            };
+            let mut stream = Stream::new(&rules, Budget::new(None));
+            assert_eq!(stream.finish(flows(), &mut each), goes_on);
+            assert_eq!(parts, expected);
+        }
     }
 }

@@ -4,8 +4,8 @@
 //! last line is a sum of all before it. A new one is written beside the old one, put on disk and renamed, so that there is a whole one at
 //! any time. It holds what records hold, and names and shapes of streams of the last hour: no payload and no key.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use meetscope::bytes::hex;
 use meetscope::decode::Counts;
+use meetscope::disk::{self, Readers};
 use meetscope::pipeline::{Counted, Unwritten};
 use meetscope::report;
 use meetscope::servers::Server;
@@ -30,8 +31,6 @@ use super::output::Written;
 const VERSION: u32 = 4;
 /// Most bytes that are read: a file and a flow that was not written take some kilobytes each.
 const MAX_BYTES: u64 = 4 << 30;
-/// Bytes gathered before they are written.
-const BUFFER_BYTES: usize = 1 << 16;
 /// What to do with a file that is of no use.
 const ANEW: &str = "remove it to begin anew, which begins the output anew too";
 
@@ -146,8 +145,8 @@ impl Progress {
     /// # Errors
     /// When another run goes on with it.
     pub(super) fn beside(state: &Path) -> anyhow::Result<Self> {
-        let path = with(state, ".progress");
-        let beside = with(&path, ".lock");
+        let path = disk::beside(state, ".progress");
+        let beside = disk::beside(&path, ".lock");
         let lock = state::open_lock(&beside).with_context(|| beside.display().to_string())?;
         output::lock(&lock, &path)?;
         Ok(Self { path, _lock: lock })
@@ -210,81 +209,57 @@ impl Progress {
 
     /// Writes a checkpoint in place of the one before.
     pub(super) fn write(&self, head: &Head, going: &Going<'_>) -> anyhow::Result<()> {
-        let temporary = with(&self.path, ".new");
-        let written = self.write_to(&temporary, head, going);
-        if written.is_err() {
-            // What could not be written whole is of no use to anybody.
-            let _ = fs::remove_file(&temporary);
-        }
-        written.with_context(|| format!("{}: cannot be written", self.path.display()))
-    }
-
-    fn write_to(&self, temporary: &Path, head: &Head, going: &Going<'_>) -> io::Result<()> {
-        let mut out = Summing::new(temporary)?;
-        serde_json::to_writer(&mut out, head)?;
-        out.write_all(b"\n")?;
-        serde_json::to_writer(&mut out, going)?;
-        out.write_all(b"\n")?;
-        out.finish()?;
-        self.replace(temporary)
-    }
-
-    fn replace(&self, temporary: &Path) -> io::Result<()> {
-        fs::rename(temporary, &self.path)?;
-        sync_directory_of(&self.path);
-        Ok(())
+        self.replace(|out| {
+            serde_json::to_writer(&mut *out, head)?;
+            out.write_all(b"\n")?;
+            serde_json::to_writer(&mut *out, going)?;
+            out.write_all(b"\n")
+        })
     }
 
     /// Notes that the run is over and how it ended, or that one that was over goes on.
     pub(super) fn note(&self, over: Option<&Over>) -> anyhow::Result<()> {
         let bytes = self.bytes()?.unwrap_or_default();
         let body = sealed(&bytes).with_context(|| format!("{}: is damaged; {ANEW}", self.path.display()))?;
-        let temporary = with(&self.path, ".new");
-        let write = || -> io::Result<()> {
-            let mut out = Summing::new(&temporary)?;
+        self.replace(|out| {
             for line in body.split_inclusive(|byte| *byte == b'\n').take(2) {
                 out.write_all(line)?;
             }
             if let Some(over) = over {
-                serde_json::to_writer(&mut out, over)?;
+                serde_json::to_writer(&mut *out, over)?;
                 out.write_all(b"\n")?;
             }
-            out.finish()?;
-            self.replace(&temporary)
-        };
-        write().with_context(|| format!("{}: cannot be written", self.path.display()))
+            Ok(())
+        })
+    }
+
+    /// Puts another one in its place, with the sum behind it.
+    fn replace(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+        let written = disk::replace(&self.path, Readers::Owner, |out| {
+            let mut out = Summing { out, sum: Sha256::new() };
+            write(&mut out)?;
+            out.finish()
+        });
+        written.with_context(|| format!("{}: cannot be written", self.path.display()))
     }
 }
 
 /// A file that is written anew, with a sum of what went into it.
-struct Summing {
-    out: BufWriter<File>,
+struct Summing<W> {
+    out: W,
     sum: Sha256,
 }
 
-impl Summing {
-    fn new(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        // It tells who spoke to whom: for its owner's eyes.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
-        }
-        Ok(Self { out: BufWriter::with_capacity(BUFFER_BYTES, options.open(path)?), sum: Sha256::new() })
-    }
-
-    /// Writes the sum and puts all of it on disk.
+impl<W: Write> Summing<W> {
+    /// Writes the sum.
     fn finish(mut self) -> io::Result<()> {
         let seal = Seal { sha256: hex(&self.sum.finalize()) };
         serde_json::to_writer(&mut self.out, &seal)?;
-        self.out.write_all(b"\n")?;
-        self.out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        self.out.write_all(b"\n")
     }
 }
 
-impl io::Write for Summing {
+impl<W: Write> Write for Summing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.sum.update(bytes.get(..written).unwrap_or_default());
@@ -303,15 +278,6 @@ fn sealed(bytes: &[u8]) -> Option<&[u8]> {
         lines.split_at_checked(lines.iter().rposition(|byte| *byte == b'\n')?.checked_add(1)?)?;
     let seal: Seal = serde_json::from_slice(seal).ok()?;
     (seal.sha256 == hex(&Sha256::digest(body))).then_some(body)
-}
-
-/// Puts the name of a file on disk. Where that cannot be done, an older name may be back after a power cut: of a checkpoint, that is an
-/// earlier one.
-pub(super) fn sync_directory_of(path: &Path) {
-    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
-    if let Ok(directory) = File::open(directory.unwrap_or_else(|| Path::new("."))) {
-        let _ = directory.sync_all();
-    }
 }
 
 /// What differs first, as it is here and there, in the words of the command line.
@@ -333,10 +299,4 @@ fn differing(ours: &Settings, theirs: &Settings) -> Option<(String, String)> {
         _ => format!("with {name}"),
     };
     Some((words(&ours), words(&theirs)))
-}
-
-fn with(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.to_path_buf().into_os_string();
-    name.push(ending);
-    PathBuf::from(name)
 }

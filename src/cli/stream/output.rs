@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use meetscope::disk::sync_directory_of;
 use serde::{Deserialize, Serialize};
 
 use super::super::output::{self, Taken};
-use super::checkpoint::sync_directory_of;
 use super::edges::Edges;
 
 /// Bytes gathered before they are written.

@@ -23,7 +23,7 @@ fn run(limits: Limits, segments: &[(u32, &str)]) -> (String, Stats) {
     let mut out = Out::default();
     for (sequence, text) in segments {
         let payload = text.as_bytes();
-        stream.segment(*sequence, false, false, payload, payload.len(), &mut out.sink());
+        stream.segment(*sequence, false, payload, payload.len(), &mut out.sink());
     }
     stream.flush(&mut out.sink());
     (String::from_utf8(out.0).unwrap(), stream.stats())
@@ -55,15 +55,15 @@ fn flush_gives_gaps_of_the_right_size() {
 fn acknowledged_hole_is_given_up_at_once() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();
-    stream.segment(100, true, false, b"", 0, &mut out.sink());
-    stream.segment(105, false, false, b"efg", 3, &mut out.sink());
+    stream.segment(100, true, b"", 0, &mut out.sink());
+    stream.segment(105, false, b"efg", 3, &mut out.sink());
     stream.acknowledged(103, &mut out.sink());
     assert!(out.0.is_empty(), "the hole ends at 105");
     stream.acknowledged(108, &mut out.sink());
     assert_eq!(out.0, b"____efg");
     stream.acknowledged(112, &mut out.sink());
     assert_eq!(out.0.len(), 7, "nothing waits behind this one yet");
-    stream.segment(112, false, false, b"x", 1, &mut out.sink());
+    stream.segment(112, false, b"x", 1, &mut out.sink());
     assert_eq!(out.0, b"____efg____x");
     assert_eq!(stream.stats().forced, 0);
 }
@@ -72,9 +72,9 @@ fn acknowledged_hole_is_given_up_at_once() {
 fn cut_segments_leave_a_gap_for_their_tail() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();
-    stream.segment(0, false, false, b"ab", 5, &mut out.sink());
-    stream.segment(8, false, false, b"i", 2, &mut out.sink());
-    stream.segment(5, false, false, b"fgh", 3, &mut out.sink());
+    stream.segment(0, false, b"ab", 5, &mut out.sink());
+    stream.segment(8, false, b"i", 2, &mut out.sink());
+    stream.segment(5, false, b"fgh", 3, &mut out.sink());
     assert_eq!(out.0, b"ab___fghi_");
     assert_eq!(stream.stats().gap_bytes, 4);
 }
@@ -93,12 +93,12 @@ fn caps_give_the_hole_up() {
 fn what_waits_is_given_up_when_asked_and_counted_until_then() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();
-    stream.segment(0, false, false, b"a", 1, &mut out.sink());
+    stream.segment(0, false, b"a", 1, &mut out.sink());
     assert!(stream.waiting() == 0 && !stream.give_up(&mut out.sink()));
-    stream.segment(2, false, false, &[b'c'; 1000], 1000, &mut out.sink());
+    stream.segment(2, false, &[b'c'; 1000], 1000, &mut out.sink());
     let one = stream.waiting();
     assert!(one > 1000, "its place takes room too");
-    stream.segment(1004, false, false, b"e", 3, &mut out.sink());
+    stream.segment(1004, false, b"e", 3, &mut out.sink());
     assert!(stream.waiting() > one + 1, "bytes and a tail that was cut");
     assert!(stream.give_up(&mut out.sink()));
     assert_eq!(stream.waiting(), 0);
@@ -110,11 +110,11 @@ fn what_waits_is_given_up_when_asked_and_counted_until_then() {
 fn keep_alive_is_no_retransmission() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();
-    stream.segment(9, true, false, b"", 0, &mut out.sink());
-    stream.segment(9, false, false, b"\0", 1, &mut out.sink());
-    stream.segment(10, false, false, b"hello", 5, &mut out.sink());
-    stream.segment(14, false, false, b"\0", 1, &mut out.sink());
-    stream.segment(14, false, false, b"", 0, &mut out.sink());
+    stream.segment(9, true, b"", 0, &mut out.sink());
+    stream.segment(9, false, b"\0", 1, &mut out.sink());
+    stream.segment(10, false, b"hello", 5, &mut out.sink());
+    stream.segment(14, false, b"\0", 1, &mut out.sink());
+    stream.segment(14, false, b"", 0, &mut out.sink());
     assert_eq!(out.0, b"hello");
     assert_eq!((stream.stats().keep_alives, stream.stats().retransmitted), (2, 0));
 }
@@ -125,10 +125,10 @@ fn data_tell_which_of_two_syns_counts() {
         let mut stream = Stream::new(Limits::default());
         let mut out = Out::default();
         for syn in syns {
-            stream.segment(syn, true, false, b"", 0, &mut out.sink());
+            stream.segment(syn, true, b"", 0, &mut out.sink());
         }
-        stream.segment(data, false, false, b"ab", 2, &mut out.sink());
-        stream.segment(data + 2, false, true, b"cd", 2, &mut out.sink());
+        stream.segment(data, false, b"ab", 2, &mut out.sink());
+        stream.segment(data + 2, false, b"cd", 2, &mut out.sink());
         assert_eq!((out.0.as_slice(), stream.stats().gaps), (&b"abcd"[..], 0));
     }
 }
@@ -138,9 +138,9 @@ fn data_on_a_syn_and_syn_retransmits() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();
     for _ in 0..2 {
-        stream.segment(7, true, false, b"early", 5, &mut out.sink());
+        stream.segment(7, true, b"early", 5, &mut out.sink());
     }
-    stream.segment(13, false, false, b"!", 1, &mut out.sink());
+    stream.segment(13, false, b"!", 1, &mut out.sink());
     assert_eq!(out.0, b"early!");
     assert_eq!(stream.stats().retransmitted, 5);
 }
@@ -149,10 +149,10 @@ fn data_on_a_syn_and_syn_retransmits() {
 fn closed_stream_ignores_all() {
     let mut stream = Stream::new(Limits::default());
     let mut out = Out::default();
-    stream.segment(0, false, false, b"a", 1, &mut out.sink());
-    stream.segment(5, false, false, b"b", 1, &mut out.sink());
+    stream.segment(0, false, b"a", 1, &mut out.sink());
+    stream.segment(5, false, b"b", 1, &mut out.sink());
     stream.close();
-    stream.segment(1, false, false, b"c", 1, &mut out.sink());
+    stream.segment(1, false, b"c", 1, &mut out.sink());
     stream.flush(&mut out.sink());
     assert!(stream.is_closed() && out.0 == b"a");
     assert!(size_of::<Stream>() <= 128, "{}", size_of::<Stream>());
@@ -187,11 +187,11 @@ proptest! {
         pieces.sort_by_cached_key(|_| keys.next());
         let mut stream = Stream::new(Limits::default());
         let mut out = Out::default();
-        stream.segment(start, true, false, b"", 0, &mut out.sink());
+        stream.segment(start, true, b"", 0, &mut out.sink());
         let origin = start.wrapping_add(1);
         for (from, to) in pieces {
             let sequence = origin.wrapping_add(u32::try_from(from).unwrap());
-            stream.segment(sequence, false, false, &text[from..to], to - from, &mut out.sink());
+            stream.segment(sequence, false, &text[from..to], to - from, &mut out.sink());
             prop_assert!(text.starts_with(&out.0));
         }
         prop_assert_eq!(&out.0, &text);
@@ -217,11 +217,11 @@ proptest! {
         pieces.sort_by_cached_key(|_| keys.next());
         let mut stream = Stream::new(Limits { held_bytes: limits.0, held_segments: limits.1 });
         let mut out = Out::default();
-        stream.segment(start, true, false, b"", 0, &mut out.sink());
+        stream.segment(start, true, b"", 0, &mut out.sink());
         let origin = start.wrapping_add(1);
         for ((from, to), ack) in pieces.iter().zip(acks) {
             let sequence = origin.wrapping_add(u32::try_from(*from).unwrap());
-            stream.segment(sequence, false, false, &text[*from..*to], to - from, &mut out.sink());
+            stream.segment(sequence, false, &text[*from..*to], to - from, &mut out.sink());
             if let Some(ack) = ack {
                 stream.acknowledged(origin.wrapping_add(ack), &mut out.sink());
             }
@@ -245,7 +245,7 @@ proptest! {
         let mut bytes = 0_u64;
         let mut sink = |chunk: Chunk<'_>| if let Chunk::Data(data) = chunk { bytes += data.len() as u64 };
         for (sequence, syn, length, declared, ack) in segments {
-            stream.segment(sequence, syn, false, &[0; 30][..length], declared, &mut sink);
+            stream.segment(sequence, syn, &[0; 30][..length], declared, &mut sink);
             stream.acknowledged(ack, &mut sink);
         }
         stream.flush(&mut sink);
@@ -326,7 +326,7 @@ fn followed(file: &Path) -> std::collections::BTreeMap<u32, [Vec<u8>; 2]> {
         let side = usize::from(number(1) != *client);
         let syn = matches!(fields[4], "1" | "True");
         let declared = number(5) as usize;
-        streams[side].segment(number(2), syn, false, &hex(fields[6]), declared, &mut outs[side].sink());
+        streams[side].segment(number(2), syn, &hex(fields[6]), declared, &mut outs[side].sink());
         let peer = 1 - side;
         streams[peer].acknowledged(number(3), &mut outs[peer].sink());
     }

@@ -253,7 +253,6 @@ mod tests {
                     sequence: u32::try_from(1 + number * size).unwrap(),
                     acknowledgment: None,
                     syn: false,
-                    fin: false,
                     payload,
                     declared_len: payload.len(),
                     ports: [50_000, 443],
