@@ -85,6 +85,16 @@ pub enum Basis {
     Documents(Vec<String>),
 }
 
+/// What stands behind a witness: what went in the clear needs no key log.
+impl From<witness::Delivery> for Basis {
+    fn from(delivery: witness::Delivery) -> Self {
+        match delivery {
+            witness::Delivery::Clear => Self::Capture,
+            witness::Delivery::Delivered | witness::Delivery::Sent | witness::Delivery::Agreed => Self::KeyLog,
+        }
+    }
+}
+
 /// One server of the session, judged.
 #[derive(Debug, Clone)]
 pub struct Holder {

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use zeroize::Zeroizing;
 
 use super::verify::{Effort, Hit, Key, Mode, try_stream};
-use super::{Basis, CouldHold, Keys};
+use super::{CouldHold, Keys};
 use crate::crypto::srtp::Suite;
 use crate::flow::Direction;
 use crate::observe::PacketRef;
@@ -415,20 +415,12 @@ fn judge(session: &Session, keys: &mut Keys, found: &Witnesses) {
         holder.could_hold = CouldHold::Yes;
         holder.confidence = confidence(session, witness);
         holder.why = why(session, witness);
-        holder.basis = basis(witness.delivery);
+        holder.basis = witness.delivery.into();
         if !holder.packets.contains(&witness.packet) {
             holder.packets.insert(0, witness.packet);
         }
     }
     keys.holders.sort_by(super::likelier);
-}
-
-/// What stands behind a witness: what went in the clear needs no key log.
-pub fn basis(delivery: Delivery) -> Basis {
-    match delivery {
-        Delivery::Clear => Basis::Capture,
-        Delivery::Delivered | Delivery::Sent | Delivery::Agreed => Basis::KeyLog,
-    }
 }
 
 /// Why the server of a witness could hold the key, in words.

@@ -92,7 +92,7 @@ impl Budget {
     /// Bytes of packets after which memory is looked at, in each of so many workers: what is read of one may take some times its bytes.
     pub fn step(self, workers: usize) -> u64 {
         let workers = u64::try_from(workers).unwrap_or(u64::MAX);
-        self.bytes.saturating_div(64).checked_div(workers).unwrap_or(self.bytes)
+        self.bytes.saturating_div(256).checked_div(workers).unwrap_or(self.bytes)
     }
 
     /// True where little is left of it.
@@ -402,7 +402,7 @@ mod tests {
         assert!(!keeper.is_outgrown(mib(98)) && keeper.is_outgrown(mib(99)));
         keeper.look(mib(110), 1000);
         assert!(!keeper.is_outgrown(mib(109)));
-        assert_eq!((Budget::new(Some(128)).step(1), Budget::new(Some(128)).step(4)), (2 << 20, 1 << 19));
+        assert_eq!((Budget::new(Some(128)).step(1), Budget::new(Some(128)).step(4)), (1 << 19, 1 << 17));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::alert::is_peer;
 use super::session::{front_end, server_records, software, source};
 use super::{Context, met, round3};
 use crate::geo::exposures;
-use crate::keys::witness::{Delivery, Witness, basis, confidence, why};
+use crate::keys::witness::{Delivery, Witness, confidence, why};
 use crate::keys::{Analysis, CouldHold, Keys};
 use crate::session::Session;
 
@@ -51,7 +51,7 @@ fn holder(context: &Context<'_>, analysis: &Analysis, session: &Session, witness
         could_hold: CouldHold::Yes,
         why: why(session, witness),
         confidence: round3(confidence(session, witness)),
-        source: source(context, &basis(witness.delivery)),
+        source: source(context, &witness.delivery.into()),
         front_end: front_end(&place),
         packets: vec![context.packet(witness.packet)],
         before_media_s: None,
