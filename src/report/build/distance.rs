@@ -34,6 +34,8 @@ const WITNESSES: usize = 64;
 const PAIRS: usize = 1 << 18;
 /// Those named as contradicting one place.
 const NAMED: usize = 4;
+/// A step of the clock from which on it is told: below it adds two kilometres at most.
+const TOLD_STEP_NS: u64 = 10_000;
 
 /// The quickest answers of a session.
 #[derive(Default)]
@@ -120,6 +122,13 @@ impl Nearby {
 fn bounding_ns(quickest: &Quickest) -> Option<u64> {
     let answer = quickest.second.or(quickest.first)?;
     Some(answer.nanos.saturating_add(clock_step_ns(&answer)))
+}
+
+/// The step of the clock that is added to a bound, in milliseconds, where it is long enough to be told.
+fn told_step_ms(quickest: &Quickest) -> Option<f64> {
+    let answer = quickest.second.or(quickest.first)?;
+    let step = clock_step_ns(&answer);
+    (step >= TOLD_STEP_NS).then(|| ms(step))
 }
 
 /// The step of the clock that stamped an exchange: as many zeros as both times end in, or the 15.625 ms of older Windows drivers.
@@ -266,6 +275,7 @@ fn distance(context: &Context<'_>, quickest: &Quickest, site: Option<&Site>) -> 
     Some(DistanceRecord {
         rtt_ms: ms(first.nanos),
         next_rtt_ms: quickest.second.map(|next| ms(next.nanos)),
+        clock_step_ms: told_step_ms(quickest),
         packet: context.packet(first.answered),
         asked: context.packet(first.asked),
         how: first.exchange,

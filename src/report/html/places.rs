@@ -58,7 +58,7 @@ fn distance(html: &mut Html, found: &DistanceRecord) {
     if found.km_at_most > ANTIPODES && found.contradicts.is_empty() && found.incompatible.is_empty() {
         return;
     }
-    html.raw("<br><small>").cut().say(format_args!("answered within {} ms", found.rtt_ms)).cut();
+    html.raw("<br><small>").cut().say(format_args!("answered in {}", found.times())).cut();
     html.raw(": no farther than ").cut().say(format_args!("{} km", found.km_at_most)).cut();
     html.raw(" from the capture point</small> ");
     html.packets(&[found.asked, found.packet]);

@@ -72,6 +72,10 @@ pub struct DistanceRecord {
     /// The next shortest, of another exchange; left out when there was one exchange only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_rtt_ms: Option<f64>,
+    /// The step in which the clock that stamped these packets may count, in milliseconds; left out below 0.01. Both times end in that
+    /// many zeros, or the time is a whole number of 15.625 ms, the step of older Windows drivers, which may be chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_step_ms: Option<f64>,
     /// The answer.
     pub packet: PacketNumber,
     /// The question.
@@ -94,6 +98,16 @@ pub struct DistanceRecord {
     /// Places that cannot be right together with that of another server, where nothing tells which of the two is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incompatible: Vec<ContradictedRecord>,
+}
+
+impl DistanceRecord {
+    /// `2.2 ms`, with what else the bound rests on: `31.153 and 31.194 ms, by a clock that may count in steps of 15.625 ms`.
+    pub fn times(&self) -> String {
+        let next = self.next_rtt_ms.filter(|next| next.total_cmp(&self.rtt_ms).is_ne());
+        let next = next.map(|next| format!(" and {next}")).unwrap_or_default();
+        let step = self.clock_step_ms.map(|step| format!(", by a clock that may count in steps of {step} ms"));
+        format!("{}{next} ms{}", self.rtt_ms, step.unwrap_or_default())
+    }
 }
 
 /// Where a distance is counted from.

@@ -236,8 +236,8 @@ fn nearness(distance: &DistanceRecord) -> Option<String> {
     }
     let contradicted: Vec<&str> = distance.contradicts.iter().map(|claim| claim.country.code()).collect();
     let mut text = format!(
-        "answered in {} ms ({}): at most {} km from the capture point, at the speed of light",
-        distance.rtt_ms,
+        "answered in {} ({}): at most {} km from the capture point, at the speed of light",
+        distance.times(),
         packets(&[distance.packet]),
         distance.km_at_most
     );
