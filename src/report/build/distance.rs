@@ -423,9 +423,5 @@ fn networks(group: &[(&Witness, u32)]) -> usize {
 
 /// What is said behind a place that timing contradicts.
 pub(super) fn is_contradicted(place: &PlaceRecord) -> bool {
-    let country = place.located_in.country;
-    place
-        .distance
-        .as_deref()
-        .is_some_and(|distance| distance.contradicts.iter().any(|held| Some(held.country) == country))
+    place.located_in.country.is_some_and(|country| place.is_refuted(country))
 }

@@ -55,7 +55,8 @@ pub(super) fn made(
     let servers = server_records(context, analysis, session);
     let holders: Vec<HolderRecord> =
         keys.holders.iter().filter_map(|holder| holder_record(context, session, &servers, holder)).collect();
-    let jurisdictions = jurisdiction::jurisdictions(context, session.start, &servers, &holders);
+    let jurisdictions =
+        jurisdiction::jurisdictions(context, session.start, &servers, (keys.method, &holders));
     let sealed = keys::cipher::session(&analysis.flows, session, keys);
     let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
     let (ids, flows_left_out) = flows_by_role(analysis, session);

@@ -93,8 +93,7 @@ pub(super) fn is_plain(session: &SessionRecord) -> bool {
 
 /// True where timing contradicts the country in which databases place an address.
 pub(super) fn contradicted(place: &PlaceRecord) -> bool {
-    let claims = place.distance.iter().flat_map(|found| &found.contradicts);
-    place.located_in.country.is_some_and(|country| claims.into_iter().any(|claim| claim.country == country))
+    place.located_in.country.is_some_and(|country| place.is_refuted(country))
 }
 
 /// How far a place is to be trusted.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::PacketNumber;
+use super::{PacketNumber, PlaceRecord};
 use crate::geo::Country;
 use crate::observe::facts::Exchange;
 
@@ -105,8 +105,17 @@ impl DistanceRecord {
     pub fn times(&self) -> String {
         let next = self.next_rtt_ms.filter(|next| next.total_cmp(&self.rtt_ms).is_ne());
         let next = next.map(|next| format!(" and {next}")).unwrap_or_default();
-        let step = self.clock_step_ms.map(|step| format!(", by a clock that may count in steps of {step} ms"));
+        let step =
+            self.clock_step_ms.map(|step| format!(", by a clock that may count in steps of {step} ms"));
         format!("{}{next} ms{}", self.rtt_ms, step.unwrap_or_default())
+    }
+}
+
+impl PlaceRecord {
+    /// True where the time of answers contradicts that it is in a country.
+    pub fn is_refuted(&self, country: Country) -> bool {
+        let claims = self.distance.iter().flat_map(|found| &found.contradicts);
+        claims.into_iter().any(|claim| claim.country == country)
     }
 }
 

@@ -50,11 +50,11 @@ fn one_session(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     }
     let grave = record.findings.iter().any(|finding| finding.severity == Severity::High);
     let text = format!(
-        "{} begun: {} at {}; could hold the key: {}",
+        "{} begun: {} at {}; {}",
         record.session_id,
         app_word(record.app.as_deref()),
         record.endpoint.ip,
-        overview::holders(record)
+        overview::able_words(record)
     );
     let tone = if grave { Tone::Alarm } else { Tone::Plain };
     page.labelled(0, &when(record.told_at.as_deref(), &record.start), LABEL, &(tone, text))

@@ -140,7 +140,11 @@ fn against(text: &mut String, server: &ServerRecord, claim: &ContradictedRecord)
     let _ = if rest.is_empty() {
         write!(text, "; the place and the answer of {last} contradict it in the same way")
     } else {
-        write!(text, "; the places and answers of {} and {last} contradict it in the same way", rest.join(", "))
+        write!(
+            text,
+            "; the places and answers of {} and {last} contradict it in the same way",
+            rest.join(", ")
+        )
     };
 }
 
