@@ -1,7 +1,7 @@
 //! About the report: what was read, how, with what, and what cannot be seen. In: the `stats` record. Out: markup.
 
 use super::super::record::{FileRecord, StatsRecord};
-use super::super::text::footer::{BLIND, key_log_words, memory_words, oddities, packets};
+use super::super::text::footer::{BLIND, age, key_log_words, memory_words, oddities, packets};
 use super::super::text::session::bytes;
 use super::markup::Html;
 use super::words;
@@ -112,7 +112,11 @@ fn databases(html: &mut Html, stats: &StatsRecord) {
         for database in &stats.databases {
             html.raw("<tr>");
             html.word("th", "", &database.name);
-            html.word("td", "nb", &database.build_date);
+            html.raw("<td class=\"nb\">").text(&database.build_date);
+            if let Some(age) = age(database, stats.files.len() > 1) {
+                html.raw("<br>").word("small", "", &age);
+            }
+            html.raw("</td>");
             html.word("td", "wrap", &database.source);
             html.word("td", "", &format!("{}: {}", database.licence, database.attribution));
             html.raw("<td><code class=\"wrap\">").text(&database.sha256).raw("</code></td></tr>");
