@@ -367,14 +367,9 @@ fn short(holder: &HolderRecord) -> String {
     }
 }
 
-fn packets(packets: &[PacketNumber]) -> String {
-    let numbers: Vec<String> = packets
-        .iter()
-        .map(|packet| match packet.file {
-            Some(file) => format!("{} of file {file}", packet.frame),
-            None => packet.frame.to_string(),
-        })
-        .collect();
+/// `packet 7`, `packets 3 of file 0, 5 of file 1`.
+pub(super) fn packets(packets: &[PacketNumber]) -> String {
+    let numbers: Vec<String> = packets.iter().map(|packet| packet.words()).collect();
     match numbers.len() {
         0 => "no packet".to_owned(),
         1 => format!("packet {}", numbers.join(", ")),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::super::record::{JointRecord, MeetingRecord, PacketNumber};
+use super::super::record::{JointRecord, MeetingRecord};
 use super::super::{build, time};
+use super::holders;
 use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
 use super::session::percent;
 use super::summary::app_word;
@@ -90,14 +91,12 @@ fn chosen(all: &[JointRecord]) -> Vec<&JointRecord> {
 }
 
 fn reason_row(joint: &JointRecord) -> Vec<Cell> {
-    let numbers: Vec<String> =
-        joint.packets.iter().map(|PacketNumber { frame, .. }| frame.to_string()).collect();
     vec![
         plain(format!("{:.2}", joint.confidence)),
         plain(joint.sessions.join(" ")),
         plain(joint.what),
         plain(shorten(&joint.value, VALUE)),
-        dim(format!("packets {}", numbers.join(", "))),
+        dim(holders::packets(&joint.packets)),
     ]
 }
 

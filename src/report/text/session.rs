@@ -73,7 +73,7 @@ fn moves(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
             change.from,
             change.to,
             change.why.words(),
-            change.packet.frame
+            change.packet.words()
         );
         label(page, "moved", text)?;
     }
@@ -367,7 +367,7 @@ fn evidence(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         .iter()
         .filter(|item| !item.unchecked)
         .map(|item| {
-            let packet = item.packet.map_or_else(String::new, |packet| format!("packet {}", packet.frame));
+            let packet = item.packet.map_or_else(String::new, |packet| format!("packet {}", packet.words()));
             vec![
                 plain(format!("{:.2}", item.weight)),
                 plain(item.what),

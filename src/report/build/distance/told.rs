@@ -4,8 +4,7 @@
 use std::fmt::Write as _;
 
 use super::super::super::record::{
-    ContradictedRecord, DistanceRecord, Finding, PacketNumber, PlaceClaim, ServerRecord, SessionRecord,
-    Severity,
+    ContradictedRecord, DistanceRecord, Finding, PlaceClaim, ServerRecord, SessionRecord, Severity,
 };
 use super::super::finding;
 use crate::keys::CouldHold;
@@ -74,13 +73,6 @@ fn answerer(record: &SessionRecord, found: &[Finding]) -> Option<Finding> {
     Some(Finding { id: "place_contradicted", severity: Severity::Notice, text, packets })
 }
 
-fn frame(packet: PacketNumber) -> String {
-    match packet.file {
-        Some(file) => format!("{} of file {file}", packet.frame),
-        None => packet.frame.to_string(),
-    }
-}
-
 /// What else the bound rests on, in brackets: the next quickest answer, and the step of the clock.
 fn beside(distance: &DistanceRecord) -> String {
     let next = distance.next_rtt_ms.filter(|next| next.total_cmp(&distance.rtt_ms).is_ne());
@@ -95,9 +87,9 @@ fn sentence(server: &ServerRecord, distance: &DistanceRecord, claim: &Contradict
     let mut text = format!(
         "the answer of packet {} came {} ms after packet {}{}: {} is no farther than {} km from the capture point, at the speed of \
          light; {} of {} places it in {claimed}, at least {} km from ",
-        frame(distance.packet),
+        distance.packet.words(),
         distance.rtt_ms,
-        frame(distance.asked),
+        distance.asked.words(),
         beside(distance),
         server.ip,
         distance.km_at_most,
