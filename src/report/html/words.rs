@@ -1,5 +1,6 @@
 //! Words and numbers of the page that several of its parts use.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::super::record::{PlaceRecord, SessionRecord, Severity};
@@ -62,6 +63,16 @@ pub(super) const fn rank(severity: Option<Severity>) -> u8 {
         Some(Severity::Notice) => 1,
         None => 2,
     }
+}
+
+/// What sorts sessions, the gravest first: by rank, then by the number of grave findings, then by that of all.
+pub(super) fn gravity(session: &SessionRecord) -> (u8, Reverse<usize>, Reverse<usize>) {
+    (rank(gravest(session)), Reverse(grave(session)), Reverse(session.findings.len()))
+}
+
+/// How many findings are grave.
+pub(super) fn grave(session: &SessionRecord) -> usize {
+    session.findings.iter().filter(|finding| finding.severity == Severity::High).count()
 }
 
 /// A severity as a word with a sign: colour is never all that tells it.

@@ -1,5 +1,6 @@
 //! All sessions in a table, one line each: what a reader of many needs before any page.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -14,13 +15,15 @@ const ROWS: usize = 60;
 /// Countries named of those in which holders are placed.
 const COUNTRIES: usize = 4;
 
-/// Writes the table where there is more than one session, those with grave findings first.
+/// Writes the table where there is more than one session, those with most grave findings first.
 pub(super) fn write(page: &mut Page<'_>, sessions: &[SessionRecord]) -> io::Result<()> {
     let mut sessions: Vec<&SessionRecord> = sessions.iter().collect();
     if sessions.len() < 2 {
         return Ok(());
     }
-    sessions.sort_by_key(|record| record.findings.iter().all(|found| found.severity != Severity::High));
+    sessions.sort_by_key(|record| {
+        Reverse(record.findings.iter().filter(|found| found.severity == Severity::High).count())
+    });
     // Media that is not encrypted has no key: where there is such beside other, each cell says which is meant.
     let plain = sessions.iter().filter(|record| is_plain(record)).count();
     let (able, is_mixed) = match plain {
