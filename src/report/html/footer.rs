@@ -56,7 +56,7 @@ fn quoted(word: &str) -> String {
 
 fn files(html: &mut Html, files: &[FileRecord]) {
     html.raw("<h3>Inputs</h3>");
-    html.table("Inputs", &["File", "Name", "#Packets", "#Size", "SHA-256"], |html| {
+    html.stack("Inputs", &["File", "Name", "#Packets", "#Size", "SHA-256"], |html| {
         for (number, file) in files.iter().enumerate() {
             html.raw("<tr>");
             html.word("td", "nb", &format!("file {number}"));
@@ -73,14 +73,17 @@ fn files(html: &mut Html, files: &[FileRecord]) {
                 html.raw("<br>").say(format_args!("{count} {name}"));
             }
             html.raw("</td>");
-            html.word("td", "n", &file.packets.to_string());
+            html.raw("<td class=\"n\">").say(format_args!("{}", file.packets));
+            html.raw("<span class=\"unit\"> packets</span></td>");
             html.word(
                 "td",
                 "n",
                 &file.bytes.map_or_else(|| "-".to_owned(), |size| format!("{} ({size} bytes)", bytes(size))),
             );
             let sum = file.sha256.as_deref().or(file.not_hashed.as_deref()).unwrap_or("not computed");
-            html.raw("<td><code class=\"wrap\">").text(sum).raw("</code></td></tr>");
+            html.raw("<td><span class=\"unit\">SHA-256 </span><code class=\"wrap\">")
+                .text(sum)
+                .raw("</code></td></tr>");
         }
     });
 }
@@ -108,18 +111,19 @@ fn databases(html: &mut Html, stats: &StatsRecord) {
         return;
     }
     let heads = ["Database", "Built", "Source", "Licence and attribution", "SHA-256"];
-    html.table("Location databases", &heads, |html| {
+    html.stack("Location databases", &heads, |html| {
         for database in &stats.databases {
             html.raw("<tr>");
             html.word("th", "", &database.name);
-            html.raw("<td class=\"nb\">").text(&database.build_date);
+            html.raw("<td><span class=\"unit\">built </span>").text(&database.build_date);
             if let Some(age) = age(database, stats.files.len() > 1) {
                 html.raw("<br>").word("small", "", &age);
             }
             html.raw("</td>");
             html.word("td", "wrap", &database.source);
             html.word("td", "", &format!("{}: {}", database.licence, database.attribution));
-            html.raw("<td><code class=\"wrap\">").text(&database.sha256).raw("</code></td></tr>");
+            html.raw("<td><span class=\"unit\">SHA-256 </span><code class=\"wrap\">").text(&database.sha256);
+            html.raw("</code></td></tr>");
         }
     });
     html.raw("<p class=\"note\">").say(format_args!(
