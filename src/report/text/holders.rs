@@ -6,7 +6,7 @@ use std::io;
 use super::super::build;
 use super::super::record::{
     ContactRecord, DistanceRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord,
-    PacketNumber, PlaceHint, PlaceRecord, SessionRecord, SpreadRecord,
+    PacketNumber, PlaceHint, PlaceRecord, SessionRecord, SpreadRecord, TriedRecord,
 };
 use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::session::percent;
@@ -36,8 +36,9 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
         ["Who could hold the media key", "could hold"]
     };
     page.heading(heading)?;
+    let label = if keys.method == Method::None { "protection" } else { "how keys arose" };
     let method = format!("{}; {}", method_words(keys.method), keys.why);
-    page.labelled(4, &dim("how keys arose"), LABEL, &plain(method))?;
+    page.labelled(4, &dim(label), LABEL, &plain(method))?;
     page.labelled(4, &dim("by"), LABEL, &dim(keys.source.clone()))?;
     if !keys.ciphers.is_empty() {
         let text = format!("{}, by the documents of that day", keys.ciphers.join(" or "));
@@ -89,16 +90,25 @@ fn witness(page: &mut Page<'_>, keys: &KeysRecord) -> io::Result<()> {
         page.labelled(4, &(Tone::Warn, "key seen".to_owned()), LABEL, &plain(text))?;
     }
     let Some(tried) = keys.tried.as_ref().filter(|_| keys.witness.is_empty()) else { return Ok(()) };
+    page.labelled(4, &dim("keys tried"), LABEL, &plain(tried_words(tried)))
+}
+
+/// `9 values that stood in signalling were tried on 2 streams; none opens one, ..`.
+pub(in super::super) fn tried_words(tried: &TriedRecord) -> String {
+    let values = match tried.values {
+        1 => "1 value that stood in signalling was".to_owned(),
+        values => format!("{values} values that stood in signalling were"),
+    };
+    let streams = if tried.streams == 1 { "stream" } else { "streams" };
     let more = match tried.values_left_out {
         0 => String::new(),
-        more => format!(" ({more} more were not tried)"),
+        more => format!(" ({more} more {} not tried)", if more == 1 { "was" } else { "were" }),
     };
-    let text = format!(
-        "{} values that stood in signalling were tried on {} streams{more}; none opens one, which does not show that none \
-         is the key",
-        tried.values, tried.streams
-    );
-    page.labelled(4, &dim("keys tried"), LABEL, &plain(text))
+    let end = match tried.values {
+        1 => "it opens none, which does not show that it is not the key",
+        _ => "none opens one, which does not show that none is the key",
+    };
+    format!("{values} tried on {} {streams}{more}; {end}", tried.streams)
 }
 
 /// How a key came, before the address of the other end.

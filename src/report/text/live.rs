@@ -2,6 +2,7 @@
 //!
 //! Updates are left out: each repeats what the page will say, and an alert comes by itself.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::super::Style;
@@ -66,7 +67,7 @@ fn when(told_at: Option<&str>, begun: &str) -> Cell {
 }
 
 fn one_meeting(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
-    if is_over(record.phase) { meeting::write(page, record) } else { Ok(()) }
+    if is_over(record.phase) { meeting::write(page, record, &BTreeSet::new()) } else { Ok(()) }
 }
 
 fn alert(page: &mut Page<'_>, record: &AlertRecord) -> io::Result<()> {
@@ -95,7 +96,7 @@ pub(super) fn flow_line(flow: &FlowRecord) -> String {
         end(&flow.src_ip, flow.src_port),
         end(&flow.dest_ip, flow.dest_port),
         flow.app.as_deref().unwrap_or("-"),
-        flow.role.as_str(),
+        flow.role_word(),
         flow.confidence,
         flow.flow.pkts_toserver,
         flow.flow.pkts_toclient,

@@ -17,8 +17,8 @@ use crate::session::speech::RttSource;
 const SERVERS: usize = 24;
 /// Findings of one kind shown; records have all of them.
 const ALIKE: usize = 3;
-/// Columns of a server's name.
-const NAME: usize = 34;
+/// Columns of a name or a value, over several lines of its cell.
+const VALUE: usize = 200;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -38,7 +38,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord, alerts: &[&Aler
 fn title(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let name = record.app_name.as_deref().unwrap_or("media of no known app");
     let head = format!("{}  {}: {name}", record.session_id, app_word(record.app.as_deref()));
-    page.line(0, &[(Tone::Title, head)])?;
+    page.paragraph(0, &(Tone::Title, head))?;
     page.rule()?;
     let mut endpoint = record.endpoint.ip.clone();
     if let Some(public) = &record.endpoint.public_ip {
@@ -184,8 +184,8 @@ fn server_row(server: &ServerRecord) -> Vec<Cell> {
 /// The name, or the relay that it was reached through.
 fn name_cell(server: &ServerRecord) -> Cell {
     match (&server.name, &server.behind_relay) {
-        (Some(name), _) => plain(shorten(name, NAME)),
-        (None, Some(relay)) => dim(shorten(&format!("behind relay {relay}"), NAME)),
+        (Some(name), _) => plain(shorten(name, VALUE)),
+        (None, Some(relay)) => dim(shorten(&format!("behind relay {relay}"), VALUE)),
         (None, None) => dim("-"),
     }
 }
@@ -371,7 +371,7 @@ fn evidence(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
             vec![
                 plain(format!("{:.2}", item.weight)),
                 plain(item.what),
-                plain(shorten(&item.value, 56)),
+                plain(shorten(&item.value, VALUE)),
                 dim(packet),
             ]
         })
