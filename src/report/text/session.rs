@@ -19,6 +19,8 @@ const SERVERS: usize = 24;
 const ALIKE: usize = 3;
 /// Columns of a name or a value, over several lines of its cell.
 const VALUE: usize = 200;
+/// Columns of a page from which on the figures of media have a column each.
+const WIDE: usize = 76;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -234,11 +236,27 @@ fn media(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         ("frozen", Align::Right),
         ("MOS", Align::Right),
     ];
-    page.table(4, &head, &rows)?;
+    if page.width() < WIDE {
+        ways_side_by_side(page, &head, &rows)?;
+    } else {
+        page.table(4, &head, &rows)?;
+    }
     for line in media_notes(record) {
         page.paragraph(4, &dim(line))?;
     }
     Ok(())
+}
+
+/// The same where the page is too narrow for a column each: a line for each figure.
+fn ways_side_by_side(page: &mut Page<'_>, head: &[(&str, Align)], ways: &[Vec<Cell>]) -> io::Result<()> {
+    let figures = head.iter().enumerate().skip(1);
+    let rows: Vec<Vec<Cell>> = figures
+        .map(|(at, (title, _))| {
+            let values = ways.iter().map(|way| way.get(at).cloned().unwrap_or_else(|| dim("-")));
+            std::iter::once(dim(*title)).chain(values).collect()
+        })
+        .collect();
+    page.table(4, &[("", Align::Left), ("sent", Align::Right), ("received", Align::Right)], &rows)
 }
 
 /// Media whose headers are hidden: what can be said, and that it is an estimate.
