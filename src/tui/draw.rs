@@ -9,7 +9,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row as Cells, Table, TableState};
 
-use super::rows::{Column, Mood, Pane, Row, Shown, length};
+use super::columns::Column;
+use super::rows::{Mood, Pane, Row, Shown, length};
 use super::view::{Over, View};
 use crate::report::{self, visible};
 
@@ -210,4 +211,20 @@ fn page(frame: &mut Frame<'_>, area: Rect, view: &mut View, shown: &Shown, id: &
     view.over = Over::Page(id.to_owned(), from);
     let seen: Vec<Line<'_>> = lines.iter().skip(from).take(height).map(|line| Line::from(*line)).collect();
     frame.render_widget(Paragraph::new(seen), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_does_not_fit_is_marked() {
+        assert_eq!(cut("192.0.2.1", 9), "192.0.2.1");
+        assert_eq!(cut("2001:db8::1234:5678", 16), "2001:db8::1234..");
+        assert_eq!(
+            cut("\u{4f1a}\u{8bae}\u{4f1a}\u{8bae}", 7),
+            "\u{4f1a}\u{8bae}..",
+            "letters of two columns"
+        );
+    }
 }
