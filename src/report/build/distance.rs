@@ -425,3 +425,35 @@ fn networks(group: &[(&Witness, u32)]) -> usize {
 pub(super) fn is_contradicted(place: &PlaceRecord) -> bool {
     place.located_in.country.is_some_and(|country| place.is_refuted(country))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::PacketRef;
+
+    fn answered(asked_at: i64, nanos: u64) -> Quickest {
+        let asked = PacketRef::new(0, 1);
+        let first = Answered {
+            nanos,
+            asked_at: Timestamp::from_nanos(asked_at),
+            asked,
+            answered: PacketRef::new(0, 2),
+            exchange: crate::observe::facts::Exchange::TcpHandshake,
+        };
+        Quickest { first: Some(first), second: None }
+    }
+
+    #[test]
+    fn the_step_of_a_clock_is_added_and_told_where_it_counts() {
+        // A clock of microseconds; one of 10 ms; a round trip that is two steps of 15.625 ms but for 2 microseconds.
+        for (asked_at, nanos, step, told) in [
+            (1_000_123_457_000, 31_153_000, 1_000, None),
+            (1_000_120_000_000, 30_000_000, 10_000_000, Some(10.0)),
+            (1_000_123_457_000, 31_252_000, 15_625_000, Some(15.625)),
+        ] {
+            let quickest = answered(asked_at, nanos);
+            assert_eq!(bounding_ns(&quickest), Some(nanos + step));
+            assert_eq!(told_step_ms(&quickest), told);
+        }
+    }
+}

@@ -101,7 +101,7 @@ pub struct DistanceRecord {
 }
 
 impl DistanceRecord {
-    /// `2.2 ms`, with what else the bound rests on: `31.153 and 31.194 ms, by a clock that may count in steps of 15.625 ms`.
+    /// `2.2 ms`, with what else the bound rests on: `31.153 and 31.192 ms, by a clock that may count in steps of 15.625 ms`.
     pub fn times(&self) -> String {
         let next = self.next_rtt_ms.filter(|next| next.total_cmp(&self.rtt_ms).is_ne());
         let next = next.map(|next| format!(" and {next}")).unwrap_or_default();
@@ -179,4 +179,35 @@ pub struct AgainstRecord {
     /// The other's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<PacketNumber>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bound_rests_on_is_told() {
+        let packet = PacketNumber { file: None, frame: 1 };
+        let mut distance = DistanceRecord {
+            rtt_ms: 31.153,
+            next_rtt_ms: None,
+            clock_step_ms: None,
+            packet,
+            asked: packet,
+            how: Exchange::TcpHandshake,
+            km_at_most: 4670,
+            km_in_fibre: 3180,
+            from: DistanceFrom::CapturePoint,
+            site: None,
+            contradicts: Vec::new(),
+            incompatible: Vec::new(),
+        };
+        assert_eq!(distance.times(), "31.153 ms");
+        distance.next_rtt_ms = Some(31.153);
+        assert_eq!(distance.times(), "31.153 ms");
+        distance.next_rtt_ms = Some(31.192);
+        assert_eq!(distance.times(), "31.153 and 31.192 ms");
+        distance.clock_step_ms = Some(15.625);
+        assert_eq!(distance.times(), "31.153 and 31.192 ms, by a clock that may count in steps of 15.625 ms");
+    }
 }

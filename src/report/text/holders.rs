@@ -386,3 +386,21 @@ pub(super) fn packets(packets: &[PacketNumber]) -> String {
         _ => format!("packets {}", numbers.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_is_one() {
+        let tried = |values, streams| TriedRecord { values, values_left_out: 0, streams, streams_opened: 0 };
+        assert_eq!(
+            tried_words(&tried(1, 1)),
+            "1 value that stood in signalling was tried on 1 stream; it opens none, which does not show that it is not the key"
+        );
+        assert_eq!(
+            tried_words(&tried(9, 2)),
+            "9 values that stood in signalling were tried on 2 streams; none opens one, which does not show that none is the key"
+        );
+    }
+}
