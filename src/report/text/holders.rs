@@ -64,7 +64,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
         page.line(4, &[dim(format!("and {more} more that could hold it, in the session record"))])?;
     }
     for answer in [CouldHold::Unknown, CouldHold::No] {
-        alike(page, &keys.holders, answer)?;
+        alike(page, keys, answer)?;
     }
     if keys.holders.is_empty() {
         page.line(4, &[dim("no server was seen")])?;
@@ -344,14 +344,15 @@ pub(in super::super) fn spread(software: &SpreadRecord) -> Option<String> {
 }
 
 /// Servers of the same answer for the same reason, in one line each reason.
-fn alike(page: &mut Page<'_>, holders: &[HolderRecord], answer: CouldHold) -> io::Result<()> {
-    let (word, tone) = match answer {
-        CouldHold::Yes => ("could hold", Tone::Warn),
-        CouldHold::Unknown => ("not determinable", Tone::Plain),
-        CouldHold::No => ("cannot hold", Tone::Good),
+fn alike(page: &mut Page<'_>, keys: &KeysRecord, answer: CouldHold) -> io::Result<()> {
+    let (word, tone) = match (answer, keys.method == Method::None) {
+        (CouldHold::Yes, _) => ("could hold", Tone::Warn),
+        (CouldHold::Unknown, _) => ("not determinable", Tone::Plain),
+        (CouldHold::No, false) => ("cannot hold", Tone::Good),
+        (CouldHold::No, true) => ("cannot read", Tone::Good),
     };
     let mut groups: Vec<(&str, Vec<&HolderRecord>)> = Vec::new();
-    for holder in holders.iter().filter(|holder| holder.could_hold == answer) {
+    for holder in keys.holders.iter().filter(|holder| holder.could_hold == answer) {
         match groups.iter_mut().find(|(why, _)| *why == holder.why) {
             Some((_, group)) => group.push(holder),
             None => groups.push((&holder.why, vec![holder])),
