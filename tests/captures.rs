@@ -329,6 +329,58 @@ fn without_encryption_there_is_no_key() {
     assert!(plain[0]["text"].as_str().unwrap().contains("for everybody on its way to read"), "{}", plain[0]);
 }
 
+/// A report in text, its lines joined.
+fn told(arguments: &[&str]) -> String {
+    let output = meetscope(&[&["replay"], arguments].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn nobody_is_said_to_hold_the_key_of_media_that_has_none() {
+    let records = replay("plain-rtp", false);
+    let parts = |records: &[Value], ip: &str| {
+        let reaches = session(records, ip)["jurisdictions"].as_array().unwrap().clone();
+        reaches.into_iter().flat_map(|one| one["reaches"].as_array().unwrap().clone()).collect::<Vec<_>>()
+    };
+    let has = |reach: &[Value], part: &str| {
+        reach.iter().any(|reach| reach["part"].as_array().unwrap().contains(&Value::from(part)))
+    };
+    let plain = parts(&records, "128.59.62.71");
+    assert!(has(&plain, "reader") && !has(&plain, "key_holder"), "{plain:?}");
+    let text = told(&["plain-rtp.pcapng"]);
+    assert!(text.contains("reaches servers that could read the media"), "{text}");
+    for of_keys in ["could hold the key", "cannot hold", "how keys arose"] {
+        assert!(!text.contains(of_keys), "{of_keys}: {text}");
+    }
+    assert!(text.contains("cannot read 188.40.44.5"), "{text}");
+    // Beside a call that has a key each is told by itself.
+    let both = told(&["plain-rtp.pcapng", "zoom-beijing-2020.pcapng"]);
+    assert!(both.contains("could hold the key, or") && both.contains("read: DE"), "{both}");
+}
+
+/// Two captures that lie years apart.
+#[test]
+fn a_run_over_several_captures_tells_the_range_of_days_and_the_file_of_each_packet() {
+    // 2020-04-02 and 2024-10-14 are 2364 and 708 days before the database's day, 2026-09-23.
+    let both = told(&["plain-rtp.pcapng", "zoom-beijing-2020.pcapng"]);
+    assert!(both.contains("of 2026-09-23, 708 to 2364 days from the captures"), "{both}");
+    assert!(both.contains("packets 593 of file 1, 582 of file 1"), "what joined the sessions: {both}");
+    let alone = told(&["zoom-beijing-2020.pcapng"]);
+    assert!(alone.contains("of 2026-09-23, 2364 days from the capture ("), "{alone}");
+}
+
+#[test]
+fn jurisdictions_say_that_the_time_of_answers_contradicts_a_place() {
+    let text = told(&["false-place.pcapng", "--site", "DE"]);
+    let line = "AU (Australia) reaches servers that could hold the key, signalling servers; the time of its answers contradicts that place";
+    assert!(text.contains(line), "{text}");
+    let html = meetscope(&["replay", "false-place.pcapng", "--site", "DE", "--format", "html"]);
+    let html = String::from_utf8(html.stdout).unwrap();
+    assert!(html.contains("the time of answers contradicts that 139.130.4.25 is there"));
+}
+
 /// The payloads of `plain-rtp` are G.711 and Opus as they are: without the signalling they show it alone, where there are
 /// enough of them.
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{gravest, weight};
+use super::{grave, gravest, weight};
 use crate::geo::Country;
 use crate::keys::CouldHold;
 use crate::report::record::{Record, SessionRecord, Severity};
@@ -33,6 +33,8 @@ pub struct Past {
     pub duration_s: f64,
     /// The gravest of its findings.
     pub severity: Option<Severity>,
+    /// How many findings are grave.
+    pub grave: usize,
     /// How many findings.
     pub findings: usize,
     /// How many rules fired.
@@ -211,6 +213,7 @@ fn row(session: &SessionRecord, alerts: usize) -> Past {
         end: session.end.clone(),
         duration_s: session.duration_s,
         severity: gravest(session),
+        grave: grave(session),
         findings: session.findings.len(),
         alerts,
         holders: able().count(),

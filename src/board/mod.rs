@@ -332,6 +332,12 @@ fn as_stats(record: &Arc<Record>) -> Option<&StatsRecord> {
     if let Record::Stats(stats) = &**record { Some(stats) } else { None }
 }
 
+/// How many of a session's findings are grave.
+#[must_use]
+pub fn grave(session: &SessionRecord) -> usize {
+    session.findings.iter().filter(|finding| finding.severity == Severity::High).count()
+}
+
 /// The gravest of a session's findings.
 #[must_use]
 pub fn gravest(session: &SessionRecord) -> Option<Severity> {

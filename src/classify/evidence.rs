@@ -233,7 +233,8 @@ impl<'a> Collector<'a> {
                 continue;
             }
             let mark = Mark { provider: rule.provider, standing: rule.standing };
-            let value = format!("{} ({} packets)", rule.id, hit.hits);
+            let noun = if hit.hits == 1 { "packet" } else { "packets" };
+            let value = format!("{} ({} {noun})", rule.id, hit.hits);
             self.push(&WIRE, mark, value, hit.packet, Some(rule.role));
         }
     }

@@ -235,6 +235,8 @@ impl Database {
             lineage: opened.lineage.clone(),
             stored: self.is_stored(),
             days_from_capture: None,
+            days_from_nearest: None,
+            days_from_farthest: None,
         })
     }
 

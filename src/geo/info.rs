@@ -69,6 +69,13 @@ pub struct DatabaseInfo {
     /// Whole days between its build and the latest packet, either way round; none where no packet has a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days_from_capture: Option<u32>,
+    /// The same from the flow that began nearest to its build; with `days_from_farthest`, where several captures were read, the two
+    /// differ and all flows are at hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_from_nearest: Option<u32>,
+    /// The same from the flow that began farthest from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_from_farthest: Option<u32>,
 }
 
 impl DatabaseInfo {
@@ -77,6 +84,19 @@ impl DatabaseInfo {
     pub fn seen_from(mut self, latest: Option<Timestamp>) -> Self {
         let latest = latest.filter(|latest| *latest != Timestamp::default());
         self.days_from_capture = latest.map(|latest| days_between(self.build_time, latest));
+        self
+    }
+
+    /// With its least and greatest distance in time from several captures, where these differ.
+    #[must_use]
+    pub fn seen_between(mut self, times: impl Iterator<Item = Timestamp>) -> Self {
+        let times = times.filter(|time| *time != Timestamp::default());
+        let days = times.map(|time| days_between(self.build_time, time));
+        let ends = days.fold(None, |ends: Option<(u32, u32)>, days| {
+            Some(ends.map_or((days, days), |(least, most)| (least.min(days), most.max(days))))
+        });
+        let ends = ends.filter(|(least, most)| least != most);
+        (self.days_from_nearest, self.days_from_farthest) = ends.unzip();
         self
     }
 }

@@ -90,7 +90,9 @@ impl From<witness::Delivery> for Basis {
     fn from(delivery: witness::Delivery) -> Self {
         match delivery {
             witness::Delivery::Clear => Self::Capture,
-            witness::Delivery::Delivered | witness::Delivery::Sent | witness::Delivery::Agreed => Self::KeyLog,
+            witness::Delivery::Delivered | witness::Delivery::Sent | witness::Delivery::Agreed => {
+                Self::KeyLog
+            }
         }
     }
 }

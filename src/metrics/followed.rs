@@ -43,7 +43,8 @@ impl Session {
                 .map_or_else(|| UNKNOWN.to_owned(), |country| country.code().to_owned())
         });
         let reached = record.jurisdictions.iter().filter(|jurisdiction| {
-            jurisdiction.reaches.iter().any(|reach| reach.part.contains(&ReachPart::KeyHolder))
+            let mut parts = jurisdiction.reaches.iter().flat_map(|reach| &reach.part);
+            parts.any(|part| matches!(part, ReachPart::KeyHolder | ReachPart::Reader))
         });
         let [yes, unknown, no] = ANSWERS;
         let answer = if could(CouldHold::Yes).next().is_some() {

@@ -272,10 +272,20 @@ pub fn stats_record(run: &Run<'_>) -> StatsRecord {
         }),
         key_logs: run.key_logs.clone(),
         policies: run.policies.clone(),
-        databases: run.databases.info().into_iter().map(|info| info.seen_from(counts.latest)).collect(),
+        databases: databases(run),
         tables: crate::geo::tables(),
         complete: run.complete,
     }
+}
+
+/// The databases, with how far they are in time from what was read.
+fn databases(run: &Run<'_>) -> Vec<crate::geo::DatabaseInfo> {
+    let aged = run.databases.info().into_iter().map(|info| info.seen_from(run.counts.latest));
+    if run.files.len() < 2 {
+        return aged.collect();
+    }
+    let begun = || run.analysis.flows.iter().map(|judged| judged.flow.start);
+    aged.map(|info| info.seen_between(begun())).collect()
 }
 
 /// A letter and the number of a flow; `p` behind it is for the peer: the other end of the same flow.

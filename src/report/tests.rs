@@ -251,7 +251,7 @@ fn first_line_names_the_key_server_its_country_and_who_says_so() {
     assert!(head.starts_with("1 of 2 Zoom sessions: candidate key server 52.81.151.250"), "{head}");
     assert!(head.contains("is placed in CN (China) by database"), "{head}");
     assert!(head.contains("of 2026-09-23"), "{head}");
-    assert!(head.contains("participants are placed in CA, US"), "{head}");
+    assert!(head.contains("participants seen are placed in CA, US"), "{head}");
 }
 
 #[test]

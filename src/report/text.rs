@@ -14,6 +14,7 @@ pub(super) mod session;
 mod signalling;
 pub(super) mod summary;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::build::{session_id, session_records};
@@ -22,7 +23,7 @@ use super::{
     Context, InventoryRecords, Record, Run, Style, flow_record, meeting_record, session_record, stats_record,
 };
 use crate::decode::Counts;
-use crate::keys::Analysis;
+use crate::keys::{Analysis, Method};
 pub use jurisdictions::jurisdiction_words;
 use page::Page;
 pub(super) use page::Tone;
@@ -127,8 +128,11 @@ pub(super) fn wrapped(words: &str, left: usize, width: Option<usize>) -> Vec<Str
 }
 
 fn meetings(page: &mut Page<'_>, context: &mut Context<'_>, analysis: &Analysis) -> io::Result<()> {
+    // Media that is not encrypted has no key.
+    let plain = analysis.sessions.iter().filter(|(_, keys)| keys.method == Method::None);
+    let plain: BTreeSet<String> = plain.map(|(session, _)| session_id(session.id)).collect();
     for meeting in &analysis.meetings {
-        meeting::write(page, &meeting_record(context, analysis, meeting))?;
+        meeting::write(page, &meeting_record(context, analysis, meeting), &plain)?;
     }
     Ok(())
 }

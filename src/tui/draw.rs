@@ -1,13 +1,16 @@
 //! The screen: a line of figures, the panes, a table or a page, a line of keys. In: what there is and where the eye is. Out: cells
 //! of a terminal.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Flex, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row as Cells, Table, TableState};
 
-use super::rows::{Column, Mood, Pane, Row, Shown, length};
+use super::columns::Column;
+use super::rows::{Mood, Pane, Row, Shown, length};
 use super::view::{Over, View};
 use crate::report::{self, visible};
 
@@ -21,7 +24,8 @@ const HELP: &str = "
   /             only rows with ...      s               sort otherwise
   ?             this help               q, Ctrl-C       end, like SIGTERM
 
-  could hold   where databases place servers that could hold the media key
+  could hold   where databases place servers that could hold the media key;
+               read: media is not encrypted, and they could read it
   loss, MOS    of the worse way; MOS by ITU-T G.107
   cipher       what the ciphertext of media shows; the page says it in words
   Red: a grave finding, or a rule that fired. Yellow: a notice.";
@@ -143,11 +147,20 @@ fn table(frame: &mut Frame<'_>, area: Rect, view: &mut View, shown: &Shown) {
     let columns: Vec<(usize, &Column)> =
         view.pane.columns().iter().enumerate().filter(|(_, column)| column.from <= area.width).collect();
     let last = columns.len().saturating_sub(1);
-    let widths = columns.iter().enumerate().map(|(at, (_, column))| {
-        if at == last { Constraint::Min(column.width) } else { Constraint::Length(column.width) }
-    });
+    let widths: Vec<Constraint> = columns
+        .iter()
+        .enumerate()
+        .map(
+            |(at, (_, column))| {
+                if at == last { Constraint::Min(column.width) } else { Constraint::Length(column.width) }
+            },
+        )
+        .collect();
+    let rooms = Layout::horizontal(widths.clone()).flex(Flex::Start).spacing(1).split(area);
+    let shown: Vec<(usize, u16)> =
+        columns.iter().zip(rooms.iter()).map(|((at, _), room)| (*at, room.width)).collect();
     let head = Cells::new(columns.iter().map(|(_, column)| column.title)).style(style(view, Mood::Dim));
-    let body: Vec<Cells<'_>> = rows.iter().map(|row| cells(row, &columns, style(view, row.mood))).collect();
+    let body: Vec<Cells<'_>> = rows.iter().map(|row| cells(row, &shown, style(view, row.mood))).collect();
     let table = Table::new(body, widths)
         .header(head)
         .column_spacing(1)
@@ -156,8 +169,27 @@ fn table(frame: &mut Frame<'_>, area: Rect, view: &mut View, shown: &Shown) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn cells<'r>(row: &'r Row, columns: &[(usize, &Column)], look: Style) -> Cells<'r> {
-    Cells::new(columns.iter().map(|(at, _)| row.cells.get(*at).map_or("", String::as_str))).style(look)
+fn cells<'r>(row: &'r Row, columns: &[(usize, u16)], look: Style) -> Cells<'r> {
+    let cell = |(at, room): &(usize, u16)| cut(row.cells.get(*at).map_or("", String::as_str), *room);
+    Cells::new(columns.iter().map(cell)).style(look)
+}
+
+/// What fits into a column, with a mark at its end where that is not all.
+fn cut(text: &str, room: u16) -> Cow<'_, str> {
+    let room = usize::from(room);
+    if Span::raw(text).width() <= room {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for letter in text.chars() {
+        let with = format!("{out}{letter}..");
+        if Span::raw(with).width() > room {
+            break;
+        }
+        out.push(letter);
+    }
+    out.push_str("..");
+    Cow::Owned(out)
 }
 
 /// The text report's own page of a session.
@@ -179,4 +211,20 @@ fn page(frame: &mut Frame<'_>, area: Rect, view: &mut View, shown: &Shown, id: &
     view.over = Over::Page(id.to_owned(), from);
     let seen: Vec<Line<'_>> = lines.iter().skip(from).take(height).map(|line| Line::from(*line)).collect();
     frame.render_widget(Paragraph::new(seen), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_does_not_fit_is_marked() {
+        assert_eq!(cut("192.0.2.1", 9), "192.0.2.1");
+        assert_eq!(cut("2001:db8::1234:5678", 16), "2001:db8::1234..");
+        assert_eq!(
+            cut("\u{4f1a}\u{8bae}\u{4f1a}\u{8bae}", 7),
+            "\u{4f1a}\u{8bae}..",
+            "letters of two columns"
+        );
+    }
 }

@@ -3,6 +3,7 @@
 //! The board is read under its lock for as long as it takes to copy references; rows are made and drawn after that. Every string
 //! that a stranger may have chosen is written out where a terminal would obey it.
 
+mod columns;
 mod draw;
 mod rows;
 mod view;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::board::{Board, Past, Point, as_alert, as_meeting, as_session, gravest};
-use crate::keys::CouldHold;
+use super::columns::{ALERTS, Column, HISTORY_COLUMNS, INTERFACES, MEETINGS, SESSIONS};
+use crate::board::{Board, Past, Point, as_alert, as_meeting, as_session, grave, gravest};
+use crate::keys::{CouldHold, Method};
 use crate::policy::State;
 use crate::report::record::{
     AlertRecord, MeetingRecord, Phase, Record, SessionRecord, Severity, StatsRecord, WayRecord,
@@ -67,6 +68,8 @@ pub(super) struct Row {
     /// The session that it opens, if it does.
     pub(super) session: Option<String>,
     pub(super) mood: Mood,
+    /// Grave findings, and all of them.
+    pub(super) findings: (usize, usize),
     pub(super) cells: Vec<String>,
     /// What `s` sorts by beside the words.
     pub(super) loss: f64,
@@ -93,74 +96,6 @@ impl Row {
         key
     }
 }
-
-/// A column: its title, its least width, whether it is left out on a narrow screen.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    pub(super) title: &'static str,
-    pub(super) width: u16,
-    /// Columns of the screen from which on it is shown.
-    pub(super) from: u16,
-}
-
-const fn column(title: &'static str, width: u16, from: u16) -> Column {
-    Column { title, width, from }
-}
-
-pub(super) const SESSIONS: &[Column] = &[
-    column("session", 8, 0),
-    column("app", 10, 0),
-    column("endpoint", 16, 0),
-    column("could hold", 13, 0),
-    column("loss", 7, 0),
-    column("MOS", 4, 0),
-    column("rtt ms", 6, 100),
-    column("kbit/s", 7, 100),
-    column("cipher", 14, 0),
-    column("phase", 7, 110),
-    column("length", 9, 120),
-    column("what stands out", 30, 140),
-];
-
-pub(super) const MEETINGS: &[Column] = &[
-    column("meeting", 8, 0),
-    column("app", 10, 0),
-    column("seen", 5, 0),
-    column("jurisdictions", 16, 0),
-    column("sure", 5, 0),
-    column("length", 9, 0),
-    column("endpoints", 24, 0),
-];
-
-pub(super) const ALERTS: &[Column] = &[
-    column("severity", 8, 0),
-    column("state", 17, 0),
-    column("rule", 18, 0),
-    column("session", 8, 0),
-    column("endpoint", 16, 100),
-    column("why", 24, 0),
-];
-
-pub(super) const INTERFACES: &[Column] = &[
-    column("interface", 14, 0),
-    column("received", 13, 0),
-    column("kernel lost", 12, 0),
-    column("iface lost", 11, 0),
-    column("we lost", 10, 0),
-    column("state", 16, 0),
-];
-
-pub(super) const HISTORY_COLUMNS: &[Column] = &[
-    column("session", 8, 0),
-    column("app", 10, 0),
-    column("endpoint", 16, 0),
-    column("could hold", 11, 0),
-    column("loss", 7, 0),
-    column("MOS", 4, 0),
-    column("ended (UTC)", 16, 0),
-    column("findings", 8, 100),
-    column("alerts", 6, 100),
-];
 
 fn clean(text: &str) -> String {
     visible(text).into_owned()
@@ -191,11 +126,18 @@ pub(super) fn session(record: &SessionRecord) -> Row {
     let loss = worse(ways, |way| way.loss_percent, |one, other| one > other);
     let mos = worse(ways, |way| way.mos.value, |one, other| one < other);
     let rate: f64 = ways.iter().filter_map(|way| way.bitrate_kbps).sum();
-    let findings: Vec<String> = record.findings.iter().map(|finding| finding.id.replace('_', " ")).collect();
+    let mut findings: Vec<String> = Vec::new();
+    for finding in &record.findings {
+        let words = finding.id.replace('_', " ");
+        if !findings.contains(&words) {
+            findings.push(words);
+        }
+    }
     Row {
         name: record.session_id.clone(),
         session: Some(record.session_id.clone()),
         mood: mood(gravest(record)),
+        findings: (grave(record), record.findings.len()),
         loss: loss.unwrap_or(-1.0),
         cells: vec![
             clean(&record.session_id),
@@ -227,7 +169,7 @@ const fn cipher_word(verdict: crate::keys::cipher::CipherVerdict) -> &'static st
     use crate::keys::cipher::CipherVerdict;
     match verdict {
         CipherVerdict::EcbConfirmed => "ECB confirmed",
-        CipherVerdict::EcbVeryLikely => "ECB likely",
+        CipherVerdict::EcbVeryLikely => "ECB very likely",
         CipherVerdict::EcbSuspicious => "ECB suspected",
         CipherVerdict::NotEncrypted => "not encrypted",
         CipherVerdict::BeginsInClear => "clear at first",
@@ -257,7 +199,9 @@ fn holders(record: &SessionRecord) -> String {
         }
     }
     if !codes.is_empty() {
-        return codes.join(",");
+        // Media that is not encrypted has no key.
+        let read = if record.keys.method == Method::None { "read " } else { "" };
+        return format!("{read}{}", codes.join(","));
     }
     let is_open = all.is_empty() || all.iter().any(|holder| holder.could_hold == CouldHold::Unknown);
     if is_open { "not determ." } else { "none seen" }.to_owned()
@@ -288,6 +232,7 @@ fn meeting(record: &MeetingRecord) -> Row {
         name: record.meeting_id.clone(),
         session: record.sessions.first().cloned(),
         mood: Mood::Plain,
+        findings: (0, 0),
         loss: 0.0,
         cells: vec![
             clean(&record.meeting_id),
@@ -316,6 +261,7 @@ fn alert(record: &AlertRecord) -> Row {
         name: record.alert_id.clone(),
         session: Some(record.session_id.clone()),
         mood,
+        findings: (0, 0),
         loss: 0.0,
         cells: vec![
             severity.to_owned(),
@@ -335,6 +281,7 @@ fn past(past: &Past) -> Row {
         name: past.session_id.clone(),
         session: past.record.as_ref().map(|_| past.session_id.clone()),
         mood: mood(past.severity),
+        findings: (past.grave, past.findings),
         loss: past.loss_percent.unwrap_or(-1.0),
         cells: vec![
             clean(&past.session_id),
@@ -361,6 +308,7 @@ fn interfaces(stats: &StatsRecord) -> Vec<Row> {
         } else {
             Mood::Plain
         },
+        findings: (0, 0),
         loss: 0.0,
         cells,
     };

@@ -10,7 +10,7 @@ use super::rows::{Pane, Shown};
 use super::view::{Key, Over, View};
 use crate::board::{Board, Config};
 use crate::report::Told;
-use crate::report::record::{Phase, Record};
+use crate::report::record::{Phase, Record, Severity};
 use crate::report::tests::{Made, beijing, hostile};
 
 /// A board that was told of sessions which go on.
@@ -118,6 +118,29 @@ fn the_eye_stays_on_a_row_that_moves_and_numbers_are_sorted_as_numbers() {
     let names: Vec<String> = view.rows(&shown).into_iter().map(|row| row.name).collect();
     let at = |name: &str| names.iter().position(|one| one == name).unwrap();
     assert!(at("s9") < at("s10"), "{names:?}");
+}
+
+#[test]
+fn the_gravest_first_are_those_with_most_grave_findings() {
+    let made = beijing();
+    let mut board = board(&made);
+    let Some(Record::Session(session)) =
+        made.records().into_iter().find(|one| matches!(one, Record::Session(_)))
+    else {
+        panic!("no session")
+    };
+    let grave = session.findings.iter().find(|finding| finding.severity == Severity::High).unwrap().clone();
+    for (number, graves) in [(7, 3), (8, 4), (9, 3)] {
+        let mut newer = session.clone();
+        (newer.session_id, newer.phase) = (format!("s{number}"), Some(Phase::Update));
+        newer.findings = vec![grave.clone(); graves];
+        board.take(&Told { record: Arc::new(Record::Session(newer)), is_for_sinks: true });
+    }
+    let shown = Shown::of(&board);
+    let rows = View::new(false).rows(&shown);
+    assert_eq!(rows[0].name, "s8");
+    let last = rows[0].cells.last().unwrap();
+    assert_eq!(*last, grave.id.replace('_', " "), "a kind is named once");
 }
 
 #[test]

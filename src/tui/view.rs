@@ -1,5 +1,7 @@
 //! Where the eye is: pane, row, filter, order, an opened page. In: keys. Out: what is to be drawn.
 
+use std::cmp::Reverse;
+
 use super::rows::{Pane, Row, Shown};
 
 /// Most letters of a filter.
@@ -28,7 +30,7 @@ pub(super) enum Key {
 /// How rows are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The gravest first, else the latest.
+    /// The gravest first: most grave findings, then most findings, else the latest.
     Grave,
     /// By the first, second, third column.
     Column(usize),
@@ -103,7 +105,7 @@ impl View {
             rows.retain(|row| row.matches(&self.filter));
         }
         match self.order {
-            Order::Grave => rows.sort_by_key(|row| row.mood),
+            Order::Grave => rows.sort_by_key(|row| (row.mood, Reverse(row.findings))),
             Order::Loss => rows.sort_by(|one, other| other.loss.total_cmp(&one.loss)),
             Order::Column(at) => rows.sort_by_cached_key(|row| row.key(at)),
         }

@@ -196,7 +196,7 @@ impl Keeper {
     /// True where little is left, and so much less than at the last look that the next should not be waited for. Not for every growth:
     /// what was let go takes a while to be free.
     pub(super) fn is_outgrown(&self, used: Option<u64>) -> bool {
-        let before = self.used.unwrap_or(0).saturating_add(self.budget.step(1));
+        let before = self.used.unwrap_or(0).saturating_add(self.budget.bytes.saturating_div(64));
         used.is_some_and(|used| self.budget.is_short(used) && used >= before)
     }
 

@@ -231,7 +231,7 @@ const harmless = async () => {
   check(ids.length === 22, `hostile: ${ids.length} sessions`);
   for (const id of ids) {
     await page.evaluate((name) => { location.hash = name; }, id);
-    await page.waitForFunction((name) => document.getElementById(name)?.textContent.includes('How keys arose'), id);
+    await page.waitForFunction((name) => /How keys arose|Protection/.test(document.getElementById(name)?.textContent), id);
   }
   await page.evaluate(() => { for (const fold of document.querySelectorAll('details')) fold.open = true; });
   await page.fill('#f-q', 'hx0');

@@ -34,6 +34,8 @@ const WITNESSES: usize = 64;
 const PAIRS: usize = 1 << 18;
 /// Those named as contradicting one place.
 const NAMED: usize = 4;
+/// A step of the clock from which on it is told: below it adds two kilometres at most.
+const TOLD_STEP_NS: u64 = 10_000;
 
 /// The quickest answers of a session.
 #[derive(Default)]
@@ -120,6 +122,13 @@ impl Nearby {
 fn bounding_ns(quickest: &Quickest) -> Option<u64> {
     let answer = quickest.second.or(quickest.first)?;
     Some(answer.nanos.saturating_add(clock_step_ns(&answer)))
+}
+
+/// The step of the clock that is added to a bound, in milliseconds, where it is long enough to be told.
+fn told_step_ms(quickest: &Quickest) -> Option<f64> {
+    let answer = quickest.second.or(quickest.first)?;
+    let step = clock_step_ns(&answer);
+    (step >= TOLD_STEP_NS).then(|| ms(step))
 }
 
 /// The step of the clock that stamped an exchange: as many zeros as both times end in, or the 15.625 ms of older Windows drivers.
@@ -266,6 +275,7 @@ fn distance(context: &Context<'_>, quickest: &Quickest, site: Option<&Site>) -> 
     Some(DistanceRecord {
         rtt_ms: ms(first.nanos),
         next_rtt_ms: quickest.second.map(|next| ms(next.nanos)),
+        clock_step_ms: told_step_ms(quickest),
         packet: context.packet(first.answered),
         asked: context.packet(first.asked),
         how: first.exchange,
@@ -413,9 +423,37 @@ fn networks(group: &[(&Witness, u32)]) -> usize {
 
 /// What is said behind a place that timing contradicts.
 pub(super) fn is_contradicted(place: &PlaceRecord) -> bool {
-    let country = place.located_in.country;
-    place
-        .distance
-        .as_deref()
-        .is_some_and(|distance| distance.contradicts.iter().any(|held| Some(held.country) == country))
+    place.located_in.country.is_some_and(|country| place.is_refuted(country))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::PacketRef;
+
+    fn answered(asked_at: i64, nanos: u64) -> Quickest {
+        let asked = PacketRef::new(0, 1);
+        let first = Answered {
+            nanos,
+            asked_at: Timestamp::from_nanos(asked_at),
+            asked,
+            answered: PacketRef::new(0, 2),
+            exchange: crate::observe::facts::Exchange::TcpHandshake,
+        };
+        Quickest { first: Some(first), second: None }
+    }
+
+    #[test]
+    fn the_step_of_a_clock_is_added_and_told_where_it_counts() {
+        // A clock of microseconds; one of 10 ms; a round trip that is two steps of 15.625 ms but for 2 microseconds.
+        for (asked_at, nanos, step, told) in [
+            (1_000_123_457_000, 31_153_000, 1_000, None),
+            (1_000_120_000_000, 30_000_000, 10_000_000, Some(10.0)),
+            (1_000_123_457_000, 31_252_000, 15_625_000, Some(15.625)),
+        ] {
+            let quickest = answered(asked_at, nanos);
+            assert_eq!(bounding_ns(&quickest), Some(nanos + step));
+            assert_eq!(told_step_ms(&quickest), told);
+        }
+    }
 }

@@ -133,10 +133,13 @@ fn abroad_finding(
     }
     let _ = write!(text, " {placed}; ");
     if participants.is_empty() {
-        text.push_str("no database places the participants");
+        text.push_str("no database places the participants seen");
     } else {
-        let _ =
-            write!(text, "the participants are placed in {}", list(participants.iter().map(Country::code)));
+        let _ = write!(
+            text,
+            "the participants seen are placed in {}",
+            list(participants.iter().map(Country::code))
+        );
     }
     if let Some(home) = home(first) {
         let _ = write!(text, ", the service's operator is at home in {}", home.code());

@@ -7,8 +7,8 @@ use super::super::record::{
 };
 use super::Context;
 use crate::classify::Role;
-use crate::geo::{Country, Date, Jurisdictions};
-use crate::keys::CouldHold;
+use crate::geo::{Basis, Country, Date, Jurisdictions};
+use crate::keys::{CouldHold, Method};
 use crate::time::Timestamp;
 
 /// Servers listed under one jurisdiction of one session; `reaches_left_out` counts the others.
@@ -61,10 +61,10 @@ pub(super) fn jurisdictions(
     context: &Context<'_>,
     start: Timestamp,
     servers: &[ServerRecord],
-    holders: &[HolderRecord],
+    (method, holders): (Method, &[HolderRecord]),
 ) -> Vec<JurisdictionRecord> {
     let mut by_country: BTreeMap<Country, (Vec<ReachRecord>, u32)> = BTreeMap::new();
-    let own = servers.iter().map(|server| (&server.ip, &server.place, parts(server, holders)));
+    let own = servers.iter().map(|server| (&server.ip, &server.place, parts(server, method, holders)));
     // The key came over a server that the session itself did not contact.
     let beyond = holders.iter().filter(|holder| servers.iter().all(|server| server.ip != holder.ip));
     let beyond = beyond.map(|holder| (&holder.ip, &holder.place, vec![ReachPart::KeyHolder]));
@@ -72,13 +72,15 @@ pub(super) fn jurisdictions(
         for exposure in &place.exposure {
             let Some(country) = Country::parse(&exposure.jurisdiction) else { continue };
             let (reaches, left_out) = by_country.entry(country).or_default();
+            let timing_contradicts = exposure.basis == Basis::LocatedIn && place.is_refuted(country);
             if let Some(same) = reaches.iter_mut().find(|reach| reach.ip == *ip) {
                 if !same.basis.contains(&exposure.basis) {
                     same.basis.push(exposure.basis);
                 }
+                same.timing_contradicts |= timing_contradicts;
             } else if reaches.len() < REACHES {
                 let (ip, part, basis) = (ip.clone(), part.clone(), vec![exposure.basis]);
-                reaches.push(ReachRecord { ip, part, basis });
+                reaches.push(ReachRecord { ip, part, basis, timing_contradicts });
             } else {
                 *left_out = left_out.saturating_add(1);
             }
@@ -95,12 +97,13 @@ pub(super) fn jurisdictions(
 }
 
 /// What a server is in its session; nothing where it is neither here nor there.
-fn parts(server: &ServerRecord, holders: &[HolderRecord]) -> Vec<ReachPart> {
+fn parts(server: &ServerRecord, method: Method, holders: &[HolderRecord]) -> Vec<ReachPart> {
     let holds = |holder: &HolderRecord| holder.ip == server.ip && holder.could_hold == CouldHold::Yes;
     let carries = server.roles.iter().any(|role| matches!(role, Role::Media | Role::Relay));
     let mut parts = Vec::new();
     if holders.iter().any(holds) {
-        parts.push(ReachPart::KeyHolder);
+        // Media that is not encrypted has no key.
+        parts.push(if method == Method::None { ReachPart::Reader } else { ReachPart::KeyHolder });
     }
     if carries {
         parts.push(ReachPart::Media);

@@ -58,7 +58,8 @@ pub(super) fn made(
     holders.extend(beyond::holders(context, analysis, session, keys));
     // The order of `keys::likelier`.
     holders.sort_by(|a, b| a.could_hold.cmp(&b.could_hold).then(b.confidence.total_cmp(&a.confidence)));
-    let jurisdictions = jurisdiction::jurisdictions(context, session.start, &servers, &holders);
+    let jurisdictions =
+        jurisdiction::jurisdictions(context, session.start, &servers, (keys.method, &holders));
     let sealed = keys::cipher::session(&analysis.flows, session, keys);
     let (signalling, signalling_left_out) = signalling::signalling(context, analysis, session);
     let (ids, flows_left_out) = flows_by_role(analysis, session);

@@ -250,8 +250,8 @@ fn finding(
         let name = name.filter(|name| **name != server.ip().to_string());
         let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
         let comma = if weak.len() > 1 { "," } else { "" };
-        let frame = first.frame();
-        let _ = write!(text, " {server}{name}{comma} {what}{often} (packet {frame})");
+        let packet = context.packet(*first).words();
+        let _ = write!(text, " {server}{name}{comma} {what}{often} (packet {packet})");
     }
     let packets: Vec<PacketRef> = seen.iter().map(|(packet, _)| *packet).take(PACKETS).collect();
     Finding { id, severity, text, packets: context.packets(&packets) }

@@ -77,7 +77,8 @@ fn certificate(hello: &Hello<'_>, leaf: &CertificateBody, found: &mut Vec<(&'sta
     }
     if leaf.not_after < hello.seen {
         let end = time::eve_seconds(leaf.not_after);
-        add("certificate_expired", format!("that had expired when it was seen, at {end}"));
+        let day = end.split('T').next().unwrap_or(&end);
+        add("certificate_expired", format!("that had expired (on {day}) when it was seen"));
     }
     if leaf.not_before > hello.seen {
         let begin = time::eve_seconds(leaf.not_before);

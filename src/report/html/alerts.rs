@@ -174,5 +174,5 @@ pub(super) fn one(html: &mut Html, alert: &AlertRecord) {
     });
     let seated = seated.collect::<Vec<_>>().join("; ");
     html.raw("<p class=\"note\">Participants: ").cut().text(&seated).cut();
-    html.raw(". ").text(alert.participants_note).raw(".</p>");
+    html.raw(". Note: ").text(alert.participants_note).raw(".</p>");
 }

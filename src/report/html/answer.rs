@@ -116,16 +116,18 @@ fn tiles(html: &mut Html, run: &Run<'_>, sessions: &[SessionRecord]) {
 #[derive(Default)]
 struct Sort<'r> {
     sessions: Vec<&'r str>,
-    sentences: BTreeMap<(String, &'r str), Vec<&'r str>>,
+    /// With the place of the first of these sessions among all.
+    sentences: BTreeMap<(String, &'r str), (usize, Vec<&'r str>)>,
 }
 
 /// Findings by kind, the gravest first, each sentence with the sessions that it is true of.
 fn kinds(html: &mut Html, sessions: &[SessionRecord]) {
     let mut found: BTreeMap<(Severity, &str), Sort<'_>> = BTreeMap::new();
-    for session in sessions {
+    for (place, session) in sessions.iter().enumerate() {
         for finding in &session.findings {
             let sort = found.entry((finding.severity, finding.id)).or_default();
-            let said = sort.sentences.entry((app_word(session.app.as_deref()), &finding.text)).or_default();
+            let sentence = (app_word(session.app.as_deref()), finding.text.as_str());
+            let (_, said) = sort.sentences.entry(sentence).or_insert_with(|| (place, Vec::new()));
             for names in [&mut sort.sessions, said] {
                 if names.last() != Some(&session.session_id.as_str()) {
                     names.push(&session.session_id);
@@ -158,11 +160,11 @@ fn kinds(html: &mut Html, sessions: &[SessionRecord]) {
     }
 }
 
-/// The sentences that most sessions share first.
+/// The sentences that most sessions share first, else in the order of their sessions.
 fn sentences(html: &mut Html, sort: &Sort<'_>) {
     let mut order: Vec<_> = sort.sentences.iter().collect();
-    order.sort_by_key(|(_, names)| Reverse(names.len()));
-    for ((app, text), names) in order.iter().take(SENTENCES) {
+    order.sort_by_key(|(_, (first, names))| (Reverse(names.len()), *first));
+    for ((app, text), (_, names)) in order.iter().take(SENTENCES) {
         html.raw("<li>").text(app).raw(": ").text(text).raw(" <small>");
         words::links(html, names.iter().copied(), SESSIONS);
         html.raw("</small></li>");

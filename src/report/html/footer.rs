@@ -1,7 +1,7 @@
 //! About the report: what was read, how, with what, and what cannot be seen. In: the `stats` record. Out: markup.
 
 use super::super::record::{FileRecord, StatsRecord};
-use super::super::text::footer::{BLIND, key_log_words, memory_words, oddities, packets, quoted};
+use super::super::text::footer::{BLIND, age, key_log_words, memory_words, oddities, packets, quoted};
 use super::super::text::session::bytes;
 use super::markup::Html;
 use super::words;
@@ -47,7 +47,7 @@ pub(super) fn write(html: &mut Html, stats: &StatsRecord) {
 
 fn files(html: &mut Html, files: &[FileRecord]) {
     html.raw("<h3>Inputs</h3>");
-    html.table("Inputs", &["File", "Name", "#Packets", "#Size", "SHA-256"], |html| {
+    html.stack("Inputs", &["File", "Name", "#Packets", "#Size", "SHA-256"], |html| {
         for (number, file) in files.iter().enumerate() {
             html.raw("<tr>");
             html.word("td", "nb", &format!("file {number}"));
@@ -64,14 +64,17 @@ fn files(html: &mut Html, files: &[FileRecord]) {
                 html.raw("<br>").say(format_args!("{count} {name}"));
             }
             html.raw("</td>");
-            html.word("td", "n", &file.packets.to_string());
+            html.raw("<td class=\"n\">").say(format_args!("{}", file.packets));
+            html.raw("<span class=\"unit\"> packets</span></td>");
             html.word(
                 "td",
                 "n",
                 &file.bytes.map_or_else(|| "-".to_owned(), |size| format!("{} ({size} bytes)", bytes(size))),
             );
             let sum = file.sha256.as_deref().or(file.not_hashed.as_deref()).unwrap_or("not computed");
-            html.raw("<td><code class=\"wrap\">").text(sum).raw("</code></td></tr>");
+            html.raw("<td><span class=\"unit\">SHA-256 </span><code class=\"wrap\">")
+                .text(sum)
+                .raw("</code></td></tr>");
         }
     });
 }
@@ -99,14 +102,19 @@ fn databases(html: &mut Html, stats: &StatsRecord) {
         return;
     }
     let heads = ["Database", "Built", "Source", "Licence and attribution", "SHA-256"];
-    html.table("Location databases", &heads, |html| {
+    html.stack("Location databases", &heads, |html| {
         for database in &stats.databases {
             html.raw("<tr>");
             html.word("th", "", &database.name);
-            html.word("td", "nb", &database.build_date);
+            html.raw("<td><span class=\"unit\">built </span>").text(&database.build_date);
+            if let Some(age) = age(database, stats.files.len() > 1) {
+                html.raw("<br>").word("small", "", &age);
+            }
+            html.raw("</td>");
             html.word("td", "wrap", &database.source);
             html.word("td", "", &format!("{}: {}", database.licence, database.attribution));
-            html.raw("<td><code class=\"wrap\">").text(&database.sha256).raw("</code></td></tr>");
+            html.raw("<td><span class=\"unit\">SHA-256 </span><code class=\"wrap\">").text(&database.sha256);
+            html.raw("</code></td></tr>");
         }
     });
     html.raw("<p class=\"note\">").say(format_args!(

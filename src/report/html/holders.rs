@@ -1,7 +1,7 @@
 //! Who could hold the media key: the answer of a session's page, each with its reason, its source and its packets.
 
 use super::super::record::{HolderRecord, KeysRecord, SessionRecord, WitnessRecord};
-use super::super::text::holders::{delivery_words, method_words, opened, spread, unless};
+use super::super::text::holders::{delivery_words, method_words, opened, spread, tried_words, unless};
 use super::super::text::session::percent;
 use super::markup::Html;
 use super::words;
@@ -25,7 +25,10 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord) {
         "<h3>Who could hold the media key</h3>"
     });
     html.raw("<dl class=\"facts\">");
-    html.pair("How keys arose", &format!("{}; {}", method_words(keys.method), keys.why));
+    html.pair(
+        if plain { "Protection" } else { "How keys arose" },
+        &format!("{}; {}", method_words(keys.method), keys.why),
+    );
     html.pair("By", &keys.source);
     if !keys.ciphers.is_empty() {
         html.pair("Cipher", &format!("{}, by the documents of that day", keys.ciphers.join(" or ")));
@@ -34,14 +37,7 @@ pub(super) fn write(html: &mut Html, record: &SessionRecord) {
         html.pair("Unless", &unless(known));
     }
     if let Some(tried) = keys.tried.as_ref().filter(|_| keys.witness.is_empty()) {
-        html.pair(
-            "Keys tried",
-            &format!(
-                "{} values that stood in signalling were tried on {} streams; none opens one, which does not show that none is \
-                 the key",
-                tried.values, tried.streams
-            ),
-        );
+        html.pair("Keys tried", &tried_words(tried));
     }
     html.raw("</dl>");
     for found in keys.witness.iter().take(OTHERS) {

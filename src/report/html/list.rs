@@ -169,6 +169,8 @@ pub(super) fn keys(record: &SessionRecord) -> Value {
         "app": app_word(record.app.as_deref()),
         "ip": record.endpoint.ip,
         "sev": words::rank(words::gravest(record)),
+        "grave": words::grave(record),
+        "found": record.findings.len(),
         "at": record.start.get(..23).unwrap_or(&record.start),
         "dur": record.duration_s,
         "cc": countries(record),

@@ -152,8 +152,7 @@ fn listed(
     (sessions, alerts, files): (&[SessionRecord], &[AlertRecord], &Rc<[String]>),
 ) -> io::Result<()> {
     let mut order: Vec<usize> = (0..sessions.len()).collect();
-    let gravity = |index: &usize| sessions.get(*index).map(|record| words::rank(words::gravest(record)));
-    order.sort_by_key(gravity);
+    order.sort_by_key(|index| sessions.get(*index).map(words::gravity));
     let left_out = order.len().saturating_sub(SESSIONS);
     order.truncate(SESSIONS);
     let records: Vec<&SessionRecord> = order.iter().filter_map(|index| sessions.get(*index)).collect();

@@ -9,7 +9,7 @@ use super::super::text::basis_word;
 use super::super::text::session::bytes;
 use super::markup::Html;
 use super::words;
-use crate::geo::Exposure;
+use crate::geo::{Basis, Country, Exposure};
 
 /// Servers shown of a session; its record has all of them.
 const SERVERS: usize = 40;
@@ -58,7 +58,7 @@ fn distance(html: &mut Html, found: &DistanceRecord) {
     if found.km_at_most > ANTIPODES && found.contradicts.is_empty() && found.incompatible.is_empty() {
         return;
     }
-    html.raw("<br><small>").cut().say(format_args!("answered within {} ms", found.rtt_ms)).cut();
+    html.raw("<br><small>").cut().say(format_args!("answered in {}", found.times())).cut();
     html.raw(": no farther than ").cut().say(format_args!("{} km", found.km_at_most)).cut();
     html.raw(" from the capture point</small> ");
     html.packets(&[found.asked, found.packet]);
@@ -99,13 +99,13 @@ fn against(html: &Html, other: &AgainstRecord) -> String {
 
 /// Every jurisdiction that reaches a server of the session, with each reason.
 pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
-    let mut reached: BTreeMap<&str, Vec<(&Exposure, Vec<&str>)>> = BTreeMap::new();
+    let mut reached: BTreeMap<&str, Vec<(&Exposure, Vec<&ServerRecord>)>> = BTreeMap::new();
     for server in &record.servers {
         for exposure in &server.place.exposure {
             let reasons = reached.entry(&exposure.jurisdiction).or_default();
             match reasons.iter_mut().find(|(known, _)| *known == exposure) {
-                Some((_, servers)) => servers.push(&server.ip),
-                None => reasons.push((exposure, vec![&server.ip])),
+                Some((_, servers)) => servers.push(server),
+                None => reasons.push((exposure, vec![server])),
             }
         }
     }
@@ -123,8 +123,15 @@ pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
                     html.raw("<tr>");
                     html.word("th", "", &if place == 0 { words::country(code) } else { String::new() });
                     html.raw("<td>").cut().raw("<b>").raw(basis_word(exposure.basis)).raw("</b>: ");
-                    html.text(&exposure.reason).cut().raw("</td>");
-                    let mut named = servers.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+                    html.text(&exposure.reason);
+                    let mut named = servers
+                        .iter()
+                        .map(|server| server.ip.as_str())
+                        .take(NAMED)
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    refuted(html, code, exposure, servers);
+                    html.cut().raw("</td>");
                     let more = servers.len().saturating_sub(NAMED);
                     if more > 0 {
                         let _ = write!(named, " and {more} more");
@@ -137,6 +144,29 @@ pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
         },
     );
     html.raw("<p class=\"note\">Informational, not legal advice. That a law reaches a server does not show that it was used.</p>");
+}
+
+/// Says of which servers the time of their answers contradicts that they are there.
+fn refuted(html: &mut Html, code: &str, exposure: &Exposure, servers: &[&ServerRecord]) {
+    let Some(country) = Country::parse(code).filter(|_| exposure.basis == Basis::LocatedIn) else { return };
+    let those: Vec<&str> = servers
+        .iter()
+        .filter(|server| server.place.is_refuted(country))
+        .map(|server| server.ip.as_str())
+        .collect();
+    if those.is_empty() {
+        return;
+    }
+    html.raw(" <span class=\"chip notice\">\u{25cf} timing contradicts</span> <small>");
+    html.say(format_args!(
+        "the time of answers contradicts that {}",
+        those.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ")
+    ));
+    let more = those.len().saturating_sub(NAMED);
+    if more > 0 {
+        html.say(format_args!(" and {more} more"));
+    }
+    html.raw(if those.len() == 1 { " is there</small>" } else { " are there</small>" });
 }
 
 /// All servers of a session, in the order of first contact.

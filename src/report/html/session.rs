@@ -163,7 +163,7 @@ fn flows(html: &mut Html, view: &View<'_>) {
                 html.word("td", "", &end(&flow.src_ip, flow.src_port));
                 html.word("td", "", &end(&flow.dest_ip, flow.dest_port));
                 html.word("td", "", &flow.proto);
-                html.word("td", "", flow.role.as_str());
+                html.word("td", "", flow.role_word());
                 html.word("td", "n", &format!("{} / {}", flow.flow.pkts_toserver, flow.flow.pkts_toclient));
                 html.word(
                     "td",

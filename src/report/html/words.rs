@@ -1,5 +1,6 @@
 //! Words and numbers of the page that several of its parts use.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::super::record::{PlaceRecord, SessionRecord, Severity};
@@ -64,6 +65,16 @@ pub(super) const fn rank(severity: Option<Severity>) -> u8 {
     }
 }
 
+/// What sorts sessions, the gravest first: by rank, then by the number of grave findings, then by that of all.
+pub(super) fn gravity(session: &SessionRecord) -> (u8, Reverse<usize>, Reverse<usize>) {
+    (rank(gravest(session)), Reverse(grave(session)), Reverse(session.findings.len()))
+}
+
+/// How many findings are grave.
+pub(super) fn grave(session: &SessionRecord) -> usize {
+    session.findings.iter().filter(|finding| finding.severity == Severity::High).count()
+}
+
 /// A severity as a word with a sign: colour is never all that tells it.
 pub(super) fn severity(html: &mut Html, severity: Option<Severity>) {
     html.cut().raw(match severity {
@@ -93,8 +104,7 @@ pub(super) fn is_plain(session: &SessionRecord) -> bool {
 
 /// True where timing contradicts the country in which databases place an address.
 pub(super) fn contradicted(place: &PlaceRecord) -> bool {
-    let claims = place.distance.iter().flat_map(|found| &found.contradicts);
-    place.located_in.country.is_some_and(|country| claims.into_iter().any(|claim| claim.country == country))
+    place.located_in.country.is_some_and(|country| place.is_refuted(country))
 }
 
 /// How far a place is to be trusted.

@@ -106,6 +106,22 @@ pub struct FlowRecord {
     pub anomalies: BTreeMap<String, u32>,
 }
 
+impl FlowRecord {
+    /// The role in a word; of what has no role of its own, the protocol where it is known.
+    pub fn role_word(&self) -> &'static str {
+        if self.role != Role::Other {
+            return self.role.as_str();
+        }
+        if self.rtcp.is_some() && self.rtp.is_empty() {
+            "rtcp"
+        } else if self.zoom.is_some() {
+            "control"
+        } else {
+            self.role.as_str()
+        }
+    }
+}
+
 /// An app that came close.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

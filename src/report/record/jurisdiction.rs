@@ -43,6 +43,9 @@ pub struct ReachRecord {
     pub part: Vec<ReachPart>,
     /// Why the jurisdiction reaches it.
     pub basis: Vec<Basis>,
+    /// Databases place it there, and the time of its answers contradicts that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub timing_contradicts: bool,
 }
 
 /// What a server is in a session, as far as keys and content go.
@@ -51,8 +54,10 @@ pub struct ReachRecord {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReachPart {
-    /// It could hold the media key, or read media without one.
+    /// It could hold the media key.
     KeyHolder,
+    /// Media that is not encrypted goes past it, so that it could read it: there is no key.
+    Reader,
     /// Media goes to it or through it.
     Media,
     /// It speaks signalling.

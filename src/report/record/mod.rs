@@ -150,6 +150,16 @@ pub struct PacketNumber {
     pub frame: u64,
 }
 
+impl PacketNumber {
+    /// `5`, in a run over several files `5 of file 1`.
+    pub fn words(self) -> String {
+        match self.file {
+            Some(file) => format!("{} of file {file}", self.frame),
+            None => self.frame.to_string(),
+        }
+    }
+}
+
 /// One reason.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::PacketNumber;
+use super::{PacketNumber, PlaceRecord};
 use crate::geo::Country;
 use crate::observe::facts::Exchange;
 
@@ -72,6 +72,10 @@ pub struct DistanceRecord {
     /// The next shortest, of another exchange; left out when there was one exchange only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_rtt_ms: Option<f64>,
+    /// The step in which the clock that stamped these packets may count, in milliseconds; left out below 0.01. Both times end in that
+    /// many zeros, or the time is a whole number of 15.625 ms, the step of older Windows drivers, which may be chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_step_ms: Option<f64>,
     /// The answer.
     pub packet: PacketNumber,
     /// The question.
@@ -94,6 +98,25 @@ pub struct DistanceRecord {
     /// Places that cannot be right together with that of another server, where nothing tells which of the two is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incompatible: Vec<ContradictedRecord>,
+}
+
+impl DistanceRecord {
+    /// `2.2 ms`, with what else the bound rests on: `31.153 and 31.192 ms, by a clock that may count in steps of 15.625 ms`.
+    pub fn times(&self) -> String {
+        let next = self.next_rtt_ms.filter(|next| next.total_cmp(&self.rtt_ms).is_ne());
+        let next = next.map(|next| format!(" and {next}")).unwrap_or_default();
+        let step =
+            self.clock_step_ms.map(|step| format!(", by a clock that may count in steps of {step} ms"));
+        format!("{}{next} ms{}", self.rtt_ms, step.unwrap_or_default())
+    }
+}
+
+impl PlaceRecord {
+    /// True where the time of answers contradicts that it is in a country.
+    pub fn is_refuted(&self, country: Country) -> bool {
+        let claims = self.distance.iter().flat_map(|found| &found.contradicts);
+        claims.into_iter().any(|claim| claim.country == country)
+    }
 }
 
 /// Where a distance is counted from.
@@ -156,4 +179,35 @@ pub struct AgainstRecord {
     /// The other's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<PacketNumber>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bound_rests_on_is_told() {
+        let packet = PacketNumber { file: None, frame: 1 };
+        let mut distance = DistanceRecord {
+            rtt_ms: 31.153,
+            next_rtt_ms: None,
+            clock_step_ms: None,
+            packet,
+            asked: packet,
+            how: Exchange::TcpHandshake,
+            km_at_most: 4670,
+            km_in_fibre: 3180,
+            from: DistanceFrom::CapturePoint,
+            site: None,
+            contradicts: Vec::new(),
+            incompatible: Vec::new(),
+        };
+        assert_eq!(distance.times(), "31.153 ms");
+        distance.next_rtt_ms = Some(31.153);
+        assert_eq!(distance.times(), "31.153 ms");
+        distance.next_rtt_ms = Some(31.192);
+        assert_eq!(distance.times(), "31.153 and 31.192 ms");
+        distance.clock_step_ms = Some(15.625);
+        assert_eq!(distance.times(), "31.153 and 31.192 ms, by a clock that may count in steps of 15.625 ms");
+    }
 }

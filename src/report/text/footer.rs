@@ -5,6 +5,7 @@ use std::io;
 
 use super::super::record::{FileRecord, KeyLogRecord, MemoryRecord, StatsRecord};
 use super::page::{Page, Tone, dim, plain};
+use crate::geo::DatabaseInfo;
 
 /// What no sniffer can see.
 pub(in super::super) const BLIND: &str = "what is said end to end, names inside Encrypted ClientHello, media inside TLS, and \
@@ -46,16 +47,16 @@ pub(super) fn write(page: &mut Page<'_>, stats: &StatsRecord) -> io::Result<()> 
         let text = format!("{}: {rules}, {exceptions}; SHA-256 {}", policy.name, policy.sha256);
         label(page, "policy", text)?;
     }
+    let many = stats.files.len() > 1;
     for database in &stats.databases {
-        let age = match database.days_from_capture {
-            None => String::new(),
-            Some(0) => ", of the capture's day".to_owned(),
-            Some(1) => ", 1 day from the capture".to_owned(),
-            Some(days) => format!(", {days} days from the capture"),
-        };
         let text = format!(
-            "{} of {}{age} ({}, {}): {}",
-            database.name, database.build_date, database.source, database.licence, database.attribution
+            "{} of {}{} ({}, {}): {}",
+            database.name,
+            database.build_date,
+            age(database, many).map(|age| format!(", {age}")).unwrap_or_default(),
+            database.source,
+            database.licence,
+            database.attribution
         );
         label(page, "database", text)?;
     }
@@ -90,6 +91,19 @@ pub(in super::super) fn quoted(word: &str) -> String {
 
 fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
     page.labelled(2, &dim(label), LABEL, &plain(text))
+}
+
+/// How far a database is in time from the capture, or from the nearest and the farthest of `many`.
+pub(in super::super) fn age(database: &DatabaseInfo, many: bool) -> Option<String> {
+    if let (true, Some(least), Some(most)) = (many, database.days_from_nearest, database.days_from_farthest) {
+        return Some(format!("{least} to {most} days from the captures"));
+    }
+    let capture = if many { "the latest packet" } else { "the capture" };
+    Some(match database.days_from_capture? {
+        0 => format!("of {capture}'s day"),
+        1 => format!("1 day from {capture}"),
+        days => format!("{days} days from {capture}"),
+    })
 }
 
 pub(in super::super) fn packets(stats: &StatsRecord) -> String {

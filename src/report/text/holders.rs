@@ -6,7 +6,7 @@ use std::io;
 use super::super::build;
 use super::super::record::{
     ContactRecord, DistanceRecord, EndToEndRecord, HolderRecord, KeysRecord, OpenedStreamRecord,
-    PacketNumber, PlaceHint, PlaceRecord, SessionRecord, SpreadRecord,
+    PacketNumber, PlaceHint, PlaceRecord, SessionRecord, SpreadRecord, TriedRecord,
 };
 use super::page::{Align, Cell, Page, Tone, dim, plain};
 use super::session::percent;
@@ -36,8 +36,9 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
         ["Who could hold the media key", "could hold"]
     };
     page.heading(heading)?;
+    let label = if keys.method == Method::None { "protection" } else { "how keys arose" };
     let method = format!("{}; {}", method_words(keys.method), keys.why);
-    page.labelled(4, &dim("how keys arose"), LABEL, &plain(method))?;
+    page.labelled(4, &dim(label), LABEL, &plain(method))?;
     page.labelled(4, &dim("by"), LABEL, &dim(keys.source.clone()))?;
     if !keys.ciphers.is_empty() {
         let text = format!("{}, by the documents of that day", keys.ciphers.join(" or "));
@@ -63,7 +64,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<(
         page.line(4, &[dim(format!("and {more} more that could hold it, in the session record"))])?;
     }
     for answer in [CouldHold::Unknown, CouldHold::No] {
-        alike(page, &keys.holders, answer)?;
+        alike(page, keys, answer)?;
     }
     if keys.holders.is_empty() {
         page.line(4, &[dim("no server was seen")])?;
@@ -89,16 +90,25 @@ fn witness(page: &mut Page<'_>, keys: &KeysRecord) -> io::Result<()> {
         page.labelled(4, &(Tone::Warn, "key seen".to_owned()), LABEL, &plain(text))?;
     }
     let Some(tried) = keys.tried.as_ref().filter(|_| keys.witness.is_empty()) else { return Ok(()) };
+    page.labelled(4, &dim("keys tried"), LABEL, &plain(tried_words(tried)))
+}
+
+/// `9 values that stood in signalling were tried on 2 streams; none opens one, ..`.
+pub(in super::super) fn tried_words(tried: &TriedRecord) -> String {
+    let values = match tried.values {
+        1 => "1 value that stood in signalling was".to_owned(),
+        values => format!("{values} values that stood in signalling were"),
+    };
+    let streams = if tried.streams == 1 { "stream" } else { "streams" };
     let more = match tried.values_left_out {
         0 => String::new(),
-        more => format!(" ({more} more were not tried)"),
+        more => format!(" ({more} more {} not tried)", if more == 1 { "was" } else { "were" }),
     };
-    let text = format!(
-        "{} values that stood in signalling were tried on {} streams{more}; none opens one, which does not show that none \
-         is the key",
-        tried.values, tried.streams
-    );
-    page.labelled(4, &dim("keys tried"), LABEL, &plain(text))
+    let end = match tried.values {
+        1 => "it opens none, which does not show that it is not the key",
+        _ => "none opens one, which does not show that none is the key",
+    };
+    format!("{values} tried on {} {streams}{more}; {end}", tried.streams)
 }
 
 /// How a key came, before the address of the other end.
@@ -236,8 +246,8 @@ fn nearness(distance: &DistanceRecord) -> Option<String> {
     }
     let contradicted: Vec<&str> = distance.contradicts.iter().map(|claim| claim.country.code()).collect();
     let mut text = format!(
-        "answered in {} ms ({}): at most {} km from the capture point, at the speed of light",
-        distance.rtt_ms,
+        "answered in {} ({}): at most {} km from the capture point, at the speed of light",
+        distance.times(),
         packets(&[distance.packet]),
         distance.km_at_most
     );
@@ -334,14 +344,15 @@ pub(in super::super) fn spread(software: &SpreadRecord) -> Option<String> {
 }
 
 /// Servers of the same answer for the same reason, in one line each reason.
-fn alike(page: &mut Page<'_>, holders: &[HolderRecord], answer: CouldHold) -> io::Result<()> {
-    let (word, tone) = match answer {
-        CouldHold::Yes => ("could hold", Tone::Warn),
-        CouldHold::Unknown => ("not determinable", Tone::Plain),
-        CouldHold::No => ("cannot hold", Tone::Good),
+fn alike(page: &mut Page<'_>, keys: &KeysRecord, answer: CouldHold) -> io::Result<()> {
+    let (word, tone) = match (answer, keys.method == Method::None) {
+        (CouldHold::Yes, _) => ("could hold", Tone::Warn),
+        (CouldHold::Unknown, _) => ("not determinable", Tone::Plain),
+        (CouldHold::No, false) => ("cannot hold", Tone::Good),
+        (CouldHold::No, true) => ("cannot read", Tone::Good),
     };
     let mut groups: Vec<(&str, Vec<&HolderRecord>)> = Vec::new();
-    for holder in holders.iter().filter(|holder| holder.could_hold == answer) {
+    for holder in keys.holders.iter().filter(|holder| holder.could_hold == answer) {
         match groups.iter_mut().find(|(why, _)| *why == holder.why) {
             Some((_, group)) => group.push(holder),
             None => groups.push((&holder.why, vec![holder])),
@@ -367,17 +378,30 @@ fn short(holder: &HolderRecord) -> String {
     }
 }
 
-fn packets(packets: &[PacketNumber]) -> String {
-    let numbers: Vec<String> = packets
-        .iter()
-        .map(|packet| match packet.file {
-            Some(file) => format!("{} of file {file}", packet.frame),
-            None => packet.frame.to_string(),
-        })
-        .collect();
+/// `packet 7`, `packets 3 of file 0, 5 of file 1`.
+pub(super) fn packets(packets: &[PacketNumber]) -> String {
+    let numbers: Vec<String> = packets.iter().map(|packet| packet.words()).collect();
     match numbers.len() {
         0 => "no packet".to_owned(),
         1 => format!("packet {}", numbers.join(", ")),
         _ => format!("packets {}", numbers.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_is_one() {
+        let tried = |values, streams| TriedRecord { values, values_left_out: 0, streams, streams_opened: 0 };
+        assert_eq!(
+            tried_words(&tried(1, 1)),
+            "1 value that stood in signalling was tried on 1 stream; it opens none, which does not show that it is not the key"
+        );
+        assert_eq!(
+            tried_words(&tried(9, 2)),
+            "9 values that stood in signalling were tried on 2 streams; none opens one, which does not show that none is the key"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::super::record::{GroupRecord, JurisdictionRecord, LawRecord, ReachPart, SessionRecord};
-use super::page::{Page, Tone, dim, plain};
+use super::page::{self, Page, Tone, dim, plain};
 use crate::geo::{Date, GroupBasis, LawKind};
 
 /// Width of the labels at the left.
@@ -19,6 +19,8 @@ const UNCHECKED: char = '*';
 #[derive(Default)]
 struct Shown<'r> {
     parts: BTreeMap<ReachPart, usize>,
+    /// Servers, and whether timing contradicts that they are there.
+    servers: BTreeMap<&'r str, bool>,
     days: Vec<Option<Date>>,
     record: Option<&'r JurisdictionRecord>,
 }
@@ -35,18 +37,23 @@ pub(super) fn write(page: &mut Page<'_>, sessions: &[SessionRecord]) -> io::Resu
         if !place.days.contains(&record.as_of) {
             place.days.push(record.as_of);
         }
-        for part in record.reaches.iter().flat_map(|reach| &reach.part) {
-            let count = place.parts.entry(*part).or_default();
-            *count = count.saturating_add(1);
+        for reach in &record.reaches {
+            for part in &reach.part {
+                let count = place.parts.entry(*part).or_default();
+                *count = count.saturating_add(1);
+            }
+            *place.servers.entry(&reach.ip).or_default() |= reach.timing_contradicts;
         }
     }
     if all.is_empty() {
         return Ok(());
     }
-    // Those that reach key holders first.
+    // Those that reach key holders first, or who could read.
     all.sort_by_key(|shown| {
         let code = shown.record.map(|record| record.code.clone()).unwrap_or_default();
-        (!shown.parts.contains_key(&ReachPart::KeyHolder), code, shown.days.first().copied().flatten())
+        let able = [ReachPart::KeyHolder, ReachPart::Reader];
+        let is_grave = able.iter().any(|part| shown.parts.contains_key(part));
+        (!is_grave, code, shown.days.first().copied().flatten())
     });
     page.blank()?;
     page.line(0, &[(Tone::Title, "Jurisdictions".to_owned())])?;
@@ -82,11 +89,22 @@ fn one(page: &mut Page<'_>, shown: &Shown<'_>) -> io::Result<()> {
     let name = record.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
     let reached: Vec<&str> = shown.parts.keys().map(|part| part_words(*part)).collect();
     let head = format!("{}{name}", record.code);
-    page.line(2, &[(Tone::Title, head), plain(format!("reaches {}", reached.join(", ")))])?;
+    let beside = page::columns(&page::escape(&head)).saturating_add(1);
+    let text = format!("reaches {}{}", reached.join(", "), contradicted(shown));
+    page.labelled(2, &(Tone::Title, head), beside, &plain(text))?;
     for (label, text) in details(record, &shown.days) {
         page.labelled(4, &dim(label), LABEL, &plain(text))?;
     }
     Ok(())
+}
+
+/// That the time of answers contradicts the place, of as many of the servers as it does.
+fn contradicted(shown: &Shown<'_>) -> String {
+    match (shown.servers.values().filter(|refuted| **refuted).count(), shown.servers.len()) {
+        (0, _) => String::new(),
+        (1, 1) => "; the time of its answers contradicts that place".to_owned(),
+        (some, all) => format!("; the time of answers contradicts that place of {some} of {all} servers"),
+    }
 }
 
 /// Groups and laws of a jurisdiction as labels and texts; what is unchecked has a `*` behind it.
@@ -125,6 +143,7 @@ fn period(days: &[Option<Date>]) -> Option<String> {
 const fn part_words(part: ReachPart) -> &'static str {
     match part {
         ReachPart::KeyHolder => "servers that could hold the key",
+        ReachPart::Reader => "servers that could read the media",
         ReachPart::Media => "media servers",
         ReachPart::Signalling => "signalling servers",
     }

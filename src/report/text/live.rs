@@ -2,6 +2,7 @@
 //!
 //! Updates are left out: each repeats what the page will say, and an alert comes by itself.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::super::Style;
@@ -50,11 +51,11 @@ fn one_session(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     }
     let grave = record.findings.iter().any(|finding| finding.severity == Severity::High);
     let text = format!(
-        "{} begun: {} at {}; could hold the key: {}",
+        "{} begun: {} at {}; {}",
         record.session_id,
         app_word(record.app.as_deref()),
         record.endpoint.ip,
-        overview::holders(record)
+        overview::able_words(record)
     );
     let tone = if grave { Tone::Alarm } else { Tone::Plain };
     page.labelled(0, &when(record.told_at.as_deref(), &record.start), LABEL, &(tone, text))
@@ -66,7 +67,7 @@ fn when(told_at: Option<&str>, begun: &str) -> Cell {
 }
 
 fn one_meeting(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
-    if is_over(record.phase) { meeting::write(page, record) } else { Ok(()) }
+    if is_over(record.phase) { meeting::write(page, record, &BTreeSet::new()) } else { Ok(()) }
 }
 
 fn alert(page: &mut Page<'_>, record: &AlertRecord) -> io::Result<()> {
@@ -103,7 +104,7 @@ pub(super) fn flow_line(flow: &FlowRecord) -> String {
         end(&flow.src_ip, flow.src_port),
         end(&flow.dest_ip, flow.dest_port),
         flow.app.as_deref().unwrap_or("-"),
-        flow.role.as_str(),
+        flow.role_word(),
         flow.confidence,
         flow.flow.pkts_toserver,
         flow.flow.pkts_toclient,

@@ -1,10 +1,12 @@
 //! One page for one meeting: who was in it, what joined them and how sure that is, whose law reaches its servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io;
 
-use super::super::record::{JointRecord, MeetingRecord, PacketNumber};
+use super::super::record::{JointRecord, MeetingRecord};
 use super::super::{build, time};
+use super::holders;
 use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
 use super::session::percent;
 use super::summary::app_word;
@@ -17,18 +19,21 @@ const ENDPOINTS: usize = 16;
 const REASONS: usize = 8;
 /// Servers named in one row.
 const SERVERS: usize = 3;
-/// Columns of a reason's value.
-const VALUE: usize = 52;
+/// Columns of a reason's value, over several lines of its cell.
+const VALUE: usize = 200;
+/// Columns of a country's name.
+const NAME: usize = 26;
 /// Width of the labels at the left.
 const LABEL: usize = 14;
 
-pub(super) fn write(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
+/// `plain` are the sessions whose media is not encrypted, as far as they are known.
+pub(super) fn write(page: &mut Page<'_>, record: &MeetingRecord, plain: &BTreeSet<String>) -> io::Result<()> {
     page.blank()?;
     let app = app_word(record.app.as_deref());
     let (sessions, seen) = (record.sessions.len(), record.participants_seen);
     let head =
         format!("{}  {app}: meeting of {sessions} sessions, {seen} participants seen", record.meeting_id);
-    page.line(0, &[(Tone::Title, head)])?;
+    page.paragraph(0, &(Tone::Title, head))?;
     page.rule()?;
     let lasted = time::length_of(record.duration_s);
     label(page, "when", format!("{}, {lasted}", time::span_of(&record.start, &record.end)))?;
@@ -50,7 +55,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<(
     )?;
     page.blank()?;
     reasons(page, record)?;
-    jurisdictions(page, record)
+    jurisdictions(page, record, plain)
 }
 
 fn label(page: &mut Page<'_>, label: &str, text: String) -> io::Result<()> {
@@ -90,18 +95,20 @@ fn chosen(all: &[JointRecord]) -> Vec<&JointRecord> {
 }
 
 fn reason_row(joint: &JointRecord) -> Vec<Cell> {
-    let numbers: Vec<String> =
-        joint.packets.iter().map(|PacketNumber { frame, .. }| frame.to_string()).collect();
     vec![
         plain(format!("{:.2}", joint.confidence)),
         plain(joint.sessions.join(" ")),
         plain(joint.what),
         plain(shorten(&joint.value, VALUE)),
-        dim(format!("packets {}", numbers.join(", "))),
+        dim(holders::packets(&joint.packets)),
     ]
 }
 
-fn jurisdictions(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> {
+fn jurisdictions(
+    page: &mut Page<'_>,
+    record: &MeetingRecord,
+    without_key: &BTreeSet<String>,
+) -> io::Result<()> {
     if record.jurisdictions.is_empty() {
         return Ok(());
     }
@@ -122,16 +129,19 @@ fn jurisdictions(page: &mut Page<'_>, record: &MeetingRecord) -> io::Result<()> 
             let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
             words.push(format!("{} of {}{rest}", super::basis_word(basis), named.join(", ")));
         }
-        let holders =
-            reached.added_by.iter().filter(|server| server.could_hold == Some(CouldHold::Yes)).count();
+        let able = reached.added_by.iter().filter(|server| server.could_hold == Some(CouldHold::Yes));
+        let (readers, holders): (Vec<_>, Vec<_>) =
+            able.partition(|server| server.sessions.iter().all(|session| without_key.contains(session)));
         let mut text = words.join("; ");
-        if holders > 0 {
-            let noun = if holders == 1 { "server" } else { "servers" };
-            text = format!("{text}; {holders} {noun} that could hold the key");
+        for (able, what) in [(holders.len(), "hold the key"), (readers.len(), "read the media")] {
+            if able > 0 {
+                let noun = if able == 1 { "server" } else { "servers" };
+                let _ = write!(text, "; {able} {noun} that could {what}");
+            }
         }
         let name = Country::parse(&reached.jurisdiction)
             .map_or_else(|| reached.jurisdiction.clone(), build::country);
-        page.labelled(4, &plain(shorten(&name, 22)), 24, &plain(text))?;
+        page.labelled(4, &plain(shorten(&name, NAME)), NAME.saturating_add(2), &plain(text))?;
     }
     Ok(())
 }

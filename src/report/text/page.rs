@@ -15,8 +15,10 @@ const WIDTH: usize = 100;
 const NARROWEST: usize = 60;
 /// Columns of the widest page: longer lines are hard to read.
 const WIDEST: usize = 140;
-/// Columns that a column of a table keeps when it has to give way.
+/// Columns that a column of a table keeps when it has to give way: as long as that is enough, when it is not, and at last.
 const LEAST: usize = 10;
+const TIGHT: usize = 6;
+const LAST: usize = 4;
 
 /// How a word is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,11 @@ impl<'o> Page<'o> {
         Self { is_blank: true, ..Self::new(out, look) }
     }
 
+    /// Columns of a line.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
     /// A line across the page.
     pub(super) fn rule(&mut self) -> io::Result<()> {
         self.line(0, &[dim("-".repeat(self.width))])
@@ -112,7 +119,7 @@ impl<'o> Page<'o> {
 
     /// The heading of a part of a page.
     pub(super) fn heading(&mut self, text: &str) -> io::Result<()> {
-        self.line(2, &[(Tone::Title, text.to_owned())])
+        self.paragraph(2, &(Tone::Title, text.to_owned()))
     }
 
     /// A label of fixed width, then text that is wrapped beside it.
@@ -161,32 +168,35 @@ impl<'o> Page<'o> {
             }
         }
         let aligns: Vec<Align> = head.iter().map(|(_, align)| *align).collect();
-        let gaps = widths.len().saturating_sub(1).saturating_mul(2);
-        let room = self.width.saturating_sub(indent).saturating_sub(gaps);
-        fit(&mut widths, &aligns, &least, room);
-        fit(&mut widths, &aligns, &vec![LEAST; least.len()], room);
+        let (widths, gap) = settle(&widths, &aligns, &least, self.width.saturating_sub(indent));
         let titles: Vec<Cell> = head.iter().map(|(text, _)| dim(*text)).collect();
         for row in std::iter::once(&titles).chain(rows) {
             for line in lines(row, &widths) {
-                self.row(indent, &widths, &aligns, &line)?;
+                self.row((indent, gap), &widths, &aligns, &line)?;
             }
         }
         Ok(())
     }
 
     /// Cells that are escaped, and fit.
-    fn row(&mut self, indent: usize, widths: &[usize], aligns: &[Align], row: &[Cell]) -> io::Result<()> {
+    fn row(
+        &mut self,
+        (indent, gap): (usize, usize),
+        widths: &[usize],
+        aligns: &[Align],
+        row: &[Cell],
+    ) -> io::Result<()> {
         let mut owed = indent;
         for (((tone, text), width), align) in row.iter().zip(widths).zip(aligns) {
             let room = width.saturating_sub(columns(text));
             let (before, after) = if *align == Align::Right { (room, 0) } else { (0, room) };
             if text.is_empty() {
-                owed = owed.saturating_add(*width).saturating_add(2);
+                owed = owed.saturating_add(*width).saturating_add(gap);
                 continue;
             }
             self.pad(owed.saturating_add(before))?;
             self.styled(*tone, text)?;
-            owed = after.saturating_add(2);
+            owed = after.saturating_add(gap);
         }
         self.blank()
     }
@@ -227,6 +237,30 @@ pub(super) fn shorten(text: &str, width: usize) -> String {
     out
 }
 
+/// How wide each column of a table is, and the gap between them, so that it fits into `room` if it can. What may be wrapped gives way
+/// first, then the gaps, then columns of words; numbers stay whole.
+fn settle(natural: &[usize], aligns: &[Align], least: &[usize], room: usize) -> (Vec<usize>, usize) {
+    let words = |align: &Align| if *align == Align::Left { Align::Wrap } else { *align };
+    let all: Vec<Align> = aligns.iter().map(words).collect();
+    let [ten, six, four] = [LEAST, TIGHT, LAST].map(|columns| vec![columns; natural.len()]);
+    let floors: [&[usize]; 4] = [least, &ten, &six, &four];
+    let tries: [(usize, &[Align], usize); 3] = [(2, aligns, 2), (1, aligns, 3), (1, &all, 4)];
+    let mut found = (natural.to_vec(), 2);
+    for (gap, aligns, far) in tries {
+        let room = room.saturating_sub(natural.len().saturating_sub(1).saturating_mul(gap));
+        let mut widths = natural.to_vec();
+        for floor in floors.iter().take(far) {
+            fit(&mut widths, aligns, floor, room);
+        }
+        let fits = widths.iter().sum::<usize>() <= room;
+        found = (widths, gap);
+        if fits {
+            break;
+        }
+    }
+    found
+}
+
 /// Takes columns from those that may be wrapped, always from the widest and never below their `least`, until all of them
 /// fit into `room`.
 fn fit(widths: &mut [usize], aligns: &[Align], least: &[usize], room: usize) {
@@ -240,7 +274,7 @@ fn fit(widths: &mut [usize], aligns: &[Align], least: &[usize], room: usize) {
 
 /// True for what joins the parts of a name, and may end a line.
 const fn is_joint(character: char) -> bool {
-    matches!(character, '.' | '-' | '_' | ',')
+    matches!(character, '.' | '-' | '_' | ',' | ':')
 }
 
 /// Columns of the longest part of a text that should not be broken.
@@ -365,6 +399,41 @@ mod tests {
             assert!(kept.contains(character));
         }
         assert_eq!(kept.chars().count(), "192.0.2.1".len() + name.len() + 71, "{text}");
+    }
+
+    #[test]
+    fn a_table_of_many_columns_fits_the_narrowest_page() {
+        let address = "2001:db8:1234:5678:9abc:def0:1234:5678";
+        let rows = vec![
+            [
+                address,
+                "a-very-long-host-name.example.org",
+                "signalling,media",
+                "443/tcp,8801/udp",
+                "23.0 MB",
+                "DE",
+                "AS64500 Some Network",
+            ]
+            .map(plain)
+            .to_vec(),
+        ];
+        let head = [
+            ("address", Align::Left),
+            ("name", Align::Wrap),
+            ("role", Align::Wrap),
+            ("ports", Align::Wrap),
+            ("bytes", Align::Right),
+            ("place", Align::Left),
+            ("network", Align::Wrap),
+        ];
+        for width in [60, 80, 100] {
+            let mut out = Vec::new();
+            let style = crate::report::Style { width: Some(width), ..look(false) };
+            Page::new(&mut out, &style).table(4, &head, &rows).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.contains("23.0 MB"), "numbers stay whole: {text}");
+        }
     }
 
     #[test]

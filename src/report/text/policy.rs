@@ -150,10 +150,7 @@ pub(super) fn beside(page: &mut Page<'_>, alerts: &[&AlertRecord]) -> io::Result
         for reason in alert.reasons.iter().take(REASONS) {
             let mut text = reason.text.clone();
             if let Some(packet) = reason.packets.first() {
-                let _ = match packet.file {
-                    Some(file) => write!(text, " (packet {} of file {file})", packet.frame),
-                    None => write!(text, " (packet {})", packet.frame),
-                };
+                let _ = write!(text, " (packet {})", packet.words());
             }
             page.labelled(2, &plain(""), LABEL, &plain(text))?;
         }

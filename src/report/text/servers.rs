@@ -21,8 +21,8 @@ const SERVERS: usize = 12;
 const LISTED: usize = 4;
 /// Countries named in a table.
 const COUNTRIES: usize = 4;
-/// Columns of a name.
-const NAME: usize = 34;
+/// Columns of a name, over several lines of its cell.
+const NAME: usize = 200;
 /// Width of the labels at the left.
 const LABEL: usize = 14;
 
@@ -166,7 +166,7 @@ fn group(
         spread.group,
         spread.servers
     );
-    page.line(0, &[(Tone::Title, head)])?;
+    page.paragraph(0, &(Tone::Title, head))?;
     page.rule()?;
     let place = placed(&spread.countries, spread.unplaced, true);
     let by = software.placed_by.join(", ");
@@ -316,7 +316,7 @@ fn lone(page: &mut Page<'_>, records: &InventoryRecords, all: bool) -> io::Resul
             continue;
         }
         page.blank()?;
-        page.line(0, &[(Tone::Title, format!("{head}: {}", servers.len()))])?;
+        page.paragraph(0, &(Tone::Title, format!("{head}: {}", servers.len())))?;
         rows(page, &servers, all)?;
     }
     Ok(())

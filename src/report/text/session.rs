@@ -17,8 +17,10 @@ use crate::session::speech::RttSource;
 const SERVERS: usize = 24;
 /// Findings of one kind shown; records have all of them.
 const ALIKE: usize = 3;
-/// Columns of a server's name.
-const NAME: usize = 34;
+/// Columns of a name or a value, over several lines of its cell.
+const VALUE: usize = 200;
+/// Columns of a page from which on the figures of media have a column each.
+const WIDE: usize = 76;
 /// Width of the labels at the left.
 const LABEL: usize = 11;
 
@@ -38,7 +40,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord, alerts: &[&Aler
 fn title(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let name = record.app_name.as_deref().unwrap_or("media of no known app");
     let head = format!("{}  {}: {name}", record.session_id, app_word(record.app.as_deref()));
-    page.line(0, &[(Tone::Title, head)])?;
+    page.paragraph(0, &(Tone::Title, head))?;
     page.rule()?;
     let mut endpoint = record.endpoint.ip.clone();
     if let Some(public) = &record.endpoint.public_ip {
@@ -73,7 +75,7 @@ fn moves(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
             change.from,
             change.to,
             change.why.words(),
-            change.packet.frame
+            change.packet.words()
         );
         label(page, "moved", text)?;
     }
@@ -184,8 +186,8 @@ fn server_row(server: &ServerRecord) -> Vec<Cell> {
 /// The name, or the relay that it was reached through.
 fn name_cell(server: &ServerRecord) -> Cell {
     match (&server.name, &server.behind_relay) {
-        (Some(name), _) => plain(shorten(name, NAME)),
-        (None, Some(relay)) => dim(shorten(&format!("behind relay {relay}"), NAME)),
+        (Some(name), _) => plain(shorten(name, VALUE)),
+        (None, Some(relay)) => dim(shorten(&format!("behind relay {relay}"), VALUE)),
         (None, None) => dim("-"),
     }
 }
@@ -234,11 +236,27 @@ fn media(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         ("frozen", Align::Right),
         ("MOS", Align::Right),
     ];
-    page.table(4, &head, &rows)?;
+    if page.width() < WIDE {
+        ways_side_by_side(page, &head, &rows)?;
+    } else {
+        page.table(4, &head, &rows)?;
+    }
     for line in media_notes(record) {
         page.paragraph(4, &dim(line))?;
     }
     Ok(())
+}
+
+/// The same where the page is too narrow for a column each: a line for each figure.
+fn ways_side_by_side(page: &mut Page<'_>, head: &[(&str, Align)], ways: &[Vec<Cell>]) -> io::Result<()> {
+    let figures = head.iter().enumerate().skip(1);
+    let rows: Vec<Vec<Cell>> = figures
+        .map(|(at, (title, _))| {
+            let values = ways.iter().map(|way| way.get(at).cloned().unwrap_or_else(|| dim("-")));
+            std::iter::once(dim(*title)).chain(values).collect()
+        })
+        .collect();
+    page.table(4, &[("", Align::Left), ("sent", Align::Right), ("received", Align::Right)], &rows)
 }
 
 /// Media whose headers are hidden: what can be said, and that it is an estimate.
@@ -367,11 +385,11 @@ fn evidence(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         .iter()
         .filter(|item| !item.unchecked)
         .map(|item| {
-            let packet = item.packet.map_or_else(String::new, |packet| format!("packet {}", packet.frame));
+            let packet = item.packet.map_or_else(String::new, |packet| format!("packet {}", packet.words()));
             vec![
                 plain(format!("{:.2}", item.weight)),
                 plain(item.what),
-                plain(shorten(&item.value, 56)),
+                plain(shorten(&item.value, VALUE)),
                 dim(packet),
             ]
         })

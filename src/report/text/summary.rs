@@ -144,6 +144,9 @@ pub(in super::super) fn counts(run: &Run<'_>, sessions: &[SessionRecord]) -> Str
 /// `Zoom`; the word of the record with a capital.
 pub(in super::super) fn app_word(app: Option<&str>) -> String {
     let Some(app) = app else { return "unnamed".to_owned() };
+    if app == "sip" {
+        return "SIP".to_owned();
+    }
     let mut letters = app.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

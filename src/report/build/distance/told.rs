@@ -4,8 +4,7 @@
 use std::fmt::Write as _;
 
 use super::super::super::record::{
-    ContradictedRecord, DistanceRecord, Finding, PacketNumber, PlaceClaim, ServerRecord, SessionRecord,
-    Severity,
+    ContradictedRecord, DistanceRecord, Finding, PlaceClaim, ServerRecord, SessionRecord, Severity,
 };
 use super::super::finding;
 use crate::keys::CouldHold;
@@ -74,53 +73,32 @@ fn answerer(record: &SessionRecord, found: &[Finding]) -> Option<Finding> {
     Some(Finding { id: "place_contradicted", severity: Severity::Notice, text, packets })
 }
 
-fn frame(packet: PacketNumber) -> String {
-    match packet.file {
-        Some(file) => format!("{} of file {file}", packet.frame),
-        None => packet.frame.to_string(),
-    }
+/// What else the bound rests on, in brackets: the next quickest answer, and the step of the clock.
+fn beside(distance: &DistanceRecord) -> String {
+    let next = distance.next_rtt_ms.filter(|next| next.total_cmp(&distance.rtt_ms).is_ne());
+    let next = next.map(|next| format!("the next quickest took {next} ms"));
+    let step = distance.clock_step_ms.map(|step| format!("the clock may count in steps of {step} ms"));
+    let words: Vec<String> = next.into_iter().chain(step).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
 }
 
 fn sentence(server: &ServerRecord, distance: &DistanceRecord, claim: &ContradictedRecord) -> String {
     let claimed = finding::country(claim.country);
     let mut text = format!(
-        "the answer of packet {} came {} ms after packet {}: {} is no farther than {} km from the capture point, at the speed of \
+        "the answer of packet {} came {} ms after packet {}{}: {} is no farther than {} km from the capture point, at the speed of \
          light; {} of {} places it in {claimed}, at least {} km from ",
-        frame(distance.packet),
+        distance.packet.words(),
         distance.rtt_ms,
-        frame(distance.asked),
+        distance.asked.words(),
+        beside(distance),
         server.ip,
         distance.km_at_most,
         claimant(claim),
         claim.date,
         claim.km_at_least,
     );
+    against(&mut text, server, claim);
     let is_decided = distance.contradicts.iter().any(|held| std::ptr::eq(held, claim));
-    for (number, by) in claim.by.iter().enumerate() {
-        text.push_str(if number == 0 { "" } else { " and " });
-        match &by.ip {
-            None => {
-                let _ = write!(
-                    text,
-                    "{}, where the capture point is by {}",
-                    finding::country(by.country),
-                    by.source
-                );
-            }
-            Some(ip) if number == 0 => {
-                let _ = write!(
-                    text,
-                    "{}, where {} places {ip}; both together can be {} km apart at most",
-                    finding::country(by.country),
-                    by.source,
-                    claim.km_at_most
-                );
-            }
-            Some(ip) => {
-                let _ = write!(text, "{ip} ({}) agrees with that", by.country.code());
-            }
-        }
-    }
     text.push_str(if is_decided {
         ": so either that place is wrong, the address is announced from several places at once (anycast), the capture was made elsewhere or its clock is off, or something nearer answers for it (a \
          proxy)"
@@ -129,6 +107,37 @@ fn sentence(server: &ServerRecord, distance: &DistanceRecord, claim: &Contradict
          (a proxy); which one, the capture does not tell"
     });
     text
+}
+
+/// What a claim is held against: the first in full, the others by their names.
+fn against(text: &mut String, server: &ServerRecord, claim: &ContradictedRecord) {
+    let mut others: Vec<String> = Vec::new();
+    for (number, by) in claim.by.iter().enumerate() {
+        let country = finding::country(by.country);
+        match &by.ip {
+            None => {
+                let _ = write!(text, "{country}, where the capture point is by {}", by.source);
+            }
+            Some(ip) if number == 0 => {
+                let _ = write!(
+                    text,
+                    "{country}, where {} places {ip}, which is no farther than {} km from {} by the times of their answers",
+                    by.source, claim.km_at_most, server.ip
+                );
+            }
+            Some(ip) => others.push(format!("{ip} ({})", by.country.code())),
+        }
+    }
+    let Some((last, rest)) = others.split_last() else { return };
+    let _ = if rest.is_empty() {
+        write!(text, "; the place and the answer of {last} contradict it in the same way")
+    } else {
+        write!(
+            text,
+            "; the places and answers of {} and {last} contradict it in the same way",
+            rest.join(", ")
+        )
+    };
 }
 
 fn claimant(claim: &ContradictedRecord) -> String {

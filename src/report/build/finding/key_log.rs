@@ -25,20 +25,20 @@ pub(super) fn key_log_gaps(context: &Context<'_>, analysis: &Analysis, session: 
     gaps.into_iter()
         .map(|(what, places)| {
             let packets: Vec<PacketRef> = places.iter().map(|(_, packet)| *packet).collect();
-            let (text, packets) = (sentence(what, &places), context.packets(&packets));
+            let (text, packets) = (sentence(context, what, &places), context.packets(&packets));
             Finding { id: "key_log_gap", severity: Severity::Notice, text, packets }
         })
         .collect()
 }
 
 /// `not opened: the TLS session with 192.0.2.1 (a.example), packet 7: the key log has no secret for it`.
-fn sentence(what: Missing, places: &[(String, PacketRef)]) -> String {
+fn sentence(context: &Context<'_>, what: Missing, places: &[(String, PacketRef)]) -> String {
     let named: Vec<String> = places
         .iter()
         .take(NAMED)
-        .map(|(place, packet)| match packet.frame() {
-            0 => place.clone(),
-            frame => format!("{place}, packet {frame}"),
+        .map(|(place, packet)| match context.seen(*packet) {
+            None => place.clone(),
+            Some(packet) => format!("{place}, packet {}", packet.words()),
         })
         .collect();
     let more = match places.len().saturating_sub(NAMED) {

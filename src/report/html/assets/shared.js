@@ -111,7 +111,9 @@ const shared = (() => {
     const [x, y] = [value(a, sort.key), value(b, sort.key)];
     const empty = (v) => v === null || v === '';
     if (empty(x) || empty(y)) return empty(x) - empty(y);
-    const found = typeof x === 'number' ? x - y : x < y ? -1 : x > y ? 1 : 0;
+    let found = typeof x === 'number' ? x - y : x < y ? -1 : x > y ? 1 : 0;
+    // Of one severity those with more grave findings first, then those with more of all.
+    if (sort.key === 'sev' && found === 0) found = (b.grave - a.grave) || (b.found - a.found);
     return sort.down ? -found : found;
   };
   // Heads of columns become buttons, which set what `sort` says.
