@@ -138,7 +138,7 @@ impl Datagrams {
             return super::names::message(facts, payload, meta.packet);
         }
         match first {
-            0x80..=0xbf => self.rtp(facts, meta, payload),
+            0x80..=0xbf => self.unfixed(facts, meta, payload) || self.rtp(facts, meta, payload),
             0xc0..=0xff => self.mux(facts, meta, payload, depth) || self.quic(facts, meta, payload),
             0x40..=0x7f => self.channel_or_text(facts, meta, payload, depth),
             _ => {
@@ -222,6 +222,12 @@ impl Datagrams {
     }
 
     fn zoom(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+    /// QUIC's long header without the fixed bit, which looks like RTP: only of a connection that is being read.
+    fn unfixed(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        let is_claimed = |(work, _): &(Box<QuicWork>, PacketRef)| work.claims(meta.direction, payload);
+        self.quic.as_ref().is_some_and(is_claimed) && self.quic(facts, meta, payload)
+    }
+
         if let Some(zoom) = &mut self.zoom {
             return zoom.datagram(facts, self.media.get_or_insert_default(), meta, payload);
         }
@@ -309,3 +315,6 @@ const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {
 pub(super) const fn is_stun_port(port: u16) -> bool {
     matches!(port, 3478..=3481 | 5349 | 19302..=19309)
 }
+
+#[cfg(test)]
+mod tests;

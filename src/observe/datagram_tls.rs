@@ -211,6 +211,21 @@ impl QuicWork {
         if self.early.len() < EARLY_DATAGRAMS {
             self.early.push((meta.direction, meta.packet, payload.into()));
         }
+    /// True for a datagram that begins with a long header without the fixed bit and is of this connection: Version Negotiation, of
+    /// whose first byte one bit is fixed and whose ids are the client's, exchanged (RFC 8999 section 6), or a packet of a peer that
+    /// clears the bit (RFC 9287).
+    pub(super) fn claims(&self, direction: Direction, payload: &[u8]) -> bool {
+        match quic::Packets::new(payload).next() {
+            Some(Ok(quic::Packet::Negotiation(packet))) => self.begun.as_ref().is_some_and(|begun| {
+                begun.direction != direction
+                    && !packet.scid.is_empty()
+                    && quic::ids(&begun.head) == Some((packet.scid, packet.dcid))
+            }),
+            Some(Ok(quic::Packet::Long(header))) => self.connection.claims(&header),
+            _ => false,
+        }
+    }
+
         let may_come =
             self.sides.iter().any(|side| side.client_random.is_some_and(|random| key_log.may_come(&random)));
         if !heard || (may_come && self.early.len() < EARLY_DATAGRAMS) {

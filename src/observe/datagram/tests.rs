@@ -1,0 +1,93 @@
+use super::*;
+use crate::observe::facts::Sampling;
+use crate::proto::quic::Version;
+use crate::proto::quic::vectors::{DCID, client_initial, server_initial};
+
+/// Datagrams of one flow in order, and whether each was recognised.
+fn read(sent: &[(Direction, &[u8])]) -> (Facts, Vec<bool>) {
+    let (mut work, mut facts, mut taken) = (Datagrams::new(), Facts::default(), Vec::new());
+    for (number, (direction, payload)) in (1..).zip(sent) {
+        let meta = Meta {
+            direction: *direction,
+            ports: [40_000, 41_000],
+            packet: PacketRef::new(0, number),
+            number,
+            timestamp: Timestamp::from_secs_nanos(1, 0),
+            wrapping: Wrapping::None,
+            is_cut: false,
+            sampling: Sampling::default(),
+        };
+        work.payload(&mut facts, &meta, payload);
+        taken.push(work.unrecognised == 0);
+    }
+    work.finish(&mut facts);
+    (facts, taken)
+}
+
+const ASK: Direction = Direction::Forward;
+const ANSWER: Direction = Direction::Reverse;
+
+/// A client's first packet in a version that is reserved for this (RFC 9000 section 15), with an id of its own.
+fn forcing_initial() -> Vec<u8> {
+    let mut packet = [&[0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8][..], &DCID, &[3, 7, 8, 9, 0, 0x44, 0x9e]].concat();
+    packet.resize(1_203, 5);
+    packet
+}
+
+/// Version Negotiation (RFC 8999 section 6) with any first byte, to these ids: version 1 and draft 29.
+fn negotiation(first: u8, dcid: &[u8], scid: &[u8]) -> Vec<u8> {
+    let id = |id: &[u8]| [&[u8::try_from(id.len()).unwrap()], id].concat();
+    [&[first, 0, 0, 0, 0][..], &id(dcid), &id(scid), &[0, 0, 0, 1, 0xff, 0, 0, 29]].concat()
+}
+
+/// RTP (RFC 3550 section 5.1) of 50 packets a second.
+fn rtp(number: u8) -> Vec<u8> {
+    [&[0x80, 111, 0, number, 0, 0, number, 0, 0, 0, 0, 7][..], &[number; 80]].concat()
+}
+
+#[test]
+fn version_negotiation_is_read_whatever_its_first_byte() {
+    let client = forcing_initial();
+    for first in [0x80, 0x9f, 0xad, 0xbf, 0xc0] {
+        let (facts, _) = read(&[(ASK, &client), (ANSWER, &negotiation(first, &[7, 8, 9], &DCID))]);
+        assert_eq!(facts.quic.unwrap().negotiated, ["v1", "draft-29"], "{first:#x}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_version_negotiation_is_none() {
+    let client = forcing_initial();
+    let right = negotiation(0xad, &[7, 8, 9], &DCID);
+    for sent in [
+        [(ASK, &client), (ANSWER, &negotiation(0xad, &DCID, &[7, 8, 9]))],
+        [(ASK, &client), (ANSWER, &negotiation(0xad, &[7, 8], &DCID))],
+        [(ASK, &client), (ASK, &right)],
+        [(ANSWER, &right), (ASK, &right)],
+    ] {
+        let (facts, _) = read(&sent.map(|(direction, payload)| (direction, &payload[..])));
+        assert!(facts.quic.is_none_or(|quic| quic.negotiated.is_empty()));
+    }
+}
+
+#[test]
+fn a_server_that_clears_the_fixed_bit_is_read_where_the_flow_is_quic() {
+    let client = client_initial(Version::V1);
+    for is_greased in [false, true] {
+        let (facts, _) = read(&[(ASK, &client), (ANSWER, &server_initial(is_greased))]);
+        let tls = facts.tls.unwrap();
+        assert_eq!((tls.version, tls.cipher_suite, tls.group), (Some(0x0304), Some(0x1301), Some(29)));
+        assert!(facts.quic.unwrap().initials_verified == 2 && facts.media.is_none());
+    }
+    let (facts, taken) = read(&[(ANSWER, &server_initial(true))]);
+    assert!(facts.quic.is_none() && facts.tls.is_none() && taken == [false]);
+}
+
+#[test]
+fn rtp_beside_quic_stays_rtp() {
+    let (client, packets) = (client_initial(Version::V1), (1..=20).map(rtp).collect::<Vec<_>>());
+    let mut sent = vec![(ASK, &client[..])];
+    sent.extend(packets.iter().map(|packet| (ANSWER, &packet[..])));
+    let (facts, _) = read(&sent);
+    assert_eq!(facts.media.unwrap().streams[0].stats.packets(), 20);
+    assert_eq!(facts.quic.unwrap().initials_verified, 1);
+}
