@@ -123,6 +123,11 @@ fn handshake_message(
                 *list = super::certificates::certificates(message.body, meta.packet)?;
             }
         }
+        HandshakeType::SERVER_KEY_EXCHANGE
+            if known.group.is_none() && known.client != Some(meta.direction) =>
+        {
+            known.group = handshake::named_curve(known.cipher_suite, message.body);
+        }
         _ => {}
     }
     Ok(())

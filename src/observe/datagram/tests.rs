@@ -91,3 +91,28 @@ fn rtp_beside_quic_stays_rtp() {
     assert_eq!(facts.media.unwrap().streams[0].stats.packets(), 20);
     assert_eq!(facts.quic.unwrap().initials_verified, 1);
 }
+
+/// A handshake message in one record of epoch 0 (RFC 6347 sections 4.1 and 4.2.2).
+fn handshake(kind: u8, number: u8, body: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(body.len()).unwrap();
+    let head = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, number, 0, length + 12];
+    [&head[..], &[kind, 0, 0, length, 0, number, 0, 0, 0, 0, 0, length], body].concat()
+}
+
+/// A ServerHello without extensions, or with `supported_versions` that says DTLS 1.3 (RFC 9147 section 5.4).
+fn server_hello(suite: [u8; 2], is_1_3: bool) -> Vec<u8> {
+    let extensions: &[u8] = if is_1_3 { &[0, 6, 0, 43, 0, 2, 0xfe, 0xfc] } else { &[] };
+    handshake(2, 0, &[&[0xfe, 0xfd][..], &[8; 32], &[0], &suite, &[0], extensions].concat())
+}
+
+#[test]
+fn the_group_of_dtls_1_2_stands_in_the_server_key_exchange() {
+    let hello = server_hello([0xc0, 0x2b], false);
+    // RFC 8422 section 5.4: named curve, x25519, the length of the point.
+    let exchange = handshake(12, 1, &[3, 0, 29, 4, 1, 2, 3, 4]);
+    let (facts, _) = read(&[(ANSWER, &hello), (ANSWER, &exchange)]);
+    assert_eq!(facts.dtls.unwrap().group, Some(29));
+    // RFC 5246 section 7.4.3 with ffdhe: here the same bytes begin a length.
+    let (facts, _) = read(&[(ANSWER, &server_hello([0, 0x9e], false)), (ANSWER, &exchange)]);
+    assert_eq!(facts.dtls.unwrap().group, None);
+}
