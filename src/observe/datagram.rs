@@ -13,6 +13,7 @@ use crate::bytes::Probe;
 use crate::fetch::fetch;
 use crate::flow::{Direction, Wait};
 use crate::proto::stun::{self, ChannelData, ms_mux};
+use crate::proto::tls::ProtocolVersion;
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::{demux, dtls, quic, sip};
 use crate::time::Timestamp;
@@ -192,7 +193,7 @@ impl Datagrams {
         let likely = match dtls::probe(payload) {
             Probe::Yes => true,
             Probe::Maybe => self.dtls.is_some(),
-            Probe::No => false,
+            Probe::No => self.dtls.is_some() && dtls::goes_on(payload) && may_be_1_3(facts),
         };
         if likely {
             self.media.get_or_insert_default().handshake_seen();
@@ -221,13 +222,13 @@ impl Datagrams {
         true
     }
 
-    fn zoom(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
     /// QUIC's long header without the fixed bit, which looks like RTP: only of a connection that is being read.
     fn unfixed(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
         let is_claimed = |(work, _): &(Box<QuicWork>, PacketRef)| work.claims(meta.direction, payload);
         self.quic.as_ref().is_some_and(is_claimed) && self.quic(facts, meta, payload)
     }
 
+    fn zoom(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
         if let Some(zoom) = &mut self.zoom {
             return zoom.datagram(facts, self.media.get_or_insert_default(), meta, payload);
         }
@@ -305,6 +306,12 @@ fn zrtp(facts: &mut Facts, payload: &[u8]) -> bool {
         facts.other = Some(Protocol::Zrtp);
     }
     found
+}
+
+/// True unless the server has chosen a version without unified headers.
+fn may_be_1_3(facts: &Facts) -> bool {
+    let chosen = facts.dtls.as_ref().filter(|dtls| dtls.version_chosen).and_then(|dtls| dtls.version);
+    chosen.is_none_or(|version| ProtocolVersion(version).is_1_3())
 }
 
 const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {

@@ -116,3 +116,19 @@ fn the_group_of_dtls_1_2_stands_in_the_server_key_exchange() {
     let (facts, _) = read(&[(ANSWER, &server_hello([0, 0x9e], false)), (ANSWER, &exchange)]);
     assert_eq!(facts.dtls.unwrap().group, None);
 }
+
+#[test]
+fn records_with_the_unified_header_are_counted_where_dtls_1_3_was_agreed_on() {
+    // RFC 9147 section 4: S and L set, epoch 2.
+    let sealed = [&[0x2e, 9, 9, 0, 17][..], &[7; 17]].concat();
+    let two = [&sealed[..], &sealed].concat();
+    let count = |hello: &[u8]| {
+        let (facts, taken) = read(&[(ANSWER, hello), (ANSWER, &sealed), (ASK, &two)]);
+        let dtls = facts.dtls.unwrap();
+        assert_eq!((dtls.application_data, facts.anomalies.is_empty()), (0, true));
+        (dtls.records, taken)
+    };
+    assert_eq!(count(&server_hello([0x13, 1], true)), (4, vec![true; 3]));
+    assert_eq!(count(&server_hello([0xc0, 0x2b], false)), (1, vec![true, false, false]));
+    assert!(read(&[(ANSWER, &sealed)]).0.dtls.is_none());
+}
