@@ -61,6 +61,9 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
         known.classic = known.classic.saturating_add(1);
     }
     tally(&mut known.types, message.message_type.0);
+    if !message.message_type.is_standard() {
+        note_few(&mut known.odd_types, message.message_type.0, meta.packet);
+    }
     let mut more_attributes = false;
     for attribute in message.attributes() {
         more_attributes |= known.attributes.len() >= LIST_CAP;

@@ -132,3 +132,20 @@ fn records_with_the_unified_header_are_counted_where_dtls_1_3_was_agreed_on() {
     assert_eq!(count(&server_hello([0xc0, 0x2b], false)), (1, vec![true, false, false]));
     assert!(read(&[(ANSWER, &sealed)]).0.dtls.is_none());
 }
+
+/// A STUN message without attributes but this one (RFC 8489 section 5).
+fn stun_message(kind: u16, attribute: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(attribute.len()).unwrap();
+    let [high, low] = kind.to_be_bytes();
+    [&[high, low, 0, length, 0x21, 0x12, 0xa4, 0x42][..], &[5; 12], attribute].concat()
+}
+
+#[test]
+fn message_types_of_vendors_are_kept_with_their_packets() {
+    let sent = [0x0003, 0x0800, 0x0113, 0x0801, 0x0800].map(|kind| stun_message(kind, &[]));
+    let (facts, _) = read(&sent.each_ref().map(|message| (ASK, &message[..])));
+    let stun = facts.stun.unwrap();
+    let at = |frame| PacketRef::new(0, frame);
+    assert!(stun.odd_types.iter().eq(&[(0x0800, at(2)), (0x0801, at(4))]));
+    assert_eq!((stun.packet, stun.types.len()), (at(1), 4));
+}

@@ -115,6 +115,14 @@ fn every_prefix_is_truncated_and_trailing_bytes_are_left_alone() {
         assert_eq!(probe(&whole[..cut]), Probe::No, "{cut}");
     }
     whole.extend([1, 2, 3]);
+#[test]
+fn types_of_the_standards_are_told_from_those_of_vendors() {
+    // RFC 8489 section 18.2 and RFC 8656 section 17: Binding and ChannelBind in their classes.
+    let standard = [0x0001, 0x0101, 0x0111, 0x0011, 0x0003, 0x0113, 0x0009, 0x0109];
+    assert!(standard.iter().all(|kind| MessageType(*kind).is_standard()));
+    assert!([0x0800, 0x0805, 0x0200, 0x0000].iter().all(|kind| !MessageType(*kind).is_standard()));
+}
+
     assert_eq!(probe(&whole), Probe::Yes);
     assert_eq!(Message::parse(&whole).unwrap().bytes().len(), 108);
 }
