@@ -211,11 +211,6 @@ impl QuicWork {
         self.opening.is_some() || waits || (!heard && self.datagrams < QUIC_DATAGRAMS)
     }
 
-    /// Begins to open what the hellos sealed; until both were read, datagrams wait.
-    fn seal(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], key_log: &KeyLog, heard: bool) {
-        if self.early.len() < EARLY_DATAGRAMS {
-            self.early.push((meta.direction, meta.packet, payload.into()));
-        }
     /// True for a datagram that begins with a long header without the fixed bit and is of this connection: Version Negotiation, of
     /// whose first byte one bit is fixed and whose ids are the client's, exchanged (RFC 8999 section 6), or a packet of a peer that
     /// clears the bit (RFC 9287).
@@ -231,6 +226,11 @@ impl QuicWork {
         }
     }
 
+    /// Begins to open what the hellos sealed; until both were read, datagrams wait.
+    fn seal(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8], key_log: &KeyLog, heard: bool) {
+        if self.early.len() < EARLY_DATAGRAMS {
+            self.early.push((meta.direction, meta.packet, payload.into()));
+        }
         let may_come =
             self.sides.iter().any(|side| side.client_random.is_some_and(|random| key_log.may_come(&random)));
         if !heard || (may_come && self.early.len() < EARLY_DATAGRAMS) {

@@ -95,10 +95,10 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
 
 fn texts(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
     if let Some(software) = message.software() {
-        note_few(&mut known.software, text(software.as_bytes()), meta.packet);
+        note_few(&mut known.software, text(software), meta.packet);
     }
     if let Some(realm) = message.realm() {
-        note_few(&mut known.realms, text(realm.as_bytes()), meta.packet);
+        note_few(&mut known.realms, text(realm), meta.packet);
     }
     if let Some(username) = message.username() {
         note(&mut known.usernames, text(username), meta.packet);

@@ -149,3 +149,17 @@ fn message_types_of_vendors_are_kept_with_their_packets() {
     assert!(stun.odd_types.iter().eq(&[(0x0800, at(2)), (0x0801, at(4))]));
     assert_eq!((stun.packet, stun.types.len()), (at(1), 4));
 }
+
+#[test]
+fn names_that_are_not_text_are_escaped() {
+    let software = stun_message(0x0001, &[0x80, 0x22, 0, 4, b'A', 0xff, 0x1b, b'z']);
+    let realm = stun_message(0x0113, &[0, 0x14, 0, 4, 0xfe, b'.', b'o', b'k']);
+    let call = b"OPTIONS sip:a@b SIP/2.0\r\nCall-ID: \xff1\r\nUser-Agent: caf\xe9\r\n\r\n";
+    let (facts, _) = read(&[(ASK, &software), (ANSWER, &realm), (ASK, call)]);
+    let (stun, sip) = (facts.stun.unwrap(), facts.sip.unwrap());
+    assert_eq!((&stun.software[0].0[..], &stun.realms[0].0[..]), ("A\\xff\\x1bz", "\\xfe.ok"));
+    assert_eq!(
+        (&sip.call_ids[..], &sip.agents[..]),
+        (&["\\xff1".to_owned()][..], &["caf\\xe9".to_owned()][..])
+    );
+}
