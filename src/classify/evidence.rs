@@ -147,8 +147,10 @@ impl<'a> Collector<'a> {
             }
         }
         for (message_type, _) in &stun.types {
+            let first = stun.odd_types.iter().find(|(odd, _)| odd == message_type);
+            let packet = first.map_or(stun.packet, |(_, packet)| *packet);
             for mark in self.rules.stun_types.get(message_type).into_iter().flatten() {
-                self.push(&MESSAGE_TYPE, *mark, Value::Number(*message_type), stun.packet, None);
+                self.push(&MESSAGE_TYPE, *mark, Value::Number(*message_type), packet, None);
             }
         }
         for (realm, packet) in &stun.realms {
@@ -344,5 +346,30 @@ pub(crate) fn could_be_server(address: IpAddr) -> bool {
                 || first & 0xfe00 == 0xfc00
                 || first & 0xffc0 == 0xfe80)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::facts::Stun;
+
+    #[test]
+    fn a_message_type_is_shown_by_the_packet_that_has_it() {
+        // As WhatsApp's calls begin: an Allocate, then a message of its own type.
+        let (first, own) = (PacketRef::new(0, 215), PacketRef::new(0, 708));
+        let stun = Stun {
+            types: vec![(0x0003, 1), (0x0800, 2)],
+            odd_types: vec![(0x0800, own)].into(),
+            packet: first,
+            ..Stun::default()
+        };
+        let facts = Facts { stun: Some(Box::new(stun)), ..Facts::default() };
+        let rules = crate::classify::embedded().unwrap();
+        let (source, destination) = ("192.0.2.1:4000".parse().unwrap(), "192.0.2.2:3478".parse().unwrap());
+        let tuple = FiveTuple { source, destination, protocol: 17 };
+        let found = Collector::new(&rules, tuple, Some(&facts)).collect();
+        let told: Vec<_> = found.iter().filter(|one| one.what == MESSAGE_TYPE.what).collect();
+        assert!(!told.is_empty() && told.iter().all(|one| one.packet == own));
     }
 }

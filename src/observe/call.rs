@@ -38,7 +38,7 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
     note_text(&mut known.call_ids, message.call_id);
     note_text(&mut known.agents, message.software);
     if is_invite && known.parties.is_none() {
-        let party = |field: Option<&str>| text(field.unwrap_or_default().as_bytes());
+        let party = |field: Option<&[u8]>| text(field.unwrap_or_default());
         known.parties = Some((party(message.from), party(message.to)));
     }
     if let Some(sdp) = message.sdp() {
@@ -48,8 +48,8 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
     true
 }
 
-fn note_text(list: &mut Vec<String>, value: Option<&str>) {
-    let Some(value) = value.map(|value| text(value.as_bytes())) else { return };
+fn note_text(list: &mut Vec<String>, value: Option<&[u8]>) {
+    let Some(value) = value.map(text) else { return };
     if list.len() < LIST_CAP && !list.contains(&value) {
         list.push(value);
     }

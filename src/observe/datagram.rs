@@ -13,6 +13,7 @@ use crate::bytes::Probe;
 use crate::fetch::fetch;
 use crate::flow::{Direction, Wait};
 use crate::proto::stun::{self, ChannelData, ms_mux};
+use crate::proto::tls::ProtocolVersion;
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::{demux, dtls, quic, sip};
 use crate::time::Timestamp;
@@ -146,7 +147,7 @@ impl Datagrams {
             return super::names::message(facts, payload, meta.packet);
         }
         match first {
-            0x80..=0xbf => self.rtp(facts, meta, payload),
+            0x80..=0xbf => self.unfixed(facts, meta, payload) || self.rtp(facts, meta, payload),
             0xc0..=0xff => self.mux(facts, meta, payload, depth) || self.quic(facts, meta, payload),
             0x40..=0x7f => self.channel_or_text(facts, meta, payload, depth),
             _ => {
@@ -200,7 +201,7 @@ impl Datagrams {
         let likely = match dtls::probe(payload) {
             Probe::Yes => true,
             Probe::Maybe => self.dtls.is_some(),
-            Probe::No => false,
+            Probe::No => self.dtls.is_some() && dtls::goes_on(payload) && may_be_1_3(facts),
         };
         if likely {
             self.media.get_or_insert_default().handshake_seen();
@@ -227,6 +228,12 @@ impl Datagrams {
             self.quic_done = true;
         }
         true
+    }
+
+    /// QUIC's long header without the fixed bit, which looks like RTP: only of a connection that is being read.
+    fn unfixed(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
+        let is_claimed = |(work, _): &(Box<QuicWork>, PacketRef)| work.claims(meta.direction, payload);
+        self.quic.as_ref().is_some_and(is_claimed) && self.quic(facts, meta, payload)
     }
 
     fn zoom(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) -> bool {
@@ -309,6 +316,12 @@ fn zrtp(facts: &mut Facts, payload: &[u8]) -> bool {
     found
 }
 
+/// True unless the server has chosen a version without unified headers.
+fn may_be_1_3(facts: &Facts) -> bool {
+    let chosen = facts.dtls.as_ref().filter(|dtls| dtls.version_chosen).and_then(|dtls| dtls.version);
+    chosen.is_none_or(|version| ProtocolVersion(version).is_1_3())
+}
+
 const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {
     Meta { wrapping, ..*meta }
 }
@@ -317,3 +330,6 @@ const fn wrapped(meta: &Meta, wrapping: Wrapping) -> Meta {
 pub(super) const fn is_stun_port(port: u16) -> bool {
     matches!(port, 3478..=3481 | 5349 | 19302..=19309)
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,11 @@ fn handshake_message(
                 *list = super::certificates::certificates(message.body, meta.packet)?;
             }
         }
+        HandshakeType::SERVER_KEY_EXCHANGE
+            if known.group.is_none() && known.client != Some(meta.direction) =>
+        {
+            known.group = handshake::named_curve(known.cipher_suite, message.body);
+        }
         _ => {}
     }
     Ok(())
@@ -204,6 +209,21 @@ impl QuicWork {
         }
         let waits = heard && !self.is_looked_up && !self.early.is_empty();
         self.opening.is_some() || waits || (!heard && self.datagrams < QUIC_DATAGRAMS)
+    }
+
+    /// True for a datagram that begins with a long header without the fixed bit and is of this connection: Version Negotiation, of
+    /// whose first byte one bit is fixed and whose ids are the client's, exchanged (RFC 8999 section 6), or a packet of a peer that
+    /// clears the bit (RFC 9287).
+    pub(super) fn claims(&self, direction: Direction, payload: &[u8]) -> bool {
+        match quic::Packets::new(payload).next() {
+            Some(Ok(quic::Packet::Negotiation(packet))) => self.begun.as_ref().is_some_and(|begun| {
+                begun.direction != direction
+                    && !packet.scid.is_empty()
+                    && quic::ids(&begun.head) == Some((packet.scid, packet.dcid))
+            }),
+            Some(Ok(quic::Packet::Long(header))) => self.connection.claims(&header),
+            _ => false,
+        }
     }
 
     /// Begins to open what the hellos sealed; until both were read, datagrams wait.

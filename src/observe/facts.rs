@@ -113,6 +113,8 @@ pub struct Stun {
     pub messages: u32,
     /// Message types (wire value) with their counts.
     pub types: Vec<(u16, u32)>,
+    /// Message types of no standard, each with the packet where first.
+    pub odd_types: Few<(u16, PacketRef)>,
     /// Messages without the magic cookie (RFC 3489, or Zoom's).
     pub classic: u32,
     /// Attribute types seen, each with the packet where first.

@@ -251,7 +251,7 @@ pub(super) fn message(
 }
 
 /// The group of a `ServerKeyExchange` that names one, where the suite is of elliptic curves. RFC 8422 section 5.4.
-fn named_curve(suite: Option<u16>, body: &[u8]) -> Option<u16> {
+pub(super) fn named_curve(suite: Option<u16>, body: &[u8]) -> Option<u16> {
     /// `named_curve` of `ECCurveType`.
     const NAMED_CURVE: u8 = 3;
     let name = CipherSuite(suite?).name()?;

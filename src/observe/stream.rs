@@ -270,6 +270,7 @@ fn read(
 
 /// The capture lacks a piece: what follows cannot be aligned any more.
 fn lose(own: &mut Half, inner: &mut Inner, facts: &mut Facts, packet: PacketRef) {
+    own.lost = true;
     if matches!(own.kind, Kind::Sealed) {
         if let Some(opening) = &mut inner.opening {
             opening.gap();

@@ -61,6 +61,9 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
         known.classic = known.classic.saturating_add(1);
     }
     tally(&mut known.types, message.message_type.0);
+    if !message.message_type.is_standard() {
+        note_few(&mut known.odd_types, message.message_type.0, meta.packet);
+    }
     let mut more_attributes = false;
     for attribute in message.attributes() {
         more_attributes |= known.attributes.len() >= LIST_CAP;
@@ -92,10 +95,10 @@ pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, mes
 
 fn texts(known: &mut Stun, meta: &Meta, message: &stun::Message<'_>) {
     if let Some(software) = message.software() {
-        note_few(&mut known.software, text(software.as_bytes()), meta.packet);
+        note_few(&mut known.software, text(software), meta.packet);
     }
     if let Some(realm) = message.realm() {
-        note_few(&mut known.realms, text(realm.as_bytes()), meta.packet);
+        note_few(&mut known.realms, text(realm), meta.packet);
     }
     if let Some(username) = message.username() {
         note(&mut known.usernames, text(username), meta.packet);

@@ -43,7 +43,8 @@ pub(super) fn read_tls(
     } else {
         own.buffer.drain(..consumed.min(own.buffer.len()));
     }
-    // Once the server has spoken in full, the client has nothing more to say in the clear.
+    // Once the server has spoken in full, a client of TLS 1.3 has nothing more to say in the clear; one of 1.2 refuses the server's
+    // certificate there, or goes on up to its ChangeCipherSpec (RFC 5246 section 7.3).
     if other.tls.is_client
         && matches!(own.kind, Kind::Done | Kind::Sealed)
         && facts.tls.as_ref().is_some_and(|tls| tls.server_hello.is_some())
@@ -51,6 +52,7 @@ pub(super) fn read_tls(
         match (&own.kind, &other.kind) {
             (Kind::Sealed, Kind::Tls(_)) => other.kind = Kind::Sealed,
             (Kind::Sealed, Kind::Sealed) => {}
+            (Kind::Done, Kind::Tls(_)) if own.tls.agreed.is_some_and(|agreed| !agreed.version.is_1_3()) => {}
             _ => other.close(),
         }
     }
@@ -132,6 +134,10 @@ fn seal(
         return true;
     }
     let is_other_open = !matches!(other.kind, Kind::Done);
+    // The server's side was read to its end, and could not be opened.
+    if own.tls.is_client && other.tls.agreed.is_some() && !is_other_open && !other.lost {
+        return false;
+    }
     if own.tls.is_client && other.tls.agreed.is_none() && is_other_open {
         return is_promised(key_log, &own.tls);
     }
@@ -270,6 +276,79 @@ mod tests {
         }
         work.finish(&mut facts);
         facts
+    }
+
+    /// Segments in order, and whether anything more is to be learned after the last.
+    fn play(sent: &[(Direction, &[u8])]) -> (Facts, bool) {
+        let (mut work, mut facts, mut next, mut goes_on) =
+            (StreamWork::new(), Facts::default(), [1_u32, 1], true);
+        for (direction, payload) in sent {
+            let sequence = &mut next[direction.index()];
+            let segment = Segment {
+                sequence: *sequence,
+                acknowledgment: None,
+                syn: false,
+                payload,
+                declared_len: payload.len(),
+                ports: [50_000, 443],
+                direction: *direction,
+                number: 1,
+                packet: PacketRef::new(0, 1),
+                timestamp: Timestamp::default(),
+                key_log: None,
+                sampling: Sampling::default(),
+            };
+            goes_on = work.segment(&mut facts, &segment);
+            *sequence += u32::try_from(payload.len()).unwrap();
+        }
+        work.finish(&mut facts);
+        (facts, goes_on)
+    }
+
+    /// ClientHello and ServerHello of TLS 1.2 without extensions, then `ServerHelloDone`: RFC 5246 sections 6.2.1 and 7.4.
+    fn hellos() -> [Vec<u8>; 2] {
+        let client =
+            [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0, 0x9c, 1, 0]].concat();
+        let server = [&[22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3][..], &[8; 32], &[0, 0, 0x9c, 0]].concat();
+        [client, [&server[..], &[22, 3, 3, 0, 4, 14, 0, 0, 0]].concat()]
+    }
+
+    #[test]
+    fn a_client_of_tls_1_2_is_heard_refusing_the_certificate() {
+        let [client, server] = hellos();
+        // RFC 5246 section 7.2: fatal, certificate_unknown.
+        let alert = [21, 3, 3, 0, 2, 2, 46];
+        let (facts, _) = play(&[
+            (Direction::Forward, &client),
+            (Direction::Reverse, &server),
+            (Direction::Forward, &alert),
+        ]);
+        assert!(facts.tls.unwrap().alerts.iter().eq(&[(2, 46)]));
+        assert!(facts.anomalies.is_empty());
+    }
+
+    #[test]
+    fn a_client_of_tls_1_2_is_read_up_to_its_change_of_cipher_and_no_further() {
+        let [client, server] = hellos();
+        // ClientKeyExchange of four bytes, ChangeCipherSpec, and a record that would be an alert if it were in the clear.
+        let exchange = [22, 3, 3, 0, 8, 16, 0, 0, 4, 0, 2, 9, 9];
+        let change = [20, 3, 3, 0, 1, 1, 21, 3, 3, 0, 2, 2, 46];
+        let begun = [
+            (Direction::Forward, &client[..]),
+            (Direction::Reverse, &server),
+            (Direction::Forward, &exchange),
+        ];
+        assert!(play(&begun).1);
+        let (facts, goes_on) = play(&[&begun[..], &[(Direction::Forward, &change)]].concat());
+        assert!(!goes_on && facts.tls.unwrap().alerts.is_empty() && facts.anomalies.is_empty());
+    }
+
+    #[test]
+    fn a_client_of_tls_1_3_is_not_waited_for() {
+        let (session, _) = talk(cipher_suite::TLS13_AES_128_GCM_SHA256, 3);
+        let [client, server] = &session.sent;
+        let hello = 5 + usize::from(u16::from_be_bytes([client[3], client[4]]));
+        assert!(!play(&[(Direction::Forward, &client[..hello]), (Direction::Reverse, server)]).1);
     }
 
     fn talk(suite: rustls::SupportedCipherSuite, server_groups: usize) -> (Session, Arc<KeyLog>) {

@@ -14,4 +14,4 @@ mod record;
 pub use handshake::{
     Fragment, Fragments, HelloVerifyRequest, MAX_BUFFERED, MAX_MESSAGES, MAX_PIECES, Message, Reassembler,
 };
-pub use record::{PlainRecord, Record, Records, UnifiedRecord, probe};
+pub use record::{PlainRecord, Record, Records, UnifiedRecord, goes_on, probe};

@@ -159,7 +159,7 @@ impl<'a> Iterator for Records<'a> {
 /// `Yes` when a full header fits the datagram and its content fits the type: a clear handshake record opens
 /// with a possible message header, a clear alert has two bytes. `Maybe` for other whole records of a known
 /// version. A unified header (DTLS 1.3, encrypted) has too few fixed bits to be told from other traffic:
-/// `No`; a flow that has begun with DTLS knows that it may meet one.
+/// `No`; a flow that has begun with DTLS knows that it may meet one, and asks [`goes_on`].
 #[inline]
 pub fn probe(datagram: &[u8]) -> Probe {
     let Some(&[kind, major, minor, epoch_high, epoch_low, ..]) = datagram.first_chunk::<13>() else {
@@ -184,6 +184,20 @@ pub fn probe(datagram: &[u8]) -> Probe {
         _ => return Probe::No,
     };
     if is_certain { Probe::Yes } else { Probe::No }
+}
+
+/// Ciphertext of a record with the unified header is at least this long: its beginning hides the number (RFC 9147 §4.2.3).
+const MIN_CIPHERTEXT: usize = 16;
+
+/// True when a datagram begins with a unified header and all of it can be read as records: enough where the flow is known to be
+/// DTLS 1.3. Without the length of connection ids none that has one can be read (bit C, RFC 9147 §4).
+pub fn goes_on(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| matches!(first, 0x20..=0x2f))
+        && Records::new(datagram).all(|record| match record {
+            Ok(Record::Unified(record)) => record.ciphertext.len() >= MIN_CIPHERTEXT,
+            Ok(Record::Plain(_)) => true,
+            Err(_) => false,
+        })
 }
 
 /// A fragment header whose numbers agree with each other, RFC 6347 §4.2.2.
@@ -265,6 +279,18 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_of_dtls_goes_on_with_whole_records_of_the_unified_header() {
+        // RFC 9147 figure 4: S and L set, 16 bytes of ciphertext; then without a length, to the end.
+        let with_length = [&[0b0010_1110, 0, 8, 0, 16][..], &[7; 16]].concat();
+        let both = [&with_length[..], &[0b0010_0001, 4], &[9; 20]].concat();
+        assert!(goes_on(&with_length) && goes_on(&both));
+        assert!((1..with_length.len()).all(|end| !goes_on(&with_length[..end])));
+        assert!(!goes_on(&both[..both.len() - 5]), "too short for its number to be hidden");
+        let with_id = [&[0b0011_1110][..], &with_length[1..]].concat();
+        assert!(!goes_on(&with_id) && !goes_on(DATAGRAM) && !goes_on(&[]));
+    }
+
+    #[test]
     fn connection_id_record_has_its_id_before_the_length() {
         let bytes = [25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0xaa, 0xbb, 0, 1, 0x55];
         let record = Records::with_connection_id(&bytes, 2).next().unwrap().unwrap();
@@ -300,10 +326,12 @@ mod tests {
                 DATAGRAM,
                 &[0b0011_1110, 9, 8, 0, 1, 0, 3, 1, 2, 3, 0b0010_0001, 7, 4, 5],
                 &[25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0xaa, 0xbb, 0, 1, 0x55],
+                &[0b0010_1110, 9, 8, 0, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
             ]),
             id in 0_usize..4,
         ) {
             let _ = probe(&datagram);
+            prop_assert!(!goes_on(&datagram) || Records::new(&datagram).all(|record| record.is_ok()));
             for records in [Records::new(&datagram), Records::with_connection_id(&datagram, id)] {
                 let mut held = 0;
                 for record in records.flatten() {

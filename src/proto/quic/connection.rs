@@ -197,6 +197,13 @@ impl Connection {
         self.version().is_some_and(|version| version.google().is_some())
     }
 
+    /// Whether a long header whose fixed bit is cleared, as RFC 9287 lets peers do, is of this connection: its version is in use, or it
+    /// answers the client in another that exists (RFC 9368 §2.3). RTP may have that first byte too.
+    pub fn claims(&self, header: &Long<'_>) -> bool {
+        let answers = header.version.is_known() && self.client_scid().unwrap_or_default() == header.dcid;
+        self.is_proven() && header.kind != Kind::Opaque && (self.version == Some(header.version) || answers)
+    }
+
     /// Counts and oddities.
     pub const fn facts(&self) -> &Facts {
         &self.facts

@@ -99,7 +99,7 @@ pub(super) fn varlen(reader: &mut Reader<'_>, field: &'static str) -> Result<usi
 }
 
 /// The coalesced packets of one datagram, in order. Ends after the first error, and quietly before
-/// trailing bytes that have neither the form bit nor the fixed bit (padding outside of packets).
+/// trailing zeros (padding outside of packets): a packet may lack the fixed bit (RFC 9287).
 #[derive(Debug, Clone)]
 pub struct Packets<'a> {
     rest: &'a [u8],
@@ -115,7 +115,8 @@ impl<'a> Packets<'a> {
     fn step(&mut self, first: u8) -> Result<Option<Packet<'a>>, ParseError> {
         let input = std::mem::take(&mut self.rest);
         if first & 0x80 == 0 {
-            return Ok((self.offset == 0 || first & 0x40 != 0).then_some(Packet::Short(input)));
+            let is_packet = self.offset == 0 || first & 0x40 != 0 || input.iter().any(|byte| *byte != 0);
+            return Ok(is_packet.then_some(Packet::Short(input)));
         }
         let packet = long(input).map_err(|error| error.shifted(self.offset))?;
         if let Packet::Long(header) = packet {
@@ -135,20 +136,32 @@ impl<'a> Iterator for Packets<'a> {
     }
 }
 
+/// Destination and Source Connection ID of a long header at the start of `input`, of which no more need be there.
+pub fn ids(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(input);
+    let first = reader.u8("first byte").ok()?;
+    let version = Version(reader.u32("version").ok()?);
+    if first & 0x80 == 0 { None } else { long_ids(&mut reader, version.layout()).ok() }
+}
+
+fn long_ids<'a>(reader: &mut Reader<'a>, layout: Layout) -> Result<(&'a [u8], &'a [u8]), ParseError> {
+    match layout {
+        Layout::NibbleIds | Layout::GoogleClear => nibble_ids(reader),
+        Layout::Rfc | Layout::Invariant => {
+            let limit = if layout == Layout::Rfc { MAX_KNOWN_ID } else { usize::from(u8::MAX) };
+            let dcid = id(reader, "destination connection id", limit)?;
+            Ok((dcid, id(reader, "source connection id", limit)?))
+        }
+    }
+}
+
 /// Reads the long header packet at the start of `input`.
 fn long(input: &[u8]) -> Result<Packet<'_>, ParseError> {
     let mut reader = Reader::new(input);
     let first = reader.u8("first byte")?;
     let version = Version(reader.u32("version")?);
     let layout = version.layout();
-    let (dcid, scid) = match layout {
-        Layout::NibbleIds | Layout::GoogleClear => nibble_ids(&mut reader)?,
-        Layout::Rfc | Layout::Invariant => {
-            let limit = if layout == Layout::Rfc { MAX_KNOWN_ID } else { usize::from(u8::MAX) };
-            let dcid = id(&mut reader, "destination connection id", limit)?;
-            (dcid, id(&mut reader, "source connection id", limit)?)
-        }
-    };
+    let (dcid, scid) = long_ids(&mut reader, layout)?;
     if version == Version::NEGOTIATION {
         return Ok(Packet::Negotiation(Negotiation { dcid, scid, list: reader.rest() }));
     }
@@ -255,6 +268,22 @@ mod tests {
         input.truncate(20);
         input.extend([0; 9]);
         assert_eq!(Packets::new(&input).count(), 2);
+        // RFC 9287 section 3.1: a short header whose fixed bit was cleared.
+        input[20] = 0x1b;
+        assert_eq!(Packets::new(&input).last().unwrap().unwrap(), Packet::Short(&input[20..]));
+    }
+
+    #[test]
+    fn ids_are_read_of_a_header_whose_packet_is_cut() {
+        // The head of the client Initial of RFC 9001 appendix A.2, and of its answer in A.3.
+        let client = [0xc3, 0, 0, 0, 1, 8, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08, 0, 0, 0x44];
+        assert_eq!(ids(&client), Some((&client[6..14], &[][..])));
+        let server = [0xcf, 0, 0, 0, 1, 0, 8, 0xf0, 0x67, 0xa5, 0x50, 0x2a, 0x42, 0x62, 0xb5, 0, 0x40];
+        assert_eq!(ids(&server), Some((&[][..], &server[7..15])));
+        assert_eq!(
+            (ids(&client[..14]), ids(&client[..9]), ids(&[0x43, 0, 0, 0, 1, 0, 0])),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -307,6 +336,11 @@ mod tests {
             datagram in near(DATAGRAMS),
         ) {
             let mut rest = datagram.as_slice();
+            let named = ids(&datagram);
+            prop_assert!(named.is_none_or(|(dcid, scid)| 6 + dcid.len() + scid.len() <= datagram.len()));
+            if let Some(Ok(Packet::Long(long))) = Packets::new(&datagram).next() {
+                prop_assert_eq!(named, Some((long.dcid, long.scid)));
+            }
             for packet in Packets::new(&datagram) {
                 match packet {
                     Ok(Packet::Long(long)) => {

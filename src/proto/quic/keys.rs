@@ -336,4 +336,4 @@ fn widen(truncated: u64, length: usize, largest: Option<u64>) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

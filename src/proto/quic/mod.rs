@@ -19,7 +19,7 @@ mod version;
 pub use connection::Connection;
 pub use facts::{Close, Facts, GoogleHello, Progress, Retry};
 pub(super) use header::varint;
-pub use header::{Kind, Long, Negotiation, Packet, Packets};
+pub use header::{Kind, Long, Negotiation, Packet, Packets, ids};
 pub use version::{Family, Version};
 
 use crate::bytes::Probe;
@@ -69,3 +69,5 @@ fn probe_negotiation(packet: &Negotiation<'_>) -> Probe {
 
 #[cfg(test)]
 mod corpus_tests;
+#[cfg(test)]
+pub(crate) use keys::tests as vectors;

@@ -34,7 +34,8 @@ pub struct Levels {
 pub struct AudioLevel {
     /// The extension's number.
     pub id: u8,
-    /// Packets with a level.
+    /// Packets with a level, from where the stream was known to be audio: without a static type or a framing that says so, once its
+    /// clock was inferred, which takes a second or more. Not all that were sent, therefore.
     pub packets: u32,
     /// Share of packets whose sender heard a voice (the V bit), in percent.
     pub voice_percent: f64,

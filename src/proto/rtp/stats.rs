@@ -40,6 +40,10 @@ const CLOCKS_HZ: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_1
 /// Time that must have passed before a clock is inferred: shorter spans err by their jitter.
 const INFERENCE_SPAN: Duration = Duration::from_secs(1);
 
+/// Time after which no clock is inferred any more: at 90 kHz half of all media timestamps have gone by (2^31 / 90,000 s), and
+/// soon nobody can tell how often they came around.
+const JUDGED_SPAN: Duration = Duration::from_secs(23_860);
+
 /// Running statistics of one SSRC in one direction. Updating allocates nothing once the clock is known.
 #[derive(Debug, Clone)]
 pub struct Stream {
@@ -155,7 +159,7 @@ impl Stream {
         }
         self.remember_payload_type(packet.payload_type);
         self.count_cycles(packet);
-        if self.count_sequence(packet.sequence) && !self.is_event(packet.payload_type) {
+        if self.count_sequence(packet, time) && !self.is_event(packet.payload_type) {
             let advance = packet.timestamp.wrapping_sub(self.newest_timestamp).cast_signed();
             self.measure_jitter(packet, advance, time);
             self.newest_timestamp = packet.timestamp;
@@ -199,7 +203,8 @@ impl Stream {
 
     /// RFC 3550 appendix A.1, with a window of the last 64 numbers to tell duplicates from late packets. True
     /// when the packet is now the one with the highest number.
-    fn count_sequence(&mut self, sequence: u16) -> bool {
+    fn count_sequence(&mut self, packet: &Peek, time: Timestamp) -> bool {
+        let sequence = packet.sequence;
         let newest = u16::try_from(self.highest & 0xffff).unwrap_or(0);
         let ahead = sequence.wrapping_sub(newest);
         let behind = newest.wrapping_sub(sequence);
@@ -213,7 +218,7 @@ impl Stream {
         } else if behind <= MAX_MISORDER {
             self.count_late(behind);
         } else if self.flags.jump_pending && sequence == self.awaited {
-            self.restart(sequence);
+            self.restart(packet, time);
             return true;
         } else {
             self.awaited = sequence.wrapping_add(1);
@@ -235,14 +240,18 @@ impl Stream {
         }
     }
 
-    /// Begins a new epoch at the packet before this one, which made the jump.
-    fn restart(&mut self, sequence: u16) {
+    /// Begins a new epoch at the packet before this one, which made the jump. Its media timestamps need not go on from those before.
+    #[cold]
+    fn restart(&mut self, packet: &Peek, time: Timestamp) {
         self.expected_before = self.expected_before.saturating_add(self.span());
         self.restarts = self.restarts.saturating_add(1);
-        self.highest = 0x1_0000 | u32::from(sequence);
+        self.highest = 0x1_0000 | u32::from(packet.sequence);
         self.lowest = self.highest - 1;
         self.window = 0b11;
         self.flags.jump_pending = false;
+        if self.clock_hz == 0 && !self.flags.has_static_clock {
+            self.pending.get_or_insert_default().base = Some((time, packet.timestamp));
+        }
     }
 
     fn measure_jitter(&mut self, packet: &Peek, advance: i32, time: Timestamp) {
@@ -312,12 +321,18 @@ impl Stream {
     }
 
     fn judge_pace(&mut self) {
-        let is_given = self.clock_hz != 0 && !self.flags.clock_inferred;
-        let elapsed = self.reference_time.since(self.first_time);
-        if is_given || self.flags.has_static_clock || self.packets < 16 || elapsed < INFERENCE_SPAN {
+        // One that was inferred before a restart stays: there is no pace over both epochs.
+        let is_settled = self.clock_hz != 0 && (!self.flags.clock_inferred || self.restarts > 0);
+        if is_settled || self.flags.has_static_clock || self.packets < 16 {
             return;
         }
-        let ticks = u64::from(self.newest_timestamp.wrapping_sub(self.first_timestamp));
+        let base = self.pending.as_ref().and_then(|pending| pending.base);
+        let (begun, first_timestamp) = base.unwrap_or((self.first_time, self.first_timestamp));
+        let elapsed = self.reference_time.since(begun);
+        if !(INFERENCE_SPAN..JUDGED_SPAN).contains(&elapsed) {
+            return;
+        }
+        let ticks = u64::from(self.newest_timestamp.wrapping_sub(first_timestamp));
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let pace_hz = ticks.saturating_mul(1_000) / millis;
         let near = |clock: &&u32| pace_hz.abs_diff(u64::from(**clock)) * 25 <= u64::from(**clock);

@@ -4,8 +4,8 @@
 pub(super) enum Next<'a> {
     /// A line, without its end.
     Text(&'a str),
-    /// A line that is not UTF-8.
-    NotText,
+    /// A line that is not UTF-8, likewise.
+    NotText(&'a [u8]),
     /// Nothing is left.
     End,
 }
@@ -44,7 +44,7 @@ impl<'a> Lines<'a> {
         self.position = self.position.saturating_add(taken);
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        std::str::from_utf8(line).map_or(Next::NotText, Next::Text)
+        std::str::from_utf8(line).map_or(Next::NotText(line), Next::Text)
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn end_of_header(bytes: &[u8]) -> Option<usize> {
     loop {
         match lines.next_line() {
             Next::Text("") if lines.ended() => return Some(lines.position()),
-            Next::Text(_) | Next::NotText => {}
+            Next::Text(_) | Next::NotText(_) => {}
             Next::End => return None,
         }
     }
@@ -85,7 +85,7 @@ mod tests {
                 last = lines.position();
                 match line {
                     Next::Text(line) => prop_assert!(taken.starts_with(line.as_bytes()) && !line.contains('\n')),
-                    Next::NotText => prop_assert!(std::str::from_utf8(taken).is_err()),
+                    Next::NotText(line) => prop_assert!(std::str::from_utf8(line).is_err() && taken.starts_with(line)),
                     Next::End => break,
                 }
                 prop_assert_eq!(taken.ends_with(b"\n"), lines.ended());

@@ -1,7 +1,8 @@
 //! SIP (RFC 3261) and the session descriptions that it carries ([`Sdp`]).
 //!
 //! In: a datagram, or a stream slice that [`message_length`] has cut. Out: [`Message`] with the header
-//! fields that tie calls together, as borrowed text. Lines that are not UTF-8 are skipped and counted.
+//! fields that tie calls together, borrowed: what people and programs call themselves as bytes, all else as text. Other lines
+//! that are not UTF-8 are skipped and counted.
 //! Not handled: header parameters beyond what stands here, multipart bodies (the first SDP part is found by
 //! its `v=0` line), encryption.
 
@@ -47,11 +48,11 @@ pub struct Message<'a> {
     /// Request or response.
     pub start: StartLine<'a>,
     /// Call-ID: the key of the call.
-    pub call_id: Option<&'a str>,
+    pub call_id: Option<&'a [u8]>,
     /// From, with display name and tag.
-    pub from: Option<&'a str>,
+    pub from: Option<&'a [u8]>,
     /// To, with display name and tag.
-    pub to: Option<&'a str>,
+    pub to: Option<&'a [u8]>,
     /// The first Via: the nearest sender.
     pub via: Option<&'a str>,
     /// Contact.
@@ -59,14 +60,14 @@ pub struct Message<'a> {
     /// `CSeq`: number and method.
     pub cseq: Option<&'a str>,
     /// User-Agent or Server: the software.
-    pub software: Option<&'a str>,
+    pub software: Option<&'a [u8]>,
     /// Content-Type.
     pub content_type: Option<&'a str>,
     /// Content-Length in bytes.
     pub content_length: Option<usize>,
     /// What follows the empty line, cut at Content-Length; shorter than that where the capture cut it.
     pub body: &'a [u8],
-    /// Lines that were not UTF-8 or not `name: value`.
+    /// Lines that were not `name: value`, and those with bytes that are not UTF-8 where text is expected.
     pub skipped_lines: u32,
 }
 
@@ -119,7 +120,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
                 available: bytes.len(),
             });
         }
-        Next::NotText => return Err(not_sip(bytes)),
+        Next::NotText(_) => return Err(not_sip(bytes)),
     };
     let mut message = Message {
         start,
@@ -148,7 +149,17 @@ fn read_fields<'a>(lines: &mut Lines<'a>, message: &mut Message<'a>) {
     for _ in 0..MAX_LINES {
         match lines.next_line() {
             Next::End | Next::Text("") => return,
-            Next::NotText => message.skipped_lines = message.skipped_lines.saturating_add(1),
+            Next::NotText(line) => {
+                let field =
+                    line.iter().position(|byte| *byte == b':').and_then(|at| line.split_at_checked(at));
+                let named = field.and_then(|(name, value)| {
+                    let name = std::str::from_utf8(name.trim_ascii_end()).ok()?;
+                    set_name(message, name, value.get(1..)?.trim_ascii())
+                });
+                if named.is_none() {
+                    message.skipped_lines = message.skipped_lines.saturating_add(1);
+                }
+            }
             // A folded line goes on with the one before it; none of the fields kept here is folded in practice.
             Next::Text(line) if line.starts_with([' ', '\t']) => {}
             Next::Text(line) => match split_once_trimmed(line, ':') {
@@ -160,26 +171,42 @@ fn read_fields<'a>(lines: &mut Lines<'a>, message: &mut Message<'a>) {
 }
 
 /// Long and compact names (RFC 3261 §7.3.3).
+fn is(name: &str, long: &str, short: &str) -> bool {
+    name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short)
+}
+
+/// Sets a field that may hold any bytes; `None` for all others.
+fn set_name<'a>(message: &mut Message<'a>, name: &str, value: &'a [u8]) -> Option<()> {
+    let slot = if is(name, "call-id", "i") {
+        &mut message.call_id
+    } else if is(name, "from", "f") {
+        &mut message.from
+    } else if is(name, "to", "t") {
+        &mut message.to
+    } else if is(name, "user-agent", "server") {
+        &mut message.software
+    } else {
+        return None;
+    };
+    *slot = slot.or(Some(value));
+    Some(())
+}
+
 fn set_field<'a>(message: &mut Message<'a>, name: &str, value: &'a str) {
-    let is = |long: &str, short: &str| name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short);
+    if set_name(message, name, value.as_bytes()).is_some() {
+        return;
+    }
+    let is = |long: &str, short: &str| is(name, long, short);
     if is("content-length", "l") {
         message.content_length = message.content_length.or_else(|| value.parse().ok());
         return;
     }
-    let slot = if is("call-id", "i") {
-        &mut message.call_id
-    } else if is("from", "f") {
-        &mut message.from
-    } else if is("to", "t") {
-        &mut message.to
-    } else if is("via", "v") {
+    let slot = if is("via", "v") {
         &mut message.via
     } else if is("contact", "m") {
         &mut message.contact
     } else if is("cseq", "cseq") {
         &mut message.cseq
-    } else if is("user-agent", "server") {
-        &mut message.software
     } else if is("content-type", "c") {
         &mut message.content_type
     } else {
@@ -238,7 +265,7 @@ pub fn probe(bytes: &[u8]) -> Probe {
         }
         // Fewer than four characters could become anything.
         Next::Text(line) if line.len() >= 4 && could_become_sip(bytes) => Probe::Maybe,
-        Next::Text(_) | Next::NotText | Next::End => Probe::No,
+        Next::Text(_) | Next::NotText(_) | Next::End => Probe::No,
     }
 }
 

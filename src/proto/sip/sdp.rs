@@ -164,7 +164,7 @@ impl<'a> Sdp<'a> {
         for _ in 0..MAX_LINES {
             let line = match lines.next_line() {
                 Next::End => break,
-                Next::NotText => {
+                Next::NotText(_) => {
                     sdp.skipped_lines = sdp.skipped_lines.saturating_add(1);
                     continue;
                 }

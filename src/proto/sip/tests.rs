@@ -45,11 +45,11 @@ a=zrtp-hash:1.10 fe30efd02423cb054e50efd0248742ac7a52c8f91bc2\r\n";
 fn request_gives_the_fields_that_tie_a_call_together() {
     let message = parse(INVITE.as_bytes()).unwrap();
     assert_eq!(message.start, StartLine::Request { method: "INVITE", uri: "sip:bob@biloxi.example.com" });
-    assert_eq!(message.call_id, Some("a84b4c76e66710"));
-    assert_eq!(message.from, Some("Alice <sip:alice@atlanta.example.com>;tag=1928301774"));
+    assert_eq!(message.call_id, Some(&b"a84b4c76e66710"[..]));
+    assert_eq!(message.from, Some(&b"Alice <sip:alice@atlanta.example.com>;tag=1928301774"[..]));
     assert_eq!(message.via, Some("SIP/2.0/UDP pc33.atlanta.example.com;branch=z9hG4bKnashds8"));
     assert_eq!(message.cseq, Some("314159 INVITE"));
-    assert_eq!(message.software, Some("test/1"));
+    assert_eq!(message.software, Some(&b"test/1"[..]));
     assert_eq!(message.body, b"v=0\n");
     assert!(message.sdp().is_some());
     assert_eq!(probe(INVITE.as_bytes()), Probe::Yes);
@@ -60,10 +60,10 @@ fn compact_forms_mean_the_same() {
     let text = "SIP/2.0 200 OK\r\nv: SIP/2.0/TCP a\r\ni: x\r\nf: <sip:a>\r\nt: <sip:b>\r\nm: <sip:c>\r\nc: text/plain\r\nl: 0\r\n\r\n";
     let message = parse(text.as_bytes()).unwrap();
     assert_eq!(message.start, StartLine::Response { status: 200, reason: "OK" });
-    assert_eq!((message.call_id, message.via), (Some("x"), Some("SIP/2.0/TCP a")));
+    assert_eq!((message.call_id, message.via), (Some(&b"x"[..]), Some("SIP/2.0/TCP a")));
     assert_eq!(
         (message.from, message.to, message.contact),
-        (Some("<sip:a>"), Some("<sip:b>"), Some("<sip:c>"))
+        (Some(&b"<sip:a>"[..]), Some(&b"<sip:b>"[..]), Some("<sip:c>"))
     );
     assert_eq!((message.content_type, message.content_length), (Some("text/plain"), Some(0)));
 }
@@ -72,7 +72,19 @@ fn compact_forms_mean_the_same() {
 fn lines_that_are_not_text_are_counted() {
     let bytes = [b"SIP/2.0 180 Ringing\nX: \xFF\xFE\nnonsense\nCall-ID: y\n\n".as_slice()].concat();
     let message = parse(&bytes).unwrap();
-    assert_eq!((message.call_id, message.skipped_lines), (Some("y"), 2));
+    assert_eq!((message.call_id, message.skipped_lines), (Some(&b"y"[..]), 2));
+}
+
+#[test]
+fn names_are_kept_whatever_their_bytes() {
+    let bytes = b"SIP/2.0 180 Ringing\r\nCall-ID : \xff@a \r\nf: \"\xe9ric\" <sip:e>\r\nServer:\xfe\r\nTo: <sip:b>\r\n\
+        Via: \xff\r\n\xff\r\n\r\n";
+    let message = parse(bytes).unwrap();
+    assert_eq!(
+        [message.call_id, message.from, message.to, message.software],
+        [&b"\xff@a"[..], b"\"\xe9ric\" <sip:e>", b"<sip:b>", b"\xfe"].map(Some)
+    );
+    assert_eq!((message.via, message.skipped_lines), (None, 2));
 }
 
 #[test]

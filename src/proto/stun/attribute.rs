@@ -62,7 +62,12 @@ impl<'a> RawAttribute<'a> {
 
     /// The value as text: cut at the first NUL (some senders pad inside the value). `None` when it is not UTF-8.
     pub fn text(&self) -> Option<&'a str> {
-        std::str::from_utf8(until_nul(self.value)).ok()
+        std::str::from_utf8(self.name()).ok()
+    }
+
+    /// The same as it was sent, whatever its bytes.
+    pub fn name(&self) -> &'a [u8] {
+        until_nul(self.value)
     }
 
     /// The value as an ERROR-CODE: number (300 to 699 when well formed) and reason (RFC 8489 §14.8).

@@ -252,9 +252,9 @@ impl<'a> Message<'a> {
         self.find(Attribute::USERNAME)?.text()?.split_once(':')
     }
 
-    /// REALM (RFC 8489 §14.9).
-    pub fn realm(&self) -> Option<&'a str> {
-        self.find(Attribute::REALM)?.text()
+    /// REALM, cut at the first NUL (RFC 8489 §14.9); bytes, because not all senders write UTF-8.
+    pub fn realm(&self) -> Option<&'a [u8]> {
+        self.find(Attribute::REALM).map(|attribute| attribute.name())
     }
 
     /// NONCE (RFC 8489 §14.10), as sent.
@@ -262,9 +262,9 @@ impl<'a> Message<'a> {
         self.find(Attribute::NONCE).map(|attribute| attribute.value)
     }
 
-    /// SOFTWARE, cut at the first NUL (RFC 8489 §14.14).
-    pub fn software(&self) -> Option<&'a str> {
-        self.find(Attribute::SOFTWARE)?.text()
+    /// SOFTWARE, likewise (RFC 8489 §14.14).
+    pub fn software(&self) -> Option<&'a [u8]> {
+        self.find(Attribute::SOFTWARE).map(|attribute| attribute.name())
     }
 
     /// CHANNEL-NUMBER (RFC 8656 §18.1).

@@ -108,6 +108,11 @@ impl MessageType {
         Method((self.0 & 0x3e00) >> 2 | (self.0 & 0x00e0) >> 1 | self.0 & 0x000f)
     }
 
+    /// True for a method of the standards (IANA's registry: RFC 8489, RFC 8656, RFC 6062).
+    pub const fn is_standard(self) -> bool {
+        matches!(self.method().0, 0x001..=0x00c)
+    }
+
     /// True for the message types that `WhatsApp` added (0x0800 to 0x0805).
     pub const fn is_whatsapp(self) -> bool {
         matches!(self.0, 0x0800..=0x0805)

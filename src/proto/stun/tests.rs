@@ -58,7 +58,7 @@ fn rfc_5769_sample_request_reads_as_printed() {
     assert_eq!((message.method(), message.class()), (Method::BINDING, Class::Request));
     assert!(message.has_cookie && message.is_whole());
     assert_eq!(message.transaction_id(), TRANSACTION);
-    assert_eq!(message.software(), Some("STUN test client"));
+    assert_eq!(message.software(), Some(&b"STUN test client"[..]));
     assert_eq!(message.priority(), Some(0x6e00_01ff));
     assert_eq!(message.ice_controlled(), Some(0x932f_f9b1_5126_3b36));
     assert_eq!((message.ice_controlling(), message.use_candidate()), (None, false));
@@ -78,7 +78,7 @@ fn rfc_5769_sample_responses_read_as_printed() {
         assert_eq!(whole.len(), length);
         let message = Message::parse(&whole).unwrap();
         assert_eq!(message.class(), Class::Success);
-        assert_eq!(message.software(), Some("test vector"));
+        assert_eq!(message.software(), Some(&b"test vector"[..]));
         assert_eq!(message.xor_mapped_address(), Some(address.parse().unwrap()));
         assert_eq!(message.reflexive_address(), message.xor_mapped_address());
         assert!(integrity_matches(&message, PASSWORD));
@@ -94,10 +94,18 @@ fn rfc_5769_long_term_request_reads_as_printed() {
     let name = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
     assert_eq!(message.username(), Some(name.as_bytes()));
     assert_eq!(message.nonce(), Some(&b"f//499k954d6OL34oL9FSTvy64sA"[..]));
-    assert_eq!(message.realm(), Some("example.org"));
+    assert_eq!(message.realm(), Some(&b"example.org"[..]));
     assert_eq!(message.fingerprint_matches(), None);
     let key = Md5::digest(format!("{name}:example.org:TheMatrIX"));
     assert!(integrity_matches(&message, &key));
+}
+
+#[test]
+fn names_that_are_not_text_are_given_as_sent() {
+    // RFC 8489 section 14: SOFTWARE of three bytes with its padding, REALM of two.
+    let whole = bytes("00010010 2112a442 000000000000000000000001 80220003 41ff4200 00140002 fe430000");
+    let message = Message::parse(&whole).unwrap();
+    assert_eq!((message.software(), message.realm()), (Some(&b"A\xffB"[..]), Some(&b"\xfeC"[..])));
 }
 
 #[test]
@@ -105,6 +113,14 @@ fn changed_byte_breaks_the_fingerprint() {
     let mut whole = bytes(REQUEST);
     whole[30] ^= 1;
     assert_eq!(Message::parse(&whole).unwrap().fingerprint_matches(), Some(false));
+}
+
+#[test]
+fn types_of_the_standards_are_told_from_those_of_vendors() {
+    // RFC 8489 section 18.2 and RFC 8656 section 17: Binding and ChannelBind in their classes.
+    let standard = [0x0001, 0x0101, 0x0111, 0x0011, 0x0003, 0x0113, 0x0009, 0x0109];
+    assert!(standard.iter().all(|kind| MessageType(*kind).is_standard()));
+    assert!([0x0800, 0x0805, 0x0200, 0x0000].iter().all(|kind| !MessageType(*kind).is_standard()));
 }
 
 #[test]

@@ -256,10 +256,13 @@ impl<'a> ClientHello<'a> {
     }
 
     /// The newest version that the client offers: the best of `supported_versions` without GREASE, else the
-    /// legacy field. DTLS code points count downwards, so there the smallest is the newest.
+    /// legacy field. DTLS code points count downwards, so there the smallest is the newest. Drafts of TLS 1.3, whatever their
+    /// numbers, stand before it and behind 1.2.
     pub fn newest_version(&self) -> ProtocolVersion {
-        let rank = |version: &ProtocolVersion| {
-            if version.is_datagram() { u16::MAX.saturating_sub(version.0) } else { version.0 }
+        let rank = |version: &ProtocolVersion| match version.0 {
+            number if version.is_datagram() => (u16::MAX.saturating_sub(number), 0),
+            number if number >> 8 != 3 => (ProtocolVersion::TLS_1_2.0, number),
+            number => (number, 0),
         };
         let offered = self.supported_versions().filter(|version| !is_grease(version.0));
         offered.max_by_key(rank).unwrap_or(self.legacy_version)
@@ -379,6 +382,22 @@ mod tests {
         assert_eq!(kinds, [0, 0xff01, 10, 35, 51, 43, 13, 45, 28]);
         assert_eq!((hello.oddity(), hello.ech(), hello.alpn().next()), (None, None, None));
         assert!(!hello.has_use_srtp() && !hello.has_pre_shared_key() && !hello.has_early_data());
+    }
+
+    #[test]
+    fn a_draft_is_older_than_the_standard_that_it_led_to() {
+        // RFC 8446 section 4.2.1; drafts had 0x7f00 and their number.
+        let newest = |versions: &[u8]| {
+            let mut body = rfc8448()[..45].to_vec();
+            let length = u8::try_from(versions.len()).unwrap();
+            body.extend([0, length + 5, 0, 43, 0, length + 1, length]);
+            body.extend(versions);
+            ClientHello::parse(&body).unwrap().newest_version().0
+        };
+        assert_eq!(newest(&[3, 4, 0x7f, 0x1d, 0x7f, 0x1c, 3, 3]), 0x0304);
+        assert_eq!(newest(&[0x7f, 0x1c, 0x7a, 0x7a, 3, 4]), 0x0304);
+        assert_eq!(newest(&[3, 3, 0x7f, 0x1c, 0x7f, 0x1d]), 0x7f1d);
+        assert_eq!(newest(&[0xfe, 0xfd, 0xfe, 0xfc, 0xfe, 0xff]), 0xfefc, "DTLS counts downwards");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::keys::tests::{CLIENT_CRYPTO, DCID, client_initial, hex, sealed_initial};
+use super::super::keys::tests::{CLIENT_CRYPTO, DCID, client_initial, hex, sealed_initial, server_initial};
 use super::*;
 use crate::bytes::near::near;
 
@@ -43,6 +43,30 @@ fn server_initial_opens_after_the_client_and_not_alone() {
     assert_eq!(connection.server_crypto()[..4], [2, 0, 0, 0x56]);
     let facts = connection.facts();
     assert_eq!((facts.coalesced, facts.handshake, facts.short, facts.roles_swapped), (2, 1, 1, false));
+}
+
+#[test]
+fn a_long_header_without_the_fixed_bit_is_claimed_where_version_and_ids_fit() {
+    let greased = server_initial(true);
+    let claims = |connection: &Connection, packet: &[u8]| match Packets::new(packet).next() {
+        Some(Ok(Packet::Long(header))) => connection.claims(&header),
+        _ => false,
+    };
+    let mut connection = Connection::new();
+    assert!(!claims(&connection, &greased));
+    connection.datagram(true, &client_initial(Version::V1)).unwrap();
+    assert!(claims(&connection, &greased));
+    // RFC 9368 section 2.3: in version 2 to the client's id, which is empty; not to any other.
+    let mut other = greased.clone();
+    other[1..5].copy_from_slice(&Version::V2.0.to_be_bytes());
+    assert!(claims(&connection, &other));
+    other[5] = 1;
+    assert!(!claims(&connection, &other));
+    // RTP (RFC 3550 section 5.1) of type 96.
+    let rtp = [&[0x80, 0x60, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2][..], &[5; 160]].concat();
+    assert!(!claims(&connection, &rtp));
+    connection.datagram(false, &greased).unwrap();
+    assert_eq!((connection.facts().initials_verified, connection.server_crypto().len()), (2, 90));
 }
 
 #[test]

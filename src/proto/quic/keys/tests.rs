@@ -90,9 +90,28 @@ pub(crate) fn sealed_initial(version: Version, mut plain: Vec<u8>) -> Vec<u8> {
 /// Of any packet number, in so many bytes of it.
 fn numbered_initial(version: Version, plain: &[u8], number: u16, length: usize) -> Vec<u8> {
     let vector = if version == Version::V2 { V2 } else { V1 };
-    let [key, iv, header_key] = vector.client;
     let mut header = hex(vector.header);
     header.truncate(18);
+    sealed(vector.client, header, plain, number, length)
+}
+
+/// What the server of RFC 9001 appendix A.3 answers, by the keys of appendix A.1, and the same from one that clears the fixed bit
+/// (RFC 9287 section 3.1): a ServerHello of TLS 1.3 with `TLS_AES_128_GCM_SHA256` and a share of x25519.
+pub(crate) fn server_initial(is_greased: bool) -> Vec<u8> {
+    let keys =
+        ["cf3a5331653c364c88f0f379b6067e37", "0ac1493ca1905853b0bba03e", "c206b8d9b9f0f37644430b490eeaa314"];
+    let plain = hex(
+        "02000000000600405a020000560303eefce7f7b37ba1d1632e96677825ddf73988cfc79825df566dc5430b9a045a1200\
+        130100002e00330024001d00209d3c940d89690b84d08a60993c144eca684d1081287c834d5311bcf32bb9da1a002b00020304",
+    );
+    let mut header = hex("c1000000010008f067a5502a4262b5004075");
+    header[0] ^= if is_greased { 0x40 } else { 0 };
+    sealed(keys, header, &plain, 1, 2)
+}
+
+/// A packet whose header lacks its number only, by key, iv and header protection key.
+fn sealed(keys: [&str; 3], mut header: Vec<u8>, plain: &[u8], number: u16, length: usize) -> Vec<u8> {
+    let [key, iv, header_key] = keys;
     header[0] = header[0] & 0xfc | u8::try_from(length - 1).unwrap();
     header.extend_from_slice(&u32::from(number).to_be_bytes()[4 - length..]);
     let mut nonce: [u8; 12] = array(iv);
@@ -110,6 +129,12 @@ fn numbered_initial(version: Version, plain: &[u8], number: u16, length: usize) 
         packet[18 + at] ^= mask[1 + at];
     }
     packet
+}
+
+#[test]
+fn the_servers_initial_of_the_appendix_is_sealed_as_printed() {
+    assert_eq!(server_initial(false), hex(V1.server));
+    assert_eq!(server_initial(true)[0] & 0xc0, 0x80);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! other as numbers of seven bits a byte: a third of what they take as they are.
 
 use crate::bytes::varint;
+use crate::time::Timestamp;
 
 /// Steps that wait for a clock; a stream that has none by then is measured from where it gets one.
 const PENDING_STEPS: u16 = 512;
@@ -27,6 +28,8 @@ pub(super) struct Steps {
     count: u16,
     /// Packets at the latest step.
     packets: u32,
+    /// Time and media timestamp from which the pace is measured, where numbering began anew before there was a clock.
+    pub(super) base: Option<(Timestamp, u32)>,
 }
 
 impl Steps {

@@ -117,6 +117,44 @@ fn a_clock_hidden_by_a_stall_is_inferred_at_the_end() {
 }
 
 #[test]
+fn a_clock_is_not_judged_anew_once_media_timestamps_may_have_come_around() {
+    // A picture every 0.8 s on a 90 kHz clock: after 13.25 hours 2^32 ticks have gone by.
+    let at = |index: u32| Peek {
+        payload_type: 96,
+        ..packet(u16::try_from(index & 0xffff).unwrap(), 1_000_u32.wrapping_add(index.wrapping_mul(72_000)))
+    };
+    let time = |index: u32| Timestamp::from_nanos(i64::from(index) * 800_000_000);
+    let mut stream = Stream::new(&at(0), 72, time(0), None);
+    (1..65_576).for_each(|index| stream.update(&at(index), 72, time(index)));
+    assert_eq!((stream.clock_hz(), stream.concluded().clock_hz()), (Some(90_000), Some(90_000)));
+}
+
+#[test]
+fn a_clock_is_inferred_from_the_numbering_at_hand() {
+    // 50 packets a second on a 48 kHz clock; after ten, or after four hundred, all numbers are others.
+    let stream_of = |before: u32| {
+        let at = |index: u32| {
+            let (sequence, timestamp) =
+                if index < before { (100, 7_000) } else { (50_000, 3_000_000_000_u32) };
+            let timestamp = timestamp.wrapping_add(index * 960);
+            Peek { payload_type: 111, ..packet(sequence + u16::try_from(index).unwrap(), timestamp) }
+        };
+        let time = |index: u32| Timestamp::from_nanos(i64::from(index) * 20_000_000);
+        let mut stream = Stream::new(&at(0), 72, time(0), None);
+        (1..1_100).for_each(|index| stream.update(&at(index), 72, time(index)));
+        stream
+    };
+    for before in [10, 400] {
+        let stream = stream_of(before);
+        assert_eq!(
+            (stream.restarts(), stream.clock_hz(), stream.first_timestamp()),
+            (1, Some(48_000), 7_000)
+        );
+        assert_eq!(stream.jitter_ms(), Some(0.0), "{before}");
+    }
+}
+
+#[test]
 fn media_clock_that_jumps_or_runs_back_leaves_the_jitter_alone() {
     let mut stream = stream_of(&[1, 2, 3]);
     for (sequence, timestamp) in [(4, 1 << 30), (5, (1 << 30) + 160), (6, 7), (7, 167), (8, 327)] {
