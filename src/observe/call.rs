@@ -14,6 +14,8 @@ use crate::proto::sip::{self, Sdp, StartLine};
 
 /// Longest master key identifier in bytes, RFC 4568 section 6.1.
 const MAX_MKI: usize = 128;
+/// Bytes kept of what media is and of how it is carried: the longest profile that is registered (RFC 8866 section 8.2.2) has some twenty.
+const TOKEN: usize = 32;
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -46,6 +48,12 @@ pub(super) fn message(facts: &mut Facts, bytes: &[u8], packet: PacketRef) -> boo
         facts.left_out = facts.left_out.saturating_add(left_out);
     }
     true
+}
+
+/// What media is, or how it is carried: each announced address has a copy.
+fn token(value: &str) -> String {
+    let bytes = value.as_bytes();
+    text(bytes.get(..TOKEN).unwrap_or(bytes))
 }
 
 fn note_text(list: &mut Vec<String>, value: Option<&[u8]>) {
@@ -91,7 +99,7 @@ fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
         let candidates = media.candidates.iter().filter_map(|candidate| {
             candidate.address.parse().ok().map(|ip| SocketAddr::new(ip, candidate.port))
         });
-        let profile = text(media.protocol.as_bytes());
+        let profile = token(media.protocol);
         for address in main.into_iter().chain(candidates).filter(|address| address.port() != 0) {
             let latest = known.media.iter().rev().find(|held| held.address == address);
             let held = latest.is_some_and(|held| {
@@ -101,7 +109,7 @@ fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
                 continue;
             }
             if known.media.len() < ANNOUNCED_CAP {
-                let (kind, profile) = (text(media.kind.as_bytes()), profile.clone());
+                let (kind, profile) = (token(media.kind), profile.clone());
                 known.media.push(Announced { address, kind, profile, crypto, fingerprint, packet });
             } else {
                 left_out = left_out.saturating_add(1);
@@ -109,4 +117,26 @@ fn description(known: &mut Sip, sdp: &Sdp<'_>, packet: PacketRef) -> u32 {
         }
     }
     left_out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each address has both words: a packet of 64 candidates made 256 KiB of words of 511 letters.
+    #[test]
+    fn words_that_stand_beside_each_address_are_short() {
+        let word = "x".repeat(500);
+        let invite = format!(
+            "INVITE sip:b@example.com SIP/2.0\r\nCall-ID: 1\r\nContent-Type: application/sdp\r\n\r\nv=0\r\nc=IN IP4 192.0.2.1\r\n\
+             m={word} 4000 {word} 0\r\nm=audio 4002 UDP/TLS/RTP/SAVPF 0\r\n"
+        );
+        let mut facts = Facts::default();
+        assert!(message(&mut facts, invite.as_bytes(), PacketRef::new(0, 1)));
+        let sip = facts.sip.unwrap();
+        let words: Vec<(&str, &str)> =
+            sip.media.iter().map(|held| (held.kind.as_str(), held.profile.as_str())).collect();
+        let short = &word[..TOKEN];
+        assert_eq!(words, [(short, short), ("audio", "UDP/TLS/RTP/SAVPF")]);
+    }
 }

@@ -67,8 +67,9 @@ impl Pace {
         let (packets, of) = PACKETS_PER_FLOWS;
         let flows = u64::try_from(flows).unwrap_or(u64::MAX);
         let is_worth_it = self.unasked.saturating_mul(of) >= flows.saturating_mul(packets);
-        if is_worth_it || now.since(asked) >= ASK || asked.since(now) >= ASK {
-            self.asked = Some(now);
+        // Of a clock that goes back and forth only what is new counts: each time all flows are looked at.
+        if is_worth_it || now.since(asked) >= ASK {
+            self.asked = Some(asked.max(now));
             self.unasked = 0;
             return true;
         }
