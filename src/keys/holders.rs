@@ -230,7 +230,8 @@ impl Judge<'_> {
         let documents = self.documents();
         let yes = |sure: f32, why: String| Answer::new(CouldHold::Yes, sure, why).by(documents.clone());
         let unknown = |sure: f32, why: &str| Answer::new(CouldHold::Unknown, sure, why);
-        let before = if self.session.media_start.is_some() { "before media" } else { "(no media was seen)" };
+        let seen = self.session.media_start.is_some();
+        let before = if seen { "before media" } else { "in a call whose media was not seen" };
         if self.session.media_start.is_some_and(|media| contact.first > media) {
             let why = format!("{words}, and TLS ended here, but only after media had begun");
             return Answer::new(CouldHold::Unknown, 0.3, why).by(documents);

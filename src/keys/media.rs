@@ -132,20 +132,21 @@ fn latest<'a>(of_end: &[&'a Announced], start: PacketRef) -> Option<&'a Announce
 /// What session descriptions of the two ends say together; the last packet of them.
 fn by_description(said: &[&Announced]) -> Option<(Method, String, PacketRef)> {
     let last = said.iter().map(|held| held.packet).max()?;
-    let packets = said.iter().map(|held| held.packet.frame().to_string()).collect::<Vec<_>>().join(" and ");
+    let packets = said.iter().map(|held| held.packet.frame().to_string()).collect::<Vec<_>>();
+    let packets = format!("packet{} {}", if packets.len() == 1 { "" } else { "s" }, packets.join(" and "));
     let profile = said.iter().max_by_key(|held| held.packet).map(|held| held.profile.clone())?;
     // RFC 8643: keys that are offered on top of a plain profile count only where the other end answers with keys.
     if said.iter().all(|held| held.crypto) {
-        return Some((Method::Sdes, format!("SDP with a=crypto, {profile}, in packet {packets}"), last));
+        return Some((Method::Sdes, format!("SDP with a=crypto, {profile}, in {packets}"), last));
     }
     let by_dtls = said.iter().any(|held| held.fingerprint || held.profile.contains("TLS"));
     let secured = said.iter().any(|held| held.profile.contains("SAVP"));
     if by_dtls || secured {
         let what = if by_dtls { "DTLS, whose handshake was not captured" } else { "SRTP without its keys" };
-        let why = format!("SDP asks for {what} ({profile}, packet {packets})");
+        let why = format!("SDP asks for {what} ({profile}, {packets})");
         return Some((Method::NotDeterminable, why, last));
     }
-    let why = format!("SDP agrees on {profile} without keys, in packet {packets}");
+    let why = format!("SDP agrees on {profile} without keys, in {packets}");
     Some((Method::None, why, last))
 }
 
