@@ -6,6 +6,8 @@ use crate::time::Timestamp;
 
 /// Buckets of one second each; longer waits are re-armed when they come round.
 const BUCKETS: usize = 1024;
+/// Seconds beyond which time does not move for a single packet: its stamp may be wrong.
+const FAR: i64 = 3600;
 
 /// Names one slot of the table at one point of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) struct Wheel {
     buckets: Vec<Vec<Entry>>,
     /// Whole seconds of the latest packet time; entries before it have been handed out.
     now: Option<i64>,
+    /// Where the latest time that was asked for lies, if it is far ahead and nothing else has said so.
+    ahead: Option<i64>,
 }
 
 fn seconds(time: Timestamp) -> i64 {
@@ -31,7 +35,7 @@ fn bucket_of(second: i64) -> usize {
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { buckets: vec![Vec::new(); BUCKETS], now: None }
+        Self { buckets: vec![Vec::new(); BUCKETS], now: None, ahead: None }
     }
 
     /// Arms `entry` for `due`, which is clamped to the coming turn of the wheel.
@@ -44,7 +48,8 @@ impl Wheel {
         }
     }
 
-    /// Moves packet time forward and collects the entries that came due. Time that runs backwards moves nothing.
+    /// Moves packet time forward and collects the entries that came due. Time that runs backwards moves nothing, nor does the first time
+    /// that lies more than an hour ahead: one near it has to follow.
     #[inline]
     pub(crate) fn advance(&mut self, time: Timestamp, due: &mut Vec<Entry>) {
         let second = seconds(time);
@@ -57,6 +62,12 @@ impl Wheel {
 
     #[cold]
     fn turn(&mut self, now: i64, second: i64, due: &mut Vec<Entry>) {
+        let is_far = second.saturating_sub(now) > FAR;
+        if is_far && self.ahead.is_none_or(|ahead| second.saturating_sub(ahead).saturating_abs() > FAR) {
+            self.ahead = Some(second);
+            return;
+        }
+        self.ahead = None;
         let steps = second.saturating_sub(now).min(i64::try_from(BUCKETS).unwrap_or(i64::MAX));
         for step in 1..=steps {
             if let Some(bucket) = self.buckets.get_mut(bucket_of(now.saturating_add(step))) {
@@ -86,7 +97,24 @@ mod tests {
         assert!(due.is_empty());
         wheel.advance(at(130), &mut due);
         assert_eq!(due, [entry]);
-        wheel.advance(at(5000), &mut due);
+        wheel.advance(at(3000), &mut due);
+        assert_eq!(due.len(), 1);
+    }
+
+    #[test]
+    fn one_time_far_ahead_moves_nothing_and_a_second_near_it_does() {
+        let mut wheel = Wheel::new();
+        let mut due = Vec::new();
+        wheel.advance(at(100), &mut due);
+        wheel.arm(Entry { slot: 0, generation: 0 }, at(130));
+        for stray in [1_000_000, 2_000_000, 9_000_000] {
+            wheel.advance(at(stray), &mut due);
+            assert!(due.is_empty(), "{stray}");
+        }
+        wheel.advance(at(101), &mut due);
+        wheel.advance(at(9_000_000), &mut due);
+        assert!(due.is_empty(), "what came in between was of the old time");
+        wheel.advance(at(9_000_100), &mut due);
         assert_eq!(due.len(), 1);
     }
 
@@ -98,6 +126,7 @@ mod tests {
         for slot in 0..500 {
             wheel.arm(Entry { slot, generation: 0 }, at(i64::from(slot) * 3));
         }
+        wheel.advance(at(1_000_000_000), &mut due);
         wheel.advance(at(1_000_000_000), &mut due);
         assert_eq!(due.len(), 500);
     }

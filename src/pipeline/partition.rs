@@ -396,7 +396,7 @@ mod tests {
         line.partition.limit(16 * 40);
         let waiting = line.partition.ended.waiting.bytes();
         assert!((40 * 15_400..40 * 17_000).contains(&waiting), "{waiting} bytes of 40 flows");
-        line.partition.take_ended(Timestamp::from_secs_nanos(100_000, 0));
+        line.partition.take_ended(Timestamp::from_secs_nanos(2_000, 0));
         assert_eq!(line.partition.ended.waiting.bytes(), 0);
     }
 }
