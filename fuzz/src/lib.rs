@@ -227,7 +227,7 @@ pub fn record_opening(data: &[u8]) {
 pub fn dtls_datagrams(data: &[u8]) {
     let mut reassembler = dtls::Reassembler::new();
     for datagram in pieces(data) {
-        black_box(dtls::probe(datagram));
+        black_box((dtls::probe(datagram), dtls::goes_on(datagram)));
         for record in dtls::Records::new(datagram).map_while(Result::ok) {
             let dtls::Record::Plain(record) = record else { continue };
             for fragment in dtls::Fragments::new(record.fragment).map_while(Result::ok) {
@@ -246,7 +246,7 @@ pub fn quic_connection(data: &[u8]) {
     let mut connection = quic::Connection::new();
     for piece in pieces(data) {
         let Some((side, datagram)) = piece.split_first() else { continue };
-        black_box(quic::probe(datagram));
+        black_box((quic::probe(datagram), quic::ids(datagram)));
         black_box(quic::Packets::new(datagram).take(64).count());
         black_box(connection.datagram(side & 1 == 0, datagram).is_ok());
     }
