@@ -11,7 +11,7 @@ use super::leaving::Leaving;
 use super::life::{Early, EndReason, Ended, Flow};
 use super::slots::Slots;
 use super::waiting::GivenUp;
-use super::wheel::{Entry, Wheel};
+use super::wheel::{Clock, Entry, Wheel};
 use crate::time::Timestamp;
 
 /// How many neighbours are compared when the table is full and one flow must go.
@@ -175,7 +175,7 @@ impl<S> Table<S> {
         begin: impl FnOnce() -> S,
         ended: &mut impl FnMut(Ended<S>),
     ) -> Option<(&mut Flow<S>, Direction)> {
-        self.expire(packet.timestamp, ended);
+        self.turn(packet.timestamp, Clock::Packet, ended);
         let (key, source_is_low) = (packet.key, packet.source_is_low);
         let half = self.half(&key);
         let mut slot = self.find(half, &key);
@@ -237,7 +237,17 @@ impl<S> Table<S> {
     /// Ends the flows that have been idle for their timeout by `now`.
     #[inline]
     pub fn expire(&mut self, now: Timestamp, ended: &mut impl FnMut(Ended<S>)) {
-        self.wheel.advance(now, &mut self.due);
+        self.turn(now, Clock::Look, ended);
+    }
+
+    /// The same for a packet that is not counted.
+    pub fn pass_over(&mut self, packet: Timestamp, ended: &mut impl FnMut(Ended<S>)) {
+        self.turn(packet, Clock::Packet, ended);
+    }
+
+    #[inline]
+    fn turn(&mut self, now: Timestamp, clock: Clock, ended: &mut impl FnMut(Ended<S>)) {
+        self.wheel.advance(now, clock, &mut self.due);
         if !self.due.is_empty() {
             self.expire_due(now, ended);
         }

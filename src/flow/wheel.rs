@@ -21,8 +21,17 @@ pub(crate) struct Wheel {
     buckets: Vec<Vec<Entry>>,
     /// Whole seconds of the latest packet time; entries before it have been handed out.
     now: Option<i64>,
-    /// Where the latest time that was asked for lies, if it is far ahead and nothing else has said so.
-    ahead: Option<i64>,
+    /// Whether the latest packet, and the latest look, was of a time far ahead.
+    ahead: [bool; 2],
+}
+
+/// What tells the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// A packet of this table.
+    Packet,
+    /// Whoever looks at all tables: by a packet of any, or by the clock of a live run.
+    Look,
 }
 
 fn seconds(time: Timestamp) -> i64 {
@@ -35,7 +44,7 @@ fn bucket_of(second: i64) -> usize {
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { buckets: vec![Vec::new(); BUCKETS], now: None, ahead: None }
+        Self { buckets: vec![Vec::new(); BUCKETS], now: None, ahead: [false; 2] }
     }
 
     /// Arms `entry` for `due`, which is clamped to the coming turn of the wheel.
@@ -48,26 +57,26 @@ impl Wheel {
         }
     }
 
-    /// Moves packet time forward and collects the entries that came due. Time that runs backwards moves nothing, nor does the first time
-    /// that lies more than an hour ahead: one near it has to follow.
+    /// Moves packet time forward and collects the entries that came due. Time that runs backwards moves nothing, nor does the first packet,
+    /// or look, of a time that lies more than an hour ahead: another has to follow it.
     #[inline]
-    pub(crate) fn advance(&mut self, time: Timestamp, due: &mut Vec<Entry>) {
+    pub(crate) fn advance(&mut self, time: Timestamp, clock: Clock, due: &mut Vec<Entry>) {
         let second = seconds(time);
         match self.now {
-            Some(now) if second <= now => {}
-            Some(now) => self.turn(now, second, due),
+            Some(now) if second <= now => self.ahead = [false; 2],
+            Some(now) => self.turn(now, second, clock, due),
             None => self.now = Some(second),
         }
     }
 
     #[cold]
-    fn turn(&mut self, now: i64, second: i64, due: &mut Vec<Entry>) {
-        let is_far = second.saturating_sub(now) > FAR;
-        if is_far && self.ahead.is_none_or(|ahead| second.saturating_sub(ahead).saturating_abs() > FAR) {
-            self.ahead = Some(second);
+    fn turn(&mut self, now: i64, second: i64, clock: Clock, due: &mut Vec<Entry>) {
+        let [packet, look] = &mut self.ahead;
+        let ahead = if clock == Clock::Packet { packet } else { look };
+        if second.saturating_sub(now) > FAR && !std::mem::replace(ahead, true) {
             return;
         }
-        self.ahead = None;
+        self.ahead = [false; 2];
         let steps = second.saturating_sub(now).min(i64::try_from(BUCKETS).unwrap_or(i64::MAX));
         for step in 1..=steps {
             if let Some(bucket) = self.buckets.get_mut(bucket_of(now.saturating_add(step))) {
@@ -90,44 +99,46 @@ mod tests {
     fn entry_comes_due_once_and_not_early() {
         let mut wheel = Wheel::new();
         let mut due = Vec::new();
-        wheel.advance(at(100), &mut due);
+        wheel.advance(at(100), Clock::Packet, &mut due);
         let entry = Entry { slot: 7, generation: 1 };
         wheel.arm(entry, at(130));
-        wheel.advance(at(129), &mut due);
+        wheel.advance(at(129), Clock::Packet, &mut due);
         assert!(due.is_empty());
-        wheel.advance(at(130), &mut due);
+        wheel.advance(at(130), Clock::Packet, &mut due);
         assert_eq!(due, [entry]);
-        wheel.advance(at(3000), &mut due);
+        wheel.advance(at(3000), Clock::Packet, &mut due);
         assert_eq!(due.len(), 1);
     }
 
     #[test]
-    fn one_time_far_ahead_moves_nothing_and_a_second_near_it_does() {
+    fn one_time_far_ahead_moves_nothing_and_a_second_behind_it_does() {
         let mut wheel = Wheel::new();
         let mut due = Vec::new();
-        wheel.advance(at(100), &mut due);
+        wheel.advance(at(100), Clock::Packet, &mut due);
         wheel.arm(Entry { slot: 0, generation: 0 }, at(130));
         for stray in [1_000_000, 2_000_000, 9_000_000] {
-            wheel.advance(at(stray), &mut due);
-            assert!(due.is_empty(), "{stray}");
+            // Whoever looks has its time from the same packet.
+            wheel.advance(at(stray), Clock::Look, &mut due);
+            wheel.advance(at(stray), Clock::Packet, &mut due);
+            wheel.advance(at(100), Clock::Packet, &mut due);
+            assert!(due.is_empty(), "{stray}: what came behind it was of the old time");
         }
-        wheel.advance(at(101), &mut due);
-        wheel.advance(at(9_000_000), &mut due);
-        assert!(due.is_empty(), "what came in between was of the old time");
-        wheel.advance(at(9_000_100), &mut due);
-        assert_eq!(due.len(), 1);
+        wheel.advance(at(8000), Clock::Packet, &mut due);
+        assert!(due.is_empty());
+        wheel.advance(at(16_000), Clock::Packet, &mut due);
+        assert_eq!(due.len(), 1, "also where hours lie between packets");
     }
 
     #[test]
     fn a_jump_over_many_turns_hands_out_everything() {
         let mut wheel = Wheel::new();
         let mut due = Vec::new();
-        wheel.advance(at(0), &mut due);
+        wheel.advance(at(0), Clock::Packet, &mut due);
         for slot in 0..500 {
             wheel.arm(Entry { slot, generation: 0 }, at(i64::from(slot) * 3));
         }
-        wheel.advance(at(1_000_000_000), &mut due);
-        wheel.advance(at(1_000_000_000), &mut due);
+        wheel.advance(at(1_000_000_000), Clock::Packet, &mut due);
+        wheel.advance(at(1_000_000_000), Clock::Packet, &mut due);
         assert_eq!(due.len(), 500);
     }
 
@@ -135,11 +146,11 @@ mod tests {
     fn time_running_backwards_moves_nothing() {
         let mut wheel = Wheel::new();
         let mut due = Vec::new();
-        wheel.advance(at(100), &mut due);
+        wheel.advance(at(100), Clock::Packet, &mut due);
         wheel.arm(Entry { slot: 0, generation: 0 }, at(50));
-        wheel.advance(at(10), &mut due);
+        wheel.advance(at(10), Clock::Packet, &mut due);
         assert!(due.is_empty());
-        wheel.advance(at(101), &mut due);
+        wheel.advance(at(101), Clock::Packet, &mut due);
         assert_eq!(due.len(), 1, "a wait that is already over fires at the next second");
     }
 }

@@ -66,7 +66,7 @@ impl Partition {
             && !wanted.has(packet.number)
             && !self.table.holds(&packet.key)
         {
-            self.table.expire(packet.timestamp, &mut |done| ended.push(done));
+            self.table.pass_over(packet.timestamp, &mut |done| ended.push(done));
             return;
         }
         let begin = || {

@@ -148,22 +148,33 @@ impl Meetings {
     pub fn join(&mut self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
         let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
         let now = flows.iter().map(|judged| judged.flow.end).max();
+        let (mut begin, mut meetings) = (self.traces.len(), BTreeMap::new());
         for session in sessions {
             self.add(Trace::of(flows, session));
             if self.most.is_some() && self.is_full() {
+                self.settle(begin, &fresh, &mut meetings);
                 self.forget(now);
+                begin = self.traces.len();
             }
         }
-        let begin = self.traces.iter().rposition(|trace| !fresh.contains(&trace.id));
-        let mut meetings = self.conclude(begin.map_or(0, |place| place.saturating_add(1)));
-        meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
-        for meeting in &mut meetings {
+        self.settle(begin, &fresh, &mut meetings);
+        self.forget(now);
+        let mut meetings: Vec<Meeting> = meetings.into_values().collect();
+        meetings.sort_by_key(|meeting| order(meeting.id));
+        meetings
+    }
+
+    /// The meetings of sessions from `begin` on, by the names that they have; one that was there before gives way.
+    fn settle(&mut self, begin: usize, fresh: &BTreeSet<u64>, meetings: &mut BTreeMap<u64, Meeting>) {
+        for mut meeting in self.conclude(begin) {
+            if !meeting.sessions.iter().any(|id| fresh.contains(id)) {
+                continue;
+            }
             let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
             meeting.id = known.copied().unwrap_or(meeting.id);
             self.named.extend(meeting.sessions.iter().map(|session| (*session, meeting.id)));
+            meetings.insert(meeting.id, meeting);
         }
-        self.forget(now);
-        meetings
     }
 
     /// The meetings of sessions that go on, with those that have ended lately; nothing of it is remembered.
@@ -203,28 +214,37 @@ impl Meetings {
                     self.beside.extend([(*other, place), (place, *other)]);
                 }
             }
-            let known = self.by_mark.entry(mark.clone()).or_default();
-            if known.len() < SHARERS {
-                known.push((place, *packet));
-            }
         }
         for (index, stream) in trace.streams.iter().enumerate() {
             self.compare_sources(&trace, place, stream);
             self.compare_rows(&trace, (place, index), stream);
         }
+        self.traces.push(trace);
+        self.list(place);
+    }
+
+    /// Puts a session where others find it.
+    fn list(&mut self, place: usize) {
+        let Self { traces, by_mark, by_source, by_row, .. } = self;
+        let Some(trace) = traces.get(place) else { return };
+        for (mark, packet) in &trace.marks {
+            let known = by_mark.entry(mark.clone()).or_default();
+            if known.len() < SHARERS {
+                known.push((place, *packet));
+            }
+        }
         for (index, stream) in trace.streams.iter().enumerate() {
-            let known = self.by_source.entry(stream.ssrc).or_default();
+            let known = by_source.entry(stream.ssrc).or_default();
             if known.len() < ALIKE {
                 known.push((place, index));
             }
             for (row, _) in stream.sketch.rows() {
-                let known = self.by_row.entry(row).or_default();
+                let known = by_row.entry(row).or_default();
                 if known.len() < PLACES {
                     known.push((place, index));
                 }
             }
         }
-        self.traces.push(trace);
     }
 
     /// Streams of other sessions that have the same SSRC.

@@ -114,9 +114,9 @@ impl Budget {
         of(self.tables.saturating_div(16), ENDED).max(FEWEST)
     }
 
-    /// Sessions that are kept for their meetings, at most: a sixteenth of the tables.
+    /// Sessions that are kept for their meetings, at most: an eighth of the tables.
     pub fn sessions(self) -> usize {
-        (of(self.tables.saturating_div(16), 1) / KEPT_BYTES).max(FEWEST_SESSIONS)
+        (of(self.tables.saturating_div(8), 1) / KEPT_BYTES).max(FEWEST_SESSIONS)
     }
 
     /// Bytes of names of addresses that are remembered, at most: a thirty-second of the tables.

@@ -223,27 +223,26 @@ impl Waiting {
         if touched.is_empty() && self.pieces.len() >= MAX_PIECES {
             return false;
         }
+        if let [(start, _)] = touched
+            && *start <= offset
+        {
+            // Mostly it goes on where the one before it stopped, or came before.
+            let (from, to) = (offset.saturating_sub(*start), end.saturating_sub(*start));
+            let Some((_, bytes)) = self.pieces.get_mut(first) else { return false };
+            bytes.resize(bytes.len().max(to), 0);
+            bytes.get_mut(from..to).unwrap_or_default().copy_from_slice(piece);
+            return true;
+        }
         let begin = touched.first().map_or(offset, |(start, _)| offset.min(*start));
         let length = touched.last().map_or(end, |held| end.max(stop(held))).saturating_sub(begin);
-        // Mostly it goes on where the one before it stopped.
-        let goes_on = touched.len() == 1 && begin < offset;
-        let mut joined = match self.pieces.get_mut(first) {
-            Some((_, bytes)) if goes_on => std::mem::take(bytes),
-            _ => Vec::with_capacity(length),
-        };
-        joined.resize(length, 0);
-        let mut copy = |at: usize, bytes: &[u8]| {
+        let mut joined = vec![0; length];
+        let held = touched.iter().map(|(start, bytes)| (*start, bytes.as_slice()));
+        for (at, bytes) in held.chain(std::iter::once((offset, piece))) {
             let place = at.saturating_sub(begin);
             if let Some(place) = joined.get_mut(place..place.saturating_add(bytes.len())) {
                 place.copy_from_slice(bytes);
             }
-        };
-        self.pieces
-            .get(first..last)
-            .unwrap_or_default()
-            .iter()
-            .for_each(|(start, bytes)| copy(*start, bytes));
-        copy(offset, piece);
+        }
         self.pieces.splice(first..last, [(begin, joined)]);
         true
     }

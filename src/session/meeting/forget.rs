@@ -122,9 +122,9 @@ impl Meetings {
         for id in gone {
             self.named.remove(&id);
         }
-        retain(&mut self.by_mark, |(place, packet)| Some((moved(place)?, packet)));
-        retain(&mut self.by_source, |(place, stream)| Some((moved(place)?, stream)));
-        retain(&mut self.by_row, |(place, stream)| Some((moved(place)?, stream)));
+        // Those that came while a list was full are in it now.
+        (self.by_mark, self.by_source, self.by_row) = (HashMap::new(), HashMap::new(), HashMap::new());
+        (0..self.traces.len()).for_each(|place| self.list(place));
         let joints = std::mem::take(&mut self.joints);
         self.joints = joints.into_iter().filter_map(|(pair, reasons)| Some((both(pair)?, reasons))).collect();
         let mut lengths = BTreeMap::new();
@@ -141,13 +141,4 @@ impl Meetings {
         self.beside = std::mem::take(&mut self.beside).into_iter().filter_map(both).collect();
         self.held = self.weigh();
     }
-}
-
-/// Keeps of each list what is still there, and of the lists those that have something.
-fn retain<K: Eq + std::hash::Hash, V: Copy>(table: &mut HashMap<K, Vec<V>>, moved: impl Fn(V) -> Option<V>) {
-    table.retain(|_, list| {
-        *list = list.iter().filter_map(|held| moved(*held)).collect();
-        !list.is_empty()
-    });
-    table.shrink_to_fit();
 }
