@@ -148,16 +148,26 @@ impl Meetings {
     pub fn join(&mut self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
         let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
         let now = flows.iter().map(|judged| judged.flow.end).max();
+        self.take(sessions.iter().map(|session| Trace::of(flows, session)), &fresh, now)
+    }
+
+    /// Takes sessions, and tells of meetings before any that are in them are let go for want of room.
+    fn take(
+        &mut self,
+        traces: impl Iterator<Item = Trace>,
+        fresh: &BTreeSet<u64>,
+        now: Option<Timestamp>,
+    ) -> Vec<Meeting> {
         let (mut begin, mut meetings) = (self.traces.len(), BTreeMap::new());
-        for session in sessions {
-            self.add(Trace::of(flows, session));
+        for trace in traces {
+            self.add(trace);
             if self.most.is_some() && self.is_full() {
-                self.settle(begin, &fresh, &mut meetings);
+                self.settle(begin, fresh, &mut meetings);
                 self.forget(now);
                 begin = self.traces.len();
             }
         }
-        self.settle(begin, &fresh, &mut meetings);
+        self.settle(begin, fresh, &mut meetings);
         self.forget(now);
         let mut meetings: Vec<Meeting> = meetings.into_values().collect();
         meetings.sort_by_key(|meeting| order(meeting.id));
@@ -457,6 +467,21 @@ mod tests {
         assert!(left(20, Some(16)).into_iter().eq(16..30), "those that ended last, and an eighth to spare");
         assert!(left(200, Some(16)).into_iter().eq(28..30));
         assert!(left(200, None).into_iter().eq(0..30), "without a budget they are counted");
+    }
+
+    #[test]
+    fn meetings_are_told_though_there_is_room_for_few_sessions() {
+        let call = |id: u64| Trace {
+            marks: vec![(Shared::Flow(id / 2), PacketRef::default())],
+            start: Timestamp::default(),
+            ..trace(id, 0)
+        };
+        let mut meetings = Meetings { most: Some(16), ..Meetings::default() };
+        let told = meetings.take((0..1400).map(call), &(0..1400).collect(), None);
+        assert!(
+            told.iter().map(|meeting| meeting.sessions.clone()).eq((0..700).map(|n| vec![2 * n, 2 * n + 1]))
+        );
+        assert!(meetings.traces.len() <= 16);
     }
 
     /// In a live run most parts have flows and no session.
