@@ -484,6 +484,19 @@ mod tests {
         assert!(meetings.traces.len() <= 16);
     }
 
+    /// One packet with a stamp of 1970 is such a part.
+    #[test]
+    fn a_part_of_long_ago_forgets_nothing() {
+        let late = |id: u64| trace(10_000 + id, 1);
+        let mut meetings = Meetings::of_kept(vec![late(1), late(2)], BTreeMap::new(), None);
+        meetings.forget(Some(Timestamp::default()));
+        assert_eq!(meetings.traces.len(), 2);
+        meetings.forget(Some(late(3601).end));
+        assert_eq!(meetings.traces.len(), 2, "they ended an hour ago, and no longer");
+        meetings.forget(Some(late(3603).end));
+        assert!(meetings.traces.is_empty());
+    }
+
     /// In a live run most parts have flows and no session.
     #[test]
     fn a_part_without_sessions_forgets_nothing() {

@@ -29,9 +29,7 @@ impl Meetings {
 
     /// Drops what ended too long before `now`, the latest packet time that is known, and what there is no room for: what ended first.
     pub(super) fn forget(&mut self, now: Option<Timestamp>) {
-        // What seems to end later was stamped by a clock that was set back since.
-        let is_old =
-            |trace: &Trace| now.is_some_and(|now| now.since(trace.end) > KEPT || trace.end.since(now) > KEPT);
+        let is_old = |trace: &Trace| now.is_some_and(|now| now.since(trace.end) > KEPT);
         let old = self.traces.iter().filter(|trace| is_old(trace)).count();
         if old.saturating_mul(SHARE) < self.traces.len().max(1) && !self.is_full() {
             return;
