@@ -352,6 +352,7 @@ fn wrap_anywhere(text: &str, width: usize) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::session::SERVER_COLUMNS;
     use super::*;
 
     fn look(colour: bool) -> crate::report::Style {
@@ -417,19 +418,10 @@ mod tests {
             .map(plain)
             .to_vec(),
         ];
-        let head = [
-            ("address", Align::Left),
-            ("name", Align::Wrap),
-            ("role", Align::Wrap),
-            ("ports", Align::Wrap),
-            ("bytes", Align::Right),
-            ("place", Align::Left),
-            ("network", Align::Wrap),
-        ];
         for width in [60, 80, 100] {
             let mut out = Vec::new();
             let style = crate::report::Style { width: Some(width), ..look(false) };
-            Page::new(&mut out, &style).table(4, &head, &rows).unwrap();
+            Page::new(&mut out, &style).table(4, &SERVER_COLUMNS, &rows).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
             assert!(text.contains("23.0 MB"), "numbers stay whole: {text}");

@@ -138,22 +138,24 @@ fn findings(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     if record.findings.is_empty() { Ok(()) } else { page.blank() }
 }
 
+/// Columns of the table of servers.
+pub(super) const SERVER_COLUMNS: [(&str, Align); 7] = [
+    ("address", Align::Left),
+    ("name", Align::Wrap),
+    ("role", Align::Wrap),
+    ("ports", Align::Wrap),
+    ("bytes", Align::Right),
+    ("place", Align::Left),
+    ("network", Align::Wrap),
+];
+
 fn servers(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     if record.servers.is_empty() {
         return Ok(());
     }
     page.heading("Servers, in the order of first contact")?;
     let rows: Vec<Vec<Cell>> = record.servers.iter().take(SERVERS).map(server_row).collect();
-    let head = [
-        ("address", Align::Left),
-        ("name", Align::Wrap),
-        ("role", Align::Wrap),
-        ("ports", Align::Wrap),
-        ("bytes", Align::Right),
-        ("place", Align::Left),
-        ("network", Align::Wrap),
-    ];
-    page.table(4, &head, &rows)?;
+    page.table(4, &SERVER_COLUMNS, &rows)?;
     let more = record.servers.len().saturating_sub(SERVERS);
     if more > 0 {
         page.line(4, &[dim(format!("and {more} more in the session record"))])?;
