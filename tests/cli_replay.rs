@@ -578,16 +578,39 @@ fn what_a_file_held_stays_until_there_is_a_report() {
         assert!(words(&output).contains("not written, because nothing could be read"), "{}", words(&output));
         assert_eq!(held(file), old, "{format}");
     }
-    assert_eq!(bench.run(&["replay", "absent.pcap", "-o", "new"]).status.code(), Some(1));
-    assert!(!bench.path().join("new").exists(), "a file that is made for nothing goes");
+    let others: [&[&str]; 4] = [
+        &["replay", "--stream", "--format", "text"],
+        &["replay", "--stream", "--format", "ndjson", "--records", "flow"],
+        &["replay", "--stream", "--format", "ndjson", "--state", "state"],
+        &["servers"],
+    ];
+    for arguments in others {
+        let output = bench.run(&[arguments, &["absent.pcap", "-o", "keep"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+        assert!(words(&output).contains("not written, because nothing could be read"), "{}", words(&output));
+        assert_eq!(held("keep"), old, "{arguments:?}");
+    }
+    for stream in [&[][..], &["--stream"]] {
+        let output = bench.run(&[&["replay"], stream, &["absent.pcap", "-o", "new"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+        assert!(!bench.path().join("new").exists(), "a file that is made for nothing goes: {stream:?}");
+    }
     let told = bench.run(&["replay", "a.pcap"]).stdout;
     assert!(bench.run(&["replay", "a.pcap", "-o", "keep"]).status.success());
     assert_eq!(held("keep").as_bytes(), told);
     assert!(bench.run(&["replay", "a.pcap", "-o", "new"]).status.success());
     assert_eq!(held("new").as_bytes(), told);
     // No meeting is in it: nothing is the report.
-    assert!(bench.replay(&["a.pcap", "--records", "meeting", "-o", "keep"]).status.success());
-    assert_eq!(held("keep"), "");
+    for stream in [&[][..], &["--stream"]] {
+        bench.file("keep", old.as_bytes());
+        assert!(
+            bench
+                .replay(&[stream, &["a.pcap", "--records", "meeting", "-o", "keep"]].concat())
+                .status
+                .success()
+        );
+        assert_eq!(held("keep"), "", "{stream:?}");
+    }
 }
 
 #[test]

@@ -187,8 +187,9 @@ fn a_state_that_cannot_be_read_is_named_and_left_alone() {
     }
     let same = meetscope(&["servers", CAPTURE, "--state", CAPTURE]);
     assert_eq!(same.status.code(), Some(2), "a capture is not a state");
-    let unknown = meetscope(&["servers", CAPTURE, "--provider", "nobody"]);
+    let unknown = meetscope(&["servers", CAPTURE, "--provider", "zom"]);
     assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `zoom`?"));
     assert_eq!(meetscope(&["servers"]).status.code(), Some(2));
 }
 

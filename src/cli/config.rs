@@ -32,7 +32,7 @@ use super::output::{self, Taken};
 use super::policy::Policies;
 use super::replay::Depth;
 use super::state::State;
-use super::{UsageError, store};
+use super::{UsageError, providers, store};
 
 /// Standard input as a file name.
 pub(super) const STDIN: &str = "-";
@@ -242,8 +242,7 @@ impl Servers {
         if let Some(id) = &provider
             && !report.rules.providers().iter().any(|known| known.id == *id)
         {
-            let message = format!("no provider is called {id}; `meetscope providers list` names them");
-            return Err(UsageError(message).into());
+            return Err(providers::unknown(&report.rules, id).into());
         }
         Ok(Self { files, pipeline: pipeline_config(threads(n), bpf, false), report, provider, all })
     }

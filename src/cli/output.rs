@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::messages::say;
 use super::{UsageError, config};
 
 /// Bytes gathered before they are written.
@@ -115,18 +116,11 @@ pub(super) fn open_in(directory: &Path, name: &str, taken: Taken<'_>) -> anyhow:
     open(Some(&directory.join(name)), taken)
 }
 
-/// Opens a file to be written from its beginning; nothing else writes to it until it is closed.
+/// A file that nothing else writes to until it is closed, as it is, and whether it had to be made.
 ///
 /// # Errors
 /// When it cannot be opened, is taken, or another run writes to it.
-pub(super) fn create(path: &Path, taken: Taken<'_>) -> anyhow::Result<File> {
-    let (file, _) = to_write(path, taken)?;
-    empty(&file).with_context(|| cannot(path))?;
-    Ok(file)
-}
-
-/// A file that nothing else writes to until it is closed, as it is, and whether it had to be made.
-fn to_write(path: &Path, taken: Taken<'_>) -> anyhow::Result<(File, bool)> {
+pub(super) fn to_write(path: &Path, taken: Taken<'_>) -> anyhow::Result<(File, bool)> {
     taken.check(path)?;
     let mut options = OpenOptions::new();
     let (file, is_new) = if let Ok(file) = options.write(true).create_new(true).open(path) {
@@ -174,6 +168,20 @@ pub(super) fn named(path: Option<&Path>) -> Option<&Path> {
 /// The file or directory that is named and keeps what is written to it.
 pub(super) fn kept(path: Option<&Path>) -> Option<&Path> {
     named(path).filter(|path| path.is_file() || path.is_dir())
+}
+
+/// Says that what is named stays as it is, because nothing could be read. False where nothing is kept: then the report tells of it.
+pub(super) fn is_left_unread(path: Option<&Path>) -> bool {
+    let kept = kept(path);
+    if let Some(path) = kept {
+        say_unread(path);
+    }
+    kept.is_some()
+}
+
+/// Says that a file is left as it is.
+pub(super) fn say_unread(path: &Path) {
+    say(format_args!("{}: not written, because nothing could be read", path.display()));
 }
 
 /// What a message calls the destination.

@@ -61,7 +61,7 @@ fn show(out: &mut impl Write, rules: &Rules, id: &str) -> anyhow::Result<Status>
 }
 
 /// No provider has this name; perhaps another was meant.
-fn unknown(rules: &Rules, id: &str) -> UsageError {
+pub(super) fn unknown(rules: &Rules, id: &str) -> UsageError {
     let known = rules.providers().iter().flat_map(|one| [one.id.as_str(), one.app.as_str()]);
     let meant = nearest(id, known).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
     UsageError(format!("{id}: no such provider; `meetscope providers list` shows them{meant}"))

@@ -166,11 +166,7 @@ impl Outputs {
         run: &Run<'_>,
         report: &config::Report,
     ) -> anyhow::Result<()> {
-        if run.counts.seen == 0
-            && !run.complete
-            && let Some(path) = output::kept(report.output.as_deref())
-        {
-            say(format_args!("{}: not written, because nothing could be read", path.display()));
+        if run.counts.seen == 0 && !run.complete && output::is_left_unread(report.output.as_deref()) {
             return Ok(());
         }
         for (format, mut out) in self.0 {

@@ -35,6 +35,9 @@ pub(super) fn run(config: config::Servers) -> anyhow::Result<Status> {
         // Media servers and relays are known as such from sessions.
         let gathered = replay::gather(files, order, &pipeline, &[], &report.rules, Depth::Calls)?;
         complete = gathered.complete;
+        if !complete && gathered.counts.seen == 0 && output::is_left_unread(report.output.as_deref()) {
+            return Ok(Status::Failed);
+        }
         let seen = inventory_of(&gathered, &report.rules);
         match state {
             Some(state) => inventory = state.add(seen)?,

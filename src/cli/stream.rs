@@ -15,7 +15,7 @@ mod resume;
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -336,10 +336,20 @@ impl<'r> Streaming<'r> {
         Ok(())
     }
 
+    /// True where faults have left no packet of any capture.
+    fn has_read_nothing(&self) -> bool {
+        let entries = &self.ledger.entries;
+        entries.iter().all(|entry| entry.packets == 0) && entries.iter().any(|entry| entry.error.is_some())
+    }
+
     /// Writes what is left, and what the run counted.
     fn finish(mut self) -> anyhow::Result<Status> {
         if let Some(mut line) = self.line.take() {
             line.clear();
+        }
+        if self.has_read_nothing() && self.telling.out.leave() {
+            super::output::say_unread(Path::new(self.telling.out.name()));
+            return Ok(Status::Failed);
         }
         self.keep(None)?;
         let Self { mut stream, feed, merge, key_logs, mut telling, ledger, keeping, .. } = self;

@@ -54,7 +54,7 @@ impl ContactKind {
 /// The first contact of a kind with a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
-    /// When.
+    /// Time of the packet.
     pub at: Timestamp,
     /// Nanoseconds from there to the first media packet; negative when media came first; `None` without media.
     pub before_media_ns: Option<i64>,
@@ -62,7 +62,7 @@ pub struct Contact {
     pub remote: SocketAddr,
     /// What.
     pub kind: ContactKind,
-    /// The packet.
+    /// The first packet of the kind: of TLS, QUIC and SIP the one that opens the flow.
     pub packet: PacketRef,
     /// How many flows of the kind to that address and port.
     pub flows: u32,
@@ -99,27 +99,30 @@ pub(super) fn timeline(
     (all, more)
 }
 
-/// What a flow was, each with when and where that is first seen.
+/// What a flow was, each with its first packet and the time of that: of a connection the one that opens it.
 fn kinds(judged: &Judged) -> Vec<(ContactKind, Timestamp, PacketRef)> {
     let flow = &judged.flow;
     let (start, first) = (flow.start, flow.first_packet);
     let Some(facts) = flow.facts.as_deref() else { return vec![(ContactKind::Other, start, first)] };
     let mut found = Vec::new();
-    if let Some(tls) = &facts.tls {
+    if facts.tls.is_some() {
         let kind = if facts.quic.is_some() { ContactKind::Quic } else { ContactKind::Tls };
-        found.push((kind, start, tls.client_hello.unwrap_or(first)));
+        found.push((kind, start, first));
     }
     if let Some(dtls) = facts.dtls.as_deref().filter(|dtls| !dtls.srtp_offered.is_empty()) {
-        found.push((ContactKind::DtlsSrtp, start, dtls.client_hello.unwrap_or(dtls.packet)));
+        found.push((ContactKind::DtlsSrtp, dtls.at, dtls.packet));
     }
-    if let Some(sip) = facts.sip.as_ref().filter(|_| facts.tls.is_none()) {
-        found.push((ContactKind::Sip, start, sip.packet));
+    if facts.sip.is_some() && facts.tls.is_none() {
+        found.push((ContactKind::Sip, start, first));
     }
     if let Some(stun) = &facts.stun {
-        found.push((ContactKind::Stun, start, stun.packet));
+        found.push((ContactKind::Stun, stun.at, stun.packet));
     }
     if let Some(at) = judged.media_start().filter(|_| facts.tls.is_none()) {
-        found.push((ContactKind::Media, at, facts.media.as_ref().map_or(first, |media| media.packet)));
+        // RTCP may come first, and has no kind of its own.
+        let streams = facts.media.iter().flat_map(|media| &media.streams);
+        let (at, packet) = streams.map(|stream| (stream.start, stream.packet)).min().unwrap_or((at, first));
+        found.push((ContactKind::Media, at, packet));
     }
     if found.is_empty() {
         found.push((ContactKind::Other, start, first));
@@ -130,7 +133,7 @@ fn kinds(judged: &Judged) -> Vec<(ContactKind, Timestamp, PacketRef)> {
 /// The TLS and QUIC connections to one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Connections {
-    /// First ClientHello, or first packet.
+    /// First packet of all of them.
     pub(super) first: Timestamp,
     /// Last packet.
     pub(super) last: Timestamp,

@@ -127,9 +127,9 @@ impl Datagrams {
 
     /// Reads TURN ChannelData and what is in it.
     pub(super) fn channel_data(&mut self, facts: &mut Facts, meta: &Meta, message: &ChannelData<'_>) {
-        let stun = facts.stun.get_or_insert_with(|| {
-            Box::new(super::facts::Stun { packet: meta.packet, ..super::facts::Stun::default() })
-        });
+        let stun = facts
+            .stun
+            .get_or_insert_with(|| Box::new(super::facts::Stun::begun(meta.packet, meta.timestamp)));
         stun.channel_data = stun.channel_data.saturating_add(1);
         stun.relays = true;
         if let Some(peer) = self.stun.as_ref().and_then(|pending| pending.peer_of(message.channel)) {

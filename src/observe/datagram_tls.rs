@@ -51,8 +51,9 @@ impl DtlsWork {
 
     fn records(&mut self, facts: &mut Facts, meta: &Meta, payload: &[u8]) {
         let mut fault = None;
-        let known =
-            facts.dtls.get_or_insert_with(|| Box::new(Dtls { packet: meta.packet, ..Dtls::default() }));
+        let known = facts.dtls.get_or_insert_with(|| {
+            Box::new(Dtls { packet: meta.packet, at: meta.timestamp, ..Dtls::default() })
+        });
         for record in dtls::Records::new(payload) {
             let record = match record {
                 Ok(dtls::Record::Plain(record)) => record,

@@ -28,6 +28,7 @@ use super::packet_ref::PacketRef;
 use crate::fetch::fetch;
 pub use crate::fingerprint::Ja4;
 pub use crate::proto::rtp::sketch::{Copied, Sketch};
+use crate::time::Timestamp;
 use zeroize::Zeroizing;
 
 /// Most entries kept of any list in here; what comes after is counted in [`Facts::left_out`].
@@ -148,9 +149,16 @@ pub struct Stun {
     pub ice: bool,
     /// First STUN packet.
     pub packet: PacketRef,
+    /// Its time.
+    pub at: Timestamp,
 }
 
 impl Stun {
+    /// With its first packet, which nothing has been read of yet.
+    pub(super) fn begun(packet: PacketRef, at: Timestamp) -> Self {
+        Self { packet, at, ..Self::default() }
+    }
+
     /// Round trips between those who speak: through the relay where checks went through one, else to the server.
     pub fn round_trips(&self) -> &RoundTrips {
         static NONE: RoundTrips = RoundTrips::none();

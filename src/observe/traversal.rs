@@ -55,7 +55,7 @@ pub(super) fn relayed(known: &mut Stun, meta: &Meta, peer: SocketAddr, inner: &[
 
 /// Writes down one message.
 pub(super) fn message(facts: &mut Facts, pending: &mut Pending, meta: &Meta, message: &stun::Message<'_>) {
-    let known = facts.stun.get_or_insert_with(|| Box::new(Stun { packet: meta.packet, ..Stun::default() }));
+    let known = facts.stun.get_or_insert_with(|| Box::new(Stun::begun(meta.packet, meta.timestamp)));
     known.messages = known.messages.saturating_add(1);
     if !message.has_cookie {
         known.classic = known.classic.saturating_add(1);

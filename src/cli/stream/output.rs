@@ -28,7 +28,7 @@ pub(super) struct Written {
 
 /// The destination, with the bytes that went there.
 pub(super) struct Output {
-    out: Box<dyn Write>,
+    out: Out,
     /// The file itself, where it is one.
     file: Option<File>,
     path: Option<PathBuf>,
@@ -37,6 +37,30 @@ pub(super) struct Output {
     /// Where there are checkpoints: the ends of these bytes.
     edges: Option<Edges>,
     name: String,
+    /// The run has made the file.
+    is_new: bool,
+}
+
+/// What bytes go to.
+enum Out {
+    File(BufWriter<Steady>),
+    Other(Box<dyn Write>),
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(out) => out.write(bytes),
+            Self::Other(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(out) => out.flush(),
+            Self::Other(out) => out.flush(),
+        }
+    }
 }
 
 /// A file that an earlier run wrote, as it was left.
@@ -48,26 +72,48 @@ pub(super) struct Found {
 }
 
 impl Output {
-    /// Opens a destination that is written from its beginning; `is_kept` where there are to be checkpoints.
+    /// Opens a destination that is written from its beginning; `is_kept` where there are to be checkpoints. What a file holds stays until the
+    /// first bytes get there.
     pub(super) fn begin(path: Option<&Path>, taken: Taken<'_>, is_kept: bool) -> anyhow::Result<Self> {
         let name = output::name(path);
         let Some(path) = output::named(path) else {
-            let out = output::open(None, taken)?;
-            return Ok(Self { out, file: None, path: None, length: 0, edges: None, name });
+            let out = Out::Other(output::open(None, taken)?);
+            return Ok(Self { out, file: None, path: None, length: 0, edges: None, name, is_new: false });
         };
-        let file = output::create(path, taken)?;
+        let (file, is_new) = output::to_write(path, taken)?;
         if !file.metadata().with_context(|| name.clone())?.is_file() {
-            let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, file));
-            return Ok(Self { out, file: None, path: None, length: 0, edges: None, name });
+            let out = Out::Other(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)));
+            return Ok(Self { out, file: None, path: None, length: 0, edges: None, name, is_new: false });
         }
-        Self::onto(file, path, 0, is_kept.then(Edges::default))
+        Ok(Self { is_new, ..Self::onto(file, path, None, is_kept.then(Edges::default))? })
     }
 
-    fn onto(file: File, path: &Path, length: u64, edges: Option<Edges>) -> anyhow::Result<Self> {
+    /// Writes to a file, behind so many bytes that count, or from its beginning.
+    fn onto(file: File, path: &Path, length: Option<u64>, edges: Option<Edges>) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let out = Steady { file: file.try_clone().with_context(|| name.clone())?, length };
-        let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, out));
-        Ok(Self { out, file: Some(file), path: Some(path.to_path_buf()), length, edges, name })
+        let out = Out::File(BufWriter::with_capacity(BUFFER_BYTES, out));
+        let (file, path, length) = (Some(file), Some(path.to_path_buf()), length.unwrap_or(0));
+        Ok(Self { out, file, path, length, edges, name, is_new: false })
+    }
+
+    /// Leaves a file as it was found, which is not at all where the run has made it. False where bytes have got there already, or no file
+    /// is written.
+    pub(super) fn leave(&mut self) -> bool {
+        let is_begun = |out: &BufWriter<Steady>| out.get_ref().length.is_some();
+        if !matches!(&self.out, Out::File(out) if !is_begun(out)) {
+            return false;
+        }
+        if let Out::File(out) = std::mem::replace(&mut self.out, Out::Other(Box::new(io::sink()))) {
+            // Dropped, it would write what it has gathered.
+            let _ = out.into_parts();
+        }
+        if let (true, Some(file), Some(path)) = (self.is_new, &self.file, &self.path)
+            && output::is_open_as(file, path)
+        {
+            let _ = std::fs::remove_file(path);
+        }
+        true
     }
 
     /// Puts all of it where it outlives a power cut, and looks whether it is still what this run wrote.
@@ -112,20 +158,35 @@ const CHANGED: &str = "somebody has changed it meanwhile, and it is not whole";
 /// A file that nobody else is to cut: what is written behind its end would stand behind a hole.
 struct Steady {
     file: File,
-    length: u64,
+    /// Bytes that this run and those before it have written; none while the file is as it was found.
+    length: Option<u64>,
+}
+
+impl Steady {
+    /// Takes out what the file held before.
+    fn begin(&mut self) -> io::Result<u64> {
+        if let Some(length) = self.length {
+            return Ok(length);
+        }
+        self.file.set_len(0)?;
+        self.length = Some(0);
+        Ok(0)
+    }
 }
 
 impl Write for Steady {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.metadata()?.len() < self.length {
+        let length = self.begin()?;
+        if self.file.metadata()?.len() < length {
             return Err(io::Error::other(CHANGED));
         }
         let written = self.file.write(bytes)?;
-        self.length = self.length.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        self.length = Some(length.saturating_add(u64::try_from(written).unwrap_or(u64::MAX)));
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.begin()?;
         self.file.flush()
     }
 }
@@ -196,7 +257,7 @@ impl Found {
             .and_then(|()| file.seek(SeekFrom::End(0)))
             .with_context(|| format!("{}: cannot be written", path.display()))?;
         sync_directory_of(path);
-        Output::onto(self.file, &self.path, self.length, Some(self.edges))
+        Output::onto(self.file, &self.path, Some(self.length), Some(self.edges))
     }
 }
 

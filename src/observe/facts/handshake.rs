@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use super::{Few, Ja4};
 use crate::flow::Direction;
 use crate::observe::PacketRef;
+use crate::time::Timestamp;
 
 /// A TLS handshake, as far as it is in the clear. RFC 8446, RFC 5246.
 #[derive(Debug, Clone, Default)]
@@ -169,4 +170,6 @@ pub struct Dtls {
     pub application_data: u32,
     /// First DTLS packet.
     pub packet: PacketRef,
+    /// Its time.
+    pub at: Timestamp,
 }

@@ -376,7 +376,7 @@ pub struct HandshakeRecord {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ContactRecord {
-    /// When.
+    /// Time of `packet`.
     pub at: String,
     /// Seconds from there to the first media packet; negative when media came first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -387,7 +387,7 @@ pub struct ContactRecord {
     pub port: u16,
     /// What.
     pub kind: ContactKind,
-    /// The packet.
+    /// The first packet of the kind: of TLS, QUIC and SIP the one that opens the flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<PacketNumber>,
     /// How many flows of the kind went there.
