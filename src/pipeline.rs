@@ -38,7 +38,7 @@ use engine::Engine;
 
 pub use calls::Calls;
 pub use config::Config;
-pub use live::{Alive, Held, Living, endpoint_of, parts};
+pub use live::{Alive, Held, Living, endpoint_of, is_of_a_call, parts};
 pub use resume::{Counted, Unwritten};
 pub use selection::{Chosen, Selection};
 use shared::Numbers;

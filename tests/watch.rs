@@ -93,6 +93,8 @@ impl Source for Recorded {
 #[derive(Default)]
 struct Heard {
     told: Vec<(Value, bool)>,
+    /// The end is asked for, and there is no time left.
+    is_late: bool,
 }
 
 impl Listener for Heard {
@@ -111,6 +113,10 @@ impl Listener for Heard {
     fn sinks(&self) -> Vec<SinkRecord> {
         Vec::new()
     }
+
+    fn left(&self) -> Option<Duration> {
+        self.is_late.then_some(Duration::ZERO)
+    }
 }
 
 impl Heard {
@@ -127,6 +133,10 @@ impl Heard {
 
 /// Watches the packets of a capture; `dropped` as in [`Recorded`].
 fn watch(name: &str, update: u64, dropped: Option<(u64, u64)>) -> Heard {
+    watch_by(Heard::default(), name, update, dropped)
+}
+
+fn watch_by(mut heard: Heard, name: &str, update: u64, dropped: Option<(u64, u64)>) -> Heard {
     let (rules, databases) = (classify::embedded().unwrap(), Databases::embedded().unwrap());
     let groups = Jurisdictions::embedded().unwrap();
     let text = std::fs::read_to_string(policy_file()).unwrap();
@@ -141,7 +151,6 @@ fn watch(name: &str, update: u64, dropped: Option<(u64, u64)>) -> Heard {
     let exchange = Exchange::among(1, 1, HELD).pop().unwrap();
     let worker = Worker::new(0, source, pipeline, Box::new(|_| {}), question.clone(), outbox, exchange)
         .copying(256, Arc::new(rules.nets().clone()));
-    let mut heard = Heard::default();
     let mut judge = Judge::new(Setup {
         rules: &rules,
         context,
@@ -261,6 +270,15 @@ fn media_that_nothing_but_its_address_shows_is_told_of_while_it_goes_on() {
     let heard = watch(path.to_str().unwrap(), 5, None);
     let begun = heard.of("session", "begun");
     assert!(begun.iter().any(|record| record["app"] == "webex"), "{} begun", begun.len());
+}
+
+#[test]
+fn calls_are_judged_though_there_is_no_time_left() {
+    let name = "zoom-beijing-2020.pcapng";
+    let late = watch_by(Heard { is_late: true, ..Heard::default() }, name, 5, None);
+    for event in ["session", "alert"] {
+        assert_eq!(late.of(event, "ended").len(), replay(name)[event].len(), "{event}");
+    }
 }
 
 #[test]

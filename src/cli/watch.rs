@@ -135,6 +135,9 @@ fn judge_all(
     if ending.unjudged > 0 {
         say(format_args!("{} flows were not judged: there was no time for them at the end", ending.unjudged));
     }
+    if ending.lost > 0 {
+        say(format_args!("{} flows were not judged: more ended at once than could be kept", ending.lost));
+    }
     let is_whole = ending.complete && !telling.servers.failed && store::were_sound(&telling.report.databases);
     (policy::status(is_whole, &ending.context), seen)
 }

@@ -66,7 +66,7 @@ pub enum Transport<'a> {
     Udp {
         /// What was captured of the payload, without Ethernet trailers.
         payload: &'a [u8],
-        /// Payload length in bytes by the UDP header (by the IP header where the former is 0).
+        /// Payload length in bytes by the UDP header, by the IP header where the former is 0 or says more.
         declared_len: usize,
     },
     /// RFC 9293.

@@ -299,6 +299,15 @@ fn snap_length_is_no_malformation() {
     assert_eq!(packet.transport, Transport::Udp { payload: &[7; 54], declared_len: 500 });
     assert_eq!(packet.wire_len, 542);
 
+    // A UDP length beyond its IP packet is a sender's word, and cuts nothing.
+    let mut datagram = udp(1000, 2000, &[8; 500]);
+    datagram[4..6].copy_from_slice(&60_000_u16.to_be_bytes());
+    let frame = ethernet(0x0800, &ipv4(17, &datagram));
+    let outcome = decoder.decode(1, at(0), &frame, frame.len() as u32);
+    let Outcome::Packet(packet) = outcome else { panic!("{outcome:?}") };
+    assert!(!packet.truncated);
+    assert_eq!(packet.transport, Transport::Udp { payload: &[8; 500], declared_len: 500 });
+
     // TCP whose options are cut.
     let mut tcp = [0, 80, 0, 81, 0, 0, 0, 1, 0, 0, 0, 2, 0x80, 0x18, 4, 0, 0, 0, 0, 0].to_vec();
     tcp.extend([1; 112]);

@@ -129,17 +129,17 @@ pub(super) fn udp_packet(ip: IpHeader, span: Span<'_>) -> Result<(Found<'_>, Spa
         return Err(Reason::UdpTruncated);
     };
     let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
-    let (body, declared_len) = match usize::from(u16::from_be_bytes([l0, l1])).checked_sub(8) {
-        Some(length) => (rest.limit(length), length),
+    let body = match usize::from(u16::from_be_bytes([l0, l1])).checked_sub(8) {
+        Some(length) => rest.limit(length),
         // Zero stands in a jumbogram (RFC 2675 §4) and in what a card is still to segment.
-        None if l0 == 0 && l1 == 0 => (rest, rest.wire()),
+        None if l0 == 0 && l1 == 0 => rest,
         None => return Err(Reason::UdpLength),
     };
     let found = Found {
         source: SocketAddr::new(ip.source, source),
         destination: SocketAddr::new(ip.destination, destination),
         ip,
-        transport: Transport::Udp { payload: body.data(), declared_len },
+        transport: Transport::Udp { payload: body.data(), declared_len: body.wire() },
         checksum: u16::from_be_bytes([c0, c1]),
         truncated: body.is_cut(),
     };

@@ -170,9 +170,11 @@ fn datagram_of(
     if work.is_bored() && !work.is_call() {
         let Work::Datagrams(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
         work.finish(facts);
-        flow.class = 1;
-    } else if flow.class == 0 && work.is_call() {
+        flow.class = flow.class.max(COUNTED);
+    } else if flow.class < CALL && work.is_call() {
         flow.class = CALL;
+    } else if flow.class < NAMED && facts.tls.is_some() {
+        flow.class = NAMED;
     } else if are_ports_of_names(ports) && flow.state.facts.as_ref().is_some_and(|facts| facts.dns.is_some())
     {
         // The ports first: of each packet of media, what was read of the flow would be waited for.
@@ -270,10 +272,14 @@ fn segment(flow: &mut Flow<State>, direction: Direction, patterns: &PatternSet, 
         key_log: seen.key_log,
         sampling: seen.sampling,
     };
-    if !work.segment(facts, &segment) {
-        leave(flow);
-    } else if flow.class == 0 && work.is_call() {
+    let goes_on = work.segment(facts, &segment);
+    if flow.class < CALL && work.is_call() {
         flow.class = CALL;
+    } else if flow.class < NAMED && (facts.tls.is_some() || facts.sip.is_some()) {
+        flow.class = NAMED;
+    }
+    if !goes_on {
+        leave(flow);
     }
 }
 
@@ -282,7 +288,7 @@ fn leave(flow: &mut Flow<State>) {
     let state = &mut flow.state;
     let Work::Stream(work) = std::mem::replace(&mut state.work, Work::Done) else { return };
     work.finish(state.facts.get_or_insert_with(Box::default));
-    flow.class = flow.class.max(1);
+    flow.class = flow.class.max(COUNTED);
 }
 
 /// What waits behind holes of a TCP connection, and in pictures of Zoom's that are not complete; `None` where nothing does.
@@ -328,6 +334,12 @@ fn is_turned(flow: &Flow<State>, direction: Direction, syn: bool, ack: bool) -> 
         }
     }
 }
+
+/// Class of flows in which nothing more is read.
+const COUNTED: u8 = 1;
+
+/// Class of connections whose handshake or signalling was read: of one that is let go and begun anew by its next packet it is not seen again.
+const NAMED: u8 = 100;
 
 /// Class of flows that make a call: they go last when a table is full, and are told of while they go on.
 pub const CALL: u8 = 200;

@@ -179,7 +179,7 @@ fn divided(flows: Vec<Summary>, room: usize) -> Vec<(Vec<Summary>, usize)> {
 }
 
 /// Media, or what leads to it.
-fn is_of_a_call(flow: &Summary) -> bool {
+pub fn is_of_a_call(flow: &Summary) -> bool {
     flow.facts.as_deref().is_some_and(|facts| {
         facts.media.is_some() || facts.zoom.is_some() || facts.stun.is_some() || facts.sip.is_some()
     })

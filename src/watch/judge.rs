@@ -102,10 +102,12 @@ pub struct Judge<'a> {
 pub struct Ending<'a> {
     /// What was judged by, and whether a rule fired.
     pub context: Context<'a>,
-    /// False where a worker failed, or where there was no time to judge all flows.
+    /// False where a worker failed, or where not all flows were judged.
     pub complete: bool,
-    /// Flows for which there was no time.
+    /// Flows for which there was no time at the end.
     pub unjudged: u64,
+    /// Flows that had ended and were lost before, because the judging fell behind.
+    pub lost: u64,
 }
 
 impl<'a> Judge<'a> {
@@ -239,10 +241,11 @@ impl<'a> Judge<'a> {
         self.judge(over, listener);
     }
 
-    /// Judges flows that are over, and tells of them: many in parts, of whole endpoints, as long as there is time.
+    /// Judges flows that are over, and tells of them: many in parts, of whole endpoints, as long as there is time. What has to do with a call
+    /// is judged in any case.
     fn judge(&mut self, over: Vec<Summary>, listener: &mut dyn Listener) {
         for part in Holding::parts(over, self.keeper.as_ref()) {
-            if listener.left() == Some(Duration::ZERO) {
+            if listener.left() == Some(Duration::ZERO) && !part.iter().any(pipeline::is_of_a_call) {
                 let flows = u64::try_from(part.len()).unwrap_or(u64::MAX);
                 self.unjudged = self.unjudged.saturating_add(flows);
                 continue;
@@ -405,11 +408,15 @@ impl<'a> Judge<'a> {
         let last = std::mem::take(&mut self.last);
         let flows = self.holding.release_all(last);
         self.judge(flows, listener);
-        let complete = self.error().is_none() && self.totals.errors().is_empty() && self.unjudged == 0;
+        let flows_lost = self.totals.flows_lost();
+        let complete = self.error().is_none()
+            && self.totals.errors().is_empty()
+            && self.unjudged == 0
+            && flows_lost == 0;
         let logs: Vec<&KeyLog> = self.endings.iter().map(|last| &last.key_log).collect();
         let key_logs = key_logs(&logs);
         self.tell_counters(key_logs, complete, Way::written(Phase::Ended), listener);
-        Ending { context: self.setup.context, complete, unjudged: self.unjudged }
+        Ending { context: self.setup.context, complete, unjudged: self.unjudged, lost: flows_lost }
     }
 }
 

@@ -3,6 +3,8 @@
 //! In: the fragments of clear handshake records of one direction, in any order, repeated, overlapping.
 //! Out: whole messages. A message in one piece is lent from the datagram; only others are copied.
 
+use std::collections::VecDeque;
+
 use crate::bytes::{ParseError, Reader};
 use crate::proto::tls::{HandshakeType, MAX_MESSAGE_LENGTH, ProtocolVersion};
 
@@ -122,8 +124,16 @@ struct Waiting {
     kind: HandshakeType,
     message_seq: u16,
     length: usize,
-    /// What came of it, each piece with its place: sorted, disjoint, not touching.
-    pieces: Vec<(usize, Vec<u8>)>,
+    /// What came of it: sorted, disjoint, not touching.
+    pieces: Vec<Piece>,
+}
+
+/// Bytes of a message in one row. They may go on at both ends: whoever sends them chooses the order.
+#[derive(Debug, Default)]
+struct Piece {
+    /// Where in the message.
+    start: usize,
+    bytes: VecDeque<u8>,
 }
 
 impl Reassembler {
@@ -154,11 +164,11 @@ impl Reassembler {
             self.dropped = self.dropped.saturating_add(1);
             return None;
         }
-        let is_whole = matches!(waiting.pieces.as_slice(), [(0, body)] if body.len() == waiting.length);
+        let is_whole = matches!(waiting.pieces.as_slice(), [piece] if piece.bytes.len() == waiting.length);
         if !is_whole {
             return None;
         }
-        self.finished = self.waiting.remove(at).pieces.pop()?.1;
+        self.finished = self.waiting.remove(at).pieces.pop()?.bytes.into();
         self.seen |= bit;
         Some(Message { kind, message_seq, body: &self.finished, is_repeat })
     }
@@ -177,7 +187,7 @@ impl Reassembler {
     /// Bytes held, for the memory account.
     pub fn buffered(&self) -> usize {
         let pieces = self.waiting.iter().flat_map(|waiting| &waiting.pieces);
-        pieces.fold(self.finished.len(), |sum, (_, piece)| sum.saturating_add(piece.len()))
+        pieces.fold(self.finished.len(), |sum, piece| sum.saturating_add(piece.bytes.len()))
     }
 
     /// Index of the message that the fragment belongs to; the oldest gives way when all places are taken.
@@ -210,41 +220,61 @@ impl Waiting {
     }
 
     /// Copies a piece in; false when there are too many separate pieces. Memory grows with the bytes that came, never with a length or an
-    /// offset that was read. Of bytes that come again the latest stay.
-    fn fill(&mut self, offset: usize, piece: &[u8]) -> bool {
-        let end = offset.saturating_add(piece.len());
-        if piece.is_empty() {
+    /// offset that was read. Of bytes that come again the latest stay. In whatever order they come, a byte is moved seldom.
+    fn fill(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
             return true;
         }
-        let stop = |(start, bytes): &(usize, Vec<u8>)| start.saturating_add(bytes.len());
-        let first = self.pieces.partition_point(|held| stop(held) < offset);
-        let last = self.pieces.partition_point(|(start, _)| *start <= end).max(first);
-        let touched = self.pieces.get(first..last).unwrap_or_default();
-        if touched.is_empty() && self.pieces.len() >= MAX_PIECES {
-            return false;
+        let end = offset.saturating_add(bytes.len());
+        let first = self.pieces.partition_point(|held| held.stop() < offset);
+        let last = self.pieces.partition_point(|held| held.start <= end).max(first);
+        if first == last {
+            let has_room = self.pieces.len() < MAX_PIECES;
+            if has_room {
+                self.pieces.insert(first, Piece { start: offset, bytes: bytes.iter().copied().collect() });
+            }
+            return has_room;
         }
-        if let [(start, _)] = touched
-            && *start <= offset
-        {
-            // Mostly it goes on where the one before it stopped, or came before.
-            let (from, to) = (offset.saturating_sub(*start), end.saturating_sub(*start));
-            let Some((_, bytes)) = self.pieces.get_mut(first) else { return false };
-            bytes.resize(bytes.len().max(to), 0);
-            bytes.get_mut(from..to).unwrap_or_default().copy_from_slice(piece);
-            return true;
-        }
-        let begin = touched.first().map_or(offset, |(start, _)| offset.min(*start));
-        let length = touched.last().map_or(end, |held| end.max(stop(held))).saturating_sub(begin);
-        let mut joined = vec![0; length];
-        let held = touched.iter().map(|(start, bytes)| (*start, bytes.as_slice()));
-        for (at, bytes) in held.chain(std::iter::once((offset, piece))) {
-            let place = at.saturating_sub(begin);
-            if let Some(place) = joined.get_mut(place..place.saturating_add(bytes.len())) {
-                place.copy_from_slice(bytes);
+        let Some(piece) = self.pieces.get_mut(first) else { return false };
+        piece.lay(offset, bytes);
+        let after = first.saturating_add(1);
+        if after < last {
+            let mut piece = std::mem::take(piece);
+            self.pieces.drain(after..last).for_each(|next| piece.join(next));
+            if let Some(held) = self.pieces.get_mut(first) {
+                *held = piece;
             }
         }
-        self.pieces.splice(first..last, [(begin, joined)]);
         true
+    }
+}
+
+impl Piece {
+    fn stop(&self) -> usize {
+        self.start.saturating_add(self.bytes.len())
+    }
+
+    /// Writes bytes that touch it, before it, over it and behind it.
+    fn lay(&mut self, offset: usize, bytes: &[u8]) {
+        let (before, rest) = bytes.split_at(self.start.saturating_sub(offset).min(bytes.len()));
+        before.iter().rev().for_each(|byte| self.bytes.push_front(*byte));
+        self.start = self.start.min(offset);
+        let at = offset.saturating_add(before.len()).saturating_sub(self.start).min(self.bytes.len());
+        let (over, behind) = rest.split_at(rest.len().min(self.bytes.len().saturating_sub(at)));
+        self.bytes.range_mut(at..).zip(over).for_each(|(held, byte)| *held = *byte);
+        self.bytes.extend(behind);
+    }
+
+    /// Adds one that begins later and touches it; where both have bytes, those of this one stay. The shorter of the two is moved.
+    fn join(&mut self, mut next: Self) {
+        let both = self.stop().saturating_sub(next.start).min(next.bytes.len());
+        next.bytes.drain(..both);
+        if next.bytes.len() > self.bytes.len() {
+            self.bytes.drain(..).rev().for_each(|byte| next.bytes.push_front(byte));
+            self.bytes = next.bytes;
+        } else {
+            self.bytes.append(&mut next.bytes);
+        }
     }
 }
 
@@ -355,7 +385,7 @@ mod tests {
             reassembler.push(piece(number, &body, MAX_BUFFERED - 1, MAX_BUFFERED));
         }
         assert_eq!((reassembler.buffered(), reassembler.dropped()), (4, 0));
-        let capacity = |(_, piece): &(usize, Vec<u8>)| piece.capacity();
+        let capacity = |piece: &Piece| piece.bytes.capacity();
         let held: usize = reassembler.waiting.iter().flat_map(|waiting| &waiting.pieces).map(capacity).sum();
         assert_eq!(held, 4);
     }
@@ -405,6 +435,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whatever_comes_in_whatever_order_the_latest_bytes_make_the_message(
+            fragments in proptest::collection::vec((0_usize..64, 1_usize..24, any::<u8>()), 1..80),
+        ) {
+            let mut waiting = Waiting { kind: HandshakeType::FINISHED, message_seq: 0, length: 96, pieces: Vec::new() };
+            let mut model = [None; 96];
+            for (offset, length, byte) in fragments {
+                prop_assert!(waiting.fill(offset, &vec![byte; length]));
+                model[offset..offset + length].fill(Some(byte));
+                let mut told = [None; 96];
+                for piece in &waiting.pieces {
+                    for (place, byte) in told[piece.start..].iter_mut().zip(&piece.bytes) {
+                        prop_assert_eq!(*place, None);
+                        *place = Some(*byte);
+                    }
+                }
+                prop_assert_eq!(told, model);
+                prop_assert!(waiting.pieces.windows(2).all(|two| two[0].stop() < two[1].start));
+            }
+        }
+
         #[test]
         fn near_fragments_what_is_put_together_has_the_length_that_it_announced(
             records in proptest::collection::vec(near([
