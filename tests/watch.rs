@@ -20,6 +20,7 @@ use meetscope::capture::{CaptureError, FileReader, LinkType, Packet};
 use meetscope::classify;
 use meetscope::geo::{Databases, Jurisdictions};
 use meetscope::keys::Analysis;
+use meetscope::observe::{Ending, Summary};
 use meetscope::pipeline::{Config, Numbering, Pipeline, Share};
 use meetscope::policy::{self, Known};
 use meetscope::report::record::{InterfaceRecord, SinkRecord};
@@ -399,6 +400,37 @@ fn numbered(packet: &mut [u8], at: usize, number: u16, nanos: i64) -> Packet<'_>
         data: packet,
         block: None,
     }
+}
+
+/// How connections of TLS of a capture ended, while so many hosts send a datagram each between any two of its packets, and some
+/// hundred flows have room.
+fn connections(name: &str, strangers: u32) -> Vec<Ending> {
+    let rules = classify::embedded().unwrap();
+    let mut pipeline = Pipeline::new(&Config { max_flows: 320, ..Config::default() }, &rules);
+    let mut reader = FileReader::open(&capture(name)).unwrap();
+    let mut sent = 0_u32;
+    let mut flood = rtp(9);
+    flood[42] = 0;
+    while let Some(packet) = reader.next().unwrap() {
+        let (nanos, mut own) = (packet.timestamp.as_nanos(), packet);
+        own.block = None;
+        pipeline.watched(&own);
+        for _ in 0..strangers {
+            sent += 1;
+            flood[26..30].copy_from_slice(&(0x0b00_0000 + sent).to_be_bytes());
+            pipeline.watched(&numbered(&mut flood, 42, 0, nanos));
+        }
+    }
+    let flows = pipeline.finish().flows;
+    let with_tls = |flow: &&Summary| flow.facts.as_deref().is_some_and(|facts| facts.tls.is_some());
+    flows.iter().filter(with_tls).map(|flow| flow.ending).collect()
+}
+
+#[test]
+fn a_flood_of_what_nobody_knows_pushes_out_no_connection_whose_beginning_was_read() {
+    let alone = connections("zoom-beijing-2020.pcapng", 0);
+    assert!(alone.len() > 3);
+    assert_eq!(connections("zoom-beijing-2020.pcapng", 40), alone);
 }
 
 #[test]
