@@ -43,7 +43,7 @@ const fn end_of(address: SocketAddr) -> End {
 }
 
 /// Where an address was announced.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
     Mapped,
     Relayed,
@@ -170,6 +170,8 @@ impl Names {
 pub(super) struct Ties {
     sockets: HashMap<End, Lender>,
     announced: HashMap<End, (Lender, Place)>,
+    /// Each session description that announced an address: calls that follow each other use one again.
+    described: HashMap<End, Vec<Lender>>,
     ufrags: HashMap<String, Lender>,
     ssrcs: HashMap<u32, Lender>,
     /// Both ends of the RTCP flow that goes with a flow of RTP (RFC 3550 section 11: the next higher ports).
@@ -241,6 +243,10 @@ impl Ties {
         }
         if let Some(sip) = &facts.sip {
             sip.media.iter().for_each(|held| announce(held.address, held.packet, Place::Sdp));
+            for held in &sip.media {
+                let known = self.described.entry(end_of(held.address)).or_default();
+                known.push(Lender { packet: held.packet, ..lender });
+            }
         }
         if let Some(media) = &facts.media {
             for stream in &media.streams {
@@ -269,6 +275,12 @@ impl Ties {
             checked: true,
             role: None,
         }]
+    }
+
+    /// The latest session description before a packet that announced an address.
+    fn described(&self, end: SocketAddr, before: PacketRef) -> Option<&Lender> {
+        let known = self.described.get(&end_of(end))?;
+        known.iter().filter(|lender| lender.packet <= before).max_by_key(|lender| lender.packet)
     }
 
     /// What other flows say of this one.
@@ -301,6 +313,10 @@ impl Ties {
                 add("tie_socket", lender, 0.85, format!("{end} also spoke there"));
             }
             if let Some((lender, place)) = self.announced.get(&end_of(end)) {
+                let latest = self.described(end, flow.first_packet);
+                let latest =
+                    latest.filter(|latest| *place == Place::Sdp && latest.provider == lender.provider);
+                let lender = latest.unwrap_or(lender);
                 add(place.name(), lender, 0.88, end.to_string());
             }
         }
@@ -381,7 +397,7 @@ mod tests {
     use super::*;
     use crate::flow::FiveTuple;
     use crate::observe::Outline;
-    use crate::observe::facts::{Dns, OtherName};
+    use crate::observe::facts::{Announced, Dns, OtherName, Sip};
 
     /// A flow of DNS that gives a name of 100 letters to 20 addresses, and says what each is called by a look-up of its own.
     fn answers(number: u32) -> Summary {
@@ -432,5 +448,36 @@ mod tests {
         let mut all = Names::default();
         (0..2000).for_each(|number| all.learn(&answers(number)));
         assert_eq!(remembered(&all, 2000), (2000, Some(0)));
+    }
+
+    /// A caller that uses one port for call after call: the description before the media is the one that announced it.
+    #[test]
+    fn an_address_that_calls_announce_in_turn_is_tied_by_the_latest_before_its_media() {
+        let end: SocketAddr = "10.0.0.1:30000".parse().unwrap();
+        let server = "198.51.100.1:5060".parse().unwrap();
+        let said = |call, frame| Announced {
+            address: end,
+            kind: "audio".to_owned(),
+            profile: "RTP/AVP".to_owned(),
+            crypto: false,
+            fingerprint: false,
+            call,
+            in_response: false,
+            packet: PacketRef::new(0, frame),
+        };
+        let sip = Sip { media: vec![said(1, 46), said(2, 90), said(3, 120)], ..Sip::default() };
+        let facts = Some(Box::new(Facts { sip: Some(Box::new(sip)), ..Facts::default() }));
+        let tuple = FiveTuple { source: end, destination: server, protocol: UDP };
+        let signalling = Summary::from(Outline { facts, ..Outline::plain(1, tuple) });
+        let mut ties = Ties::default();
+        ties.learn(&signalling, &Verdict { provider: Some(0), confidence: 1.0, ..Verdict::default() });
+        for (begun, shown) in [(40, 46), (95, 90), (130, 120)] {
+            let tuple =
+                FiveTuple { source: end, destination: "198.51.100.2:9000".parse().unwrap(), protocol: UDP };
+            let media = Outline { first_packet: PacketRef::new(0, begun), ..Outline::plain(2, tuple) };
+            let found = ties.evidence(&Summary::from(media));
+            let tie = found.iter().find(|item| item.what == "tie_sdp_address").unwrap();
+            assert_eq!(tie.packet, PacketRef::new(0, shown));
+        }
     }
 }

@@ -1,15 +1,16 @@
 //! How the keys of each media flow arose, as far as the wire shows it. In: the flows of a session. Out: [`FlowKeying`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::described::Described;
 use super::{Basis, FlowKeying, Handshake, Method, cipher};
 use crate::classify::Role;
 use crate::flow::Direction;
 use crate::observe::PacketRef;
-use crate::observe::facts::{Announced, Dtls, Facts, Protocol};
+use crate::observe::facts::{Dtls, Facts, Protocol};
 use crate::session::{Judged, Session};
 
 /// Media flows of a session, in the order in which they began; and what session descriptions alone say, for a call whose media
@@ -19,26 +20,15 @@ pub(super) fn keying(
     addresses: &BTreeSet<IpAddr>,
     session: &Session,
 ) -> (Vec<FlowKeying>, Option<(Method, String)>) {
-    let announced: Vec<&Announced> = own
-        .iter()
-        .filter_map(|judged| judged.flow.facts.as_deref()?.sip.as_deref())
-        .flat_map(|sip| &sip.media)
-        .collect();
-    let mut by_end: HashMap<SocketAddr, Vec<&Announced>> = HashMap::new();
-    for held in &announced {
-        by_end.entry(held.address).or_default().push(held);
-    }
+    let announced = own.iter().filter_map(|judged| judged.flow.facts.as_deref()?.sip.as_deref());
+    let described = Described::of(announced);
     let shown: Vec<FlowKeying> =
-        own.iter().filter_map(|judged| of_flow(judged, &by_end, addresses)).collect();
-    let spoken = announced.last().filter(|_| session.media_start.is_none() || shown.is_empty());
-    (shown, spoken.and_then(|last| by_description(&[*last])).map(|(method, why, _)| (method, why)))
+        own.iter().filter_map(|judged| of_flow(judged, &described, addresses)).collect();
+    let hidden = session.media_start.is_none() || shown.is_empty();
+    (shown, hidden.then(|| described.without_media()).flatten())
 }
 
-fn of_flow(
-    judged: &Judged,
-    announced: &HashMap<SocketAddr, Vec<&Announced>>,
-    own: &BTreeSet<IpAddr>,
-) -> Option<FlowKeying> {
+fn of_flow(judged: &Judged, described: &Described<'_>, own: &BTreeSet<IpAddr>) -> Option<FlowKeying> {
     let facts = judged.flow.facts.as_deref()?;
     let sides = judged.seen_from(|ip| own.contains(&ip));
     let made = |method, why: String, packet, handshake| FlowKeying {
@@ -66,11 +56,7 @@ fn of_flow(
         return Some(made(Method::Zrtp, why, first, None));
     }
     let start = facts.media.as_ref().map_or(first, |media| media.packet);
-    let said: Vec<&Announced> = [sides.local, sides.remote]
-        .into_iter()
-        .filter_map(|end| latest(announced.get(&end)?, start))
-        .collect();
-    let described = by_description(&said);
+    let described = described.of_media([sides.local, sides.remote], start);
     // What payloads show is so, whatever was asked for; keys that both sides announced may still authenticate.
     if described.as_ref().is_none_or(|(method, ..)| *method == Method::NotDeterminable)
         && let Some((why, packet)) = by_payload(facts)
@@ -120,34 +106,6 @@ fn handshake(judged: &Judged, dtls: &Dtls) -> Handshake {
         server_certificate: leaf(&dtls.server_certificates),
         client_certificate: leaf(&dtls.client_certificates),
     }
-}
-
-/// The description of an end that was in force when media began: the latest before it, else the first after it. Calls that
-/// follow each other on one signalling socket may use an address twice.
-fn latest<'a>(of_end: &[&'a Announced], start: PacketRef) -> Option<&'a Announced> {
-    let before = of_end.iter().copied().filter(|held| held.packet <= start).max_by_key(|held| held.packet);
-    before.or_else(|| of_end.iter().copied().min_by_key(|held| held.packet))
-}
-
-/// What session descriptions of the two ends say together; the last packet of them.
-fn by_description(said: &[&Announced]) -> Option<(Method, String, PacketRef)> {
-    let last = said.iter().map(|held| held.packet).max()?;
-    let packets = said.iter().map(|held| held.packet.frame().to_string()).collect::<Vec<_>>();
-    let packets = format!("packet{} {}", if packets.len() == 1 { "" } else { "s" }, packets.join(" and "));
-    let profile = said.iter().max_by_key(|held| held.packet).map(|held| held.profile.clone())?;
-    // RFC 8643: keys that are offered on top of a plain profile count only where the other end answers with keys.
-    if said.iter().all(|held| held.crypto) {
-        return Some((Method::Sdes, format!("SDP with a=crypto, {profile}, in {packets}"), last));
-    }
-    let by_dtls = said.iter().any(|held| held.fingerprint || held.profile.contains("TLS"));
-    let secured = said.iter().any(|held| held.profile.contains("SAVP"));
-    if by_dtls || secured {
-        let what = if by_dtls { "DTLS, whose handshake was not captured" } else { "SRTP without its keys" };
-        let why = format!("SDP asks for {what} ({profile}, {packets})");
-        return Some((Method::NotDeterminable, why, last));
-    }
-    let why = format!("SDP agrees on {profile} without keys, in {packets}");
-    Some((Method::None, why, last))
 }
 
 /// What payloads say that are no ciphertext, each stream of them that can be judged.

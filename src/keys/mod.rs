@@ -6,6 +6,7 @@
 
 pub mod cipher;
 mod contact;
+mod described;
 mod documents;
 mod holders;
 pub mod input;

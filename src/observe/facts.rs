@@ -232,9 +232,12 @@ pub struct Sip {
     pub call_ids: Vec<String>,
     /// From and To of the first INVITE.
     pub parties: Option<(String, String)>,
+    /// Calls that an INVITE began, each Call-ID once.
+    pub calls: Vec<Call>,
     /// User-Agent and Server values.
     pub agents: Vec<String>,
-    /// Media addresses that SDP announced; one that is announced again with other keying stands here again.
+    /// Media addresses that SDP announced; one that is announced again in another call, by the other way or with other keying stands
+    /// here again.
     pub media: Vec<Announced>,
     /// An SDP carried `a=crypto` (RFC 4568): keys in signalling.
     pub sdes: Option<PacketRef>,
@@ -250,6 +253,21 @@ pub struct Sip {
     pub packet: PacketRef,
 }
 
+/// A call of SIP, as the messages about its INVITE tell it. RFC 3261 section 13.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Which call it is, as in [`Announced::call`].
+    pub call: u64,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// From, with display name and tag.
+    pub from: String,
+    /// To, with display name.
+    pub to: String,
+    /// The final answer to the INVITE, 200 to 699: success once there was one, else the latest.
+    pub status: Option<u16>,
+}
+
 /// A media address in a session description. RFC 8866.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
@@ -263,7 +281,11 @@ pub struct Announced {
     pub crypto: bool,
     /// An `a=fingerprint` line stood there or above (RFC 8122).
     pub fingerprint: bool,
-    /// The packet.
+    /// Which call it was for: a number made of the Call-ID.
+    pub call: u64,
+    /// It stood in a response: of a request and a response of one call one is the offer and the other the answer (RFC 3264).
+    pub in_response: bool,
+    /// The packet; of an offer that was repeated before it was answered the latest.
     pub packet: PacketRef,
 }
 

@@ -43,7 +43,9 @@ fn media(media: &Media) -> usize {
 }
 
 fn sip(sip: &Sip) -> usize {
-    let texts: usize = [sip.call_ids.len(), sip.agents.len(), sip.suites.len(), sip.keys.len()].iter().sum();
+    let calls = sip.calls.len().saturating_mul(3);
+    let texts: usize =
+        [sip.call_ids.len(), sip.agents.len(), sip.suites.len(), sip.keys.len(), calls].iter().sum();
     sip.media.len().saturating_mul(ADDRESS).saturating_add(texts.saturating_mul(TEXT))
 }
 
