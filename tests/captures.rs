@@ -329,6 +329,25 @@ fn without_encryption_there_is_no_key() {
     assert!(plain[0]["text"].as_str().unwrap().contains("for everybody on its way to read"), "{}", plain[0]);
 }
 
+/// Both calls of one signalling flow, packets 5 and 894 (`tshark -Y 'sip.Method == "INVITE"' -T fields -e sip.to.addr`).
+#[test]
+fn every_call_of_a_signalling_flow_is_named_with_what_came_of_it() {
+    let records = replay("plain-rtp", false);
+    let calls = |calls: &Value| -> Vec<(String, u64)> {
+        let calls = calls.as_array().unwrap().iter();
+        calls.map(|call| (call["to"].to_string(), call["status"].as_u64().unwrap())).collect()
+    };
+    let expected = [2002, 3003].map(|to| (format!("\"<sip:{to}@sip.example.net>\""), 200));
+    assert_eq!(calls(&session(&records, "128.59.62.71")["sip_calls"]), expected);
+    let flow = records.iter().find(|record| record.get("sip").is_some()).unwrap();
+    assert_eq!(calls(&flow["sip"]["calls"]), expected);
+    let text = told(&["plain-rtp.pcapng"]);
+    assert!(
+        text.contains("<sip:2001@sip.example.net> to <sip:3003@sip.example.net>: final status 200"),
+        "{text}"
+    );
+}
+
 /// A report in text, its lines joined.
 fn told(arguments: &[&str]) -> String {
     let output = meetscope(&[&["replay"], arguments].concat());

@@ -5,17 +5,23 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::super::record::{
-    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
-    ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipCallRecord, SipRecord, StunRecord,
+    TlsRecord, ZoomRecord,
 };
 use super::super::time;
+use super::session::flows;
 use super::{Context, media, milli, words};
 use crate::bytes::hex;
 use crate::flow::Direction;
+use crate::keys::Analysis;
 use crate::observe::PacketRef;
-use crate::observe::facts::{Certificate, Dns, Dtls, Missing, Opened, Quic, Sip, Stun, Tls, Zoom};
+use crate::observe::facts::{Call, Certificate, Dns, Dtls, Missing, Opened, Quic, Sip, Stun, Tls, Zoom};
 use crate::proto::stun::{Attribute, MessageType};
 use crate::proto::tls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SrtpProfile};
+use crate::session::Session;
+
+/// Calls of SIP told with a session.
+const CALLS: usize = 32;
 
 pub(super) fn tls(context: &Context<'_>, tls: &Tls) -> TlsRecord {
     TlsRecord {
@@ -194,18 +200,46 @@ pub(super) fn dns(dns: &Dns) -> DnsRecord {
 
 pub(super) fn sip(sip: &Sip) -> SipRecord {
     let (from, to) = sip.parties.clone().unzip();
+    let mut media: Vec<String> = Vec::new();
+    for held in &sip.media {
+        let words = format!("{} {} {}", held.kind, held.profile, held.address);
+        if !media.contains(&words) {
+            media.push(words);
+        }
+    }
     SipRecord {
         methods: sip.methods.iter().cloned().collect(),
         call_ids: sip.call_ids.clone(),
         from,
         to,
+        calls: sip.calls.iter().map(call).collect(),
         agents: sip.agents.clone(),
-        media: sip
-            .media
-            .iter()
-            .map(|held| format!("{} {} {}", held.kind, held.profile, held.address))
-            .collect(),
+        media,
         sdes: sip.sdes.is_some(),
+    }
+}
+
+/// The calls that SIP of a session speaks of, each once, the first of them.
+pub(super) fn calls(analysis: &Analysis, session: &Session) -> Vec<SipCallRecord> {
+    let sip = flows(analysis, session).filter_map(|judged| judged.flow.facts.as_deref()?.sip.as_deref());
+    let mut found: Vec<SipCallRecord> = Vec::new();
+    for call in sip.flat_map(|sip| &sip.calls) {
+        // Over a proxy the same call stands in two flows.
+        if let Some(held) = found.iter_mut().find(|held| held.call_id == call.call_id) {
+            held.status = held.status.into_iter().chain(call.status).min();
+        } else if found.len() < CALLS {
+            found.push(self::call(call));
+        }
+    }
+    found
+}
+
+fn call(call: &Call) -> SipCallRecord {
+    SipCallRecord {
+        call_id: call.call_id.clone(),
+        from: call.from.clone(),
+        to: call.to.clone(),
+        status: call.status,
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::time;
 use super::flow::protocol_name;
 use super::{
     Context, beyond, centi, cipher, distance, finding, hint, jurisdiction, losses, media, meeting_id, milli,
-    public, round3, session_id, signalling, trend, witness,
+    protocol, public, round3, session_id, signalling, trend, witness,
 };
 use crate::classify::provider::Provider;
 use crate::classify::{Evidence, Role};
@@ -93,6 +93,7 @@ pub(super) fn made(
         trend: context.trends.then(|| trend::trend(analysis, session)).flatten().map(Box::new),
         keys: keys_record(context, session, keys, holders),
         cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
+        sip_calls: protocol::calls(analysis, session),
         signalling,
         signalling_left_out,
         jurisdictions,

@@ -2,7 +2,7 @@
 //! believed. In: its record and those of its flows. Out: markup, closed until it is asked for.
 
 use super::super::record::{AlertRecord, EvidenceRecord, Finding, FlowRecord, SessionRecord, Severity};
-use super::super::text::session::{bytes, percent};
+use super::super::text::session::{bytes, lasting, percent};
 use super::super::text::summary::app_word;
 use super::markup::Html;
 use super::quality::{self, Charts};
@@ -78,9 +78,10 @@ fn facts(html: &mut Html, record: &SessionRecord) {
     html.pair(
         "When",
         &format!(
-            "{} to {} UTC, call {}{media}",
+            "{} to {} UTC, {} {}{media}",
             words::day_and_clock(&record.start),
             words::day_and_clock(&record.end),
+            lasting(record),
             words::length(record.duration_s)
         ),
     );

@@ -41,8 +41,8 @@ pub use meeting::{AddedBy, JointRecord, MeetingEndpoint, MeetingJurisdiction, Me
 pub use phase::Phase;
 pub use place::{AgainstRecord, ContradictedRecord, DistanceFrom, DistanceRecord, PlaceClaim, PlaceHint};
 pub use protocol::{
-    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipRecord, StunRecord, TlsRecord,
-    ZoomRecord,
+    CertificateRecord, DnsRecord, DtlsRecord, OpenedRecord, QuicRecord, SipCallRecord, SipRecord, StunRecord,
+    TlsRecord, ZoomRecord,
 };
 pub use session::{
     AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, FlowKeyingRecord,

@@ -255,6 +255,9 @@ pub struct SipRecord {
     /// To of the first INVITE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Calls that an INVITE began, each Call-ID once, the first 32.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<SipCallRecord>,
     /// User-Agent and Server values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<String>,
@@ -263,6 +266,21 @@ pub struct SipRecord {
     pub media: Vec<String>,
     /// SDP carried `a=crypto`.
     pub sdes: bool,
+}
+
+/// A call of SIP, as the messages about its INVITE tell it.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SipCallRecord {
+    /// Call-ID.
+    pub call_id: String,
+    /// From, with display name and tag.
+    pub from: String,
+    /// To, with display name.
+    pub to: String,
+    /// The final answer to the INVITE, 200 to 699: success once there was one, else the latest; absent where none was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 /// Zoom's own framing on a flow.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     CaptureLossRecord, DistanceRecord, EstimateRecord, EvidenceRecord, Finding, JurisdictionRecord,
-    MosRecord, PacketNumber, Phase, PlaceHint, SessionCipherRecord, SignallingRecord, SpreadRecord,
-    TrendRecord, TriedRecord, WitnessRecord,
+    MosRecord, PacketNumber, Phase, PlaceHint, SessionCipherRecord, SignallingRecord, SipCallRecord,
+    SpreadRecord, TrendRecord, TriedRecord, WitnessRecord,
 };
 use crate::classify::Role;
 use crate::geo::{Exposure, KnownNetwork, LocatedIn, OperatedBy};
@@ -81,6 +81,9 @@ pub struct SessionRecord {
     /// What the ciphertext of its media shows; left out without RTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cipher: Option<Box<SessionCipherRecord>>,
+    /// Calls of its SIP, also those that did not come about, the first 32.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sip_calls: Vec<SipCallRecord>,
     /// TLS, QUIC and DTLS connections, grouped by server and by what was agreed, in the order of their first packets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub signalling: Vec<SignallingRecord>,

@@ -31,6 +31,7 @@ pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord, alerts: &[&Aler
     policy::beside(page, alerts)?;
     holders::write(page, record)?;
     servers(page, record)?;
+    signalling::calls(page, record)?;
     signalling::write(page, record)?;
     media(page, record)?;
     cipher(page, record)?;
@@ -52,7 +53,8 @@ fn title(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     label(page, "endpoint", endpoint)?;
     moves(page, record)?;
     let lasted = time::length_of(record.duration_s);
-    let mut when = format!("{}, call {lasted}", time::span_of(&record.start, &record.end));
+    let what = lasting(record);
+    let mut when = format!("{}, {what} {lasted}", time::span_of(&record.start, &record.end));
     if let Some(media) = &record.media_start {
         when = format!("{when}, media from {}", clock(media));
     }
@@ -64,6 +66,11 @@ fn title(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
         label(page, "app", format!("{} sure", percent(record.confidence)))?;
     }
     page.blank()
+}
+
+/// What the length of a session is of: signalling alone may go on for long without a call.
+pub(in super::super) const fn lasting(record: &SessionRecord) -> &'static str {
+    if record.media_start.is_some() { "call" } else { "activity" }
 }
 
 /// Where the endpoint went, and whom it met.

@@ -3,10 +3,36 @@
 use std::io;
 
 use super::super::record::{SessionRecord, SignallingRecord};
-use super::page::{Align, Cell, Page, Tone, dim, plain};
+use super::page::{Align, Cell, Page, Tone, dim, plain, shorten};
 
 /// Rows shown; records have all of them.
 const ROWS: usize = 10;
+
+/// Columns of a party of a call.
+const PARTY: usize = 60;
+/// Calls of SIP shown; records have all of them.
+const CALLS: usize = 4;
+
+/// Calls of SIP with what came of them, a line each.
+pub(super) fn calls(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
+    if record.sip_calls.is_empty() {
+        return Ok(());
+    }
+    page.heading("Calls of its SIP, as their INVITEs name them")?;
+    for call in record.sip_calls.iter().take(CALLS) {
+        let party = |text: &str| shorten(text.split(";tag=").next().unwrap_or(text), PARTY);
+        let came = call
+            .status
+            .map_or_else(|| "no final status seen".to_owned(), |status| format!("final status {status}"));
+        let text = format!("{} to {}: {came}", party(&call.from), party(&call.to));
+        page.paragraph(4, &plain(text))?;
+    }
+    let more = record.sip_calls.len().saturating_sub(CALLS);
+    if more > 0 {
+        page.line(4, &[dim(format!("and {more} more in the session record"))])?;
+    }
+    page.blank()
+}
 
 pub(super) fn write(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let rows: Vec<&SignallingRecord> =
