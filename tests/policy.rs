@@ -446,6 +446,17 @@ fn a_key_in_the_clear_is_not_plain_media_and_can_be_denied() {
     }
 }
 
+/// tshark -Y sdp: packets 8 and 897 are the answers of the two calls; nothing is said of the registration before them.
+#[test]
+fn media_in_the_clear_is_shown_by_the_descriptions_that_agree_on_it() {
+    for policy in ["policies/no-cn-keys.toml", "policies/end-to-end-only.toml"] {
+        let (alerts, _) = alerts(&[policy], "plain-rtp");
+        let reason = &alerts[0]["reasons"][0];
+        assert!(reason["text"].as_str().unwrap().contains("media is not encrypted"), "{reason}");
+        assert_eq!(reason["packets"], serde_json::json!([{ "frame": 8 }, { "frame": 897 }]), "{policy}");
+    }
+}
+
 #[test]
 fn what_is_excepted_or_open_is_listed_with_its_reason() {
     let directory = TempDir::new().unwrap();

@@ -413,7 +413,7 @@ fn reason_record(reason: &Reason, facts: &Facts<'_>) -> AlertReason {
     }
 }
 
-/// The packets that show a reason.
+/// The packets that show a reason, each once; none where it is that something was not seen.
 fn packets(
     demand: &str,
     record: &SessionRecord,
@@ -428,14 +428,19 @@ fn packets(
         }
         _ => Vec::new(),
     };
-    if packets.is_empty() && matches!(demand, "keying" | "cipher" | "end_to_end") {
+    if packets.is_empty() && matches!(demand, "key_holders" | "keying" | "cipher" | "end_to_end") {
         packets.extend(record.keys.flows.iter().filter_map(|flow| flow.packet));
     }
-    if packets.is_empty() {
+    if demand == "app" {
         packets.extend(record.evidence.iter().filter_map(|item| item.packet));
     }
-    packets.truncate(PACKETS);
-    packets
+    let mut once: Vec<PacketNumber> = Vec::new();
+    for packet in packets {
+        if once.len() < PACKETS && !once.contains(&packet) {
+            once.push(packet);
+        }
+    }
+    once
 }
 
 #[cfg(test)]
