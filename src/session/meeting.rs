@@ -6,15 +6,16 @@
 //! one server has many meetings.
 
 mod forget;
+mod group;
 mod reasons;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use group::Group;
 use reasons::{OF_PAIR, bytes_of, combined, note, push};
 
 use super::copies::{Same, compare};
@@ -158,32 +159,32 @@ impl Meetings {
         fresh: &BTreeSet<u64>,
         now: Option<Timestamp>,
     ) -> Vec<Meeting> {
-        let (mut begin, mut meetings) = (self.traces.len(), BTreeMap::new());
+        let (mut begin, mut groups) = (self.traces.len(), BTreeMap::new());
         for trace in traces {
             self.add(trace);
             if self.most.is_some() && self.is_full() {
-                self.settle(begin, fresh, &mut meetings);
+                self.settle(begin, fresh, &mut groups);
                 self.forget(now);
                 begin = self.traces.len();
             }
         }
-        self.settle(begin, fresh, &mut meetings);
+        self.settle(begin, fresh, &mut groups);
         self.forget(now);
-        let mut meetings: Vec<Meeting> = meetings.into_values().collect();
-        meetings.sort_by_key(|meeting| order(meeting.id));
-        meetings
+        told(groups)
     }
 
-    /// The meetings of sessions from `begin` on, by the names that they have; one that was there before gives way.
-    fn settle(&mut self, begin: usize, fresh: &BTreeSet<u64>, meetings: &mut BTreeMap<u64, Meeting>) {
-        for mut meeting in self.conclude(begin) {
-            if !meeting.sessions.iter().any(|id| fresh.contains(id)) {
+    /// The meetings of sessions from `begin` on, by the names that they have, each one with what was concluded of it before.
+    fn settle(&mut self, begin: usize, fresh: &BTreeSet<u64>, groups: &mut BTreeMap<u64, Group>) {
+        for group in self.conclude(begin) {
+            let sessions = group.meeting.sessions.clone();
+            if !sessions.iter().any(|id| fresh.contains(id)) {
                 continue;
             }
-            let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
-            meeting.id = known.copied().unwrap_or(meeting.id);
-            self.named.extend(meeting.sessions.iter().map(|session| (*session, meeting.id)));
-            meetings.insert(meeting.id, meeting);
+            let name = self.put(group, &self.named, groups);
+            self.named.extend(sessions.iter().map(|session| (*session, name)));
+            for session in groups.get(&name).into_iter().flat_map(|group| &group.meeting.sessions) {
+                self.named.entry(*session).and_modify(|known| *known = name);
+            }
         }
     }
 
@@ -201,13 +202,13 @@ impl Meetings {
         for session in sessions {
             all.add(Trace::of(flows, session));
         }
-        let mut meetings = all.conclude(0);
-        meetings.retain(|meeting| meeting.sessions.iter().any(|id| fresh.contains(id)));
-        for meeting in &mut meetings {
-            let known = meeting.sessions.iter().filter_map(|id| self.named.get(id)).min();
-            meeting.id = known.copied().unwrap_or(meeting.id);
+        let mut groups = BTreeMap::new();
+        for group in all.conclude(0) {
+            if group.meeting.sessions.iter().any(|id| fresh.contains(id)) {
+                all.put(group, &self.named, &mut groups);
+            }
         }
-        meetings
+        told(groups)
     }
 
     fn add(&mut self, trace: Trace) {
@@ -324,7 +325,7 @@ impl Meetings {
     }
 
     /// Puts together what is tied well enough, of the sessions from `begin` on and those that are tied to them.
-    fn conclude(&self, begin: usize) -> Vec<Meeting> {
+    fn conclude(&self, begin: usize) -> Vec<Group> {
         let near = self.reached(begin);
         let numbers: HashMap<usize, usize> =
             near.iter().enumerate().map(|(number, place)| (*place, number)).collect();
@@ -356,16 +357,16 @@ impl Meetings {
                 inside.entry(root).or_default().extend(reasons.iter());
             }
         }
-        let mut meetings: Vec<Meeting> = sets
+        let mut groups: Vec<Group> = sets
             .into_sets()
             .map(|(root, set, confidence)| {
                 let members: Vec<&Trace> =
                     set.iter().filter_map(|number| members.get(*number).copied()).collect();
-                meeting(inside.remove(&root).unwrap_or_default(), &members, confidence)
+                Group::of(inside.remove(&root).unwrap_or_default(), &members, confidence)
             })
             .collect();
-        meetings.sort_by_key(|meeting| order(meeting.id));
-        meetings
+        groups.sort_by_key(|group| order(group.meeting.id));
+        groups
     }
 
     /// Reasons from streams whose packets have the same lengths. Where two endpoints send what looks the same (a test picture,
@@ -410,6 +411,13 @@ impl Meetings {
     }
 }
 
+/// Meetings of groups, in their order.
+fn told(groups: BTreeMap<u64, Group>) -> Vec<Meeting> {
+    let mut meetings: Vec<Meeting> = groups.into_values().map(|group| group.meeting).collect();
+    meetings.sort_by_key(|meeting| order(meeting.id));
+    meetings
+}
+
 fn at_once(one: &Trace, two: &Trace) -> bool {
     one.provider == two.provider
         && one.start.since(two.end) <= SLACK
@@ -417,35 +425,10 @@ fn at_once(one: &Trace, two: &Trace) -> bool {
         && one.id != two.id
 }
 
-/// A meeting of sessions, with all reasons between any two of them.
-fn meeting(mut joints: Vec<&Joint>, members: &[&Trace], confidence: f32) -> Meeting {
-    let mut sessions: Vec<u64> = members.iter().map(|trace| trace.id).collect();
-    sessions.sort_by_key(|id| order(*id));
-    joints.sort_by(|a, b| {
-        a.sessions.map(order).cmp(&b.sessions.map(order)).then(b.confidence.total_cmp(&a.confidence))
-    });
-    let twice: BTreeSet<u64> = joints
-        .iter()
-        .filter(|joint| joint.what == SEEN_TWICE)
-        .filter_map(|joint| joint.sessions.last().copied())
-        .collect();
-    joints.truncate(MEETING_REASONS);
-    let endpoints: BTreeSet<IpAddr> =
-        members.iter().filter(|trace| !twice.contains(&trace.id)).map(|trace| trace.endpoint).collect();
-    Meeting {
-        id: sessions.first().copied().unwrap_or(0),
-        provider: members.iter().find_map(|trace| trace.provider),
-        start: members.iter().map(|trace| trace.start).min().unwrap_or_default(),
-        end: members.iter().map(|trace| trace.end).max().unwrap_or_default(),
-        sessions,
-        participants: endpoints.len(),
-        joined_by: joints.into_iter().cloned().collect(),
-        confidence: confidence.min(MOST),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::session::trace::Shared;
 
@@ -482,6 +465,64 @@ mod tests {
             told.iter().map(|meeting| meeting.sessions.clone()).eq((0..700).map(|n| vec![2 * n, 2 * n + 1]))
         );
         assert!(meetings.traces.len() <= 16);
+    }
+
+    /// A call of `id` that shows these marks, from an endpoint of its own.
+    fn call(id: u64, marks: &[u64], from: i64, to: i64) -> Trace {
+        let at = |second| Timestamp::from_secs_nanos(second, 0);
+        let marks = marks.iter().map(|mark| (Shared::Flow(*mark), PacketRef::default())).collect();
+        let endpoint = IpAddr::from([10, 0, 0, u8::try_from(id % 256).unwrap()]);
+        Trace { id, marks, start: at(from), end: at(to), endpoint, ..trace(id, 0) }
+    }
+
+    /// 2 was in a meeting with 1 and 3, which go on, and is forgotten. Later 4 is found with 1, and 5 with 3.
+    #[test]
+    fn groups_that_were_one_meeting_are_one_though_nobody_is_left_between_them() {
+        let mut meetings = Meetings::default();
+        let first = [call(1, &[12, 14], 0, 6000), call(2, &[12, 23], 0, 60), call(3, &[23, 35], 0, 6000)];
+        let told = meetings.take(first.into_iter(), &(1..=3).collect(), None);
+        assert_eq!((told.len(), told[0].id, told[0].participants), (1, 1, 3));
+        meetings.forget(Some(Timestamp::from_secs_nanos(6000, 0)));
+        let later = || [call(4, &[14], 5000, 6000), call(5, &[35], 5000, 6000)];
+        let told = meetings.take(later().into_iter(), &(4..=5).collect(), None);
+        assert_eq!((told.len(), told[0].id, told[0].participants), (1, 1, 4));
+        assert_eq!(told[0].sessions, [1, 3, 4, 5]);
+        assert!(told[0].joined_by.iter().map(|joint| joint.sessions).eq([[1, 4], [3, 5]]));
+        assert!(meetings.named.iter().eq([(&1, &1), (&3, &1), (&4, &1), (&5, &1)]));
+    }
+
+    /// As above, but 4 and 5 are known not to share a meeting.
+    #[test]
+    fn groups_that_contradict_each_other_are_two_though_they_were_one() {
+        let mut meetings = Meetings::default();
+        let (one, three) = (call(1, &[14], 0, 6000), call(3, &[35], 0, 6000));
+        for trace in [one, three, call(4, &[14], 5000, 6000), call(5, &[35], 5000, 6000)] {
+            meetings.add(trace);
+        }
+        meetings.named = BTreeMap::from([(1, 1), (3, 1)]);
+        meetings.contradicted.insert((2, 3));
+        let mut groups = BTreeMap::new();
+        meetings.settle(2, &(4..=5).collect(), &mut groups);
+        assert!(
+            told(groups)
+                .iter()
+                .map(|meeting| (meeting.id, meeting.sessions.clone()))
+                .eq([(1, vec![1, 4]), (3, vec![3, 5])])
+        );
+    }
+
+    /// 1 ends first, and has to go while others come that have nothing to do with it.
+    #[test]
+    fn who_was_told_to_be_in_a_meeting_stays_in_it_when_more_come_though_room_is_short() {
+        let mut meetings = Meetings { most: Some(16), ..Meetings::default() };
+        let others = (10..1400).map(|id| call(id, &[1000 + id], 0, 80));
+        let first = [call(1, &[12], 0, 60), call(2, &[12, 23], 0, 90)];
+        let calls = first.into_iter().chain(others).chain([call(1500, &[23], 0, 90)]);
+        let told = meetings.take(calls, &(1..=1500).collect(), None);
+        assert!(told.iter().map(|meeting| meeting.sessions.clone()).eq([[1, 2, 1500]]));
+        assert_eq!((told[0].id, told[0].participants), (1, 3));
+        assert!(told[0].joined_by.iter().map(|joint| joint.sessions).eq([[1, 2], [2, 1500]]));
+        assert!(!meetings.named.contains_key(&1), "of what was let go nothing is kept");
     }
 
     /// One packet with a stamp of 1970 is such a part.
