@@ -215,12 +215,14 @@ impl<'r> Streaming<'r> {
                 break;
             };
             let has_looked = self.catch_up();
-            let is_due = match &self.ahead {
-                _ if has_looked => false,
-                Some(_) => self.stream.pace.is_due(time),
-                None => self.stream.is_due(&mut self.feed.pipeline, time, bytes),
+            let due = match &self.ahead {
+                _ if has_looked => None,
+                Some(_) => self.stream.pace.due(time),
+                None => self.stream.due(&mut self.feed.pipeline, time, bytes),
             };
-            if is_due && !self.look(time)? {
+            if let Some(now) = due
+                && !self.look(now)?
+            {
                 return Ok(false);
             }
             let Some(packet) = self.merge.current() else { break };
@@ -253,7 +255,7 @@ impl<'r> Streaming<'r> {
         }
     }
 
-    /// Looks at what is over, before a packet of time `now`; false where the run is to end.
+    /// Looks at what is over by packet time `now`; false where the run is to end.
     fn look(&mut self, now: Timestamp) -> anyhow::Result<bool> {
         let Self { stream, feed, telling, .. } = self;
         let is_ahead = self.ahead.is_some();

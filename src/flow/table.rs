@@ -247,7 +247,7 @@ impl<S> Table<S> {
 
     #[inline]
     fn turn(&mut self, now: Timestamp, clock: Clock, ended: &mut impl FnMut(Ended<S>)) {
-        self.wheel.advance(now, clock, &mut self.due);
+        let now = self.wheel.advance(now, clock, &mut self.due);
         if !self.due.is_empty() {
             self.expire_due(now, ended);
         }

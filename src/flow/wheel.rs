@@ -2,12 +2,10 @@
 //!
 //! One entry per flow, re-armed only when it comes due, so that a packet touches `last_seen` alone.
 
-use crate::time::Timestamp;
+use crate::time::{Doubt, Timestamp};
 
 /// Buckets of one second each; longer waits are re-armed when they come round.
 const BUCKETS: usize = 1024;
-/// Seconds beyond which time does not move for a single packet: its stamp may be wrong.
-const FAR: i64 = 3600;
 
 /// Names one slot of the table at one point of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +19,8 @@ pub(crate) struct Wheel {
     buckets: Vec<Vec<Entry>>,
     /// Whole seconds of the latest packet time; entries before it have been handed out.
     now: Option<i64>,
-    /// Whether the latest packet, and the latest look, was of a time far ahead.
-    ahead: [bool; 2],
+    /// Of the stamps of packets, and of those of looks.
+    doubts: [Doubt; 2],
 }
 
 /// What tells the time.
@@ -44,7 +42,7 @@ fn bucket_of(second: i64) -> usize {
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { buckets: vec![Vec::new(); BUCKETS], now: None, ahead: [false; 2] }
+        Self { buckets: vec![Vec::new(); BUCKETS], now: None, doubts: [Doubt::default(); 2] }
     }
 
     /// Arms `entry` for `due`, which is clamped to the coming turn of the wheel.
@@ -57,26 +55,29 @@ impl Wheel {
         }
     }
 
-    /// Moves packet time forward and collects the entries that came due. Time that runs backwards moves nothing, nor does the first packet,
-    /// or look, of a time that lies more than an hour ahead: another has to follow it.
+    /// Moves packet time forward, collects the entries that came due, and tells what time it is. Time that runs backwards moves nothing; a packet
+    /// or look of a time that lies far ahead moves what [`Doubt`] says.
     #[inline]
-    pub(crate) fn advance(&mut self, time: Timestamp, clock: Clock, due: &mut Vec<Entry>) {
+    pub(crate) fn advance(&mut self, time: Timestamp, clock: Clock, due: &mut Vec<Entry>) -> Timestamp {
         let second = seconds(time);
         match self.now {
-            Some(now) if second <= now => self.ahead = [false; 2],
-            Some(now) => self.turn(now, second, clock, due),
+            Some(now) if second <= now => self.doubts = [Doubt::default(); 2],
+            Some(now) => return self.turn(now, time, clock, due),
             None => self.now = Some(second),
         }
+        time
     }
 
     #[cold]
-    fn turn(&mut self, now: i64, second: i64, clock: Clock, due: &mut Vec<Entry>) {
-        let [packet, look] = &mut self.ahead;
-        let ahead = if clock == Clock::Packet { packet } else { look };
-        if second.saturating_sub(now) > FAR && !std::mem::replace(ahead, true) {
-            return;
+    fn turn(&mut self, now: i64, time: Timestamp, clock: Clock, due: &mut Vec<Entry>) -> Timestamp {
+        let [packet, look] = &mut self.doubts;
+        let (own, other) = if clock == Clock::Packet { (packet, look) } else { (look, packet) };
+        let time = own.resolve(Timestamp::from_secs_nanos(now, 0), time);
+        let second = seconds(time);
+        if second <= now {
+            return time;
         }
-        self.ahead = [false; 2];
+        *other = Doubt::default();
         let steps = second.saturating_sub(now).min(i64::try_from(BUCKETS).unwrap_or(i64::MAX));
         for step in 1..=steps {
             if let Some(bucket) = self.buckets.get_mut(bucket_of(now.saturating_add(step))) {
@@ -84,6 +85,7 @@ impl Wheel {
             }
         }
         self.now = Some(second);
+        time
     }
 }
 
@@ -127,6 +129,22 @@ mod tests {
         assert!(due.is_empty());
         wheel.advance(at(16_000), Clock::Packet, &mut due);
         assert_eq!(due.len(), 1, "also where hours lie between packets");
+    }
+
+    #[test]
+    fn a_stray_behind_a_jump_moves_no_further_than_the_jump() {
+        let mut wheel = Wheel::new();
+        let mut due = Vec::new();
+        wheel.advance(at(100), Clock::Packet, &mut due);
+        wheel.arm(Entry { slot: 0, generation: 0 }, at(130));
+        assert_eq!(wheel.advance(at(8000), Clock::Packet, &mut due), at(100));
+        assert_eq!(wheel.advance(at(9_000_000), Clock::Packet, &mut due), at(8000));
+        assert_eq!(due.len(), 1);
+        wheel.arm(Entry { slot: 1, generation: 0 }, at(8030));
+        assert_eq!(wheel.advance(at(8001), Clock::Packet, &mut due), at(8001));
+        assert_eq!(due.len(), 1, "what is of the new time is not idle");
+        wheel.advance(at(8030), Clock::Packet, &mut due);
+        assert_eq!(due.len(), 2);
     }
 
     #[test]

@@ -123,6 +123,8 @@ pub struct Meetings {
     named: BTreeMap<u64, u64>,
     /// Sessions of the usual size kept, where memory is short of what [`TRACES`] would take.
     most: Option<usize>,
+    /// Packet time, where it is known otherwise than from flows.
+    until: Option<Timestamp>,
 }
 
 impl Meetings {
@@ -145,10 +147,16 @@ impl Meetings {
         self.most = Some(most.min(TRACES));
     }
 
+    /// Packet time is not beyond this, whatever the end of a flow says.
+    pub const fn until(&mut self, now: Option<Timestamp>) {
+        self.until = now;
+    }
+
     /// Takes sessions and gives the meetings that they are in, those among them that had begun earlier included.
     pub fn join(&mut self, flows: &[Judged], sessions: &[Session]) -> Vec<Meeting> {
         let fresh: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
-        let now = flows.iter().map(|judged| judged.flow.end).max();
+        let is_known = |end: &Timestamp| self.until.is_none_or(|until| *end <= until);
+        let now = flows.iter().map(|judged| judged.flow.end).filter(is_known).max();
         self.take(sessions.iter().map(|session| Trace::of(flows, session)), &fresh, now)
     }
 

@@ -466,6 +466,21 @@ fn sessions_that_come_one_by_one_are_joined_as_at_once_under_a_number_that_stays
     assert_eq!((more[0].id, more[0].sessions.as_slice()), (1, &[0, 1, 2][..]));
 }
 
+/// One packet of the call of another is stamped years ahead.
+#[test]
+fn an_end_beyond_packet_time_makes_nothing_be_forgotten() {
+    let [one, two] = zoom_pair(1, [ALICE, BOB], [1, 2], (0, 60_000));
+    let whole = meetings(&[one.clone(), two.clone()]);
+    let mut far = flow(9, CAROL, SERVER, (0, 60_000)).sends(THEM);
+    far.flow.end = at_ms(400_000_000_000);
+    let mut memory = Meetings::default();
+    memory.until(Some(at_ms(90_000)));
+    let first = [one, far];
+    assert_eq!(memory.join(&first, &sessions(&first)), []);
+    let second = [two];
+    assert_eq!(memory.join(&second, &sessions(&second)), whole);
+}
+
 #[test]
 fn the_two_ends_of_an_ice_pair_are_two_clients_in_one_meeting() {
     // The first path fails, the second goes through a relay: the same pair, one after the other, at two endpoints.

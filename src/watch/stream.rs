@@ -18,7 +18,7 @@ use crate::observe::Summary;
 use crate::pipeline::{Alive, Living, Memory, Pipeline, Unwritten};
 use crate::report::Written;
 use crate::report::record::StreamRecord;
-use crate::time::Timestamp;
+use crate::time::{Doubt, Timestamp};
 
 /// Packet time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(5);
 /// Packets between two looks at most: in a flood, as many flows end.
 const PACKETS: u32 = 1 << 16;
+/// Packets between two looks for no other reason than that time ran backwards, at least: of two clocks that stamp in turn, each packet may be
+/// behind the one before.
+const BEHIND: u32 = 256;
 /// Asking who is alive means looking at all flows. It is done when so many packets have come for each of so many flows ..
 const PACKETS_PER_FLOWS: (u64, u64) = (1, 4);
 /// .. and in any case after this much packet time.
@@ -39,6 +42,10 @@ pub struct Pace {
     looked: Option<Timestamp>,
     /// Packets since then.
     packets: u32,
+    /// Of the stamps of packets.
+    doubt: Doubt,
+    /// Packets to come before time that runs backwards is looked at again.
+    behind: u32,
     /// When it was last asked who is alive.
     asked: Option<Timestamp>,
     /// Packets since then.
@@ -46,16 +53,30 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Counts a packet that is about to be taken, and tells whether a look is due before it. Time may run backwards.
+    /// Counts a packet that is about to be taken, and tells by what time a look is due before it. Time may run backwards; one packet of a time far
+    /// ahead makes no look, and does not tell its time.
     #[inline]
-    pub fn is_due(&mut self, time: Timestamp) -> bool {
+    pub fn due(&mut self, time: Timestamp) -> Option<Timestamp> {
+        let (now, is_due) = self.count(time);
+        is_due.then_some(now)
+    }
+
+    /// Counts a packet, and tells what time it is and whether a look is due.
+    #[inline]
+    fn count(&mut self, time: Timestamp) -> (Timestamp, bool) {
         let looked = *self.looked.get_or_insert(time);
         self.packets = self.packets.saturating_add(1);
-        time.since(looked) >= LOOK || looked.since(time) >= LOOK || self.packets > PACKETS
+        self.behind = self.behind.saturating_sub(1);
+        let now = self.doubt.resolve(looked, time);
+        let is_behind = looked.since(now) >= LOOK && self.behind == 0;
+        (now, now.since(looked) >= LOOK || is_behind || self.packets > PACKETS)
     }
 
     /// Notes that there was a look.
     pub fn looked(&mut self, now: Timestamp) {
+        if self.looked.is_some_and(|before| before.since(now) >= LOOK) {
+            self.behind = BEHIND;
+        }
         self.unasked = self.unasked.saturating_add(u64::from(self.packets));
         self.looked = Some(now);
         self.packets = 0;
@@ -151,9 +172,9 @@ impl<'a> Stream<'a> {
         self.holding.flows_alone = true;
     }
 
-    /// Counts a packet of so many bytes that is about to be taken, and tells whether a look is due before it.
+    /// Counts a packet of so many bytes that is about to be taken, and tells by what time a look is due before it, as [`Pace::due`] does.
     #[inline]
-    pub fn is_due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> bool {
+    pub fn due(&mut self, pipeline: &mut Pipeline, time: Timestamp, bytes: usize) -> Option<Timestamp> {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes >= self.keeper.budget().step(1) {
             self.bytes = 0;
@@ -163,7 +184,8 @@ impl<'a> Stream<'a> {
                 self.limit(pipeline, used);
             }
         }
-        self.pace.is_due(time) || self.is_short
+        let (now, is_due) = self.pace.count(time);
+        (is_due || self.is_short).then_some(now)
     }
 
     /// Looks at what has ended by packet time `now`, and hands what is over to `each`, in parts.
@@ -199,6 +221,7 @@ impl<'a> Stream<'a> {
     }
 
     fn judge(&mut self, over: Vec<Summary>, each: Each<'_>) -> ControlFlow<()> {
+        self.holding.memory.meetings.until(self.pace.looked);
         Holding::parts(over, Some(&self.keeper))
             .into_iter()
             .try_for_each(|part| each(self.holding.judge(self.rules, part)))
@@ -303,6 +326,39 @@ mod tests {
     use super::*;
     use crate::flow::FiveTuple;
     use crate::observe::Outline;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_secs_nanos(second, 0)
+    }
+
+    /// Which packets of these seconds a look is due before, and by what time.
+    fn looks(pace: &mut Pace, seconds: impl IntoIterator<Item = i64>) -> Vec<(usize, i64)> {
+        let mut looks = Vec::new();
+        for (packet, second) in seconds.into_iter().enumerate() {
+            if let Some(now) = pace.due(at(second)) {
+                pace.looked(now);
+                looks.push((packet, now.as_nanos() / 1_000_000_000));
+            }
+        }
+        looks
+    }
+
+    #[test]
+    fn a_stamp_far_ahead_is_the_time_of_no_look() {
+        let of = |seconds: &[i64]| looks(&mut Pace::default(), seconds.iter().copied());
+        assert_eq!(of(&[0, 1, 400_000_000, 2, 2]), [(1, 1), (3, 2)]);
+        assert_eq!(of(&[0, 9000, 9000, 9001]), [(2, 9000), (3, 9001)]);
+        assert_eq!(of(&[9000, 0, 0, 1]), [(1, 0), (3, 1)], "back is looked at as it comes");
+        let mut pace = Pace::default();
+        let flood = std::iter::repeat_n(0, 1 << 16).chain([400_000_000]);
+        assert_eq!(looks(&mut pace, flood), [(1 << 16, 0)], "nor where a look is due anyhow");
+    }
+
+    #[test]
+    fn two_clocks_in_turn_are_looked_at_seldom() {
+        let made = looks(&mut Pace::default(), (0..2560).map(|packet| packet % 2 * 2));
+        assert!((20..=24).contains(&made.len()), "{made:?}");
+    }
 
     #[test]
     fn who_breaks_off_gets_no_more_parts() {
