@@ -30,6 +30,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// Ended flows held at most, over all endpoints. Beyond it the endpoint that fell silent first is let go.
 pub(super) const MAX_HELD: usize = 1 << 18;
 
+/// One part in so many is let go to spare.
+const SHARE: usize = 8;
+
 const TCP: u8 = 6;
 
 /// Ended flows by endpoint.
@@ -249,7 +252,8 @@ impl Held {
         flows
     }
 
-    /// Lets go those who fell silent first while more flows are held than may be, in the order in which they began.
+    /// Where more flows are held than may be, lets go those who fell silent first, and an eighth to spare: each time all are sorted. In the order in
+    /// which they began.
     pub fn take_excess(&mut self) -> Vec<Summary> {
         if self.flows <= self.most {
             return Vec::new();
@@ -257,9 +261,10 @@ impl Held {
         let mut order: Vec<(Timestamp, IpAddr)> =
             self.endpoints.iter().map(|(address, endpoint)| (endpoint.latest, *address)).collect();
         order.sort_unstable();
+        let fewer = self.most.saturating_sub(self.most / SHARE);
         let mut flows = Vec::new();
         for (_, address) in order {
-            if self.flows <= self.most {
+            if self.flows <= fewer {
                 break;
             }
             self.released_early = self.released_early.saturating_add(1);
@@ -438,6 +443,21 @@ mod tests {
         let alive = [tuple(ALICE, SERVER, 17), tuple(BOB, SERVER, 17)];
         assert_eq!(ids(&silent(&mut held, 11, &alive)), [2]);
         assert_eq!((held.len(), held.released_early()), (2, 1));
+    }
+
+    /// Each time all endpoints are sorted.
+    #[test]
+    fn beyond_the_cap_an_eighth_goes_to_spare() {
+        let of = |id: u64| {
+            let time = i64::try_from(id).unwrap();
+            flow(id, &format!("10.0.0.{id}:5000"), SERVER, 17, time)
+        };
+        let mut held = Held::new(16);
+        held.push((0..16).map(of).collect());
+        assert!(held.take_excess().is_empty(), "as many as may be");
+        held.push(vec![of(16)]);
+        assert_eq!(ids(&held.take_excess()), [0, 1, 2]);
+        assert_eq!((held.len(), held.released_early()), (14, 3));
     }
 
     #[test]
