@@ -3,7 +3,7 @@
 //! Counted is what there may be much of in one flow; the rest is taken for what it usually is.
 
 use super::Summary;
-use super::facts::{Media, Sip, Stun};
+use super::facts::{Candidate, Media, Opened, Sip, Stun};
 
 /// A flow of which little is known, with its verdict and its record.
 const FLOW: usize = 1024;
@@ -16,6 +16,9 @@ const ADDRESS: usize = 512;
 /// A name or another text, of some dozen letters, in the tables that flows are tied by too.
 const TEXT: usize = 192;
 
+/// A value that a key log brought to light, with the allocations of its bytes and of its place's words.
+const CANDIDATE: usize = size_of::<Candidate>().saturating_add(96);
+
 /// Bytes.
 pub fn weight(flow: &Summary) -> usize {
     let Some(facts) = flow.facts.as_deref() else { return FLOW };
@@ -27,6 +30,7 @@ pub fn weight(flow: &Summary) -> usize {
         facts.media.as_deref().map_or(0, media),
         facts.sip.as_deref().map_or(0, sip),
         facts.stun.as_deref().map_or(0, stun),
+        facts.opened.as_deref().map_or(0, opened),
         dns,
     ];
     parts.into_iter().fold(FLOW, usize::saturating_add)
@@ -40,6 +44,10 @@ fn media(media: &Media) -> usize {
         packets.chain(units).fold(sum, |sum, bytes| sum.saturating_add(bytes).saturating_add(KEPT))
     });
     media.streams.len().saturating_mul(STREAM).saturating_add(kept)
+}
+
+fn opened(opened: &Opened) -> usize {
+    opened.candidates.len().saturating_mul(CANDIDATE)
 }
 
 fn sip(sip: &Sip) -> usize {
@@ -57,9 +65,9 @@ fn stun(stun: &Stun) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::FiveTuple;
+    use crate::flow::{Direction, FiveTuple};
     use crate::observe::Outline;
-    use crate::observe::facts::Facts;
+    use crate::observe::facts::{Facts, Form};
 
     #[test]
     fn what_there_is_much_of_counts() {
@@ -71,5 +79,15 @@ mod tests {
         let stun = Some(Box::new(Stun { mapped, ..Stun::default() }));
         flow.facts = Some(Box::new(Facts { stun, ..Facts::default() }));
         assert_eq!(weight(&flow), FLOW + 30 * ADDRESS);
+        let candidate = Candidate {
+            value: vec![7; 16].into(),
+            form: Form::Raw,
+            place: "text".to_owned(),
+            packet: flow.first_packet,
+            direction: Direction::Forward,
+        };
+        let opened = Opened { candidates: vec![candidate; 4608], ..Opened::default() };
+        flow.facts = Some(Box::new(Facts { opened: Some(Box::new(opened)), ..Facts::default() }));
+        assert!(weight(&flow) > 4608 * 150);
     }
 }
