@@ -14,6 +14,8 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 12..=64;
 const KEYS: [usize; 2] = [16, 32];
 /// Longest name of a field that is kept, in characters.
 const NAME: usize = 40;
+/// How far back it is looked for what a value is called, in bytes.
+const LOOK_BACK: usize = 256;
 /// How deep messages of protobuf are followed.
 const DEPTH: u8 = 8;
 /// Distinct byte values without which a raw value is no key: 16 random bytes have fewer than 9 once in 10^7, 32 fewer than
@@ -149,10 +151,13 @@ fn numbers(plain: &[u8], add: &mut dyn FnMut(Zeroizing<Vec<u8>>, Form, usize, us
 
 /// What the value is called, from what stands before it.
 fn place(plain: &[u8], start: usize) -> String {
-    let before = plain.get(..start).unwrap_or_default();
+    let begin = start.saturating_sub(LOOK_BACK);
+    let before = plain.get(begin..start).unwrap_or_default();
     if let Some(line) = before.strip_suffix(b"inline:") {
         let words = line.rsplit(|byte| matches!(byte, b'\r' | b'\n' | b'"')).next().unwrap_or_default();
-        let suite = words.split(|byte| *byte == b' ').find(|word| {
+        // Of a line that begins before it, the first word may be the end of one, and of a value.
+        let is_cut = begin > 0 && words.len() == line.len();
+        let suite = words.split(|byte| *byte == b' ').skip(usize::from(is_cut)).find(|word| {
             word.len() <= NAME && word.contains(&b'_') && word.iter().all(|byte| is_name(*byte))
         });
         return match suite.and_then(|suite| std::str::from_utf8(suite).ok()) {
@@ -179,11 +184,14 @@ fn place(plain: &[u8], start: usize) -> String {
 }
 
 /// True when the name that these bytes end with, or a part of it, could itself be a key or longer: `"nonce":"key"` must not
-/// show the nonce. Looks at the whole name, of which a report would show the end.
+/// show the nonce. Looks at the whole name, of which a report would show the end; one that is longer than is looked back is taken for one.
 fn is_secret(head: &[u8]) -> bool {
     let is_part = |byte: &u8| is_name(*byte) || matches!(byte, b'+' | b'/');
     let length = head.iter().rev().take_while(|byte| is_part(byte)).count();
     let name = head.get(head.len().saturating_sub(length)..).unwrap_or_default();
+    if length == head.len() && length.saturating_mul(2) > LOOK_BACK {
+        return true;
+    }
     if is_words(name) {
         return false;
     }
@@ -363,6 +371,22 @@ mod tests {
         // By coreutils' base64.
         assert_eq!(value, b"=-n@%^x!Bjufr9)?,#5h\\`=&]{qiPQ");
         assert_eq!(place, "SDP a=crypto AES_CM_128_HMAC_SHA1_80");
+    }
+
+    #[test]
+    fn what_stands_far_ahead_of_a_value_is_not_looked_for() {
+        let key = "ABEiM0RVZneImaq7zN3u/w==";
+        let place = |between: usize| {
+            let line = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 {}inline:{key}\r\n", "x ".repeat(between));
+            the_key(line.as_bytes()).map(|(_, place)| place)
+        };
+        assert_eq!(place(100).as_deref(), Some("SDP a=crypto AES_CM_128_HMAC_SHA1_80"));
+        // 249 bytes stand before `inline:`, and the suite's name would begin with its second half.
+        assert_eq!(place(117).as_deref(), Some("SDP a=crypto"));
+        assert_eq!(place(1000).as_deref(), Some("SDP a=crypto"));
+        let name = format!("{}:{key}", "a_long_name_".repeat(40));
+        let (_, place) = the_key(name.as_bytes()).expect("the value");
+        assert_eq!(place, "a field whose name looks like a value");
     }
 
     #[test]
