@@ -1,12 +1,12 @@
-//! What waits in all flows of a table together, so that many flows cannot take what one may not: behind holes in TCP streams, and in
-//! pictures of which fragments are still to come.
+//! What waits in all flows of a table together, so that many flows cannot take what one may not: behind holes in TCP streams, in
+//! pictures of which fragments are still to come, and in bodies that a key log opened and that are not whole.
 //!
 //! In: what a flow had waiting before a packet and has after it. Out: which flow is to give up what waits in it while
 //! more does than there is room for.
 //!
 //! The flow that has waited longest goes first. Of the holes that will still be filled nearly all are filled within a
 //! round trip or two, by a retransmission or a packet that was overtaken; one that is older was most likely lost by the
-//! capture and is only given up when the connection ends. A picture is complete within some milliseconds, or never. Were it
+//! capture and is only given up when the connection ends. A picture is complete within some milliseconds, or never. A body waits since the last packet of its flow. Were it
 //! the stream that asks, flows that are made to wait for ever would keep the room, and honest ones lose their handshakes to
 //! every packet out of order.
 

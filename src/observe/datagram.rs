@@ -92,15 +92,23 @@ impl Datagrams {
         self.media.as_ref().is_some_and(|media| media.is_accepted())
     }
 
-    /// What pictures hold that are not complete; `None` where none is.
+    /// What pictures hold that are not complete, and bodies of what was opened; `None` where none does.
     #[inline]
     pub(super) fn waiting(&self) -> Option<Wait> {
-        self.media.as_ref()?.waiting()
+        let pictures = self.media.as_ref().and_then(|media| media.waiting());
+        let Some((work, _)) = &self.quic else { return pictures };
+        [pictures, work.waiting()].into_iter().flatten().reduce(Wait::and)
     }
 
-    /// Gives up the oldest of the pictures that are not complete: how many that are.
+    /// Gives up the oldest of the pictures that are not complete, or all bodies where there are none: how many pictures that are.
     pub(super) fn give_up(&mut self) -> u64 {
-        self.media.as_mut().map_or(0, |media| media.give_up())
+        if let Some(media) = self.media.as_mut().filter(|media| media.waiting().is_some()) {
+            return media.give_up();
+        }
+        if let Some((work, _)) = &mut self.quic {
+            work.give_up();
+        }
+        0
     }
 
     /// Reads one payload.
@@ -226,6 +234,9 @@ impl Datagrams {
                 work.finish(facts, packet);
             }
             self.quic_done = true;
+        }
+        if let Some((work, _)) = &mut self.quic {
+            work.seen(meta.number);
         }
         true
     }

@@ -9,7 +9,7 @@ use super::packet_ref::PacketRef;
 use super::sealed::{QuicOpening, Randoms, note_missing};
 use crate::bytes::hex;
 use crate::fingerprint::Transport;
-use crate::flow::Direction;
+use crate::flow::{Direction, Wait};
 use crate::proto::tls::keylog::KeyLog;
 use crate::proto::tls::{self, ContentType, HandshakeType};
 use crate::proto::{dtls, quic};
@@ -210,6 +210,22 @@ impl QuicWork {
         }
         let waits = heard && !self.is_looked_up && !self.early.is_empty();
         self.opening.is_some() || waits || (!heard && self.datagrams < QUIC_DATAGRAMS)
+    }
+
+    /// What bodies of what was opened hold; `None` where none does.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<Wait> {
+        self.opening.as_ref()?.waiting()
+    }
+
+    /// The flow's last packet has this number in the run.
+    pub(super) fn seen(&mut self, number: u64) {
+        self.opening.iter_mut().for_each(|opening| opening.seen(number));
+    }
+
+    /// Reads no further what bodies are not whole.
+    pub(super) fn give_up(&mut self) {
+        self.opening.iter_mut().for_each(|opening| opening.give_up());
     }
 
     /// True for a datagram that begins with a long header without the fixed bit and is of this connection: Version Negotiation, of

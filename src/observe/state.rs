@@ -291,7 +291,8 @@ fn leave(flow: &mut Flow<State>) {
     flow.class = flow.class.max(COUNTED);
 }
 
-/// What waits behind holes of a TCP connection, and in pictures of Zoom's that are not complete; `None` where nothing does.
+/// What waits behind holes of a TCP connection, in pictures of Zoom's that are not complete, and in bodies that a key log opened; `None`
+/// where nothing does.
 #[inline]
 pub fn waiting(flow: &Flow<State>) -> Option<Wait> {
     match &flow.state.work {
@@ -302,7 +303,7 @@ pub fn waiting(flow: &Flow<State>) -> Option<Wait> {
 }
 
 /// Gives up what has waited longest in a flow, because too much does in all of them together. What comes behind a hole is not read any more;
-/// a picture is dropped, and the next one read.
+/// a picture is dropped, and the next one read; of a body, what came before stands.
 pub fn give_up(flow: &mut Flow<State>) -> GivenUp {
     match &mut flow.state.work {
         Work::Stream(work) => {

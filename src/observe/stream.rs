@@ -156,6 +156,9 @@ impl StreamWork {
                 read(other, own, &mut self.inner, facts, segment, segment.direction.flipped());
             }
         }
+        if let Some(opening) = &mut self.inner.opening {
+            opening.seen(segment.number);
+        }
         self.goes_on()
     }
 
@@ -171,18 +174,18 @@ impl StreamWork {
         forward.stream.waiting().saturating_add(reverse.stream.waiting())
     }
 
-    /// What waits behind holes, and in pictures of the datagrams that it carries.
+    /// What waits behind holes, in pictures of the datagrams that it carries, and in bodies of what was opened.
     #[inline]
     pub(super) fn waiting(&self) -> Option<Wait> {
         let bytes = self.behind_holes();
         let holes = (bytes > 0).then_some(Wait { since: self.waits_since.0, bytes });
-        match self.inner.datagrams.as_ref().and_then(|datagrams| datagrams.waiting()) {
-            None => holes,
-            Some(pictures) => Some(holes.map_or(pictures, |holes| holes.and(pictures))),
-        }
+        let pictures = self.inner.datagrams.as_ref().and_then(|datagrams| datagrams.waiting());
+        let bodies = self.inner.opening.as_ref().and_then(|opening| opening.waiting());
+        [holes, pictures, bodies].into_iter().flatten().reduce(Wait::and)
     }
 
-    /// Gives up all holes behind which bytes wait, or the oldest picture where that has waited longer. How many, and whether the work goes on.
+    /// Gives up all holes behind which bytes wait, or the oldest picture where that has waited longer, or all bodies where nothing else
+    /// waits. How many holes and pictures, and whether the work goes on.
     pub(super) fn give_up(&mut self, facts: &mut Facts) -> (GivenUp, bool) {
         let mut given_up = GivenUp::default();
         let is_holed = self.behind_holes() > 0;
@@ -192,6 +195,9 @@ impl StreamWork {
         {
             given_up.pictures = datagrams.give_up();
             return (given_up, self.goes_on());
+        }
+        if !is_holed && let Some(opening) = &mut self.inner.opening {
+            opening.give_up();
         }
         for half in &mut self.halves {
             // A hole comes first, so that nothing of what is delivered can be aligned any more.

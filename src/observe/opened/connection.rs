@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::find::Found;
-use super::scan::{Body, Scan, Sink};
+use super::hold::{self, Hold};
+use super::scan::{Body, Scan};
+use super::socket::WebSocket;
+use super::{Kept, Sink};
 use crate::flow::Direction;
 use crate::observe::PacketRef;
-use crate::proto::http::coding::{Coding, Decoder};
+use crate::proto::http::coding::Coding;
 use crate::proto::http::{one, two, websocket};
 
 /// Bytes of a head or frame that are waited for at most.
@@ -17,11 +19,6 @@ const BUFFER_CAP: usize = 1 << 17;
 const TELLING: usize = 24;
 /// Most HTTP/2 streams with an open body, each way.
 const STREAMS_CAP: usize = 64;
-/// What a sender leaves out at the end of a compressed message. RFC 7692 section 7.2.1.
-const DEFLATE_TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
-
-/// Takes what was found, with its way and the packet that completed it.
-pub(super) type Sink2<'a> = dyn FnMut(Direction, Found, PacketRef) + 'a;
 
 /// Both ways of a connection.
 #[derive(Default)]
@@ -63,7 +60,7 @@ enum Inner {
 }
 
 /// What a step did with the bytes at hand.
-enum Step {
+pub(super) enum Step {
     /// Used so many.
     Took(usize),
     /// Needs more.
@@ -75,13 +72,8 @@ enum Step {
 }
 
 impl Connection {
-    pub(super) fn data(
-        &mut self,
-        direction: Direction,
-        packet: PacketRef,
-        bytes: &[u8],
-        sink: &mut Sink2<'_>,
-    ) {
+    pub(super) fn data(&mut self, packet: PacketRef, bytes: &[u8], sink: &mut Sink<'_>) {
+        let direction = sink.direction;
         let [forward, reverse] = &mut self.ways;
         let (own, other) = match direction {
             Direction::Forward => (forward, reverse),
@@ -92,26 +84,36 @@ impl Connection {
         if matches!(own.layer, Layer::Undecided) {
             own.layer = recognise(&own.buffer, direction, other);
         }
-        let mut sink = |found: Found, packet| sink(direction, found, packet);
-        if let Some(compressed) = own.run(packet, direction, &mut sink) {
+        if let Some(compressed) = own.run(packet, sink) {
             own.layer = Layer::WebSocket(Box::new(WebSocket::new(compressed)));
             other.layer = Layer::WebSocket(Box::new(WebSocket::new(compressed)));
-            own.run(packet, direction, &mut sink);
+            own.run(packet, sink);
+        }
+        hold::limit_one(&mut own.layer, sink);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.ways.iter().fold(0, |sum, way| sum.saturating_add(way.layer.bytes()))
+    }
+
+    pub(super) fn give_up(&mut self, kept: &mut Kept) {
+        for (way, direction) in self.ways.iter_mut().zip([Direction::Forward, Direction::Reverse]) {
+            way.layer.give_up(&mut Sink { kept, direction });
         }
     }
 
-    pub(super) fn finish(mut self, sink: &mut Sink2<'_>) {
+    pub(super) fn finish(mut self, kept: &mut Kept) {
         for (way, direction) in self.ways.iter_mut().zip([Direction::Forward, Direction::Reverse]) {
-            let mut sink = |found: Found, packet| sink(direction, found, packet);
+            let sink = &mut Sink { kept, direction };
             let rest = std::mem::take(&mut way.buffer);
             let mut scan = Scan::default();
-            scan.feed(&rest, way.last, &mut sink);
-            scan.end(true, &mut sink);
+            scan.feed(&rest, way.last, sink);
+            scan.end(true, sink);
             match &mut way.layer {
                 Layer::One(
                     One::Length(_, body) | One::ChunkLine(body) | One::Chunk(_, body) | One::UntilClose(body),
-                ) => body.end(&mut sink),
-                Layer::Two(streams) => streams.values_mut().for_each(|inner| inner.end(&mut sink)),
+                ) => body.end(sink),
+                Layer::Two(streams) => streams.values_mut().for_each(|inner| inner.end(sink)),
                 Layer::Undecided | Layer::One(One::Head) | Layer::WebSocket(_) | Layer::Raw(_) => {}
             }
         }
@@ -137,12 +139,12 @@ fn recognise(bytes: &[u8], direction: Direction, other: &Way) -> Layer {
 
 impl Way {
     /// Reads what is at hand; true or false when both ways go on as WebSocket.
-    fn run(&mut self, packet: PacketRef, direction: Direction, sink: &mut Sink<'_>) -> Option<bool> {
+    fn run(&mut self, packet: PacketRef, sink: &mut Sink<'_>) -> Option<bool> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut at = 0_usize;
         let mut upgrade = None;
         while let Some(bytes) = buffer.get(at..).filter(|bytes| !bytes.is_empty()) {
-            match self.layer.step(bytes, packet, direction, sink) {
+            match self.layer.step(bytes, packet, sink) {
                 Step::Took(taken) => at = at.saturating_add(taken.max(1)),
                 Step::Wait => break,
                 Step::Broken => self.layer = Layer::Raw(Box::default()),
@@ -156,18 +158,18 @@ impl Way {
         self.buffer.extend_from_slice(buffer.get(at..).unwrap_or_default());
         if self.buffer.len() > BUFFER_CAP {
             self.layer = Layer::Raw(Box::default());
-            return self.run(packet, direction, sink);
+            return self.run(packet, sink);
         }
         upgrade
     }
 }
 
 impl Layer {
-    fn step(&mut self, bytes: &[u8], packet: PacketRef, direction: Direction, sink: &mut Sink<'_>) -> Step {
+    fn step(&mut self, bytes: &[u8], packet: PacketRef, sink: &mut Sink<'_>) -> Step {
         match self {
             Self::Undecided => Step::Wait,
             Self::One(state) => state.step(bytes, packet, sink),
-            Self::Two(streams) => frame(streams, bytes, packet, direction, sink),
+            Self::Two(streams) => frame(streams, bytes, packet, sink),
             Self::WebSocket(socket) => socket.step(bytes, packet, sink),
             Self::Raw(scan) => {
                 scan.feed(bytes, packet, sink);
@@ -177,6 +179,37 @@ impl Layer {
                 record.end(false, sink);
                 Step::Took(bytes.len())
             }
+        }
+    }
+}
+
+impl Hold for Layer {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Undecided | Self::One(One::Head) => 0,
+            Self::One(
+                One::Length(_, body) | One::ChunkLine(body) | One::Chunk(_, body) | One::UntilClose(body),
+            ) => body.bytes(),
+            Self::Two(streams) => hold::bytes(streams),
+            Self::WebSocket(socket) => socket.bytes(),
+            Self::Raw(scan) => scan.bytes(),
+        }
+    }
+
+    fn is_unfolding(&self) -> bool {
+        false
+    }
+
+    fn give_up(&mut self, sink: &mut Sink<'_>) {
+        match self {
+            Self::Undecided | Self::One(One::Head) => {}
+            Self::One(
+                One::Length(_, body) | One::ChunkLine(body) | One::Chunk(_, body) | One::UntilClose(body),
+            ) => body.give_up(sink),
+            Self::Two(streams) => streams.values_mut().for_each(|inner| inner.give_up(sink)),
+            Self::WebSocket(socket) => socket.give_up(sink),
+            // It has no messages; each record was read as one.
+            Self::Raw(scan) => scan.give_up(sink),
         }
     }
 }
@@ -255,13 +288,7 @@ impl One {
 }
 
 /// Reads one frame of HTTP/2.
-fn frame(
-    streams: &mut BTreeMap<u32, Inner>,
-    bytes: &[u8],
-    packet: PacketRef,
-    direction: Direction,
-    sink: &mut Sink<'_>,
-) -> Step {
+fn frame(streams: &mut BTreeMap<u32, Inner>, bytes: &[u8], packet: PacketRef, sink: &mut Sink<'_>) -> Step {
     if bytes.starts_with(two::PREFACE) {
         return Step::Took(two::PREFACE.len());
     }
@@ -274,8 +301,9 @@ fn frame(
     if header.kind == two::DATA {
         let Ok(data) = two::data(header.flags, payload) else { return Step::Broken };
         if streams.contains_key(&header.stream) || streams.len() < STREAMS_CAP {
-            let inner = streams.entry(header.stream).or_insert_with(|| Inner::of(data, direction));
+            let inner = streams.entry(header.stream).or_insert_with(|| Inner::of(data, sink.direction));
             inner.feed(data, packet, sink);
+            hold::limit(streams, sink);
         }
     }
     if (header.ends_stream() || header.kind == two::RST_STREAM)
@@ -339,79 +367,26 @@ impl Inner {
     }
 }
 
-/// One way of a WebSocket.
-struct WebSocket {
-    /// Shared by all messages, where compression was agreed on.
-    decoder: Option<Decoder>,
-    /// The frame that is being read: its header, and how much of its payload has been read.
-    frame: Option<(websocket::Header, u64)>,
-    /// The message that is being read is compressed.
-    compressed: bool,
-    scan: Scan,
-}
-
-impl WebSocket {
-    fn new(compressed: bool) -> Self {
-        let decoder = compressed.then(|| Decoder::new(Coding::Deflate, &[]));
-        Self { decoder, frame: None, compressed: false, scan: Scan::default() }
-    }
-
-    fn step(&mut self, bytes: &[u8], packet: PacketRef, sink: &mut Sink<'_>) -> Step {
-        let Some((header, read)) = self.frame else {
-            return match websocket::Header::parse(bytes) {
-                Ok(Some((header, taken))) => {
-                    if matches!(header.opcode, 1 | 2) {
-                        self.compressed = header.compressed;
-                    }
-                    self.frame = Some((header, 0));
-                    self.close(packet, sink);
-                    Step::Took(taken)
-                }
-                Ok(None) => Step::Wait,
-                Err(_) => Step::Broken,
-            };
-        };
-        let left = header.length.saturating_sub(read);
-        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        let mut piece = Zeroizing::new(bytes.get(..taken).unwrap_or_default().to_vec());
-        if let Some(mask) = header.mask {
-            websocket::unmask(mask, read, &mut piece);
-        }
-        self.payload(header.opcode, &piece, packet, sink);
-        self.frame = Some((header, read.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX))));
-        self.close(packet, sink);
-        Step::Took(taken)
-    }
-
-    fn payload(&mut self, opcode: u8, piece: &[u8], packet: PacketRef, sink: &mut Sink<'_>) {
-        if opcode >= 8 {
-            return;
-        }
-        match &mut self.decoder {
-            Some(decoder) if self.compressed => {
-                let mut out = Zeroizing::new(Vec::new());
-                decoder.feed(piece, &mut out);
-                self.scan.feed(&out, packet, sink);
-            }
-            _ => self.scan.feed(piece, packet, sink),
+impl Hold for Inner {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Body(body) => body.bytes(),
+            // Of the next frame's head, some bytes may wait.
+            Self::WebSocket(socket, _) => socket.bytes(),
         }
     }
 
-    /// Ends the frame when its payload is whole, and the message with its last frame.
-    fn close(&mut self, packet: PacketRef, sink: &mut Sink<'_>) {
-        let Some((header, read)) = self.frame else { return };
-        if read < header.length {
-            return;
+    fn is_unfolding(&self) -> bool {
+        match self {
+            Self::Body(body) => body.is_unfolding(),
+            Self::WebSocket(socket, _) => socket.is_unfolding(),
         }
-        self.frame = None;
-        if header.fin && header.opcode < 8 {
-            if self.compressed {
-                self.payload(0, &DEFLATE_TAIL, packet, sink);
-                if let Some(decoder) = &mut self.decoder {
-                    decoder.next_message();
-                }
-            }
-            self.scan.end(false, sink);
+    }
+
+    fn give_up(&mut self, sink: &mut Sink<'_>) {
+        match self {
+            Self::Body(body) => body.give_up(sink),
+            Self::WebSocket(socket, _) => socket.give_up(sink),
         }
     }
 }

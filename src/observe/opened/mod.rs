@@ -3,7 +3,9 @@
 
 mod connection;
 mod find;
+mod hold;
 mod scan;
+mod socket;
 mod streams;
 
 use std::collections::BTreeSet;
@@ -24,6 +26,9 @@ const OTHERS_CAP: usize = 512;
 
 /// Most different values of a flow that are remembered, so that each counts once; of those beyond, repeats count too.
 const KNOWN_CAP: usize = 1 << 16;
+
+/// Most bytes that the codings of one flow's bodies come to, as [`MAX_OPENED`](super::sealed::MAX_OPENED) is for what they came from.
+const UNFOLDED_CAP: usize = 64 << 20;
 
 /// Searches the opened data of one flow.
 pub struct Finder {
@@ -46,6 +51,39 @@ struct Kept {
     /// Values of other lengths than a key's among them.
     others: usize,
     left_out: u32,
+    /// Bytes that codings came to.
+    unfolded: usize,
+    /// Bodies that were not read to their end, and the packet where the first of them was left.
+    cut: Option<(u32, PacketRef)>,
+}
+
+/// Where that goes which is found in one direction.
+struct Sink<'a> {
+    kept: &'a mut Kept,
+    direction: Direction,
+}
+
+impl Sink<'_> {
+    /// Takes a value, with the packet that completed it.
+    fn take(&mut self, found: Found, packet: PacketRef) {
+        self.kept.take(found, packet, self.direction);
+    }
+
+    /// Counts what a coding came to. False when that is enough of the flow.
+    const fn unfolded(&mut self, bytes: usize) -> bool {
+        self.kept.unfolded = self.kept.unfolded.saturating_add(bytes);
+        self.has_room()
+    }
+
+    const fn has_room(&self) -> bool {
+        self.kept.unfolded < UNFOLDED_CAP
+    }
+
+    /// Counts a body that is not read to its end.
+    fn cut(&mut self, packet: PacketRef) {
+        let (bodies, _) = self.kept.cut.get_or_insert((0, packet));
+        *bodies = bodies.saturating_add(1);
+    }
 }
 
 impl Kept {
@@ -80,26 +118,32 @@ impl Finder {
 
     /// Takes application data of a connection, in order.
     pub fn data(&mut self, direction: Direction, packet: PacketRef, bytes: &[u8]) {
-        let kept = &mut self.kept;
-        self.connection
-            .data(direction, packet, bytes, &mut |way, found, packet| kept.take(found, packet, way));
+        self.connection.data(packet, bytes, &mut Sink { kept: &mut self.kept, direction });
     }
 
     /// Takes data of a QUIC stream, in order.
     pub fn stream(&mut self, direction: Direction, stream: u64, packet: PacketRef, bytes: &[u8]) {
-        let kept = &mut self.kept;
-        self.streams.data(direction, stream, packet, bytes, &mut |found, packet| {
-            kept.take(found, packet, direction);
-        });
+        self.streams.data(stream, packet, bytes, &mut Sink { kept: &mut self.kept, direction });
     }
 
-    /// Writes down what was found.
-    pub fn finish(mut self, opened: &mut Opened) {
-        let kept = &mut self.kept;
-        self.connection.finish(&mut |way, found, packet| kept.take(found, packet, way));
-        self.streams.finish(&mut |way, found, packet| kept.take(found, packet, way));
+    /// About how many bytes the bodies hold that are not whole.
+    pub fn bytes(&self) -> usize {
+        self.connection.bytes().saturating_add(self.streams.bytes())
+    }
+
+    /// Reads the bodies that are not whole no further, so that they hold nothing.
+    pub fn give_up(&mut self) {
+        self.connection.give_up(&mut self.kept);
+        self.streams.give_up(&mut self.kept);
+    }
+
+    /// Writes down what was found. How many bodies were not read to their end, and the packet where the first of them was left.
+    pub fn finish(mut self, opened: &mut Opened) -> Option<(u32, PacketRef)> {
+        self.connection.finish(&mut self.kept);
+        self.streams.finish(&mut self.kept);
         opened.candidates = self.kept.candidates;
         opened.candidates_left_out = self.kept.left_out;
+        self.kept.cut
     }
 }
 

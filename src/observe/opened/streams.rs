@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::connection::Sink2;
-use super::scan::{Body, Sink};
+use super::hold::{self, Hold};
+use super::scan::Body;
+use super::{Kept, Sink};
 use crate::flow::Direction;
 use crate::observe::PacketRef;
 use crate::proto::http::coding::Coding;
@@ -42,15 +43,8 @@ enum State {
 }
 
 impl Streams {
-    pub(super) fn data(
-        &mut self,
-        direction: Direction,
-        stream: u64,
-        packet: PacketRef,
-        bytes: &[u8],
-        sink: &mut Sink<'_>,
-    ) {
-        let key = (stream, direction == Direction::Forward);
+    pub(super) fn data(&mut self, stream: u64, packet: PacketRef, bytes: &[u8], sink: &mut Sink<'_>) {
+        let key = (stream, sink.direction == Direction::Forward);
         if !self.open.contains_key(&key) && self.open.len() >= STREAMS_CAP {
             // The one with the lowest number is the oldest.
             if let Some((_, mut oldest)) = self.open.pop_first() {
@@ -60,13 +54,41 @@ impl Streams {
         let state = if stream & ONE_WAY == 0 { State::Begin } else { State::Raw };
         let new = || Stream { body: Body::new(Coding::Unknown), state, head: Zeroizing::default() };
         self.open.entry(key).or_insert_with(new).feed(bytes, packet, sink);
+        hold::limit(&mut self.open, sink);
     }
 
-    pub(super) fn finish(self, sink: &mut Sink2<'_>) {
-        for ((_, forward), mut stream) in self.open {
-            let direction = if forward { Direction::Forward } else { Direction::Reverse };
-            stream.body.end(&mut |found, packet| sink(direction, found, packet));
+    pub(super) fn bytes(&self) -> usize {
+        hold::bytes(&self.open)
+    }
+
+    pub(super) fn give_up(&mut self, kept: &mut Kept) {
+        for ((_, forward), stream) in &mut self.open {
+            stream.give_up(&mut Sink { kept, direction: direction(*forward) });
         }
+    }
+
+    pub(super) fn finish(self, kept: &mut Kept) {
+        for ((_, forward), mut stream) in self.open {
+            stream.body.end(&mut Sink { kept, direction: direction(forward) });
+        }
+    }
+}
+
+const fn direction(is_forward: bool) -> Direction {
+    if is_forward { Direction::Forward } else { Direction::Reverse }
+}
+
+impl Hold for Stream {
+    fn bytes(&self) -> usize {
+        self.body.bytes()
+    }
+
+    fn is_unfolding(&self) -> bool {
+        self.body.is_unfolding()
+    }
+
+    fn give_up(&mut self, sink: &mut Sink<'_>) {
+        self.body.give_up(sink);
     }
 }
 

@@ -175,6 +175,68 @@ fn bodies_of_http_3_are_unwrapped() {
     }
 }
 
+/// RFC 8878 section 3.1.1: a window of 2 MiB, and the letter A 131072 times in each block, of which none is the last.
+fn endless(blocks: usize) -> Vec<u8> {
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, 11 << 3][..], &[0x02, 0, 0x10, b'A'].repeat(blocks)].concat()
+}
+
+fn cut(finder: Finder) -> u32 {
+    finder.finish(&mut Opened::default()).map_or(0, |(bodies, _)| bodies)
+}
+
+#[test]
+fn many_bodies_that_never_end_hold_little_and_the_others_are_read() {
+    let mut finder = Finder::new();
+    let packed = gzip(TEXT);
+    let (head, tail) = packed.split_at(20);
+    let answer: Vec<u8> = (0..40).flat_map(|number| frame(0, 0, 2 * number + 1, &endless(4))).collect();
+    for bytes in [frame(4, 0, 0, &[]), answer, frame(0, 0, 99, head), frame(0, 1, 99, tail)] {
+        finder.data(Direction::Reverse, PacketRef::new(0, 1), &bytes);
+        assert!(finder.bytes() < 2 << 20, "{}", finder.bytes());
+    }
+    for number in 0..40 {
+        finder.stream(Direction::Reverse, 4 * number + 3, PacketRef::new(0, 2), &endless(4));
+    }
+    assert!((1 << 20..4 << 20).contains(&finder.bytes()), "{}", finder.bytes());
+    finder.give_up();
+    assert_eq!(finder.bytes(), 0);
+    assert_eq!(finder.kept.cut.map(|(bodies, _)| bodies), Some(80), "each once");
+    assert!(encrypt_key(key(finder)));
+}
+
+#[test]
+fn what_was_given_up_holds_nothing_whatever_it_was() {
+    let heads: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n\x1b\x74\x00",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\xff\xfe",
+        b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        b"\xff no protocol of which anything is known",
+    ];
+    for head in heads {
+        let mut finder = Finder::new();
+        finder.data(Direction::Reverse, PacketRef::new(0, 1), head);
+        assert!(finder.bytes() > 0, "{}", String::from_utf8_lossy(head));
+        finder.give_up();
+        assert_eq!(finder.bytes(), 0, "{}", String::from_utf8_lossy(head));
+    }
+}
+
+#[test]
+fn beyond_what_a_flow_may_unfold_to_nothing_is_decoded() {
+    let packed = gzip(TEXT);
+    let body = response(&format!("Content-Length: {}\r\nContent-Encoding: gzip\r\n", packed.len()), &packed);
+    for (before, is_read) in [(UNFOLDED_CAP - 1, true), (UNFOLDED_CAP, false)] {
+        let mut finder = Finder::new();
+        finder.kept.unfolded = before;
+        finder.data(Direction::Reverse, PacketRef::new(0, 1), &body);
+        assert_eq!(finder.kept.cut.map(|(bodies, _)| bodies), Some(1));
+        assert_eq!(encrypt_key(key(finder)), is_read);
+    }
+    let mut finder = Finder::new();
+    finder.data(Direction::Reverse, PacketRef::new(0, 1), &body);
+    assert_eq!((finder.kept.unfolded, cut(finder)), (TEXT.len(), 0));
+}
+
 #[test]
 fn values_beyond_the_cap_are_counted() {
     let mut finder = Finder::new();

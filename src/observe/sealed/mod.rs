@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::PacketRef;
 use super::facts::{Facts, Missing, Opened};
 use super::opened::Finder;
-use crate::flow::Direction;
+use crate::flow::{Direction, Wait};
 use crate::proto::tls::keylog::{KeyLog, Random, Secrets};
 use crate::proto::tls::opener::End;
 
@@ -34,12 +34,17 @@ struct Ledger {
     data: [Option<Sha256>; 2],
     /// Of each stream of a QUIC connection, by direction.
     streams: [BTreeMap<u64, Sha256>; 2],
+    /// What the finder holds of bodies that are not whole, since the packet of the flow that came last, by its number in the run: those
+    /// where nothing goes on have waited longest.
+    waits: Wait,
 }
 
 impl Ledger {
     fn new() -> Self {
         let (data, streams) = ([None, None], [BTreeMap::new(), BTreeMap::new()]);
-        Self { opened: Opened::default(), finder: Finder::new(), calls: sip::Calls::default(), data, streams }
+        let waits = Wait { since: 0, bytes: 0 };
+        let (opened, finder, calls) = (Opened::default(), Finder::new(), sip::Calls::default());
+        Self { opened, finder, calls, data, streams, waits }
     }
 
     const fn is_full(&self) -> bool {
@@ -57,6 +62,7 @@ impl Ledger {
         }
         self.calls.data(direction, packet, bytes);
         self.finder.data(direction, packet, bytes);
+        self.waits.bytes = self.finder.bytes();
     }
 
     fn stream(&mut self, direction: Direction, id: u64, packet: PacketRef, bytes: &[u8]) {
@@ -65,6 +71,18 @@ impl Ledger {
             streams.entry(id).or_default().update(bytes);
         }
         self.finder.stream(direction, id, packet, bytes);
+        self.waits.bytes = self.finder.bytes();
+    }
+
+    /// Bodies that are not whole; `None` where none holds anything.
+    fn waiting(&self) -> Option<Wait> {
+        (self.waits.bytes > 0).then_some(self.waits)
+    }
+
+    /// Reads no further what bodies are not whole.
+    fn give_up(&mut self) {
+        self.finder.give_up();
+        self.waits.bytes = 0;
     }
 
     /// The first obstacle stays.
@@ -73,7 +91,7 @@ impl Ledger {
     }
 
     fn finish(self, facts: &mut Facts) {
-        let Self { mut opened, finder, calls, data, streams } = self;
+        let Self { mut opened, finder, calls, data, streams, waits: _ } = self;
         if opened.records == 0 && opened.failed > 0 {
             opened.missing = Some(Missing::WrongSecret);
         }
@@ -82,7 +100,9 @@ impl Ledger {
         let [forward, reverse] = of_data;
         let [forward_streams, reverse_streams] = of_streams;
         opened.sha256 = [forward.or(forward_streams), reverse.or(reverse_streams)];
-        finder.finish(&mut opened);
+        if let Some((bodies, packet)) = finder.finish(&mut opened) {
+            (0..bodies).for_each(|_| facts.anomaly("http_body_over_cap", packet));
+        }
         calls.finish(facts);
         facts.opened = Some(Box::new(opened));
     }

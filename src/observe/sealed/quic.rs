@@ -1,7 +1,7 @@
 //! A QUIC connection that is opened with a key log.
 
 use super::{Ledger, end_of, look_up, note_missing};
-use crate::flow::Direction;
+use crate::flow::{Direction, Wait};
 use crate::observe::PacketRef;
 use crate::observe::facts::{Facts, Missing};
 use crate::observe::handshake::Side;
@@ -79,6 +79,23 @@ impl QuicOpening {
         if let Some(field) = fault {
             facts.anomaly(field, packet);
         }
+    }
+
+    /// What bodies hold that are not whole; `None` where none does.
+    #[inline]
+    pub(in crate::observe) fn waiting(&self) -> Option<Wait> {
+        self.ledger.waiting()
+    }
+
+    /// The flow's last packet has this number in the run.
+    #[inline]
+    pub(in crate::observe) const fn seen(&mut self, number: u64) {
+        self.ledger.waits.since = number;
+    }
+
+    /// Reads no further what bodies are not whole.
+    pub(in crate::observe) fn give_up(&mut self) {
+        self.ledger.give_up();
     }
 
     /// Writes down what was opened.

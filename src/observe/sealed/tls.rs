@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{Ledger, end_of, length, look_up, note_missing};
-use crate::flow::Direction;
+use crate::flow::{Direction, Wait};
 use crate::observe::PacketRef;
 use crate::observe::facts::{Facts, Missing, Tls};
 use crate::observe::handshake::{self, Side};
@@ -112,6 +112,23 @@ impl TlsOpening {
             facts.anomaly(field, packet);
         }
         !self.opener.is_given_up(end)
+    }
+
+    /// What bodies hold that are not whole; `None` where none does.
+    #[inline]
+    pub(in crate::observe) fn waiting(&self) -> Option<Wait> {
+        self.ledger.waiting()
+    }
+
+    /// The flow's last packet has this number in the run.
+    #[inline]
+    pub(in crate::observe) const fn seen(&mut self, number: u64) {
+        self.ledger.waits.since = number;
+    }
+
+    /// Reads no further what bodies are not whole.
+    pub(in crate::observe) fn give_up(&mut self) {
+        self.ledger.give_up();
     }
 
     /// Writes down what was opened.

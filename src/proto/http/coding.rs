@@ -1,17 +1,29 @@
 //! Content codings, RFC 9110 section 8.4.1: pieces of a coded body in, pieces of the body out, bounded.
 
-use std::io::Write as _;
+use std::io::Write;
 
-use brotli_decompressor::DecompressorWriter;
+use brotli_decompressor::{
+    BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper as _, StandardAlloc,
+};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use zeroize::Zeroizing;
 
 /// Most bytes that a body may come to; what follows is passed over.
 pub const BODY_CAP: usize = 1 << 22;
-/// Window of a brotli decoder's output, in bytes.
-const BROTLI_BUFFER: usize = 1 << 12;
+/// Most bytes that are handed out at once.
+const PIECE: usize = 1 << 14;
+/// Largest window of a zstd body: 2 MiB, which libzstd takes where it is not told how long a body will be, up to its level 8. RFC 8878 section
+/// 3.1.1.1.2 asks decoders to take 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 21;
+/// What libzstd says of a larger one.
+const ZSTD_WINDOW_FAULT: &str = "Frame requires too much memory for decoding";
 
-/// Largest window of a zstd body: 8 MiB, as RFC 8878 section 3.1.1.1.2 asks decoders to take.
-const ZSTD_WINDOW_LOG: u32 = 23;
+/// About what a decoder of deflate holds, in bytes: its window, its tables and 32 KiB of output.
+const DEFLATE_BYTES: usize = 80 << 10;
+/// About what a decoder of zstd holds beside its window.
+const ZSTD_BYTES: usize = 160 << 10;
+/// A code of brotli's tables.
+const BROTLI_CODE: usize = size_of::<brotli_decompressor::HuffmanCode>();
 
 /// How a body is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,16 +77,21 @@ pub struct Decoder {
     out: usize,
 }
 
+type Brotli = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
+
 enum State {
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     Zlib(Box<ZlibDecoder<Vec<u8>>>),
     Deflate(Box<DeflateDecoder<Vec<u8>>>),
-    Brotli(Box<DecompressorWriter<Vec<u8>>>),
+    Brotli(Box<Brotli>),
     Zstd(Box<zstd::stream::write::Decoder<'static, Vec<u8>>>),
     /// Not readable, or broken, or over the cap.
     Closed,
 }
+
+/// Takes what comes out, piece by piece; false when no more is wanted.
+pub type Out<'a> = dyn FnMut(&[u8]) -> bool + 'a;
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -91,7 +108,7 @@ impl Decoder {
             Coding::Gzip => State::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
             Coding::Zlib => State::Zlib(Box::new(ZlibDecoder::new(Vec::new()))),
             Coding::Deflate => State::Deflate(Box::new(DeflateDecoder::new(Vec::new()))),
-            Coding::Brotli => State::Brotli(Box::new(DecompressorWriter::new(Vec::new(), BROTLI_BUFFER))),
+            Coding::Brotli => State::Brotli(Box::new(brotli())),
             Coding::Zstd => zstandard().map_or(State::Closed, |inner| State::Zstd(Box::new(inner))),
             Coding::Other => State::Closed,
         };
@@ -103,38 +120,68 @@ impl Decoder {
         self.out = 0;
     }
 
-    /// Takes a piece and gives what it comes to. A fault ends the body; what came before it stands.
-    pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        // In slices, so that a small piece which unfolds into a large one is stopped in time.
-        for slice in piece.chunks(1 << 10) {
-            let before = out.len();
-            let whole = match &mut self.state {
-                State::Plain => {
-                    out.extend_from_slice(slice);
-                    true
-                }
-                State::Gzip(inner) => {
-                    step(&inner.write_all(slice).and_then(|()| inner.flush()), inner.get_mut(), out)
-                }
-                State::Zlib(inner) => {
-                    step(&inner.write_all(slice).and_then(|()| inner.flush()), inner.get_mut(), out)
-                }
-                State::Deflate(inner) => {
-                    step(&inner.write_all(slice).and_then(|()| inner.flush()), inner.get_mut(), out)
-                }
-                State::Brotli(inner) => step(&inner.write_all(slice), inner.get_mut(), out),
-                State::Zstd(inner) => {
-                    step(&inner.write_all(slice).and_then(|()| inner.flush()), inner.get_mut(), out)
-                }
-                State::Closed => return,
-            };
-            self.out = self.out.saturating_add(out.len().saturating_sub(before));
-            if !whole || self.out > BODY_CAP {
-                self.state = State::Closed;
-                return;
+    /// Reads no more.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+    }
+
+    /// True while a coding is being taken off.
+    pub const fn is_unfolding(&self) -> bool {
+        !matches!(self.state, State::Plain | State::Closed)
+    }
+
+    /// About how many bytes of memory it holds.
+    pub fn bytes(&self) -> usize {
+        match &self.state {
+            State::Plain | State::Closed => 0,
+            State::Gzip(_) | State::Zlib(_) | State::Deflate(_) => DEFLATE_BYTES,
+            State::Brotli(inner) => {
+                let groups = [&inner.literal_hgroup, &inner.insert_copy_hgroup, &inner.distance_hgroup];
+                let codes: usize = groups.iter().map(|group| group.codes.slice().len()).sum();
+                let window = inner.ringbuffer.slice().len();
+                size_of::<Brotli>().saturating_add(window).saturating_add(codes.saturating_mul(BROTLI_CODE))
             }
+            // Of a window, what has not been written takes no memory.
+            State::Zstd(_) => ZSTD_BYTES.saturating_add(self.out.min(1 << ZSTD_WINDOW_LOG)),
         }
     }
+
+    /// Takes a piece and hands out what it comes to. A fault ends the body; what came before it stands. False when it is this piece with which the
+    /// body became too large, or its window is, or no more was wanted.
+    pub fn feed(&mut self, piece: &[u8], sink: &mut Out<'_>) -> bool {
+        let Self { state, out } = self;
+        let mut is_within = true;
+        let mut give = |bytes: &[u8]| {
+            for part in bytes.chunks(PIECE) {
+                let kept = part.get(..BODY_CAP.saturating_sub(*out)).unwrap_or(part);
+                *out = out.saturating_add(kept.len());
+                is_within = sink(kept) && kept.len() == part.len();
+                if !is_within {
+                    break;
+                }
+            }
+            is_within
+        };
+        let done = match state {
+            State::Plain => give(piece).then_some(()).ok_or_else(refused),
+            State::Gzip(inner) => unfold(&mut **inner, MultiGzDecoder::get_mut, piece, &mut give),
+            State::Zlib(inner) => unfold(&mut **inner, ZlibDecoder::get_mut, piece, &mut give),
+            State::Deflate(inner) => unfold(&mut **inner, DeflateDecoder::get_mut, piece, &mut give),
+            State::Zstd(inner) => {
+                unfold(&mut **inner, zstd::stream::write::Decoder::get_mut, piece, &mut give)
+            }
+            State::Brotli(inner) => unfold_brotli(inner, piece, &mut give),
+            State::Closed => return true,
+        };
+        let Err(fault) = done else { return true };
+        self.state = State::Closed;
+        is_within && fault.to_string() != ZSTD_WINDOW_FAULT
+    }
+}
+
+/// Without windows of more than 16 MiB, which RFC 7932 does not know.
+fn brotli() -> Brotli {
+    Brotli::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default())
 }
 
 fn zstandard() -> std::io::Result<zstd::stream::write::Decoder<'static, Vec<u8>>> {
@@ -143,9 +190,56 @@ fn zstandard() -> std::io::Result<zstd::stream::write::Decoder<'static, Vec<u8>>
     Ok(inner)
 }
 
-fn step(done: &std::io::Result<()>, inner: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
-    out.append(inner);
-    done.is_ok()
+fn refused() -> std::io::Error {
+    std::io::ErrorKind::FileTooLarge.into()
+}
+
+/// One write comes to 32 KiB at most, whatever it is of, and a flush to a block of 128 KiB.
+fn unfold<W: Write>(
+    inner: &mut W,
+    of: fn(&mut W) -> &mut Vec<u8>,
+    piece: &[u8],
+    give: &mut Out<'_>,
+) -> std::io::Result<()> {
+    let mut rest = piece;
+    while !rest.is_empty() {
+        let taken = inner.write(rest);
+        if !give(&Zeroizing::new(std::mem::take(of(inner)))) {
+            return Err(refused());
+        }
+        match taken? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            taken => rest = rest.get(taken..).unwrap_or_default(),
+        }
+    }
+    let flushed = inner.flush();
+    if give(&Zeroizing::new(std::mem::take(of(inner)))) { flushed } else { Err(refused()) }
+}
+
+fn unfold_brotli(inner: &mut Brotli, piece: &[u8], give: &mut Out<'_>) -> std::io::Result<()> {
+    let mut buffer = Zeroizing::new(vec![0_u8; PIECE]);
+    let (mut left, mut read, mut total) = (piece.len(), 0, 0);
+    loop {
+        let (mut room, mut written) = (buffer.len(), 0);
+        let result = BrotliDecompressStream(
+            &mut left,
+            &mut read,
+            piece,
+            &mut room,
+            &mut written,
+            &mut buffer,
+            &mut total,
+            inner,
+        );
+        if !give(buffer.get(..written).unwrap_or_default()) {
+            return Err(refused());
+        }
+        match result {
+            BrotliResult::NeedsMoreOutput => {}
+            BrotliResult::NeedsMoreInput | BrotliResult::ResultSuccess => return Ok(()),
+            BrotliResult::ResultFailure => return Err(std::io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +251,12 @@ mod tests {
     fn decoded(coding: Coding, coded: &[u8], piece: usize) -> Vec<u8> {
         let mut decoder = Decoder::new(coding, coded);
         let mut out = Vec::new();
-        coded.chunks(piece).for_each(|piece| decoder.feed(piece, &mut out));
+        for piece in coded.chunks(piece) {
+            decoder.feed(piece, &mut |part| {
+                out.extend_from_slice(part);
+                true
+            });
+        }
         out
     }
 
@@ -195,9 +294,84 @@ mod tests {
     fn a_bomb_is_stopped_at_the_cap() {
         let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         bomb.write_all(&vec![0; 1 << 25]).expect("memory");
-        let bomb = bomb.finish().expect("memory");
-        let out = decoded(Coding::Gzip, &bomb, bomb.len());
-        assert!(out.len() >= BODY_CAP && out.len() < BODY_CAP + (1 << 21), "{}", out.len());
+        let gzip = bomb.finish().expect("memory");
+        let zstd = zstd::encode_all(&vec![0; 1 << 25][..], 3).expect("memory");
+        for (coding, bomb) in [(Coding::Gzip, gzip), (Coding::Zstd, zstd), (Coding::Brotli, brotli_bomb())] {
+            let mut decoder = Decoder::new(coding, &bomb);
+            let (mut out, mut most) = (0, 0);
+            let is_within = decoder.feed(&bomb, &mut |part| {
+                out += part.len();
+                most = most.max(part.len());
+                true
+            });
+            assert_eq!((is_within, out, decoder.bytes()), (false, BODY_CAP, 0), "{coding:?}");
+            assert!(most <= PIECE, "{coding:?}: {most}");
+        }
+    }
+
+    /// Fourteen bytes that say 16 MiB, by RFC 7932 section 9. Google's brotli 1.2.1 makes as much of them.
+    fn brotli_bomb() -> Vec<u8> {
+        let (mut bits, mut at) = (vec![0_u8; 14], 0);
+        let mut put = |value: u32, count: u32| {
+            for bit in 0..count {
+                bits[at / 8] |= u8::from(value >> bit & 1 == 1) << (at % 8);
+                at += 1;
+            }
+        };
+        // A window of 16 MiB; then one block: 16 MiB, one kind of each, and codes of one symbol each: the letter A, a command that
+        // inserts 2118 letters at least and copies as many, the last distance.
+        put(15, 4);
+        for (value, count) in [
+            (0, 1),
+            (2, 2),
+            ((1 << 24) - 1, 24),
+            (0, 1),
+            (0, 3),
+            (0, 6),
+            (0, 2),
+            (0, 2),
+            (1, 2),
+            (0, 2),
+            (65, 8),
+            (1, 2),
+            (0, 2),
+            (399, 10),
+            (1, 2),
+            (0, 2),
+            (16, 6),
+            ((1 << 24) - 1 - 2118, 24),
+            (0, 1),
+            (3, 2),
+        ] {
+            put(value, count);
+        }
+        bits
+    }
+
+    #[test]
+    fn no_more_comes_out_than_is_wanted() {
+        let zstd = zstd::encode_all(&vec![0; 1 << 20][..], 3).expect("memory");
+        let mut out = 0;
+        let is_within = Decoder::new(Coding::Zstd, &zstd).feed(&zstd, &mut |part| {
+            out += part.len();
+            out < 100_000
+        });
+        assert!(!is_within && (100_000..100_000 + PIECE).contains(&out), "{out}");
+    }
+
+    #[test]
+    fn a_window_that_is_too_large_is_told() {
+        // RFC 8878 section 3.1.1.1.2: exponents 11 and 12, for 2 MiB and 4 MiB; then the letter A 131072 times, as the last block.
+        let body = |exponent: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 0x03, 0x00, 0x10, b'A'];
+        let fed = |exponent| {
+            let (mut decoder, mut out) = (Decoder::new(Coding::Unknown, &body(exponent)), 0);
+            let is_within = decoder.feed(&body(exponent), &mut |part| {
+                out += part.len();
+                true
+            });
+            (is_within, out)
+        };
+        assert_eq!((fed(11), fed(12)), ((true, 1 << 17), (false, 0)));
     }
 
     #[test]

@@ -50,7 +50,12 @@ fn coded(coding: Coding, text: &[u8]) -> Vec<u8> {
 fn decoded(coding: Coding, body: &[u8], piece: usize) -> Vec<u8> {
     let mut decoder = Decoder::new(coding, body);
     let mut out = Vec::new();
-    body.chunks(piece).for_each(|piece| decoder.feed(piece, &mut out));
+    for piece in body.chunks(piece) {
+        decoder.feed(piece, &mut |part| {
+            out.extend_from_slice(part);
+            true
+        });
+    }
     out
 }
 
@@ -158,7 +163,7 @@ proptest! {
         coding in prop::sample::select([&CODINGS[..], &[Coding::Unknown, Coding::Brotli, Coding::Other]].concat()),
         piece in 1_usize..400,
     ) {
-        prop_assert!(decoded(coding, &body, piece).len() < BODY_CAP + (1 << 21));
+        prop_assert!(decoded(coding, &body, piece).len() <= BODY_CAP);
         prop_assert_ne!(Coding::recognise(&body), Coding::Unknown);
         let _ = Coding::named(&String::from_utf8_lossy(&body));
     }
