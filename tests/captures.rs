@@ -260,6 +260,12 @@ fn dtls_makes_the_media_server_a_holder_and_the_signalling_none() {
         assert_ne!(holders(session).get("188.40.44.19"), Some(&"yes"));
         let handshake = &session["keys"]["flows"][0]["handshake"];
         assert_eq!((&handshake["server_is"], &handshake["profile"]), (&server_is.into(), &profile.into()));
+        let all = session["signalling"].as_array().unwrap();
+        let of_dtls = all.iter().find(|one| one["transport"] == "dtls").unwrap();
+        assert_eq!(of_dtls["ip"], "188.40.44.20");
+        // By tshark, of packets 20 and 90, which 188.40.44.20 sent: as DTLS server and as DTLS client.
+        let shown = of_dtls["certificate"]["sha256"].as_str().unwrap();
+        assert!(shown.starts_with("5f3301da"), "{browser}: {shown}");
     }
     let joined = records.iter().filter(|record| record["event_type"] == "meeting");
     assert_eq!(joined.count(), 1, "the media server copies one leg to the other");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::media::dtls_peer;
 use crate::classify::Role;
 use crate::observe::PacketRef;
 use crate::session::{Judged, Session};
@@ -76,8 +77,10 @@ pub(super) fn timeline(
 ) -> (Vec<Contact>, u32) {
     let mut found: BTreeMap<(SocketAddr, ContactKind), Contact> = BTreeMap::new();
     for judged in own.iter().filter(|judged| judged.role() != Role::Dns) {
-        let remote = judged.seen_from(|ip| addresses.contains(&ip)).remote;
+        let far = judged.seen_from(|ip| addresses.contains(&ip)).remote;
         for (kind, at, packet) in kinds(judged) {
+            let is_handshake = kind == ContactKind::DtlsSrtp;
+            let remote = if is_handshake { dtls_peer(judged, addresses).address } else { far };
             let before = session.media_start.map(|media| media.as_nanos().saturating_sub(at.as_nanos()));
             let new = Contact { at, before_media_ns: before, remote, kind, packet, flows: 1 };
             found

@@ -45,7 +45,7 @@ fn of_flow(judged: &Judged, described: &Described<'_>, own: &BTreeSet<IpAddr>) -
         let packet = dtls.client_hello.or(dtls.server_hello).unwrap_or(dtls.packet);
         let hello = if dtls.client_hello.is_some() { "ClientHello" } else { "ServerHello" };
         let why = format!("DTLS {hello} with use_srtp in packet {}", packet.frame());
-        return Some(made(Method::DtlsSrtp, why, packet, Some(handshake(judged, dtls))));
+        return Some(made(Method::DtlsSrtp, why, packet, Some(handshake(judged, dtls, own))));
     }
     if !carries_media(judged, facts) {
         return None;
@@ -92,17 +92,50 @@ fn carries_media(judged: &Judged, facts: &Facts) -> bool {
     rtp || (matches!(judged.role(), Role::Media | Role::P2p) && judged.media_start().is_some())
 }
 
-fn handshake(judged: &Judged, dtls: &Dtls) -> Handshake {
-    let tuple = &judged.flow.tuple;
-    let server = dtls.client.map(|client| match client {
-        Direction::Forward => tuple.destination,
-        Direction::Reverse => tuple.source,
+/// Who spoke DTLS with the endpoint of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct DtlsPeer {
+    /// The far end of the flow; who stands behind it, where that is a TURN relay and exactly one is known there.
+    pub address: SocketAddr,
+    /// The TURN relay that forwarded the handshake.
+    pub relay: Option<SocketAddr>,
+}
+
+impl DtlsPeer {
+    /// False where all that is known is the relay that somebody stands behind.
+    pub fn is_known(&self) -> bool {
+        self.relay != Some(self.address)
+    }
+}
+
+/// With whom DTLS of a flow was spoken, seen from the endpoint with the addresses `own`. A TURN server takes no part in what it relays
+/// (RFC 8656 section 2).
+pub fn dtls_peer(judged: &Judged, own: &BTreeSet<IpAddr>) -> DtlsPeer {
+    let remote = judged.seen_from(|ip| own.contains(&ip)).remote;
+    let facts = judged.flow.facts.as_deref().filter(|facts| facts.dtls.is_some());
+    let Some(stun) = facts.and_then(|facts| facts.stun.as_deref()).filter(|stun| stun.relays) else {
+        return DtlsPeer { address: remote, relay: None };
+    };
+    let mut behind = stun.behind.iter().map(|behind| behind.peer).filter(|peer| !own.contains(&peer.ip()));
+    let address = behind.next().filter(|_| behind.next().is_none()).unwrap_or(remote);
+    DtlsPeer { address, relay: Some(remote) }
+}
+
+fn handshake(judged: &Judged, dtls: &Dtls, own: &BTreeSet<IpAddr>) -> Handshake {
+    let sides = judged.seen_from(|ip| own.contains(&ip));
+    let peer = dtls_peer(judged, own);
+    let endpoint_answers = dtls.client.map(|client| (client == Direction::Forward) != sides.local_is_source);
+    let server = endpoint_answers.and_then(|answers| {
+        if answers { Some(sides.local) } else { peer.is_known().then_some(peer.address) }
     });
     let leaf = |list: &[crate::observe::facts::Certificate]| list.first().map(|leaf| leaf.sha256.clone());
     Handshake {
         version: dtls.version,
         profile: dtls.srtp_chosen,
         server,
+        endpoint_answers,
+        relay: peer.relay,
         server_certificate: leaf(&dtls.server_certificates),
         client_certificate: leaf(&dtls.client_certificates),
     }
@@ -156,5 +189,40 @@ pub(super) const fn basis(method: Method) -> Basis {
         | Method::Proprietary
         | Method::InsideTls
         | Method::NotDeterminable => Basis::Capture,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::facts::{Behind, Stun};
+    use crate::session::tests::flow;
+
+    /// Addresses of `stun_dtls_rtp.pcapng`, whose DTLS runs in Send and Data indications with 10.13.0.50:1259 (tshark).
+    #[test]
+    fn a_relay_is_no_end_of_a_handshake_that_it_forwards() {
+        let own = BTreeSet::from(["192.168.12.182".parse().unwrap()]);
+        let peer: SocketAddr = "10.13.0.50:1259".parse().unwrap();
+        let relay: SocketAddr = "142.250.82.249:3478".parse().unwrap();
+        let spoken = |peers: &[SocketAddr], relays| {
+            let mut judged = flow(1, "192.168.12.182:50000", "142.250.82.249:3478", (0, 900));
+            let packet = judged.flow.first_packet;
+            let behind: Vec<Behind> =
+                peers.iter().map(|peer| Behind { peer: *peer, payloads: 9, packet }).collect();
+            let dtls = Dtls { client: Some(Direction::Forward), ..Dtls::default() };
+            let facts = judged.flow.facts.as_mut().unwrap();
+            facts.stun = Some(Box::new(Stun { relays, behind: behind.into(), ..Stun::default() }));
+            facts.dtls = Some(Box::new(dtls.clone()));
+            handshake(&judged, &dtls, &own)
+        };
+        let one = spoken(&[peer], true);
+        assert_eq!((one.server, one.endpoint_answers, one.relay), (Some(peer), Some(false), Some(relay)));
+        for peers in [&[][..], &[peer, "10.13.0.51:1259".parse().unwrap()]] {
+            let somebody = spoken(peers, true);
+            assert_eq!((somebody.server, somebody.endpoint_answers), (None, Some(false)), "{peers:?}");
+            assert_eq!(somebody.relay, Some(relay));
+        }
+        let straight = spoken(&[], false);
+        assert_eq!((straight.server, straight.relay), (Some(relay), None));
     }
 }

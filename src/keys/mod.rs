@@ -22,6 +22,7 @@ use hashbrown::HashMap;
 
 pub use contact::{Contact, ContactKind};
 pub use documents::{EndToEnd, Mode, Said};
+pub use media::{DtlsPeer, dtls_peer};
 
 use crate::classify::{Role, Rules};
 use crate::observe::PacketRef;
@@ -126,8 +127,12 @@ pub struct Handshake {
     pub version: Option<u16>,
     /// `use_srtp` profile chosen; wire value. Not visible in DTLS 1.3.
     pub profile: Option<u16>,
-    /// Which end was the DTLS server, where the ClientHello was seen.
+    /// Which end was the DTLS server, where a hello was seen; of a peer behind a relay only where exactly one is known.
     pub server: Option<SocketAddr>,
+    /// True when that was the endpoint, false when it was the other end; `None` where no hello was seen.
+    pub endpoint_answers: Option<bool>,
+    /// The TURN relay that forwarded it.
+    pub relay: Option<SocketAddr>,
     /// SHA-256 of the server's certificate, hex.
     pub server_certificate: Option<String>,
     /// SHA-256 of the client's certificate, hex.

@@ -1,7 +1,7 @@
 //! A session with its keys as a record.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::super::record::{
     AddressChangeRecord, AddressRecord, ContactRecord, EndToEndRecord, EndpointRecord, EvidenceRecord,
@@ -91,7 +91,7 @@ pub(super) fn made(
         servers,
         media: quality(context, analysis, session),
         trend: context.trends.then(|| trend::trend(analysis, session)).flatten().map(Box::new),
-        keys: keys_record(context, session, keys, holders),
+        keys: keys_record(context, keys, holders),
         cipher: sealed.as_ref().map(|found| Box::new(cipher::session(context, found))),
         sip_calls: protocol::calls(analysis, session),
         signalling,
@@ -255,12 +255,7 @@ fn provider_file(provider: &Provider) -> String {
     format!("providers/{}.toml", provider.id)
 }
 
-fn keys_record(
-    context: &Context<'_>,
-    session: &Session,
-    keys: &Keys,
-    holders: Vec<HolderRecord>,
-) -> KeysRecord {
+fn keys_record(context: &Context<'_>, keys: &Keys, holders: Vec<HolderRecord>) -> KeysRecord {
     KeysRecord {
         method: keys.method,
         why: keys.why.clone(),
@@ -273,7 +268,7 @@ fn keys_record(
             holder: known.holder.clone(),
             source: source(context, &Basis::Documents(known.sources.clone())),
         }),
-        flows: keys.flows.iter().map(|flow| flow_keying(context, session, flow)).collect(),
+        flows: keys.flows.iter().map(|flow| flow_keying(context, flow)).collect(),
         flows_left_out: keys.flows_left_out,
         witness: witness::records(context, &keys.witnesses),
         witness_left_out: keys.witnesses.left_out,
@@ -284,8 +279,7 @@ fn keys_record(
     }
 }
 
-fn flow_keying(context: &Context<'_>, session: &Session, flow: &FlowKeying) -> FlowKeyingRecord {
-    let ours = |end: SocketAddr| session.addresses.iter().any(|used| used.ip == end.ip());
+fn flow_keying(context: &Context<'_>, flow: &FlowKeying) -> FlowKeyingRecord {
     FlowKeyingRecord {
         flow_id: flow.flow,
         flows: flow.flows,
@@ -297,7 +291,8 @@ fn flow_keying(context: &Context<'_>, session: &Session, flow: &FlowKeying) -> F
             version: made.version.map(|version| ProtocolVersion(version).to_string()),
             profile: made.profile.map(|profile| SrtpProfile(profile).to_string()),
             server: made.server.map(|end| end.to_string()),
-            server_is: made.server.map(|end| if ours(end) { "endpoint" } else { "remote" }),
+            behind_relay: made.relay.map(|relay| relay.to_string()),
+            server_is: made.endpoint_answers.map(|answers| if answers { "endpoint" } else { "remote" }),
             server_certificate: made.server_certificate.clone(),
             client_certificate: made.client_certificate.clone(),
         }),

@@ -1,16 +1,17 @@
 //! How the signalling of a session was protected: TLS, QUIC and DTLS connections, grouped by server. In: the session's flows.
 //! Out: records, and findings for what is weak.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use super::super::record::{ChainRecord, Finding, Severity, SignallingRecord};
 use super::super::time;
 use super::session::flows;
 use super::{Context, count, weak};
 use crate::classify::Role;
-use crate::keys::{Analysis, CouldHold, Keys};
+use crate::flow::Direction;
+use crate::keys::{Analysis, CouldHold, DtlsPeer, Keys, dtls_peer};
 use crate::observe::PacketRef;
 use crate::observe::facts::{Certificate, Dtls, Tls};
 use crate::proto::tls::{CipherSuite, NamedGroup, ProtocolVersion};
@@ -25,12 +26,14 @@ const PACKETS: usize = 16;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// What connections are told apart by.
-type Key = (&'static str, SocketAddr, Option<u16>, Option<u16>);
+type Key = (&'static str, DtlsPeer, Option<u16>, Option<u16>);
 
 /// One handshake, whatever it ran over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hello<'a> {
     pub(super) transport: &'static str,
+    /// The other end was the client of DTLS, so that the endpoint chose.
+    pub(super) endpoint_answers: bool,
     pub(super) sni: Option<&'a str>,
     pub(super) version: Option<u16>,
     pub(super) chosen: bool,
@@ -38,6 +41,7 @@ pub(super) struct Hello<'a> {
     pub(super) group: Option<u16>,
     pub(super) resumed: bool,
     pub(super) ech: bool,
+    /// Those that the other end showed.
     pub(super) chain: &'a [Certificate],
     /// Certificates of DTLS-SRTP are made for the call; their fingerprints are what counts (RFC 5763 section 5).
     pub(super) own_certificate: bool,
@@ -46,20 +50,28 @@ pub(super) struct Hello<'a> {
     pub(super) seen: i64,
 }
 
-fn hello(judged: &Judged) -> Option<Hello<'_>> {
+/// What an endpoint with the addresses `own` said and heard, and from whom.
+fn hello<'a>(judged: &'a Judged, own: &BTreeSet<IpAddr>) -> Option<(Hello<'a>, DtlsPeer)> {
     let flow = &judged.flow;
     let facts = flow.facts.as_deref()?;
+    let sides = judged.seen_from(|ip| own.contains(&ip));
     let seen = flow.start.as_nanos().div_euclid(NANOS_PER_SECOND);
     if let Some(tls) = &facts.tls {
         let transport = if facts.quic.is_some() { "quic" } else { "tls" };
-        return Some(of_tls(tls, transport, flow.first_packet, seen));
+        return Some((
+            of_tls(tls, transport, flow.first_packet, seen),
+            DtlsPeer { address: sides.remote, relay: None },
+        ));
     }
-    facts.dtls.as_deref().map(|dtls| of_dtls(dtls, seen))
+    let dtls = facts.dtls.as_deref()?;
+    let endpoint_answers = dtls.client.map(|client| (client == Direction::Forward) != sides.local_is_source);
+    Some((of_dtls(dtls, endpoint_answers, seen), dtls_peer(judged, own)))
 }
 
 fn of_tls<'a>(tls: &'a Tls, transport: &'static str, first: PacketRef, seen: i64) -> Hello<'a> {
     Hello {
         transport,
+        endpoint_answers: false,
         sni: tls.asked_name(),
         version: tls.version,
         chosen: tls.version_chosen,
@@ -74,9 +86,11 @@ fn of_tls<'a>(tls: &'a Tls, transport: &'static str, first: PacketRef, seen: i64
     }
 }
 
-fn of_dtls(dtls: &Dtls, seen: i64) -> Hello<'_> {
+/// `endpoint_answers`: whether the endpoint was the DTLS server; where no hello was seen nobody can tell whose a certificate is.
+fn of_dtls(dtls: &Dtls, endpoint_answers: Option<bool>, seen: i64) -> Hello<'_> {
     Hello {
         transport: "dtls",
+        endpoint_answers: endpoint_answers == Some(true),
         sni: dtls.sni.as_deref(),
         version: dtls.version,
         chosen: dtls.version_chosen,
@@ -84,7 +98,11 @@ fn of_dtls(dtls: &Dtls, seen: i64) -> Hello<'_> {
         group: dtls.group,
         resumed: false,
         ech: false,
-        chain: &dtls.server_certificates,
+        chain: match endpoint_answers {
+            Some(true) => &dtls.client_certificates,
+            Some(false) => &dtls.server_certificates,
+            None => &[],
+        },
         own_certificate: true,
         packet: dtls.client_hello.unwrap_or(dtls.packet),
         seen,
@@ -100,8 +118,7 @@ pub(super) fn signalling(
     let own = session.own();
     let mut groups: BTreeMap<Key, (PacketRef, SignallingRecord)> = BTreeMap::new();
     for judged in flows(analysis, session) {
-        let Some(hello) = hello(judged) else { continue };
-        let remote = judged.seen_from(|ip| own.contains(&ip)).remote;
+        let Some((hello, remote)) = hello(judged, &own) else { continue };
         let key = (hello.transport, remote, hello.version, hello.suite);
         let (first, held) = groups.entry(key).or_insert_with(|| (hello.packet, empty(&hello, remote)));
         *first = (*first).min(hello.packet);
@@ -131,11 +148,12 @@ pub(super) fn signalling(
     (all.into_iter().take(GROUPS).map(|(_, record)| record).collect(), more)
 }
 
-fn empty(hello: &Hello<'_>, remote: SocketAddr) -> SignallingRecord {
+fn empty(hello: &Hello<'_>, remote: DtlsPeer) -> SignallingRecord {
     SignallingRecord {
         transport: hello.transport,
-        ip: remote.ip().to_string(),
-        port: remote.port(),
+        ip: remote.address.ip().to_string(),
+        port: remote.address.port(),
+        behind_relay: remote.relay.map(|relay| relay.to_string()),
         sni: None,
         connections: 0,
         resumed: 0,
@@ -190,12 +208,14 @@ pub(super) fn findings(
     let mut found: BTreeMap<(&'static str, String), Weak> = BTreeMap::new();
     let serves = |role| matches!(role, Role::Signalling | Role::Media | Role::Relay);
     for judged in flows(analysis, session).filter(|judged| serves(judged.role())) {
-        let Some(hello) = hello(judged) else { continue };
-        for (id, what) in weak::faults(&hello) {
+        let Some((hello, remote)) = hello(judged, &own) else { continue };
+        for (id, mut what) in weak::faults(&hello) {
+            if hello.endpoint_answers {
+                what = format!("left the choice to the endpoint, which {what}");
+            }
             let leaf = hello.chain.first().filter(|_| id.starts_with("certificate"));
             let packet = leaf.map_or(hello.packet, |leaf| leaf.packet);
             let weak = found.entry((id, what)).or_default();
-            let remote = judged.seen_from(|ip| own.contains(&ip)).remote;
             let (times, first) = weak.entry(remote).or_insert((0, packet));
             *times = times.saturating_add(1);
             *first = (*first).min(packet);
@@ -215,7 +235,7 @@ pub(super) fn findings(
 }
 
 /// Servers that share a weakness, with the number of connections and the first packet that shows it.
-type Weak = BTreeMap<SocketAddr, (u32, PacketRef)>;
+type Weak = BTreeMap<DtlsPeer, (u32, PacketRef)>;
 
 /// Servers with the same weakness that are still told one by one.
 const ALONE: usize = 3;
@@ -228,14 +248,14 @@ fn finding(
     (id, what): (&'static str, &str),
     weak: &Weak,
 ) -> Finding {
-    let able = |remote: &SocketAddr| {
+    let able = |remote: &DtlsPeer| {
         let mut holders = keys.holders.iter();
-        holders.any(|holder| holder.address == remote.ip() && holder.could_hold == CouldHold::Yes)
+        holders.any(|holder| holder.address == remote.address.ip() && holder.could_hold == CouldHold::Yes)
     };
     // Whoever is on the way reads what such a suite carries, keys among it.
     let open = id == "cipher_suite_open" && weak.keys().any(able);
     let severity = if open { Severity::High } else { Severity::Notice };
-    let mut seen: Vec<(PacketRef, SocketAddr)> =
+    let mut seen: Vec<(PacketRef, DtlsPeer)> =
         weak.iter().map(|(server, (_, first))| (*first, *server)).collect();
     seen.sort_unstable();
     let times = weak.values().fold(0_u32, |all, (times, _)| all.saturating_add(*times));
@@ -244,7 +264,14 @@ fn finding(
         1 => "server".to_owned(),
         several => format!("{several} servers of the call, the first"),
     };
-    if let Some((first, server)) = seen.first() {
+    if let Some((first, peer)) = seen.first() {
+        if !peer.is_known() {
+            if weak.len() == 1 {
+                text.clear();
+            }
+            text.push_str(" somebody behind the relay");
+        }
+        let server = peer.address;
         let name = session.servers.iter().find(|known| known.address == server.ip());
         let name = name.and_then(|known| known.name.as_ref()).map(|(name, ..)| name.as_str());
         let name = name.filter(|name| **name != server.ip().to_string());
@@ -253,6 +280,7 @@ fn finding(
         let packet = context.packet(*first).words();
         let _ = write!(text, " {server}{name}{comma} {what}{often} (packet {packet})");
     }
+    let text = text.trim_start().to_owned();
     let packets: Vec<PacketRef> = seen.iter().map(|(packet, _)| *packet).take(PACKETS).collect();
     Finding { id, severity, text, packets: context.packets(&packets) }
 }

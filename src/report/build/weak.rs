@@ -128,6 +128,7 @@ mod tests {
     fn hello(version: u16, suite: u16) -> Hello<'static> {
         Hello {
             transport: "tls",
+            endpoint_answers: false,
             sni: None,
             version: Some(version),
             chosen: true,

@@ -153,7 +153,9 @@ fn signalling(comments: &mut Comments, group: &SignallingRecord) {
         let version = group.version.as_deref().unwrap_or("version not seen");
         let cipher = group.cipher.as_deref().unwrap_or("cipher suite not seen");
         let to = group.sni.as_deref().unwrap_or(&group.ip);
-        comments.add(packet, format!("{} to {to}: {version}, {cipher}", group.transport));
+        let relay = group.behind_relay.as_ref();
+        let relay = relay.map(|relay| format!(" behind the relay {relay}")).unwrap_or_default();
+        comments.add(packet, format!("{} to {to}{relay}: {version}, {cipher}", group.transport));
     }
     if let Some(certificate) = &group.certificate
         && let Some(packet) = certificate.packet

@@ -157,6 +157,9 @@ fn connection(html: &mut Html, one: &SignallingRecord) {
     html.word("td", "", &one.version.as_ref().map_or_else(dash, |version| format!("{version}{chosen}")));
     html.word("td", "", one.cipher.as_deref().unwrap_or("-"));
     html.word("td", "", one.group.as_deref().unwrap_or("-"));
+    if let Some(relay) = &one.behind_relay {
+        html.raw("<br>").say(format_args!("behind the relay {relay}"));
+    }
     html.raw("<td>").cut();
     match &one.certificate {
         None => {

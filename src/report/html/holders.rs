@@ -1,6 +1,6 @@
 //! Who could hold the media key: the answer of a session's page, each with its reason, its source and its packets.
 
-use super::super::record::{HolderRecord, KeysRecord, SessionRecord, WitnessRecord};
+use super::super::record::{HandshakeRecord, HolderRecord, KeysRecord, SessionRecord, WitnessRecord};
 use super::super::text::holders::{delivery_words, method_words, opened, spread, tried_words, unless};
 use super::super::text::session::percent;
 use super::markup::Html;
@@ -158,7 +158,7 @@ fn flows(html: &mut Html, keys: &KeysRecord) {
                     let parts = [
                         made.version.clone(),
                         made.profile.clone(),
-                        made.server.as_ref().map(|server| format!("DTLS server {server}")),
+                        dtls_server(made),
                         made.server_certificate.as_ref().map(|sum| format!("its certificate SHA-256 {sum}")),
                         made.client_certificate.as_ref().map(|sum| format!("the client\u{2019}s {sum}")),
                     ];
@@ -177,4 +177,18 @@ fn flows(html: &mut Html, keys: &KeysRecord) {
             html.word("p", "note", &format!("and {more} more, in the session record"));
         }
     });
+}
+
+/// Which end was the DTLS server.
+fn dtls_server(made: &HandshakeRecord) -> Option<String> {
+    let relay = made.behind_relay.as_ref();
+    match (&made.server, made.server_is) {
+        (Some(server), Some("remote")) => Some(match relay {
+            Some(relay) => format!("DTLS server {server} behind the relay {relay}"),
+            None => format!("DTLS server {server}"),
+        }),
+        (Some(server), _) => Some(format!("DTLS server {server}")),
+        (None, Some(_)) => relay.map(|relay| format!("DTLS server: somebody behind the relay {relay}")),
+        (None, None) => None,
+    }
 }

@@ -361,9 +361,12 @@ pub struct HandshakeRecord {
     /// `use_srtp` profile chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The DTLS server.
+    /// The DTLS server. Left out where it stands behind a relay and is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The TURN relay, address and port, that forwarded the handshake between the two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_relay: Option<String>,
     /// Which side that is: `endpoint` or `remote`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_is: Option<&'static str>,

@@ -14,6 +14,10 @@ pub struct SignallingRecord {
     pub ip: String,
     /// Its port.
     pub port: u16,
+    /// Of DTLS that a TURN relay forwarded, that relay with its port: `ip` and `port` are those of who stands behind it, or the
+    /// relay's own where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_relay: Option<String>,
     /// The name that the client asked for (`server_name`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
@@ -40,7 +44,7 @@ pub struct SignallingRecord {
     /// A key that is stolen later does not open the recording; left out where no suite was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward_secrecy: Option<bool>,
-    /// What the server showed of itself, where that was in the clear.
+    /// What the server showed of itself, where that was in the clear; of DTLS, what the other end did, client or server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<ChainRecord>,
     /// Weaknesses, each the name of a finding.

@@ -66,6 +66,11 @@ fn cells(row: &SignallingRecord) -> Vec<Cell> {
     } else {
         format!("{}:{}", row.ip, row.port)
     };
+    let address = match &row.behind_relay {
+        None => address,
+        Some(relay) if *relay == address => format!("behind relay {relay}"),
+        Some(_) => format!("{address} behind a relay"),
+    };
     let suite = row.cipher.as_deref().unwrap_or("-");
     let suite = suite.strip_prefix("TLS_").unwrap_or(suite);
     let suites = ["cipher_suite_open", "cipher_suite_weak", "no_forward_secrecy"];
