@@ -233,6 +233,9 @@ pub struct Wire {
     /// The first byte of each packet is one more than that of the packet before, modulo 256, the same way.
     #[serde(default)]
     pub counts_up: bool,
+    /// Only the first packets of a connection look so: a flow that begins with one was seen from its beginning.
+    #[serde(default)]
+    pub opens: bool,
     /// Packets that must match before the mark counts.
     #[serde(default)]
     pub hits: u32,

@@ -51,6 +51,7 @@ pub(super) struct WireRule {
     pub(super) role: Role,
     pub(super) hits: u32,
     pub(super) inside_prefix: bool,
+    pub(super) opens: bool,
     pub(super) standing: Standing,
 }
 
@@ -186,6 +187,11 @@ impl Rules {
     /// The sources that facts refer to.
     pub const fn sources(&self) -> &Sources {
         &self.sources
+    }
+
+    /// The provider of a byte pattern that only the first packets of a connection show; `None` for other patterns.
+    pub(crate) fn opens(&self, rule: u16) -> Option<u16> {
+        self.wires.get(usize::from(rule)).filter(|rule| rule.opens).map(|rule| rule.provider)
     }
 
     /// The byte patterns for the observing stage.
@@ -426,6 +432,7 @@ impl Compiler<'_> {
             role: row.role,
             hits: row.hits.max(1),
             inside_prefix: row.inside_prefix,
+            opens: row.opens,
             standing,
         });
         Ok(())

@@ -380,7 +380,7 @@ fn whole(
         chosen.into_iter().zip(&turned).map(|(judged, turned)| turned.as_ref().unwrap_or(judged)).collect();
     Session {
         start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(session.start),
-        begun_mid_call: !beginning::was_seen(&chosen, session.media_start),
+        begun_mid_call: !beginning::was_seen(rules, &chosen, session.media_start),
         confidence: chosen.iter().map(|judged| judged.verdict.confidence).fold(0.0, f32::max),
         servers: server::servers(rules, names, relays, &chosen),
         quality: quality(&chosen),

@@ -189,15 +189,16 @@ fn course(context: &Context<'_>, analysis: &Analysis, session: &Session, keys: &
     if session.begun_mid_call {
         notice(
             "begun_mid_call",
-            "neither signalling nor a handshake of this call was captured: the capture began after the call did, \
-             lacks it, or cut its packets short; who was contacted before media is not known",
+            "no signalling and no handshake that could be recognised was captured before this call's media: the capture \
+             began after the call did, lacks it, cut its packets short, or holds it in a form that is not known here; who was \
+             contacted before media is not known",
         );
     }
     let signals = session.servers.iter().any(|server| server.signals() || server.tls);
     if matches!(keys.method, Method::KeyService | Method::Sdes) && !signals && !session.begun_mid_call {
         notice(
             "signalling_not_captured",
-            "no signalling of this call was captured: which server could hold the key cannot be judged",
+            "no signalling of this endpoint was captured: which server could hold the key cannot be judged",
         );
     }
     let under_way = flows(analysis, session).filter(|judged| {
