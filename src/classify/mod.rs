@@ -3,6 +3,7 @@
 //! Sees no bytes. Knowledge is data: `providers/*.toml`, compiled into [`Rules`]; Rust only weighs. Unknown is
 //! an ordinary answer, and later evidence corrects an earlier verdict, because all flows are judged together.
 
+mod announced;
 mod embedded;
 mod evidence;
 mod kept;
@@ -16,6 +17,7 @@ pub mod verdict;
 mod visits;
 mod wire;
 
+pub use announced::announced_clear;
 pub use embedded::{embedded, embedded_by};
 pub(crate) use evidence::could_be_server;
 pub use nets::Nets;
@@ -95,6 +97,7 @@ fn judge_in_parts(
         open.retain(|open| !open.is_over);
     }
     visits::settle(rules, &mut flows);
+    announced::settle(&mut flows);
     flows
 }
 

@@ -82,6 +82,8 @@ pub struct Verdict {
     pub evidence: Vec<Evidence>,
     /// Another provider whose evidence came close, with its confidence.
     pub runner_up: Option<(u16, f32)>,
+    /// A session description in the clear announced one of its ends for plain RTP, and none announced it with keys.
+    pub announced_clear: bool,
 }
 
 /// A flow with its verdict, and which of its ends is the endpoint's.
@@ -154,7 +156,7 @@ impl Ranking {
         }
         evidence.shrink_to_fit();
         let Self { provider, confidence, runner_up } = self;
-        Verdict { provider, role: None, confidence, evidence, runner_up }
+        Verdict { provider, confidence, evidence, runner_up, ..Verdict::default() }
     }
 }
 

@@ -10,7 +10,7 @@ mod plain;
 mod pool;
 
 pub use plain::Start;
-pub use pool::{SessionCipher, announced_clear, session};
+pub use pool::{SessionCipher, session};
 
 use crate::observe::PacketRef;
 use crate::observe::facts::{Cipher, Cluster, Framing, MediaKind, RtpStream};
@@ -145,6 +145,8 @@ pub struct CipherEvidence {
     pub nonces_reused: u64,
     /// How payloads begin.
     pub start: Start,
+    /// That it is not encrypted follows from a session description and the payloads together, not from the payloads alone.
+    pub by_description: bool,
     /// Packets that show a repeat.
     pub packets: Vec<PacketRef>,
     /// Packet of the first nonce that was used again.
@@ -159,7 +161,10 @@ pub fn stream(stream: &RtpStream, announced_clear: bool) -> Option<CipherEvidenc
     }
     let facts = stream.cipher.as_deref().filter(|facts| facts.units > 0)?;
     let start = plain::start(stream, facts, announced_clear);
-    Some(judge(&[(facts, start)]))
+    let evidence = judge(&[(facts, start)]);
+    let is_told = evidence.verdict == CipherVerdict::NotEncrypted
+        && plain::start(stream, facts, false) != Start::NotEncrypted;
+    Some(CipherEvidence { by_description: is_told, ..evidence })
 }
 
 /// True when the payloads of a stream are no ciphertext: the keying method of it is none.
@@ -223,6 +228,7 @@ fn judge(streams: &[(&Cipher, Start)]) -> CipherEvidence {
         nonces: sum(|facts| facts.nonces),
         nonces_reused: sum(|facts| facts.nonces_reused),
         start,
+        by_description: false,
         packets: weighed.packets,
         nonce_packet: streams.iter().filter_map(|(facts, _)| facts.nonce_packet).min(),
     }

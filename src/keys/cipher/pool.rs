@@ -3,14 +3,14 @@
 //! One key served all of a meeting's streams in the Zoom of 2020, so that its streams are judged together; other streams are judged
 //! one by one, and the gravest verdict is the session's.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 
 use super::{Cipher, CipherEvidence, CipherVerdict, Start, judge, plain};
+use crate::flow::Direction;
 use crate::keys::Keys;
 use crate::keys::verify::Mode;
-use crate::observe::Summary;
-use crate::observe::facts::{Framing, MediaKind};
+use crate::observe::PacketRef;
+use crate::observe::facts::{Framing, MediaKind, RtpStream};
 use crate::session::{Judged, Session};
 
 /// What the ciphertext of a session shows.
@@ -21,27 +21,13 @@ pub struct SessionCipher {
     pub verdict: CipherVerdict,
     /// The evidence that it rests on: Zoom's streams together, or the stream with that verdict that had the most blocks.
     pub evidence: CipherEvidence,
-    /// Verdicts of single streams, with how many have each, the gravest first.
+    /// SSRC and first packet of the stream that the evidence is of, where it is one of several.
+    pub stream: Option<(u32, PacketRef)>,
+    /// Verdicts of single streams, with how many have each, the gravest first. A stream is an SSRC one way, in however many flows;
+    /// the gravest verdict of its parts is its own.
     pub streams: Vec<(CipherVerdict, u32)>,
-}
-
-/// Addresses that a session description in the clear announced for plain RTP: profile RTP/AVP or RTP/AVPF (RFC 3551, RFC 4585),
-/// with neither `a=crypto` nor `a=fingerprint` beside it.
-pub fn announced_clear<'a>(flows: impl Iterator<Item = &'a Summary>) -> BTreeSet<SocketAddr> {
-    let mut clear = BTreeSet::new();
-    let mut keyed = BTreeSet::new();
-    for sip in flows.filter_map(|flow| flow.facts.as_ref()?.sip.as_ref()) {
-        for announced in &sip.media {
-            let plain = !announced.crypto && !announced.fingerprint;
-            if plain && matches!(announced.profile.as_str(), "RTP/AVP" | "RTP/AVPF") {
-                clear.insert(announced.address);
-            } else {
-                keyed.insert(announced.address);
-            }
-        }
-    }
-    clear.retain(|address| !keyed.contains(address));
-    clear
+    /// Of those that are not encrypted, how many a session description tells and not the payloads alone.
+    pub by_description: u32,
 }
 
 /// Judges the streams of a session, and a key that opens them, where there is one; `None` when no stream has a whole unit.
@@ -54,14 +40,17 @@ pub fn session(flows: &[Judged], session: &Session, keys: &Keys) -> Option<Sessi
     Some(found)
 }
 
+/// What is known of one SSRC one way: the gravest verdict of its parts, and whether a session description told it.
+type Parts = BTreeMap<(bool, u32), (CipherVerdict, bool)>;
+
 fn by_ciphertext(flows: &[Judged], session: &Session) -> Option<SessionCipher> {
-    let own = || session.flows.iter().filter_map(|index| flows.get(*index));
-    let clear = announced_clear(own().map(|judged| &judged.flow));
+    let addresses = session.own();
     let mut zoom: Vec<(&Cipher, Start)> = Vec::new();
-    let mut single: Vec<CipherEvidence> = Vec::new();
-    for judged in own() {
-        let tuple = &judged.flow.tuple;
-        let is_clear = clear.contains(&tuple.source) || clear.contains(&tuple.destination);
+    let mut single: Vec<(&RtpStream, CipherEvidence)> = Vec::new();
+    let mut parts = Parts::new();
+    for judged in session.flows.iter().filter_map(|index| flows.get(*index)) {
+        let is_clear = judged.verdict.announced_clear;
+        let from_source = judged.seen_from(|ip| addresses.contains(&ip)).local_is_source;
         let media = judged.flow.facts.as_ref().and_then(|facts| facts.media.as_ref());
         for stream in media.into_iter().flat_map(|media| &media.streams) {
             let Some(evidence) = super::stream(stream, is_clear) else { continue };
@@ -70,29 +59,33 @@ fn by_ciphertext(flows: &[Judged], session: &Session) -> Option<SessionCipher> {
             {
                 zoom.push((facts, plain::start(stream, facts, is_clear)));
             }
-            single.push(evidence);
+            let is_sent = (stream.direction == Direction::Forward) == from_source;
+            let own = (evidence.verdict, evidence.by_description);
+            parts.entry((is_sent, stream.ssrc)).and_modify(|held| *held = (*held).min(own)).or_insert(own);
+            single.push((stream, evidence));
         }
     }
-    let mut counts: Vec<(CipherVerdict, u32)> = Vec::new();
-    for evidence in &single {
-        match counts.iter_mut().find(|(verdict, _)| *verdict == evidence.verdict) {
-            Some((_, count)) => *count = count.saturating_add(1),
-            None => counts.push((evidence.verdict, 1)),
-        }
+    let mut counts: BTreeMap<CipherVerdict, u32> = BTreeMap::new();
+    for (verdict, _) in parts.values() {
+        let count = counts.entry(*verdict).or_default();
+        *count = count.saturating_add(1);
     }
-    counts.sort_unstable();
+    let by_description = parts.values().filter(|(_, told)| *told).count();
     let pooled = (!zoom.is_empty()).then(|| judge(&zoom));
-    let others = single.into_iter().filter(|evidence| evidence.framing == Framing::Payload);
+    let others = single.into_iter().filter(|(_, evidence)| evidence.framing == Framing::Payload);
     // Of streams with one verdict the one with the most blocks speaks; of equal ones the first.
-    let gravest = others.reduce(|best, next| {
-        let graver =
-            (next.verdict, std::cmp::Reverse(next.blocks)) < (best.verdict, std::cmp::Reverse(best.blocks));
-        if graver { next } else { best }
-    });
-    let evidence = match (pooled, gravest) {
-        (Some(pooled), Some(other)) if other.verdict < pooled.verdict => other,
-        (Some(pooled), _) => pooled,
-        (None, other) => other?,
+    let rank = |of: &CipherEvidence| (of.verdict, of.by_description, std::cmp::Reverse(of.blocks));
+    let gravest = others.reduce(|best, next| if rank(&next.1) < rank(&best.1) { next } else { best });
+    let (evidence, stream) = match (pooled, gravest) {
+        (Some(pooled), Some((stream, other))) if other.verdict < pooled.verdict => (other, Some(stream)),
+        (Some(pooled), _) => (pooled, None),
+        (None, other) => other.map(|(stream, other)| (other, Some(stream)))?,
     };
-    Some(SessionCipher { verdict: evidence.verdict, evidence, streams: counts })
+    Some(SessionCipher {
+        verdict: evidence.verdict,
+        evidence,
+        stream: stream.filter(|_| parts.len() > 1).map(|stream| (stream.ssrc, stream.packet)),
+        streams: counts.into_iter().collect(),
+        by_description: u32::try_from(by_description).unwrap_or(u32::MAX),
+    })
 }

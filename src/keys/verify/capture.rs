@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
 use super::{Effort, Hit, Key, try_stream};
+use crate::classify::announced_clear;
 use crate::flow::Direction;
-use crate::keys::cipher::{self, CipherVerdict, announced_clear};
+use crate::keys::cipher::{self, CipherVerdict};
 use crate::observe::facts::{MediaKind, RtpStream, Samples, UnitShape, Wrapping};
 use crate::observe::{PacketRef, Summary};
 

@@ -1,8 +1,10 @@
 //! Cipher evidence as records and in words. A verdict never goes without its figures.
 
+use std::fmt::Write as _;
+
 use super::super::record::{CipherRecord, Finding, PartsRecord, SessionCipherRecord, Severity};
 use super::session::flows;
-use super::{Context, centi, milli};
+use super::{Context, centi, media, milli};
 use crate::keys::cipher::{self, CipherEvidence, CipherVerdict, SessionCipher};
 use crate::keys::{Analysis, Keys, Method};
 use crate::observe::PacketRef;
@@ -17,16 +19,19 @@ const NULL_PROFILES: [u16; 2] = [0x0005, 0x0006];
 const SHORT_TAG_PROFILES: [u16; 2] = [0x0002, 0x0006];
 
 /// One stream.
-pub(super) fn stream(context: &Context<'_>, of: &RtpStream) -> Option<CipherRecord> {
-    cipher::stream(of, false).map(|evidence| record(context, &evidence))
+pub(super) fn stream(context: &Context<'_>, of: &RtpStream, is_clear: bool) -> Option<CipherRecord> {
+    cipher::stream(of, is_clear).map(|evidence| record(context, &evidence))
 }
 
 /// A session.
 pub(super) fn session(context: &Context<'_>, found: &SessionCipher) -> SessionCipherRecord {
-    SessionCipherRecord {
-        evidence: record(context, &found.evidence),
-        by_verdict: found.streams.iter().copied().collect(),
+    let mut evidence = record(context, &found.evidence);
+    if let Some((ssrc, packet)) = found.stream {
+        let all = found.streams.iter().fold(0_u32, |sum, (_, count)| sum.saturating_add(*count));
+        let (ssrc, packet) = (media::ssrc(ssrc), context.packet(packet).words());
+        let _ = write!(evidence.text, "; these figures are of stream {ssrc} (packet {packet}), one of {all}");
     }
+    SessionCipherRecord { evidence, by_verdict: found.streams.iter().copied().collect() }
 }
 
 fn record(context: &Context<'_>, evidence: &CipherEvidence) -> CipherRecord {
@@ -91,6 +96,11 @@ fn words(evidence: &CipherEvidence) -> String {
         }
         CipherVerdict::EcbVeryLikely => format!("ECB very likely: {}", repeats()),
         CipherVerdict::EcbSuspicious => format!("ECB suspected: {}", repeats()),
+        CipherVerdict::NotEncrypted if evidence.by_description => format!(
+            "not encrypted: a session description in the clear announced it without keys, and payloads are not uniform from \
+             their first byte on, as SRTP is ({} payloads)",
+            evidence.units
+        ),
         CipherVerdict::NotEncrypted => {
             format!("not encrypted: payloads are not uniform as ciphertext is ({} payloads)", evidence.units)
         }
@@ -147,9 +157,9 @@ pub(super) fn findings(
                 let count = found.streams.iter().find(|(verdict, _)| *verdict == found.verdict);
                 let count = count.map_or(1, |(_, count)| *count);
                 let verb = if count == 1 { "carries" } else { "carry" };
+                let why = plain_why(count, found.by_description);
                 let text = format!(
-                    "{count} of this session's streams {verb} media that is not encrypted, for everybody on its way to read: \
-                     payloads are not uniform as ciphertext is"
+                    "{count} of this session's streams {verb} media that is not encrypted, for everybody on its way to read: {why}"
                 );
                 add("media_not_encrypted", Severity::High, text, &first);
             }
@@ -178,6 +188,18 @@ pub(super) fn findings(
     }
     negotiated(flows(analysis, session), &mut add);
     findings
+}
+
+/// What tells that streams are not encrypted: of how many their payloads alone, of how many a session description beside them.
+fn plain_why(count: u32, described: u32) -> String {
+    const BY_PAYLOAD: &str = "payloads are not uniform as ciphertext is";
+    const ANNOUNCED: &str = "announced without keys by a session description in the clear, and payloads are not uniform from \
+        their first byte on, as SRTP is";
+    match (described, count.saturating_sub(described)) {
+        (0, _) => BY_PAYLOAD.to_owned(),
+        (_, 0) => ANNOUNCED.to_owned(),
+        (_, alone) => format!("of {alone} the {BY_PAYLOAD}; {described} more were {ANNOUNCED}"),
+    }
 }
 
 /// True where the session's verdict is that payloads are no ciphertext.

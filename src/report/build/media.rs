@@ -34,7 +34,12 @@ pub(super) fn streams(context: &Context<'_>, judged: &Judged) -> Vec<RtpRecord> 
     let facts = judged.flow.facts.as_deref();
     let Some(media) = facts.and_then(|facts| facts.media.as_ref()) else { return Vec::new() };
     let rtt = speech::round_trip(judged);
-    media.streams.iter().map(|stream| rtp(context, stream, rtt)).collect()
+    let is_clear = judged.verdict.announced_clear;
+    let record = |stream: &RtpStream| RtpRecord {
+        cipher: cipher::stream(context, stream, is_clear).map(Box::new),
+        ..rtp(context, stream, rtt)
+    };
+    media.streams.iter().map(record).collect()
 }
 
 fn rtp(context: &Context<'_>, stream: &RtpStream, rtt: Option<Rtt>) -> RtpRecord {
@@ -74,7 +79,7 @@ fn rtp(context: &Context<'_>, stream: &RtpStream, rtt: Option<Rtt>) -> RtpRecord
         fps: frames.and_then(|frames| frames.per_second()).map(centi),
         frozen: frames.as_ref().and_then(frozen),
         audio_level: stream.level.as_ref().map(level),
-        cipher: cipher::stream(context, stream).map(Box::new),
+        cipher: None,
         mos: speech.as_ref().map(mos),
         series: series(stream, speech.and_then(Result::ok), frames.is_some()),
         first_packet: context.packet(stream.packet),

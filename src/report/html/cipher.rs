@@ -1,6 +1,7 @@
 //! What the ciphertext shows, with its figures, and how signalling was protected. In: a session's record. Out: markup.
 
 use super::super::record::{SessionCipherRecord, SessionRecord, SignallingRecord};
+use super::super::text::session::cipher_heading;
 use super::markup::Html;
 use super::words;
 use crate::keys::cipher::CipherVerdict;
@@ -50,13 +51,17 @@ pub(super) const fn short(verdict: CipherVerdict) -> &'static str {
 /// The part of a session's page.
 pub(super) fn write(html: &mut Html, record: &SessionRecord) {
     let Some(cipher) = &record.cipher else { return };
-    html.raw("<h3>What the ciphertext of media shows</h3><p>");
+    html.raw("<h3>").raw(cipher_heading(cipher.evidence.verdict)).raw("</h3><p>");
     chip(html, cipher.evidence.verdict);
     html.raw(" ").cut().text(&cipher.evidence.text).cut().raw("</p>");
     html.packets(&cipher.evidence.packets);
     let streams: Vec<String> =
         cipher.by_verdict.iter().map(|(verdict, count)| format!("{count} {}", verdict.words())).collect();
     html.word("p", "note", &format!("Streams: {}", streams.join(", ")));
+    // Where media is plain there is no cipher whose blocks could come again.
+    if cipher.evidence.verdict == CipherVerdict::NotEncrypted {
+        return;
+    }
     html.fold("Figures behind it", |html| figures(html, cipher));
 }
 
@@ -152,14 +157,14 @@ fn connection(html: &mut Html, one: &SignallingRecord) {
     if let Some(name) = &one.sni {
         html.raw("<br>").text(name);
     }
+    if let Some(relay) = &one.behind_relay {
+        html.raw("<br>").say(format_args!("behind the relay {relay}"));
+    }
     html.raw("</td>").cut();
     let chosen = if one.version_chosen { "" } else { " (offered)" };
     html.word("td", "", &one.version.as_ref().map_or_else(dash, |version| format!("{version}{chosen}")));
     html.word("td", "", one.cipher.as_deref().unwrap_or("-"));
     html.word("td", "", one.group.as_deref().unwrap_or("-"));
-    if let Some(relay) = &one.behind_relay {
-        html.raw("<br>").say(format_args!("behind the relay {relay}"));
-    }
     html.raw("<td>").cut();
     match &one.certificate {
         None => {

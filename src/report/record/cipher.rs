@@ -85,6 +85,6 @@ pub struct SessionCipherRecord {
     /// What the gravest verdict rests on.
     #[serde(flatten)]
     pub evidence: CipherRecord,
-    /// Single streams by their verdict.
+    /// Single streams by their verdict: an SSRC one way is one stream, in however many flows, with the gravest verdict of its parts.
     pub by_verdict: BTreeMap<CipherVerdict, u32>,
 }

@@ -11,6 +11,7 @@ use super::policy;
 use super::signalling;
 use super::summary::app_word;
 use crate::geo::LocatedIn;
+use crate::keys::cipher::CipherVerdict;
 use crate::session::speech::RttSource;
 
 /// Servers shown; records have all of them.
@@ -361,17 +362,29 @@ pub(in super::super) const fn rtt_words(source: RttSource) -> &'static str {
     }
 }
 
+/// Over what is told of the cipher of media.
+pub(in super::super) fn cipher_heading(verdict: CipherVerdict) -> &'static str {
+    if verdict == CipherVerdict::NotEncrypted {
+        "What the payloads of media show"
+    } else {
+        "What the ciphertext of media shows"
+    }
+}
+
 /// What the ciphertext gives away.
 fn cipher(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
     let Some(cipher) = &record.cipher else { return Ok(()) };
     page.blank()?;
-    page.heading("What the ciphertext of media shows")?;
     let evidence = &cipher.evidence;
+    let is_plain = evidence.verdict == CipherVerdict::NotEncrypted;
+    page.heading(cipher_heading(evidence.verdict))?;
     page.paragraph(4, &plain(evidence.text.clone()))?;
     let streams: Vec<String> =
         cipher.by_verdict.iter().map(|(verdict, count)| format!("{count} {}", verdict.words())).collect();
     let sampled = percent_of(evidence.sampled);
     let tested = match (evidence.blocks_tested, evidence.sampled >= 0.9995) {
+        // Where media is plain there is no cipher whose blocks could come again.
+        _ if is_plain => String::new(),
         (0, _) => String::new(),
         (_, true) => "; every block of every unit was tested".to_owned(),
         (_, false) => {
