@@ -9,6 +9,7 @@ use meetscope::keys::verify::{
     Answer, DOES_NOT_PROVE, Hit, Material, Mode, Outcome, StreamAnswer, fits, verify,
 };
 use meetscope::observe::PacketRef;
+use meetscope::observe::facts::{MediaKind, Wrapping};
 use meetscope::pipeline::Pipeline;
 use meetscope::report::record::FileRecord;
 use meetscope::report::visible;
@@ -22,6 +23,8 @@ use super::{Status, config, folders, input};
 const SHOWN: usize = 40;
 /// Flows named that hide their media, and inputs that could not be read to their end.
 const NAMED: usize = 4;
+
+const NO_SALT: &str = "it may be a master key of SRTP whose master salt was not given";
 
 /// Reads all files, tries the key on their media, and says what came of it. That directories hold none has been told.
 pub(super) fn run(config: &config::Verify) -> anyhow::Result<Status> {
@@ -108,8 +111,8 @@ struct StreamRecord<'a> {
     source: String,
     destination: String,
     ssrc: u32,
-    kind: Option<meetscope::observe::facts::MediaKind>,
-    wrapping: meetscope::observe::facts::Wrapping,
+    kind: Option<MediaKind>,
+    wrapping: Wrapping,
     first_packet: String,
     packets: u32,
     units: u32,
@@ -171,7 +174,7 @@ impl Shown<'_> {
                 })
                 .collect(),
             missing: self.missing(),
-            does_not_prove: if is_told { Vec::new() } else { DOES_NOT_PROVE.to_vec() },
+            does_not_prove: if is_told { Vec::new() } else { self.does_not_prove() },
         }
     }
 
@@ -279,7 +282,7 @@ impl Shown<'_> {
             writeln!(out, "\nThis media is not encrypted at all: there is nothing for a key to open.")?;
         } else if !answer.is_verified() && !self.is_unread {
             writeln!(out, "\nWhat this does not prove: the key may still belong to this meeting.")?;
-            for line in DOES_NOT_PROVE {
+            for line in self.does_not_prove() {
                 writeln!(out, "  - {line}")?;
             }
         }
@@ -374,6 +377,19 @@ impl Shown<'_> {
         keys.map(|key| format!("{} bytes as {}", key.bytes.len(), key.how)).collect::<Vec<_>>().join(", ")
     }
 
+    /// A key would be tried on SRTP, had it a master salt.
+    fn lacks_salt(&self) -> bool {
+        let Material { keys, salts, effort, .. } = self.material;
+        let lacks = |key| fits(key, Mode::Srtp, true) && !fits(key, Mode::Srtp, !salts.is_empty());
+        let is_srtp = |stream: &StreamAnswer| stream.wrapping != Wrapping::Zoom;
+        effort.mode.is_none() && keys.iter().any(lacks) && self.answer.streams.iter().any(is_srtp)
+    }
+
+    /// Why the key may be right all the same.
+    fn does_not_prove(&self) -> Vec<&'static str> {
+        self.lacks_salt().then_some(NO_SALT).into_iter().chain(DOES_NOT_PROVE).collect()
+    }
+
     fn tried(&self) -> Vec<String> {
         let mut tried = vec![format!("key of {}", self.keys())];
         let keys = &self.material.keys;
@@ -397,6 +413,9 @@ impl Shown<'_> {
         if wants(Mode::Srtp) {
             tried.push("SRTP (AES-CM and AES-GCM, rollover counters 0 to 255)".to_owned());
         }
+        if self.lacks_salt() {
+            tried.push("SRTP was not tried: no master salt (--salt)".to_owned());
+        }
         if wants(Mode::Sframe) {
             tried.push("SFrame of RFC 9605".to_owned());
         }
@@ -415,8 +434,7 @@ fn counted(count: u32, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn kind_word(kind: meetscope::observe::facts::MediaKind) -> &'static str {
-    use meetscope::observe::facts::MediaKind;
+fn kind_word(kind: MediaKind) -> &'static str {
     match kind {
         MediaKind::Audio => "audio",
         MediaKind::Video => "video",
