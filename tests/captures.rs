@@ -333,6 +333,28 @@ fn without_encryption_there_is_no_key() {
     let plain = of("media_not_encrypted");
     assert_eq!((plain.len(), of("key_holder_abroad").len()), (1, 0), "there is no key for anybody to hold");
     assert!(plain[0]["text"].as_str().unwrap().contains("for everybody on its way to read"), "{}", plain[0]);
+    // The recipe makes two streams of PCMU, whose bytes are far from uniform, and two of Opus, whose first bytes are not; the
+    // session description tells all four to be RTP/AVP.
+    let text = plain[0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("of 2 the payloads") && text.contains("2 more were announced without keys"),
+        "{text}"
+    );
+    let of_flows: Vec<&Value> = records
+        .iter()
+        .filter_map(|record| record["rtp"].as_array())
+        .flatten()
+        .map(|stream| &stream["cipher"]["verdict"])
+        .collect();
+    assert_eq!(of_flows, ["not_encrypted"; 4], "what a flow says and what its session says");
+    assert_eq!(session["cipher"]["by_verdict"], serde_json::json!({ "not_encrypted": 4 }));
+    let text = session["cipher"]["text"].as_str().unwrap();
+    assert!(text.contains("(438 payloads)") && text.contains("of stream 0x36263504"), "{text}");
+    let report = told(&[file("plain-rtp", "pcapng").to_str().unwrap()]);
+    assert!(
+        !report.contains("every block was tested") && !report.contains("What the ciphertext"),
+        "{report}"
+    );
 }
 
 /// Both calls of one signalling flow, packets 5 and 894 (`tshark -Y 'sip.Method == "INVITE"' -T fields -e sip.to.addr`).
@@ -599,6 +621,18 @@ fn sdes_keys_open_one_direction_each() {
             assert_eq!((status, opened(&answer).0), (Some(1), 0), "{other}");
         }
     }
+}
+
+/// The first 16 bytes of an `inline:` key of the capture, without the 14 of its salt.
+#[test]
+fn a_key_of_srtp_without_its_salt_is_said_not_to_be_tried_as_one() {
+    let (status, answer) = verify("sip-sdes-clear", &["--key", "e84d137f359b737852f65b596fbca5f5"]);
+    assert_eq!((status, opened(&answer)), (Some(1), (0, 2)));
+    let says = |field: &str, what: &str| {
+        answer[field].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains(what))
+    };
+    assert!(says("tried", "SRTP was not tried: no master salt (--salt)"), "{answer}");
+    assert!(says("does_not_prove", "whose master salt was not given"), "{answer}");
 }
 
 #[test]
