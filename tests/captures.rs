@@ -323,6 +323,27 @@ fn nobody_to_be_seen_holds_the_keys_of_an_end_to_end_call() {
     }
 }
 
+/// 93.47.225.19 is the party that was called (`captures/README.md`); tshark: frame 38, the first sent to it through the relay, is of
+/// 18:00:06.000149, and all frames together have 137,496 bytes.
+#[test]
+fn who_is_called_behind_a_relay_is_not_said_to_be_a_server() {
+    let records = replay("e2e-call", false);
+    let session = session(&records, "142.1.130.7");
+    let servers = session["servers"].as_array().unwrap();
+    let called = servers.iter().find(|server| server["ip"] == "93.47.225.19").unwrap();
+    assert_eq!((&called["other_end"], &called["behind_relay"]), (&true.into(), &"35.158.183.167".into()));
+    assert_eq!((&called["service_operator"], &called["exposure"]), (&Value::Null, &Value::Array(Vec::new())));
+    assert_eq!(called["first_contact"], "2021-11-20T18:00:06.000149+0000");
+    assert_eq!(called["first_packet"]["frame"], 38);
+    assert!(servers.iter().map(|server| server["bytes"].as_u64().unwrap()).sum::<u64>() <= 137_496);
+    assert_eq!(holders(session)["93.47.225.19"], "unknown");
+    let reached = session["jurisdictions"].as_array().unwrap();
+    assert!(reached.iter().all(|jurisdiction| jurisdiction["code"] != "IT"));
+    assert!(told(&["e2e-call.pcapng"]).contains("1 session, nothing grave found."));
+    let listed = meetscope(&["servers", "e2e-call.pcapng", "--format", "json"]);
+    assert!(!String::from_utf8(listed.stdout).unwrap().contains("93.47.225.19"));
+}
+
 #[test]
 fn without_encryption_there_is_no_key() {
     let records = replay("plain-rtp", false);

@@ -265,3 +265,17 @@ fn four_controllers_and_a_router_of_2019_are_one_software_apart_from_the_web() {
     .into();
     assert_eq!(groups, expected);
 }
+
+/// tshark: 91.252.56.51 sends and receives RTP in a call of two, 16 Binding requests to 1.60.78.64 have no answer.
+#[test]
+fn who_may_be_the_other_party_and_who_never_answered_are_no_servers() {
+    let Some(capture) = recording("wa_voice.pcap") else { return };
+    let capture = capture.to_str().unwrap();
+    let listed = servers(&[capture]).to_string();
+    assert!(listed.contains("157.240.20.53"), "the chat server");
+    assert!(!listed.contains("91.252.56.51") && !listed.contains("1.60.78.64"));
+    let html = meetscope(&["replay", "-f", "html", "--no-geoip-store", capture]);
+    let html = String::from_utf8(html.stdout).unwrap();
+    let law = html.split("Jurisdictions that reach its servers").nth(1).unwrap().split("</table>").next();
+    assert!(law.unwrap().contains("(Ireland)") && !law.unwrap().contains("(China)"));
+}

@@ -1,5 +1,6 @@
 //! The provider files compiled into look-ups: by name, by address, by mark.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
@@ -242,6 +243,16 @@ impl Rules {
     /// What a host of this name does, by the provider's file.
     pub fn host_role(&self, name: &str) -> Option<HostRole> {
         self.host(name).first().map(|rule| rule.role)
+    }
+
+    /// Whether a prefix in a provider's file holds an address.
+    pub fn has_address(&self, provider: u16, address: IpAddr) -> bool {
+        self.nets.of(address).any(|net| net.provider == provider)
+    }
+
+    /// Whether a host name (lower case) is one of a provider's.
+    pub fn has_name(&self, provider: u16, name: &str) -> bool {
+        self.host(name).iter().any(|rule| rule.provider == provider)
     }
 
     /// The prefixes of all providers.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::contact::Connections;
 use super::documents::{Mode, Said};
+use super::passive::{passive, relay_over_tls};
 use super::{Basis, CouldHold, FlowKeying, Holder, Known, Method};
 use crate::classify::Role;
 use crate::observe::PacketRef;
@@ -13,19 +14,19 @@ use crate::session::{Server, Session};
 
 /// An answer with its reason.
 #[derive(Debug, Clone)]
-struct Answer {
-    could_hold: CouldHold,
+pub(super) struct Answer {
+    pub(super) could_hold: CouldHold,
     confidence: f32,
     why: String,
     basis: Basis,
 }
 
 impl Answer {
-    fn new(could_hold: CouldHold, confidence: f32, why: impl Into<String>) -> Self {
+    pub(super) fn new(could_hold: CouldHold, confidence: f32, why: impl Into<String>) -> Self {
         Self { could_hold, confidence, why: why.into(), basis: Basis::Capture }
     }
 
-    fn by(self, basis: Basis) -> Self {
+    pub(super) fn by(self, basis: Basis) -> Self {
         Self { basis, ..self }
     }
 }
@@ -45,9 +46,13 @@ pub(super) fn judge(
     }
     let judge = Judge { method, said, shown, shown_at, contacts, known, session };
     let participants = known.participants(session);
-    let third = |server: &Server| !server.is_peer() && !participants.contains(&server.address);
+    let third =
+        |server: &Server| !server.is_peer() && !server.no_answer && !participants.contains(&server.address);
     let servers = session.servers.iter().enumerate().filter(|(_, server)| third(server));
-    servers.map(|(index, server)| judge.holder(index, server)).collect()
+    let holders = servers.map(|(index, server)| judge.holder(index, server));
+    // What one session does not show of an address that calls by itself, another may.
+    let calls = |holder: &Holder| known.calls(session, holder.address);
+    holders.filter(|holder| holder.could_hold != CouldHold::No || !calls(holder)).collect()
 }
 
 struct Judge<'a> {
@@ -85,6 +90,14 @@ impl Judge<'_> {
     }
 
     fn answer(&self, server: &Server) -> Answer {
+        if server.other_end {
+            let why = if self.method == Method::None {
+                "the other end of media that is not encrypted: a participant, or a media server; not determinable"
+            } else {
+                "the other end: a participant, who has the key by right, or a media server; not determinable"
+            };
+            return Answer::new(CouldHold::Unknown, 0.0, why);
+        }
         if self.method == Method::EndToEnd {
             self.end_to_end(server)
         } else {
@@ -212,8 +225,13 @@ impl Judge<'_> {
 
     fn untouched(&self, server: &Server) -> Answer {
         if server.roles.contains(&Role::Media) {
-            let why = "it carried the media; whether it was given the key is not visible";
-            return Answer::new(CouldHold::Unknown, 0.4, why);
+            let (sure, did) = if server.carried_media {
+                (0.4, "it carried the media")
+            } else {
+                (0.2, "it spoke the provider's media protocol; no media was seen")
+            };
+            let why = format!("{did}; whether it was given the key is not visible");
+            return Answer::new(CouldHold::Unknown, sure, why);
         }
         if let Some(answer) = passive(server) {
             return answer;
@@ -256,8 +274,12 @@ impl Judge<'_> {
                 format!("{words}, and TLS to this host, by its name one that hands them out, began {before}");
             return yes(0.15f32.mul_add(share, 0.65), why);
         }
-        if server.media_service || server.roles.contains(&Role::Media) {
+        if server.media_service || server.carried_media {
             return yes(0.7, format!("{words}, and TLS to this media server began {before}"));
+        }
+        if server.roles.contains(&Role::Media) {
+            let did = "which spoke the provider's media protocol";
+            return yes(0.5, format!("{words}, and TLS to this server, {did}, began {before}"));
         }
         if server.backstage {
             return unknown(
@@ -300,9 +322,16 @@ impl Judge<'_> {
     /// The provider's own way, by documents that say its media servers decrypt.
     fn proprietary(&self, server: &Server) -> Answer {
         if server.media_service || server.roles.contains(&Role::Media) {
-            let why = "by the provider's documents its media servers have the key, and this one carried media or, by \
-                       its name, does";
-            return Answer::new(CouldHold::Yes, 0.7, why).by(self.documents());
+            let (sure, did) = if server.carried_media {
+                (0.7, "carried media")
+            } else if server.media_service {
+                (0.7, "is one of them by its name")
+            } else {
+                (0.5, "spoke the provider's media protocol; no media was seen")
+            };
+            let why =
+                format!("by the provider's documents its media servers have the key, and this one {did}");
+            return Answer::new(CouldHold::Yes, sure, why).by(self.documents());
         }
         if let Some(answer) = passive(server).filter(|_| !self.contacts.contains_key(&server.address)) {
             return answer;
@@ -323,41 +352,6 @@ impl Judge<'_> {
         }
         self.untouched(server)
     }
-}
-
-/// What is given no key whatever the method: a TURN relay, and who only told addresses. Media of the kind that only the
-/// other participant or a media server speaks must not have run there.
-fn passive(server: &Server) -> Option<Answer> {
-    let roles = &server.roles;
-    if server.tls || server.dtls_srtp || roles.contains(&Role::Media) || roles.contains(&Role::P2p) {
-        return None;
-    }
-    if roles.contains(&Role::Relay) {
-        let why = "it was seen as a TURN relay only, which is given no key";
-        return Some(Answer::new(CouldHold::No, 0.7, why).by(Basis::Standard("RFC 8656 section 2")));
-    }
-    if !roles.is_empty() && roles.iter().all(|role| *role == Role::Nat) {
-        let why = "only STUN ran here, which tells addresses and carries no keys";
-        return Some(Answer::new(CouldHold::No, 0.7, why).by(Basis::Standard("RFC 8489 section 2")));
-    }
-    None
-}
-
-/// A TURN relay spoken to over TLS: the TLS is TURN's own, and what it relays stays sealed inside (RFC 8656 section 3.1).
-fn relay_over_tls(server: &Server) -> Option<Answer> {
-    let roles = &server.roles;
-    if !server.tls || server.dtls_srtp || server.key_service {
-        return None;
-    }
-    let is_more = |role: &Role| matches!(role, Role::Media | Role::P2p | Role::Signalling);
-    let why = if server.relays {
-        "by its names it is a TURN relay; the TLS that ended here is the way to it, and it is given no key"
-    } else if server.answered_turn && !roles.iter().any(is_more) {
-        "it answered TURN over UDP; the TLS that ended here is another way to the same relay, which is given no key"
-    } else {
-        return None;
-    };
-    Some(Answer::new(CouldHold::No, 0.7, why).by(Basis::Standard("RFC 8656 section 2")))
 }
 
 /// `relays`: some endpoint of the capture used the address as a TURN relay.
@@ -405,10 +399,15 @@ fn zrtp_peer(server: &Server) -> Answer {
 /// Media in the clear: there is no key, and whoever forwards it can hear it.
 fn in_the_clear(server: &Server) -> Answer {
     let basis = Basis::Standard("RFC 3550 section 9.1");
-    let carried = [Role::Media, Role::Relay, Role::P2p].iter().any(|role| server.roles.contains(role));
-    if carried {
+    let carried = [Role::Relay, Role::P2p].iter().any(|role| server.roles.contains(role));
+    if carried || server.carried_media {
         let why = "media is not encrypted: whoever carries it, this server and all on the way, needs no key";
         return Answer::new(CouldHold::Yes, 0.9, why).by(basis);
+    }
+    if server.roles.contains(&Role::Media) {
+        let why =
+            "media is not encrypted, and a media protocol was spoken here; no media was seen to run here";
+        return Answer::new(CouldHold::Unknown, 0.2, why).by(basis);
     }
     Answer::new(
         CouldHold::No,
@@ -495,5 +494,38 @@ mod tests {
         assert_eq!(said("198.51.100.3"), Some(CouldHold::No), "answered TURN over UDP");
         assert_eq!(said("198.51.100.4"), Some(CouldHold::No), "a certificate of relays");
         assert_eq!(said("198.51.100.5"), Some(CouldHold::Unknown), "a certificate of more than relays");
+    }
+
+    /// The holders of the first session, by address.
+    fn told(flows: &mut [Judged]) -> BTreeMap<String, Holder> {
+        let rules = embedded().unwrap();
+        let teams =
+            (0..100).find(|number| rules.provider(*number).is_some_and(|found| found.id == "ms-teams"));
+        for judged in flows.iter_mut() {
+            judged.verdict.provider = teams;
+        }
+        let sessions = assemble(&rules, &Names::default(), flows, crate::parallel::Threads::ONE);
+        let keys = crate::keys::keys(&rules, &Known::of(&sessions), flows, &sessions[0]);
+        keys.holders.into_iter().map(|holder| (holder.address.to_string(), holder)).collect()
+    }
+
+    #[test]
+    fn of_an_endpoint_of_another_session_it_is_not_said_that_it_cannot() {
+        let mut relay = flow(2, ALICE, "10.0.0.9:3478", (100, 60_000));
+        relay.verdict.role = Some(Role::Relay);
+        let call = || flow(1, ALICE, "198.51.100.7:3479", (0, 60_000)).sends(Source::new(7, 7));
+        let other = flow(3, "10.0.0.9:40000", "198.51.100.8:3479", (0, 60_000)).sends(Source::new(8, 8));
+        assert_eq!(told(&mut [call(), relay.clone()])["10.0.0.9"].could_hold, CouldHold::No);
+        assert!(!told(&mut [call(), relay, other]).contains_key("10.0.0.9"));
+    }
+
+    #[test]
+    fn media_is_said_to_have_run_where_it_was_seen() {
+        let mut ping = flow(2, ALICE, "198.51.100.8:3479", (100, 60_000));
+        ping.flow.packets = [2, 2];
+        let call = flow(1, ALICE, "198.51.100.7:3479", (0, 60_000)).sends(Source::new(7, 7));
+        let told = told(&mut [call, ping]);
+        assert!(told["198.51.100.7"].why.starts_with("it carried the media"));
+        assert!(told["198.51.100.8"].why.contains("no media was seen"), "{}", told["198.51.100.8"].why);
     }
 }

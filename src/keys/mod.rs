@@ -11,6 +11,7 @@ mod documents;
 mod holders;
 pub mod input;
 mod media;
+mod passive;
 pub mod verify;
 pub mod witness;
 
@@ -249,20 +250,34 @@ pub struct Known<'s> {
     by_flow: HashMap<usize, Vec<usize>>,
     /// Addresses that some endpoint used as a TURN relay.
     relays: BTreeSet<IpAddr>,
+    /// The sessions that an address is the endpoint of, by their places. Asked, never walked.
+    endpoints: HashMap<IpAddr, Vec<usize>>,
 }
 
 impl<'s> Known<'s> {
     /// Gathers it.
     pub fn of(sessions: &'s [Session]) -> Self {
-        let mut known = Self { sessions, by_flow: HashMap::new(), relays: BTreeSet::new() };
+        let mut known =
+            Self { sessions, by_flow: HashMap::new(), relays: BTreeSet::new(), endpoints: HashMap::new() };
         for (number, session) in sessions.iter().enumerate() {
             for index in &session.flows {
                 known.by_flow.entry(*index).or_default().push(number);
             }
             let relays = session.servers.iter().filter(|server| server.roles.contains(&Role::Relay));
             known.relays.extend(relays.map(|server| server.address));
+            for used in &session.addresses {
+                known.endpoints.entry(used.ip).or_default().push(number);
+            }
         }
         known
+    }
+
+    /// True of the endpoint of another session that goes on at the same time.
+    fn calls(&self, session: &Session, address: IpAddr) -> bool {
+        let others = self.endpoints.get(&address).into_iter().flatten();
+        others
+            .filter_map(|number| self.sessions.get(*number))
+            .any(|other| other.id != session.id && other.start <= session.end && session.start <= other.end)
     }
 
     /// Addresses of the participants of a session: of the endpoints whose calls share a flow with it.

@@ -175,6 +175,8 @@ pub struct Behind {
     pub payloads: u32,
     /// The first of these.
     pub packet: PacketRef,
+    /// Its time.
+    pub at: Timestamp,
 }
 
 /// How RTP was wrapped on the wire.

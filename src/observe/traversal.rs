@@ -49,7 +49,8 @@ pub(super) fn relayed(known: &mut Stun, meta: &Meta, peer: SocketAddr, inner: &[
     if let Some(held) = known.behind.iter_mut().find(|held| held.peer == peer) {
         held.payloads = held.payloads.saturating_add(1);
     } else if known.behind.len() < LIST_CAP {
-        known.behind.push(Behind { peer, payloads: 1, packet: meta.packet });
+        let (packet, at) = (meta.packet, meta.timestamp);
+        known.behind.push(Behind { peer, payloads: 1, packet, at });
     }
 }
 

@@ -166,13 +166,13 @@ impl Inventory {
         }
     }
 
-    /// The servers that a session spoke to. Other participants are persons and not listed.
+    /// The servers that a session spoke to. Other participants are persons and not listed, nor is who may be one or never answered.
     fn session(&mut self, rules: &Rules, session: &Session) {
         let Some(provider) = provider(rules, session.provider) else { return };
         let works = |role: &Role| matches!(role, Role::Media | Role::Relay | Role::Signalling);
         let spoken_to = session.servers.iter().filter(|server| {
-            let known = server.tls && !server.is_peer();
-            known || (server.roles.iter().any(works) && !server.is_peer() && server.behind.is_none())
+            let known = server.tls || (server.roles.iter().any(works) && server.behind.is_none());
+            known && server.is_server()
         });
         for other in spoken_to {
             let server = self.entry(provider, other.address, other.first_contact, other.last_contact);

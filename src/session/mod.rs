@@ -382,7 +382,7 @@ fn whole(
         start: chosen.iter().map(|judged| judged.flow.start).min().unwrap_or(session.start),
         begun_mid_call: !beginning::was_seen(rules, &chosen, session.media_start),
         confidence: chosen.iter().map(|judged| judged.verdict.confidence).fold(0.0, f32::max),
-        servers: server::servers(rules, names, relays, &chosen),
+        servers: server::servers(rules, names, relays, session.provider, &chosen),
         quality: quality(&chosen),
         ..session
     }

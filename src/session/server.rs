@@ -9,7 +9,7 @@ use super::peers::Relays;
 use crate::classify::provider::HostRole;
 use crate::classify::{Names, Role, Rules, could_be_server};
 use crate::observe::PacketRef;
-use crate::observe::facts::Dtls;
+use crate::observe::facts::{Dtls, RoundTrips, Stun};
 use crate::time::Timestamp;
 
 /// Where a server's name comes from, the strongest first.
@@ -55,8 +55,10 @@ pub struct Server {
     pub roles: Vec<Role>,
     /// A provider file says that hosts of this name hand out media keys.
     pub key_service: bool,
-    /// A provider file says that hosts of this name carry media, or the address did carry media.
+    /// A provider file says that hosts of this name carry media.
     pub media_service: bool,
+    /// A flow to it has media in it; `Role::Media` alone is given to checks and keepalives of a media protocol too.
+    pub carried_media: bool,
     /// A provider file says that only settings, telemetry and the like are fetched from hosts of this name.
     pub backstage: bool,
     /// A provider file says that hosts of this name are for STUN and TURN.
@@ -71,6 +73,14 @@ pub struct Server {
     pub dtls_srtp: bool,
     /// The TURN relay that it was reached through, where it was.
     pub behind: Option<IpAddr>,
+    /// It and the endpoint sent each other checks, as the two ends of a path do (ICE, RFC 8445).
+    pub checks: bool,
+    /// A prefix or a host name of the session's provider has it.
+    pub is_providers: bool,
+    /// The other end of a path of which nothing shows that it is a server: a participant, or a media server.
+    pub other_end: bool,
+    /// It was asked over UDP and never answered, where others did.
+    pub no_answer: bool,
     /// First packet to or from it.
     pub first_contact: Timestamp,
     /// The packet of that.
@@ -79,7 +89,7 @@ pub struct Server {
     pub handshake: Option<PacketRef>,
     /// Last packet to or from it.
     pub last_contact: Timestamp,
-    /// Frame bytes both ways.
+    /// Frame bytes both ways; what passed a relay is counted at the relay.
     pub bytes: u64,
     /// Frame bytes that it sent.
     pub bytes_received: u64,
@@ -89,6 +99,16 @@ impl Server {
     /// True for the other participant of a call without a media server.
     pub fn is_peer(&self) -> bool {
         self.roles.contains(&Role::P2p) && !self.tls && !self.roles.contains(&Role::Media)
+    }
+
+    /// True of what is spoken of as a server: neither the other participant, nor who may be that, nor who never answered.
+    pub fn is_server(&self) -> bool {
+        !self.is_peer() && !self.other_end && !self.no_answer
+    }
+
+    /// True when nothing but STUN ran here.
+    pub fn is_stun_only(&self) -> bool {
+        !self.roles.is_empty() && self.roles.iter().all(|role| *role == Role::Nat)
     }
 
     /// True when call signalling ended here.
@@ -116,7 +136,13 @@ impl Found {
 }
 
 /// The servers of a session's flows, in the order of first contact. Resolvers are not listed.
-pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&Judged]) -> Vec<Server> {
+pub(super) fn servers(
+    rules: &Rules,
+    names: &Names,
+    relays: &Relays,
+    provider: Option<u16>,
+    flows: &[&Judged],
+) -> Vec<Server> {
     let mut found = Found::default();
     for judged in flows.iter().filter(|judged| judged.role() != Role::Dns) {
         let Some(server) = found.at(judged.sides().remote.ip(), || begin(judged)) else { continue };
@@ -129,8 +155,46 @@ pub(super) fn servers(rules: &Rules, names: &Names, relays: &Relays, flows: &[&J
         behind_relay(&mut found, judged);
     }
     let mut servers = found.servers;
+    // Where nobody was heard, one way alone may have been captured.
+    let is_heard = servers.iter().any(|server| server.bytes_received > 0);
+    for server in &mut servers {
+        server.is_providers = provider.is_some_and(|provider| is_providers(rules, provider, server));
+        server.other_end = provider.is_some() && is_other_end(server);
+        server.no_answer = is_heard && is_silent(server);
+    }
     servers.sort_by_cached_key(|server| (server.first_contact, server.first_packet, server.address));
     servers
+}
+
+/// What the provider's file knows of the address, or of a name of it.
+fn is_providers(rules: &Rules, provider: u16, server: &Server) -> bool {
+    let mut names = server.names.iter();
+    rules.has_address(provider, server.address)
+        || names.any(|known| rules.has_name(provider, &known.name.to_lowercase()))
+}
+
+/// Behind a relay, or at the other end of checks, outside of all that is known of the provider, of no name that was looked up or
+/// shown, and seen doing nothing that servers alone do. Any other participant looks like that, and so does a media server.
+fn is_other_end(server: &Server) -> bool {
+    let either = |role: &Role| matches!(role, Role::Media | Role::Nat | Role::P2p | Role::Other);
+    // Names of candidates (mDNS) are made up by clients.
+    let is_named = |known: &KnownName| !known.reverse && !known.name.to_lowercase().ends_with(".local");
+    (server.checks || server.behind.is_some())
+        && !server.is_peer()
+        && !server.is_providers
+        && !server.tls
+        && server.roles.iter().all(either)
+        && !server.names.iter().any(is_named)
+}
+
+/// Asked over UDP alone, and never heard; media that was sent there may well have arrived.
+fn is_silent(server: &Server) -> bool {
+    let asked = |role: &Role| matches!(role, Role::Media | Role::Nat | Role::P2p | Role::Relay);
+    server.bytes_received == 0
+        && server.behind.is_none()
+        && !server.carried_media
+        && server.roles.iter().all(asked)
+        && server.ports.iter().all(|(protocol, _)| *protocol == UDP)
 }
 
 fn begin(judged: &Judged) -> Server {
@@ -142,6 +206,7 @@ fn begin(judged: &Judged) -> Server {
         roles: Vec::new(),
         key_service: false,
         media_service: false,
+        carried_media: false,
         backstage: false,
         relays: false,
         answered_turn: false,
@@ -149,6 +214,10 @@ fn begin(judged: &Judged) -> Server {
         clear_sip: false,
         dtls_srtp: false,
         behind: None,
+        checks: false,
+        is_providers: false,
+        other_end: false,
+        no_answer: false,
         first_contact: judged.flow.start,
         first_packet: judged.flow.first_packet,
         handshake: None,
@@ -178,9 +247,20 @@ fn add(server: &mut Server, judged: &Judged, role: Role) {
     server.bytes = server.bytes.saturating_add(forward).saturating_add(reverse);
     let received = if judged.local_is_source { reverse } else { forward };
     server.bytes_received = server.bytes_received.saturating_add(received);
-    server.media_service |= matches!(role, Role::Media);
+    server.carried_media |= judged.media_start().is_some();
     let stun = flow.facts.as_deref().and_then(|facts| facts.stun.as_ref());
+    server.checks |= stun.is_some_and(|stun| is_checked(stun, judged));
     server.answered_turn |= port.0 == UDP && received > 0 && stun.is_some_and(|stun| stun.relays);
+}
+
+/// True where a user name stands in Binding requests, as in those of ICE alone, or where the other end asked and was answered:
+/// servers of STUN answer, and do not ask.
+fn is_checked(stun: &Stun, judged: &Judged) -> bool {
+    let by_other = |trips: &RoundTrips| {
+        let asked = if judged.local_is_source { &trips.reverse } else { &trips.forward };
+        asked.count > 0
+    };
+    !stun.relays && (!stun.usernames.is_empty() || stun.rtt.as_deref().is_some_and(by_other))
 }
 
 const UDP: u8 = 17;
@@ -197,19 +277,21 @@ fn behind_relay(found: &mut Found, judged: &Judged) {
         if address == judged.sides().local.ip() {
             continue;
         }
-        let begin = || Server { address, first_packet: behind.packet, ..begin(judged) };
+        let (first_contact, first_packet) = (behind.at, behind.packet);
+        let begin = || Server { address, first_contact, first_packet, ..begin(judged) };
         let Some(server) = found.at(address, begin) else { continue };
+        if first_contact < server.first_contact {
+            (server.first_contact, server.first_packet) = (first_contact, first_packet);
+        }
         let port = (UDP, behind.peer.port());
         if !server.ports.contains(&port) {
             server.ports.push(port);
             server.ports.sort_unstable();
         }
         server.behind = Some(judged.sides().remote.ip());
-        // What passed the relay passed between the endpoint and the one that nearly all of it went to.
-        if stun.behind.iter().all(|other| other.payloads <= behind.payloads) {
-            let [forward, reverse] = judged.flow.bytes;
-            server.bytes = server.bytes.saturating_add(forward).saturating_add(reverse);
-        }
+        // Media is that of the one that nearly all of what passed went to.
+        server.carried_media |= judged.media_start().is_some()
+            && stun.behind.iter().all(|other| other.payloads <= behind.payloads);
         let role = if could_be_server(address) { Role::Media } else { Role::P2p };
         if !server.roles.contains(&role) {
             server.roles.push(role);

@@ -757,3 +757,42 @@ fn a_telephone_exchange_is_no_phone() {
     ];
     assert_eq!(ids(&sessions(&many)), [1, 2]);
 }
+
+/// What is known of the other end of each flow, by its address.
+fn known_ends(flows: &[Judged]) -> Vec<(String, bool, bool)> {
+    let made = sessions(flows);
+    let servers = made.iter().flat_map(|session| &session.servers);
+    servers.map(|server| (server.address.to_string(), server.other_end, server.no_answer)).collect()
+}
+
+#[test]
+fn the_other_end_of_ice_is_a_participant_or_a_server_unless_something_shows_which() {
+    let ice = || flow(1, ALICE, "203.0.113.9:40000", (0, 60_000)).ice("serv:abcd").sends(ME).receives(YOU);
+    assert_eq!(known_ends(&[ice()]), [("203.0.113.9".to_owned(), true, false)]);
+    let plain = flow(1, ALICE, "203.0.113.9:40000", (0, 60_000)).sends(ME).receives(YOU);
+    assert_eq!(known_ends(&[plain]), [("203.0.113.9".to_owned(), false, false)], "media servers without ICE");
+    let mut unknown = ice();
+    unknown.verdict.provider = None;
+    assert_eq!(known_ends(&[unknown]), [("203.0.113.9".to_owned(), false, false)], "of no app");
+    let mut tls = flow(2, "10.0.0.1:50001", "203.0.113.9:443", (0, 60_000)).role_of(Role::Signalling);
+    tls.flow.tuple.protocol = TCP;
+    tls.facts().tls = Some(Box::default());
+    assert_eq!(known_ends(&[ice(), tls]), [("203.0.113.9".to_owned(), false, false)], "TLS ends at servers");
+}
+
+#[test]
+fn who_was_asked_and_never_answered_is_told_from_servers() {
+    let silent = |id, remote| {
+        let mut silent = flow(id, ALICE, remote, (0, 5_000)).role_of(Role::Nat);
+        (silent.flow.packets, silent.flow.bytes) = ([16, 0], [1_376, 0]);
+        silent
+    };
+    let call = flow(1, ALICE, SERVER, (0, 60_000)).sends(ME).receives(YOU);
+    let ends = known_ends(&[call, silent(2, "203.0.113.9:64282")]);
+    assert!(ends.contains(&("203.0.113.9".to_owned(), false, true)), "{ends:?}");
+    assert!(ends.contains(&("198.51.100.7".to_owned(), false, false)), "{ends:?}");
+    let mut one_way = flow(1, ALICE, SERVER, (0, 60_000)).sends(ME);
+    one_way.flow.bytes = [50_000, 0];
+    let ends = known_ends(&[one_way, silent(2, "203.0.113.9:64282")]);
+    assert!(ends.iter().all(|(.., no_answer)| !no_answer), "one way alone was captured: {ends:?}");
+}

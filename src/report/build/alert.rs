@@ -186,7 +186,7 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
         .servers
         .iter()
         .zip(&record.servers)
-        .filter(|(server, _)| !is_peer(&server.roles))
+        .filter(|(server, shown)| !is_peer(&server.roles) && shown.is_server())
         .map(|(server, shown)| Server {
             address: server.address,
             name: shown.name.as_deref(),
@@ -200,6 +200,7 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
         let contacted = servers.iter().find(|server| server.address.to_string() == shown.ip);
         let server = match contacted {
             Some(server) => Server { front_end: shown.front_end.as_deref(), ..server.clone() },
+            None if record.servers.iter().any(|server| server.ip == shown.ip) => return None,
             None => beyond(shown)?,
         };
         let could_hold = match shown.could_hold {

@@ -97,7 +97,14 @@ pub(super) fn jurisdictions(
 }
 
 /// What a server is in its session; nothing where it is neither here nor there.
-fn parts(server: &ServerRecord, method: Method, holders: &[HolderRecord]) -> Vec<ReachPart> {
+pub(in crate::report) fn parts(
+    server: &ServerRecord,
+    method: Method,
+    holders: &[HolderRecord],
+) -> Vec<ReachPart> {
+    if !server.is_server() {
+        return Vec::new();
+    }
     let holds = |holder: &HolderRecord| holder.ip == server.ip && holder.could_hold == CouldHold::Yes;
     let carries = server.roles.iter().any(|role| matches!(role, Role::Media | Role::Relay));
     let mut parts = Vec::new();

@@ -198,6 +198,8 @@ fn server_record(
         name_source: server.name.as_ref().map(|(_, source, _)| *source),
         roles: server.roles.clone(),
         behind_relay: server.behind.map(|relay| relay.to_string()),
+        other_end: server.other_end,
+        no_answer: server.no_answer,
         first_contact: time::eve(server.first_contact),
         first_packet: context.packet(server.first_packet),
         bytes: server.bytes,
@@ -205,7 +207,8 @@ fn server_record(
     }
 }
 
-/// A peer is another user's machine: the service's operator does not run it.
+/// A peer is another user's machine: the service's operator does not run it. Of who may be one, who never answered and who answered
+/// STUN alone only what the provider's file knows of the address says that he does. Law reaches servers.
 fn place_record(
     context: &Context<'_>,
     place: Place,
@@ -214,7 +217,8 @@ fn place_record(
     seen: Timestamp,
 ) -> PlaceRecord {
     let is_peer = !server.roles.is_empty() && server.roles.iter().all(|role| *role == Role::P2p);
-    let provider = provider.filter(|_| !is_peer);
+    let is_open = !server.is_server() || server.is_stun_only();
+    let provider = provider.filter(|_| !is_peer && (server.is_providers || !is_open));
     let source = provider.map(provider_file).unwrap_or_default();
     let date = context.rules.sources().retrieved.as_deref().unwrap_or("unknown date");
     let claim = |operator, country| OperatorClaim { operator, country, source: &source, date };
@@ -229,6 +233,9 @@ fn place_record(
     let hints = hint::hints(context, server, seen);
     let mut exposure = geo::exposures(&place, &claims);
     hint::expose(&mut exposure, &hints);
+    if server.other_end || server.no_answer {
+        exposure.clear();
+    }
     let mut located_in = place.located_in;
     hint::weigh(&mut located_in, &hints);
     PlaceRecord {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::super::build::parts;
 use super::super::record::{AgainstRecord, DistanceRecord, PlaceRecord, ServerRecord, SessionRecord};
 use super::super::text::basis_word;
 use super::super::text::session::bytes;
@@ -100,7 +101,9 @@ fn against(html: &Html, other: &AgainstRecord) -> String {
 /// Every jurisdiction that reaches a server of the session, with each reason.
 pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
     let mut reached: BTreeMap<&str, Vec<(&Exposure, Vec<&ServerRecord>)>> = BTreeMap::new();
-    for server in &record.servers {
+    let keys = &record.keys;
+    let reaches = |server: &&ServerRecord| !parts(server, keys.method, &keys.holders).is_empty();
+    for server in record.servers.iter().filter(reaches) {
         for exposure in &server.place.exposure {
             let reasons = reached.entry(&exposure.jurisdiction).or_default();
             match reasons.iter_mut().find(|(known, _)| *known == exposure) {
@@ -201,14 +204,14 @@ fn row(html: &mut Html, server: &ServerRecord) {
         html.raw("<br><small>behind relay ").text(relay).raw("</small>");
     }
     html.raw("</td>");
-    let roles: Vec<&str> = server.roles.iter().map(|role| role.as_str()).collect();
-    html.word("td", "", &roles.join(", "));
+    html.word("td", "", &server.role_words(", "));
     let mut ports = server.ports.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
     if server.ports.len() > 3 {
         ports.push_str(", ..");
     }
     html.word("td", "", &ports);
-    html.word("td", "n", &bytes(server.bytes));
+    let size = if server.is_counted_at_relay() { "-".to_owned() } else { bytes(server.bytes) };
+    html.word("td", "n", &size);
     html.raw("<td>");
     brief(html, &server.place);
     html.raw("</td><td>");

@@ -117,7 +117,7 @@ pub(super) fn servers<'r>(sessions: &[&'r SessionRecord]) -> Vec<Seen<'r>> {
     for session in sessions.iter().copied() {
         let holders: BTreeMap<&str, CouldHold> =
             session.keys.holders.iter().map(|holder| (holder.ip.as_str(), holder.could_hold)).collect();
-        for server in &session.servers {
+        for server in session.servers.iter().filter(|server| server.is_server()) {
             let seen = found.entry(&server.ip).or_insert_with(|| Seen {
                 ip: &server.ip,
                 name: None,

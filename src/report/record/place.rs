@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{PacketNumber, PlaceRecord};
+use super::{HolderRecord, PacketNumber, PlaceRecord, ServerRecord, SessionRecord};
 use crate::geo::Country;
+use crate::keys::{Method, Mode};
 use crate::observe::facts::Exchange;
 
 /// What the owner of a name or of a range says of a server's place.
@@ -179,6 +180,39 @@ pub struct AgainstRecord {
     /// The other's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet: Option<PacketNumber>,
+}
+
+impl SessionRecord {
+    /// False of the other end of a call that by the provider's documents is always end to end: who is there has the key by right,
+    /// or could not have it.
+    pub(in crate::report) fn is_third(&self, holder: &HolderRecord) -> bool {
+        let known = self.keys.end_to_end.as_ref().filter(|_| self.keys.method == Method::EndToEnd);
+        let is_other_end = |server: &ServerRecord| server.other_end && server.ip == holder.ip;
+        known.is_none_or(|known| known.mode != Mode::Always) || !self.servers.iter().any(is_other_end)
+    }
+}
+
+impl ServerRecord {
+    /// False of who may be a participant, and of who never answered.
+    pub(in crate::report) const fn is_server(&self) -> bool {
+        !self.other_end && !self.no_answer
+    }
+
+    /// What it did, in words.
+    pub(in crate::report) fn role_words(&self, between: &str) -> String {
+        if self.no_answer {
+            return "no answer".to_owned();
+        }
+        if self.other_end {
+            return "other end".to_owned();
+        }
+        self.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(between)
+    }
+
+    /// Nothing was counted at an address behind a relay.
+    pub(in crate::report) const fn is_counted_at_relay(&self) -> bool {
+        self.bytes == 0 && self.behind_relay.is_some()
+    }
 }
 
 #[cfg(test)]

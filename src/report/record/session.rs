@@ -161,11 +161,17 @@ pub struct ServerRecord {
     /// The TURN relay that it was reached through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_relay: Option<String>,
+    /// The other end of a path of which nothing shows that it is a server: a participant, or a media server.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other_end: bool,
+    /// It was asked over UDP and never answered, where others did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_answer: bool,
     /// First packet to or from it.
     pub first_contact: String,
     /// That packet.
     pub first_packet: PacketNumber,
-    /// Frame bytes both ways.
+    /// Frame bytes both ways; what passed a relay is counted at the relay, and not here.
     pub bytes: u64,
     /// Jurisdictions.
     #[serde(flatten)]

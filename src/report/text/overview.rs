@@ -92,7 +92,7 @@ pub(super) fn able_words(record: &SessionRecord) -> String {
 
 /// `CN, US` for those that could hold the key or read the media, or that it could not be told.
 fn holders(record: &SessionRecord) -> String {
-    let all = &record.keys.holders;
+    let all: Vec<_> = record.keys.holders.iter().filter(|holder| record.is_third(holder)).collect();
     let able: Vec<_> = all.iter().filter(|holder| holder.could_hold == CouldHold::Yes).collect();
     if able.is_empty() {
         let unknown = all.is_empty() || all.iter().any(|holder| holder.could_hold == CouldHold::Unknown);

@@ -173,7 +173,6 @@ fn servers(page: &mut Page<'_>, record: &SessionRecord) -> io::Result<()> {
 
 fn server_row(server: &ServerRecord) -> Vec<Cell> {
     let place = &server.place;
-    let roles: Vec<&str> = server.roles.iter().map(|role| role.as_str()).collect();
     let located = match place.located_in.country {
         Some(country) if place.located_in.disagreement => (Tone::Warn, format!("{}?", country.code())),
         Some(country) => plain(country.code()),
@@ -185,9 +184,9 @@ fn server_row(server: &ServerRecord) -> Vec<Cell> {
     vec![
         plain(server.ip.clone()),
         name_cell(server),
-        plain(roles.join(",")),
+        plain(server.role_words(",")),
         plain(ports(&server.ports)),
-        plain(bytes(server.bytes)),
+        if server.is_counted_at_relay() { dim("-") } else { plain(bytes(server.bytes)) },
         located,
         dim(network),
     ]

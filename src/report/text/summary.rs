@@ -103,10 +103,10 @@ pub(in super::super) fn quiet(sessions: &[&SessionRecord]) -> (Tone, String) {
 
 /// True when a server could hold the key, or every one of them could not.
 fn is_judged(session: &SessionRecord) -> bool {
-    let holders = &session.keys.holders;
-    holders.iter().any(|holder| holder.could_hold == CouldHold::Yes)
+    let mut holders = session.keys.holders.iter().filter(|holder| session.is_third(holder));
+    session.keys.holders.iter().any(|holder| holder.could_hold == CouldHold::Yes)
         || (session.keys.method != Method::NotDeterminable
-            && holders.iter().all(|holder| holder.could_hold == CouldHold::No))
+            && holders.all(|holder| holder.could_hold == CouldHold::No))
 }
 
 /// `2 Zoom sessions, 1 Webex; 88 flows, 1234 packets, 2020-04-02 14:00:00 to 14:01:30 UTC`.
