@@ -102,8 +102,8 @@ fn against(html: &Html, other: &AgainstRecord) -> String {
 pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
     let mut reached: BTreeMap<&str, Vec<(&Exposure, Vec<&ServerRecord>)>> = BTreeMap::new();
     let keys = &record.keys;
-    let reaches = |server: &&ServerRecord| !parts(server, keys.method, &keys.holders).is_empty();
-    for server in record.servers.iter().filter(reaches) {
+    let has_part = |server: &&ServerRecord| !parts(server, keys.method, &keys.holders).is_empty();
+    for server in record.servers.iter().filter(has_part) {
         for exposure in &server.place.exposure {
             let reasons = reached.entry(&exposure.jurisdiction).or_default();
             match reasons.iter_mut().find(|(known, _)| *known == exposure) {
