@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use hashbrown::{HashMap, HashSet};
+
 use super::super::record::{
     AlertException, AlertParticipant, AlertReason, AlertRecord, EveAlert, HolderRecord, PacketNumber,
     PlaceRecord, ServerRecord, SessionRecord, Severity,
@@ -116,16 +118,18 @@ impl Context<'_> {
         }
         if let Some(meeting) = analysis.meeting_of(session.id) {
             // Sessions of a live run that were written before.
+            let mut seated: HashSet<String> = seats.iter().map(|seat| seat.session.clone()).collect();
             for id in &meeting.sessions {
-                let name = session_id(*id);
-                if seats.iter().all(|seat| seat.session != name) {
+                if seated.insert(session_id(*id)) {
                     seats.extend(self.told.get(id).map(|told| told.seat.clone()));
                 }
             }
         }
         // A peer that only this session shows is another participant.
+        let mut known: HashSet<IpAddr> =
+            seats.iter().flat_map(|seat| seat.addresses.iter().copied()).collect();
         for server in session.servers.iter().filter(|server| is_peer(&server.roles)) {
-            if seats.iter().all(|seat| !seat.addresses.contains(&server.address)) {
+            if known.insert(server.address) {
                 let placed = placed(&self.place(server.address, session.start).located_in);
                 seats.push(Seated { session: String::new(), addresses: vec![server.address], placed });
             }
@@ -196,8 +200,13 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
             front_end: None,
         })
         .collect();
+    let mut places: HashMap<IpAddr, usize> = HashMap::new();
+    for (place, server) in servers.iter().enumerate() {
+        places.entry(server.address).or_insert(place);
+    }
     let judged = |shown: &'a HolderRecord| {
-        let contacted = servers.iter().find(|server| server.address.to_string() == shown.ip);
+        let address: Option<IpAddr> = shown.ip.parse().ok();
+        let contacted = address.and_then(|address| servers.get(*places.get(&address)?));
         let server = match contacted {
             Some(server) => Server { front_end: shown.front_end.as_deref(), ..server.clone() },
             None if record.servers.iter().any(|server| server.ip == shown.ip) => return None,

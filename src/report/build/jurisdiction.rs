@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashSet;
+
 use super::super::record::{
     GroupRecord, HolderRecord, JurisdictionRecord, LawRecord, ReachPart, ReachRecord, ServerRecord,
 };
@@ -64,9 +66,12 @@ pub(super) fn jurisdictions(
     (method, holders): (Method, &[HolderRecord]),
 ) -> Vec<JurisdictionRecord> {
     let mut by_country: BTreeMap<Country, (Vec<ReachRecord>, u32)> = BTreeMap::new();
-    let own = servers.iter().map(|server| (&server.ip, &server.place, parts(server, method, holders)));
+    // A session may have had tens of thousands of servers, and as many that could hold its key.
+    let contacted: HashSet<&str> = servers.iter().map(|server| server.ip.as_str()).collect();
+    let could = could_hold(holders);
+    let own = servers.iter().map(|server| (&server.ip, &server.place, parts(server, method, &could)));
     // The key came over a server that the session itself did not contact.
-    let beyond = holders.iter().filter(|holder| servers.iter().all(|server| server.ip != holder.ip));
+    let beyond = holders.iter().filter(|holder| !contacted.contains(holder.ip.as_str()));
     let beyond = beyond.map(|holder| (&holder.ip, &holder.place, vec![ReachPart::KeyHolder]));
     for (ip, place, part) in own.chain(beyond).filter(|(.., part)| !part.is_empty()) {
         for exposure in &place.exposure {
@@ -96,19 +101,24 @@ pub(super) fn jurisdictions(
     by_country.into_iter().map(record).collect()
 }
 
-/// What a server is in its session; nothing where it is neither here nor there.
+/// The addresses of those that could hold the key.
+pub(in crate::report) fn could_hold(holders: &[HolderRecord]) -> HashSet<&str> {
+    let could = holders.iter().filter(|holder| holder.could_hold == CouldHold::Yes);
+    could.map(|holder| holder.ip.as_str()).collect()
+}
+
+/// What a server is in its session; nothing where it is neither here nor there. `could` as of [`could_hold`].
 pub(in crate::report) fn parts(
     server: &ServerRecord,
     method: Method,
-    holders: &[HolderRecord],
+    could: &HashSet<&str>,
 ) -> Vec<ReachPart> {
     if !server.is_server() {
         return Vec::new();
     }
-    let holds = |holder: &HolderRecord| holder.ip == server.ip && holder.could_hold == CouldHold::Yes;
     let carries = server.roles.iter().any(|role| matches!(role, Role::Media | Role::Relay));
     let mut parts = Vec::new();
-    if holders.iter().any(holds) {
+    if could.contains(server.ip.as_str()) {
         // Media that is not encrypted has no key.
         parts.push(if method == Method::None { ReachPart::Reader } else { ReachPart::KeyHolder });
     }

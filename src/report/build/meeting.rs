@@ -37,18 +37,17 @@ struct ToldServer {
 
 impl Told {
     fn of(record: &SessionRecord, seat: Seated) -> Self {
+        let mut could: HashMap<&str, CouldHold> = HashMap::new();
+        for held in &record.keys.holders {
+            could.entry(&held.ip).or_insert(held.could_hold);
+        }
         let servers = record
             .servers
             .iter()
             .map(|server| ToldServer {
                 ip: server.ip.clone(),
                 name: server.name.clone(),
-                could_hold: record
-                    .keys
-                    .holders
-                    .iter()
-                    .find(|held| held.ip == server.ip)
-                    .map(|held| held.could_hold),
+                could_hold: could.get(server.ip.as_str()).copied(),
                 reached: server
                     .place
                     .exposure

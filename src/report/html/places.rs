@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::super::build::parts;
+use super::super::build::{could_hold, parts};
 use super::super::record::{AgainstRecord, DistanceRecord, PlaceRecord, ServerRecord, SessionRecord};
 use super::super::text::basis_word;
 use super::super::text::session::bytes;
@@ -102,7 +102,8 @@ fn against(html: &Html, other: &AgainstRecord) -> String {
 pub(super) fn jurisdictions(html: &mut Html, record: &SessionRecord) {
     let mut reached: BTreeMap<&str, Vec<(&Exposure, Vec<&ServerRecord>)>> = BTreeMap::new();
     let keys = &record.keys;
-    let has_part = |server: &&ServerRecord| !parts(server, keys.method, &keys.holders).is_empty();
+    let could = could_hold(&keys.holders);
+    let has_part = |server: &&ServerRecord| !parts(server, keys.method, &could).is_empty();
     for server in record.servers.iter().filter(has_part) {
         for exposure in &server.place.exposure {
             let reasons = reached.entry(&exposure.jurisdiction).or_default();
