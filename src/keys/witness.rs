@@ -5,23 +5,26 @@
 //! the other sessions of its meeting, since one key may serve all; keys in SDP that went in the clear; keys that a DTLS handshake
 //! of the same flow gives. Other values of the same signalling serve as nonces.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use zeroize::Zeroizing;
+use sources::{Gathered, Master, Source, handshake};
 
-use super::verify::{Effort, Hit, Key, Mode, try_stream};
+use super::verify::{Effort, Hit, Key, Mode, Tried, try_stream, try_streams};
 use super::{CouldHold, Keys};
-use crate::crypto::srtp::Suite;
-use crate::flow::Direction;
 use crate::observe::PacketRef;
-use crate::observe::facts::{Facts, Form, MediaKind, RtpStream, Samples, Wrapping};
+use crate::observe::facts::{Facts, MediaKind, RtpStream, Samples, Wrapping};
 use crate::session::{Judged, Meeting, SIGNALLING_LEAD, Session};
 
 /// Values that are tried on one session: the first that appeared.
 const VALUES: usize = 256;
 /// Values that are tried as nonces.
 const NONCES: usize = 64;
+/// Work of one session, in steps of about 0.1 us: some 200,000 units whose tag is checked. A call with a hundred values and no nonces takes a
+/// tenth; 256 values with 64 nonces on 32 streams had taken a quarter of a minute, from less than 200 KB of capture.
+const STEPS: u64 = 1 << 21;
 /// Streams of a session that values are tried on: those that began first.
 const STREAMS: usize = 32;
 /// Deliveries that are kept of a session.
@@ -101,19 +104,10 @@ pub struct Witnesses {
     pub left_out: u32,
     /// Different values that were tried.
     pub values: u32,
-    /// Values beyond the cap.
+    /// Values beyond the cap, or beyond the work that one session may be.
     pub values_left_out: u32,
     /// Streams that they were tried on.
     pub streams: u32,
-}
-
-/// Where a value stood.
-struct Source<'a> {
-    judged: &'a Judged,
-    packet: PacketRef,
-    delivery: Delivery,
-    place: String,
-    key: Key,
 }
 
 /// Finds the witnesses of each session and writes them into its keys: the holders that sent a key that opens the media could
@@ -123,7 +117,10 @@ pub fn witnesses(flows: &[Judged], meetings: &[Meeting], sessions: &mut [(Sessio
         return;
     }
     let around = Around::of(flows, meetings, sessions);
-    let found: Vec<Witnesses> = sessions.iter().map(|(session, _)| of_session(&around, session)).collect();
+    let mut found = vec![Witnesses::default(); sessions.len()];
+    for members in around.meetings() {
+        of_meeting(&around, &members, &mut found);
+    }
     for ((session, keys), found) in sessions.iter_mut().zip(found) {
         judge(session, keys, &found);
         keys.witnesses = found;
@@ -168,28 +165,34 @@ impl<'a> Around<'a> {
         Self { flows, sessions, names: names(sessions), speaking, places, mates: mates.collect() }
     }
 
-    /// Flows whose signalling may have carried a session's key: its own, those of its endpoint around the call, those of the
-    /// other sessions of its meeting. Own first.
-    fn around(&self, session: &'a Session) -> Vec<&'a Judged> {
-        let mates = self.mates.get(&session.id).copied().unwrap_or_default();
-        let met: BTreeSet<usize> = mates.iter().filter_map(|mate| self.places.get(mate)).copied().collect();
-        let met = met.into_iter().filter_map(|place| self.sessions.get(place)).map(|(met, _)| met);
-        let mut chosen: BTreeSet<usize> = BTreeSet::new();
-        let mut out = Vec::new();
-        for member in std::iter::once(session).chain(met) {
-            let mut ends = member.own();
-            ends.insert(member.endpoint);
-            let near = ends.iter().filter_map(|end| self.speaking.get(end)).flatten().copied();
-            let beside: BTreeSet<usize> = near.filter(|index| self.is_beside(*index, member)).collect();
-            for index in member.flows.iter().copied().chain(beside) {
-                if chosen.insert(index)
-                    && let Some(judged) = self.flows.get(index)
-                {
-                    out.push(judged);
-                }
+    /// Places of the sessions, those of one meeting together.
+    fn meetings(&self) -> Vec<BTreeSet<usize>> {
+        let mut met: BTreeSet<usize> = BTreeSet::new();
+        let mut meetings = Vec::new();
+        for (place, (session, _)) in self.sessions.iter().enumerate() {
+            if met.contains(&place) {
+                continue;
             }
+            let mates = self.mates.get(&session.id).copied().unwrap_or_default();
+            let mut members: BTreeSet<usize> =
+                mates.iter().filter_map(|mate| self.places.get(mate)).copied().collect();
+            members.insert(place);
+            met.extend(&members);
+            meetings.push(members);
         }
-        out
+        meetings
+    }
+
+    /// Places of the flows whose signalling may have carried the key of a session: its own, and those of its endpoint around the
+    /// call.
+    fn around(&self, session: &Session) -> Vec<usize> {
+        let mut ends = session.own();
+        ends.insert(session.endpoint);
+        let near = ends.iter().filter_map(|end| self.speaking.get(end)).flatten().copied();
+        let beside: BTreeSet<usize> = near.filter(|index| self.is_beside(*index, session)).collect();
+        let mut chosen: BTreeSet<usize> = BTreeSet::new();
+        let all = session.flows.iter().copied().chain(beside);
+        all.filter(|index| chosen.insert(*index)).collect()
     }
 
     /// Around the time of the call.
@@ -199,42 +202,65 @@ impl<'a> Around<'a> {
     }
 }
 
-fn of_session<'a>(known: &Around<'a>, session: &'a Session) -> Witnesses {
-    let mut found = Witnesses::default();
-    let media: Vec<(&Judged, &RtpStream, &Samples)> = session
-        .flows
-        .iter()
-        .filter_map(|index| known.flows.get(*index))
-        .flat_map(|judged| {
-            let media = judged.flow.facts.as_deref().and_then(|facts| facts.media.as_deref());
-            let streams = media.map(|media| media.streams.as_slice()).unwrap_or_default();
-            streams.iter().filter_map(move |stream| Some((judged, stream, stream.samples.as_deref()?)))
-        })
-        .take(STREAMS)
-        .collect();
-    if media.is_empty() {
-        return found;
-    }
-    let around = known.around(session);
-    let mut sources: Vec<Source<'_>> = around.iter().flat_map(|judged| sources(judged)).collect();
-    let mut seen = BTreeSet::new();
-    for (judged, ..) in &media {
-        if seen.insert(judged.flow.id) {
-            sources.extend(handshake(judged));
+/// Streams of a session with what was kept of them.
+fn media<'a>(known: &Around<'a>, session: &'a Session) -> Vec<(&'a Judged, &'a RtpStream, &'a Samples)> {
+    let judged = session.flows.iter().filter_map(|index| known.flows.get(*index));
+    let streams = judged.flat_map(|judged| {
+        let media = judged.flow.facts.as_deref().and_then(|facts| facts.media.as_deref());
+        let streams = media.map(|media| media.streams.as_slice()).unwrap_or_default();
+        streams.iter().filter_map(move |stream| Some((judged, stream, stream.samples.as_deref()?)))
+    });
+    streams.take(STREAMS).collect()
+}
+
+/// The witnesses of the sessions of one meeting, whose signalling is gathered once.
+fn of_meeting(known: &Around<'_>, members: &BTreeSet<usize>, found: &mut [Witnesses]) {
+    let mut gathered: Option<Gathered<'_>> = None;
+    for place in members {
+        let (Some((session, _)), Some(found)) = (known.sessions.get(*place), found.get_mut(*place)) else {
+            continue;
+        };
+        let media = media(known, session);
+        if media.is_empty() {
+            continue;
         }
+        let gathered = gathered.get_or_insert_with(|| {
+            let members = members.iter().filter_map(|place| known.sessions.get(*place));
+            let flows = members.flat_map(|(member, _)| known.around(member));
+            Gathered::of(known.flows, flows)
+        });
+        *found = of_session(known, session, &media, gathered);
     }
-    if sources.is_empty() {
-        return found;
+}
+
+fn of_session(
+    known: &Around<'_>,
+    session: &Session,
+    media: &[(&Judged, &RtpStream, &Samples)],
+    gathered: &Gathered<'_>,
+) -> Witnesses {
+    let mut seen = BTreeSet::new();
+    let masters = media.iter().filter(|(judged, ..)| seen.insert(judged.flow.id));
+    let masters: Vec<Master<'_>> = masters.flat_map(|(judged, ..)| handshake(judged)).collect();
+    let agreed: Vec<Source<'_>> = masters.iter().map(Master::source).collect();
+    let own = known.around(session);
+    let (keys, left_out) = gathered.keys(&own, &agreed);
+    if keys.is_empty() {
+        return Witnesses::default();
     }
-    let (keys, left_out) = distinct(&sources);
-    let nonces = nonces(&around);
-    let nonces: Vec<&[u8]> = nonces.iter().map(|nonce| nonce.as_slice()).collect();
-    found.values = count(keys.len());
-    found.values_left_out = left_out;
-    found.streams = count(media.len());
-    let mut opened: BTreeMap<usize, ((Mode, String), Vec<OpenedStream>)> = BTreeMap::new();
-    for (judged, stream, samples) in media {
-        let Some(hit) = open(samples, &keys, &nonces) else { continue };
+    let nonces = gathered.nonces(known.flows, &own);
+    let samples: Vec<&Samples> = media.iter().map(|(.., samples)| *samples).collect();
+    let look = Effort { units: FIRST_LOOK, ..Effort::QUICK };
+    let (looked, values) = try_streams(&samples, &keys, &nonces, &[], &look, STEPS);
+    let mut found = Witnesses {
+        values: count(values),
+        values_left_out: left_out.saturating_add(count(keys.len().saturating_sub(values))),
+        streams: count(media.len()),
+        ..Witnesses::default()
+    };
+    let mut opened: BTreeMap<usize, Opens> = BTreeMap::new();
+    for ((judged, stream, samples), looked) in media.iter().zip(looked) {
+        let Some(hit) = open(samples, &keys, &nonces, looked) else { continue };
         let (_, streams) =
             opened.entry(hit.key).or_insert_with(|| ((hit.mode, hit.cipher.clone()), Vec::new()));
         streams.push(OpenedStream {
@@ -246,114 +272,65 @@ fn of_session<'a>(known: &Around<'a>, session: &'a Session) -> Witnesses {
             log10_bound: hit.log10_bound,
         });
     }
-    for (index, (cipher, streams)) in opened {
-        let Some(key) = keys.get(index) else { continue };
-        for source in sources.iter().filter(|source| source.key.bytes == key.bytes) {
-            found.found.push(witness(source, &known.names, cipher.clone(), streams.clone()));
-        }
-    }
-    found.found.sort_by(|a, b| {
-        let order = |one| !is_own(session, one);
-        (order(a), a.packet, a.server, &a.place).cmp(&(order(b), b.packet, b.server, &b.place))
-    });
-    found.left_out = count(found.found.len().saturating_sub(KEPT));
-    found.found.truncate(KEPT);
+    let came = deliveries(session, &opened, &keys, (gathered, &agreed));
+    found.left_out = count(came.len().saturating_sub(KEPT));
+    let kept = came.into_iter().take(KEPT);
+    let kept = kept
+        .map(|(source, (cipher, streams))| witness(source, &known.names, cipher.clone(), streams.clone()));
+    found.found = kept.collect();
     found
 }
 
-/// A first look with all keys, then the one that opens on all that was kept.
-fn open(samples: &Samples, keys: &[Key], nonces: &[&[u8]]) -> Option<Hit> {
-    let look = Effort { units: FIRST_LOOK, ..Effort::QUICK };
-    let (hit, tries) = try_stream(samples, keys, nonces, &[], &look);
-    let hit = hit?;
+/// Cipher and mode, and the streams that they open.
+type Opens = ((Mode, String), Vec<OpenedStream>);
+
+/// How keys that open something came, the session's own first. `opened` is by the place of the key.
+fn deliveries<'s>(
+    session: &Session,
+    opened: &'s BTreeMap<usize, Opens>,
+    keys: &'s [Key],
+    (gathered, agreed): (&'s Gathered<'s>, &'s [Source<'s>]),
+) -> Vec<(&'s Source<'s>, &'s Opens)> {
+    let mut came: Vec<(&Source<'_>, &Opens)> = Vec::new();
+    for (index, opened) in opened {
+        let Some(key) = keys.get(*index) else { continue };
+        let bytes = key.bytes.as_slice();
+        came.extend(gathered.with(bytes).map(|source| (source, opened)));
+        came.extend(agreed.iter().filter(|source| source.bytes == bytes).map(|source| (source, opened)));
+    }
+    let order = |source: &Source<'_>| (!is_own(session, source.judged.sides().local.ip()), source.packet);
+    came.sort_by(|(a, _), (b, _)| {
+        let rest = || server(a).cmp(&server(b)).then_with(|| a.place.to_string().cmp(&b.place.to_string()));
+        order(a).cmp(&order(b)).then_with(rest)
+    });
+    came
+}
+
+/// The key that opens at a first look on all that was kept.
+fn open(samples: &Samples, keys: &[Key], nonces: &[&[u8]], looked: Tried) -> Option<Hit> {
+    let hit = looked.hit?;
     let key = keys.get(hit.key)?.clone();
     let nonce: Vec<&[u8]> = hit.nonce.and_then(|nonce| nonces.get(nonce)).copied().into_iter().collect();
     let all = Effort { rollovers: Effort::THOROUGH.rollovers, ..Effort::QUICK };
     let (again, _) = try_stream(samples, &[key], &nonce, &[], &all);
     let again = again?;
     // What the first look tried counts.
-    let log10_bound = (again.log10_bound + f64::from(tries.max(1)).log10()).min(hit.log10_bound);
+    let tries = f64::from(looked.tries.max(1)).log10();
+    let log10_bound = (again.log10_bound + tries).min(hit.log10_bound);
     Some(Hit { key: hit.key, log10_bound, ..again })
 }
 
-/// Each value once, in the order in which they came.
-fn distinct(sources: &[Source<'_>]) -> (Vec<Key>, u32) {
-    let mut keys: Vec<Key> = Vec::new();
-    let mut left_out = 0_u32;
-    for source in sources {
-        let known = keys.iter().any(|key| key.bytes == source.key.bytes && key.suite == source.key.suite);
-        if known {
-            continue;
-        }
-        if keys.len() < VALUES {
-            keys.push(source.key.clone());
-        } else {
-            left_out = left_out.saturating_add(1);
-        }
-    }
-    (keys, left_out)
-}
-
-fn nonces(around: &[&Judged]) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut nonces: Vec<Zeroizing<Vec<u8>>> = Vec::new();
-    let opened = around.iter().filter_map(|judged| judged.flow.facts.as_deref()?.opened.as_deref());
-    for candidate in opened.flat_map(|opened| &opened.candidates) {
-        if nonces.len() < NONCES && !nonces.contains(&candidate.value) {
-            nonces.push(candidate.value.clone());
-        }
-    }
-    nonces
-}
-
-/// The values of one flow's signalling that could be keys.
-fn sources(judged: &Judged) -> Vec<Source<'_>> {
-    let Some(facts) = judged.flow.facts.as_deref() else { return Vec::new() };
-    let mut out = Vec::new();
-    for candidate in facts.opened.iter().flat_map(|opened| &opened.candidates) {
-        if !super::verify::fits_something(candidate.value.len(), None, false) {
-            continue;
-        }
-        let from_remote = (candidate.direction == Direction::Reverse) == judged.local_is_source;
-        let form = form_words(candidate.form);
-        out.push(Source {
-            judged,
-            packet: candidate.packet,
-            delivery: if from_remote { Delivery::Delivered } else { Delivery::Sent },
-            place: format!("{}, {form}", candidate.place),
-            key: Key::new(&candidate.value, form),
-        });
-    }
-    for sdes in facts.sip.iter().flat_map(|sip| &sip.keys) {
-        let Some(suite) = Suite::named(&sdes.suite) else { continue };
-        out.push(Source {
-            judged,
-            packet: sdes.packet,
-            delivery: Delivery::Clear,
-            place: format!("SDP a=crypto, {}, base64", suite.name),
-            key: Key::of_suite(&sdes.key, suite, sdes.mki, "SDES"),
-        });
-    }
-    out
-}
-
-/// The keys of both ways that a flow's own DTLS handshake gives.
-fn handshake(judged: &Judged) -> Vec<Source<'_>> {
-    let facts = judged.flow.facts.as_deref();
-    let Some(master) = facts.and_then(|facts| facts.opened.as_ref()?.srtp.as_ref()) else {
-        return Vec::new();
+/// The far end that the value came from or went to.
+fn server(source: &Source<'_>) -> SocketAddr {
+    let server = source.judged.sides().remote;
+    // A relay forwards the handshake; who answers it stands behind.
+    let behind = || {
+        let facts = source.judged.flow.facts.as_deref()?;
+        let relayed = facts.media.as_ref()?.streams.iter().any(|stream| stream.wrapping == Wrapping::Turn);
+        let behind = facts.stun.as_ref()?.behind.iter().max_by_key(|behind| behind.payloads)?;
+        relayed.then_some(behind.peer)
     };
-    let Some(suite) = Suite::of_profile(master.profile) else { return Vec::new() };
-    let one = |(key, salt): &(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>), role: &str| {
-        let both = Zeroizing::new([key.as_slice(), salt.as_slice()].concat());
-        Source {
-            judged,
-            packet: master.packet,
-            delivery: Delivery::Agreed,
-            place: format!("exported from the DTLS handshake, what the DTLS {role} sends"),
-            key: Key::of_suite(&both, suite, 0, "DTLS exporter"),
-        }
-    };
-    vec![one(&master.client, "client"), one(&master.server, "server")]
+    if source.delivery == Delivery::Agreed { behind().unwrap_or(server) } else { server }
 }
 
 fn witness(
@@ -362,48 +339,28 @@ fn witness(
     (mode, cipher): (Mode, String),
     streams: Vec<OpenedStream>,
 ) -> Witness {
-    let mut server = source.judged.sides().remote;
-    // A relay forwards the handshake; who answers it stands behind.
-    let behind = || {
-        let facts = source.judged.flow.facts.as_deref()?;
-        let relayed = facts.media.as_ref()?.streams.iter().any(|stream| stream.wrapping == Wrapping::Turn);
-        let behind = facts.stun.as_ref()?.behind.iter().max_by_key(|behind| behind.payloads)?;
-        relayed.then_some(behind.peer)
-    };
-    if source.delivery == Delivery::Agreed {
-        server = behind().unwrap_or(server);
-    }
+    let server = server(source);
     Witness {
         server,
         name: names.get(&server.ip()).cloned(),
         endpoint: source.judged.sides().local,
         delivery: source.delivery,
         packet: source.packet,
-        place: source.place.clone(),
+        place: source.place.to_string(),
         mode,
         cipher,
         streams,
     }
 }
 
-const fn form_words(form: Form) -> &'static str {
-    match form {
-        Form::Hex => "hex",
-        Form::Base64 => "base64",
-        Form::Base64Url => "base64url",
-        Form::Numbers => "decimal numbers",
-        Form::Raw => "raw bytes",
-    }
-}
-
 /// True when the key came to or from the session's own endpoint.
-fn is_own(session: &Session, witness: &Witness) -> bool {
-    session.addresses.iter().any(|used| used.ip == witness.endpoint.ip())
+fn is_own(session: &Session, endpoint: IpAddr) -> bool {
+    session.addresses.iter().any(|used| used.ip == endpoint)
 }
 
 /// How sure it is that the server could hold the key, 0 to 1: a little less where the key came to another than the session's own endpoint.
 pub fn confidence(session: &Session, witness: &Witness) -> f32 {
-    if is_own(session, witness) { SURE } else { SURE_OF_ANOTHER }
+    if is_own(session, witness.endpoint.ip()) { SURE } else { SURE_OF_ANOTHER }
 }
 
 /// What was seen outweighs what was inferred.
@@ -431,7 +388,7 @@ pub fn why(session: &Session, witness: &Witness) -> String {
         Delivery::Clear => "the key that opens the media passed it in the clear",
         Delivery::Agreed => "the keys that open the media come from the DTLS handshake that ended here",
     };
-    let whom = if is_own(session, witness) {
+    let whom = if is_own(session, witness.endpoint.ip()) {
         String::new()
     } else {
         format!(" between it and {}, another of the meeting,", witness.endpoint.ip())

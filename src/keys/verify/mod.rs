@@ -9,6 +9,7 @@
 pub mod bound;
 mod capture;
 mod packets;
+mod tagged;
 mod zoom;
 
 use zeroize::Zeroizing;
@@ -25,6 +26,15 @@ pub const DOES_NOT_PROVE: [&str; 4] = [
     "the media may be sealed twice, end to end and again on the way to a server; only the outer layer is tried",
     "the capture may lack the packets that belong to it, or hold them in a framing that is not known here",
 ];
+
+/// Steps that one tag takes to be checked. A step is about the time of one block of AES with what is noted of it.
+const CHECK: u64 = 8;
+/// Bytes under a tag that take one more step.
+const CHECKED_PER_STEP: usize = 128;
+/// Steps that it takes to derive keys from one.
+const DERIVE: u64 = 16;
+/// Units that are looked at where keys are many: a wrong key opens none, and the right one mostly the first.
+const FEW: usize = 2;
 
 /// What a key is tried as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,15 +100,15 @@ pub struct Effort {
     pub rollovers: u32,
     /// What alone is tried; all without.
     pub mode: Option<Mode>,
+    /// Units that are looked at before a key without any success is given up, where a tag decides.
+    pub screened: usize,
 }
 
 impl Effort {
     /// A user asks about one key: everything that was kept, and rollover counters for 16.7 million packets.
-    pub const THOROUGH: Self = Self { units: usize::MAX, rollovers: 256, mode: None };
+    pub const THOROUGH: Self = Self { units: usize::MAX, rollovers: 256, mode: None, screened: 24 };
     /// One of many candidates.
-    pub const QUICK: Self = Self { units: 512, rollovers: 4, mode: None };
-    /// Units that are looked at before a key without any success is given up.
-    const SCREENED: usize = 24;
+    pub const QUICK: Self = Self { units: 512, rollovers: 4, mode: None, screened: 24 };
 
     fn wants(&self, mode: Mode) -> bool {
         self.mode.is_none_or(|only| only == mode)
@@ -109,7 +119,7 @@ impl Effort {
     }
 
     fn screen<'t, T>(&self, all: &'t [T]) -> impl Iterator<Item = &'t T> + use<'t, T> {
-        self.some(all, self.units.min(Self::SCREENED))
+        self.some(all, self.units.min(self.screened))
     }
 
     /// So many of them, evenly spread.
@@ -148,6 +158,8 @@ struct Trial {
 #[derive(Debug, Default)]
 struct Best {
     tries: u32,
+    /// What they cost.
+    steps: u64,
     trial: Option<Trial>,
 }
 
@@ -160,6 +172,17 @@ impl Best {
 
     fn is_decided(&self) -> bool {
         self.trial.as_ref().is_some_and(|trial| trial.decided)
+    }
+
+    /// Counts work.
+    const fn worked(&mut self, steps: u64) {
+        self.steps = self.steps.saturating_add(steps);
+    }
+
+    /// Counts that a tag was checked over so many bytes.
+    fn checked(&mut self, bytes: usize) {
+        let more = bytes.checked_div(CHECKED_PER_STEP).unwrap_or(0);
+        self.worked(CHECK.saturating_add(u64::try_from(more).unwrap_or(u64::MAX)));
     }
 }
 
@@ -187,6 +210,39 @@ pub struct Hit {
     pub parts: Vec<Part>,
 }
 
+/// What came of trying keys on one stream.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Tried {
+    /// The key that opens it.
+    pub hit: Option<Hit>,
+    /// How many tries there were.
+    pub tries: u32,
+    /// A tag fits: no other key needs to be tried.
+    decided: bool,
+}
+
+impl Tried {
+    /// Tries one more key. Gives what that cost.
+    fn take(&mut self, index: usize, one: impl FnOnce(&mut Best)) -> u64 {
+        let mut best = Best::default();
+        one(&mut best);
+        self.tries = self.tries.saturating_add(best.tries);
+        let decided = best.is_decided();
+        let Some(trial) = best.trial else { return best.steps };
+        let tries = f64::from(self.tries.max(1)).log10();
+        let log10_bound = (trial.log10 + tries).min(0.0);
+        let better = self.hit.as_ref().is_none_or(|held| log10_bound < held.log10_bound);
+        if log10_bound < bound::ACCEPT && better {
+            let Trial { mode, cipher, opened, of, silent, mut parts, nonce, .. } = trial;
+            parts.push(Part { what: format!("tries: {}", self.tries), log10: tries });
+            self.hit = Some(Hit { key: index, nonce, mode, cipher, opened, of, silent, log10_bound, parts });
+            self.decided = decided;
+        }
+        best.steps
+    }
+}
+
 /// Tries keys on one stream, one after the other, until one verifies. Beside the hit it gives the number of tries.
 pub fn try_stream(
     samples: &Samples,
@@ -195,31 +251,49 @@ pub fn try_stream(
     salts: &[&[u8]],
     effort: &Effort,
 ) -> (Option<Hit>, u32) {
-    let mut tries = 0_u32;
-    let mut hit: Option<Hit> = None;
-    for (index, key) in keys.iter().enumerate() {
-        let mut best = Best::default();
-        one(samples, key, nonces, salts, effort, &mut best);
-        tries = tries.saturating_add(best.tries);
-        let decided = best.is_decided();
-        let Some(trial) = best.trial else { continue };
-        let log10_bound = (trial.log10 + f64::from(tries.max(1)).log10()).min(0.0);
-        let better = hit.as_ref().is_none_or(|held| log10_bound < held.log10_bound);
-        if log10_bound < bound::ACCEPT && better {
-            let Trial { mode, cipher, opened, of, silent, mut parts, nonce, .. } = trial;
-            parts.push(Part { what: format!("tries: {tries}"), log10: f64::from(tries.max(1)).log10() });
-            hit = Some(Hit { key: index, nonce, mode, cipher, opened, of, silent, log10_bound, parts });
-            if decided {
-                break;
-            }
-        }
-    }
-    (hit, tries)
+    let (mut tried, _) = try_streams(&[samples], keys, nonces, salts, effort, u64::MAX);
+    tried.pop().map(|tried| (tried.hit, tried.tries)).unwrap_or_default()
 }
 
-fn one(samples: &Samples, key: &Key, nonces: &[&[u8]], salts: &[&[u8]], effort: &Effort, best: &mut Best) {
+/// Tries keys on several streams, each on all of them before the next, until `steps` of work are done: what that leaves of the
+/// keys is not tried, but for those whose suite is known. Where a quarter of the work is done, fewer units are looked at. Gives what came of each stream, and how many keys were tried.
+pub fn try_streams(
+    streams: &[&Samples],
+    keys: &[Key],
+    nonces: &[&[u8]],
+    salts: &[&[u8]],
+    effort: &Effort,
+    steps: u64,
+) -> (Vec<Tried>, usize) {
+    let mut tried = vec![Tried::default(); streams.len()];
+    let (mut done, mut left_out) = (0_u64, 0_usize);
+    let few = Effort { screened: effort.screened.min(FEW), ..*effort };
+    for (index, key) in keys.iter().enumerate() {
+        // A key whose suite is known takes little.
+        if done >= steps && key.suite.is_none() {
+            left_out = left_out.saturating_add(1);
+            continue;
+        }
+        let effort = if done >= steps.saturating_div(4) { &few } else { effort };
+        let ciphers = tagged::Ciphers::new(&key.bytes, nonces);
+        for (samples, tried) in streams.iter().zip(&mut tried).filter(|(_, tried)| !tried.decided) {
+            done = done
+                .saturating_add(tried.take(index, |best| one(samples, key, &ciphers, salts, effort, best)));
+        }
+    }
+    (tried, keys.len().saturating_sub(left_out))
+}
+
+fn one(
+    samples: &Samples,
+    key: &Key,
+    ciphers: &tagged::Ciphers<'_>,
+    salts: &[&[u8]],
+    effort: &Effort,
+    best: &mut Best,
+) {
     if !samples.units.is_empty() && matches!(key.bytes.len(), 16 | 24 | 32) && key.suite.is_none() {
-        zoom::try_key(&samples.units, &key.bytes, nonces, effort, best);
+        zoom::try_key(&samples.units, ciphers, effort, best);
     }
     if !samples.packets.is_empty() && effort.wants(Mode::Srtp) {
         packets::try_srtp(&samples.packets, key, salts, effort, best);

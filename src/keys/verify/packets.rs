@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::bound;
-use super::{Best, Effort, Key, Mode, Part, Trial};
+use super::{Best, DERIVE, Effort, Key, Mode, Part, Trial};
 use crate::crypto::sframe;
 use crate::crypto::srtp::{SUITES, Session, Suite, Transform};
 use crate::observe::facts::Sample;
 
 /// Packets that are looked at before a key is given up.
 const SCREENED: usize = 3;
+/// Steps that a rollover counter takes to be tried, beside what all of them share.
+const COUNTER: u64 = 4;
 /// Key identifiers of SFrame for which keys are derived, for each stream.
 const KEY_IDS: usize = 16;
 /// Bound under which first bytes count as alike, to tell a payload that is not encrypted.
@@ -45,10 +47,13 @@ pub(super) fn try_srtp(samples: &[Sample], key: &Key, salts: &[&[u8]], effort: &
     let mut scratch = Zeroizing::new(Vec::new());
     for (suite, own, salt) in cuts(key, salts) {
         let Some(session) = Session::new(suite, own, salt) else { continue };
+        best.worked(DERIVE);
         let counters = effort.rollovers;
         best.tries = best.tries.saturating_add(counters);
         // How often the sequence number had begun anew before the stream was first seen is not known.
         let base = effort.some(samples, SCREENED).find_map(|sample| {
+            best.checked(sample.bytes.len());
+            best.worked(COUNTER.saturating_mul(counters.into()));
             let range = (0..counters).filter_map(|base| base.checked_add_signed(sample.cycles));
             let found = session.rollover(&sample.bytes, sample.header, key.mki, range, &mut scratch)?;
             found.checked_add_signed(sample.cycles.checked_neg()?)
@@ -106,25 +111,32 @@ pub(super) fn try_sframe(samples: &[Sample], key: &[u8], effort: &Effort, best: 
     let mut frame = Zeroizing::new(Vec::new());
     for suite in sframe::SUITES {
         let mut keys: BTreeMap<u64, Option<sframe::Keys>> = BTreeMap::new();
-        let mut opens = |sample: &&Sample| {
+        let mut opens = |sample: &Sample, best: &mut Best| {
             let Some(payload) = sample.bytes.get(sample.header..) else { return false };
             let Some(header) = sframe::header(payload) else { return false };
             if keys.len() >= KEY_IDS && !keys.contains_key(&header.key_id) {
                 return false;
             }
             keys.entry(header.key_id)
-                .or_insert_with(|| sframe::Keys::new(suite, key, header.key_id))
+                .or_insert_with(|| {
+                    best.worked(DERIVE);
+                    sframe::Keys::new(suite, key, header.key_id)
+                })
                 .as_ref()
-                .is_some_and(|keys| keys.open(payload, &header, &[], &mut frame))
+                .is_some_and(|keys| {
+                    best.checked(payload.len());
+                    keys.open(payload, &header, &[], &mut frame)
+                })
         };
         best.tries = best.tries.saturating_add(1);
-        if !effort.some(samples, SCREENED.saturating_mul(4)).any(|sample| opens(&sample)) {
+        let screened = SCREENED.saturating_mul(4).min(effort.screened);
+        if !effort.some(samples, screened).any(|sample| opens(sample, best)) {
             continue;
         }
         let (mut fits, mut of) = (0_u32, 0_u32);
         for sample in effort.spread(samples) {
             of = of.saturating_add(1);
-            fits = fits.saturating_add(u32::from(opens(&sample)));
+            fits = fits.saturating_add(u32::from(opens(sample, best)));
         }
         let log10 = bound::at_least(fits, of, suite.log10_chance());
         let bits = suite.tag.saturating_mul(8);

@@ -144,6 +144,30 @@ fn a_meeting_key_opens_with_the_nonce_of_its_sender_alone() {
     assert_eq!(hit.unwrap().nonce, Some(1));
 }
 
+/// 256 keys with 64 nonces on 32 streams are 12.8 million units whose tag is checked: the work ends before, and says where.
+#[test]
+fn work_on_many_keys_ends_and_the_keys_that_it_leaves_are_counted() {
+    let (samples, key, nonce) = units("meeting");
+    let others: Vec<[u8; 8]> = (0..63_u64).map(u64::to_be_bytes).collect();
+    let nonces: Vec<&[u8]> =
+        others.iter().map(<[u8; 8]>::as_slice).chain(std::iter::once(nonce.as_slice())).collect();
+    let wrong = (0..255_u8).map(|place| Key::new(&[place ^ 0x5a; 32], "hex"));
+    let streams = [&samples; 32];
+    let try_on = |keys: &[Key], nonces: &[&[u8]], streams: &[&Samples]| {
+        let (tried, keys) = try_streams(streams, keys, nonces, &[], &Effort::QUICK, 1 << 21);
+        (tried.iter().filter(|one| one.hit.is_some()).count(), keys)
+    };
+    let keys: Vec<Key> = wrong.clone().chain(std::iter::once(Key::new(&key, "hex"))).collect();
+    let (opened, tried) = try_on(&keys, &nonces, &streams);
+    assert!(opened == 0 && (5..60).contains(&tried), "{tried}");
+    // What comes early opens all, and an opened stream needs no more work.
+    let keys: Vec<Key> = std::iter::once(Key::new(&key, "hex")).chain(wrong.clone()).collect();
+    assert_eq!(try_on(&keys, &nonces, &streams), (32, 256));
+    // A call as calls are: nothing is left out.
+    let keys: Vec<Key> = wrong.take(100).chain(std::iter::once(Key::new(&key, "hex"))).collect();
+    assert_eq!(try_on(&keys, &[nonce.as_slice()], &streams[..4]), (4, 101));
+}
+
 /// Units that are not encrypted are alike under any key in counter mode: that must not count.
 #[test]
 fn what_is_not_encrypted_verifies_no_key() {

@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::bound;
+use super::tagged::{Ciphers, count, with_tags};
 use super::{Best, Effort, Mode, Part, Trial};
 use crate::crypto::block::{Aes, BLOCK, xor};
-use crate::crypto::gcm::Gcm;
-use crate::crypto::mac::hmac_sha256;
 use crate::observe::facts::{SealedUnit, UnitShape};
 
 /// Bytes at the beginning of units that are compared.
@@ -23,33 +22,34 @@ const BEST_OF: f64 = 0.602_06;
 const DISTINCT: usize = 4096;
 /// Ciphertext whose own first bytes are alike at most so much may be judged by what a key stream makes of them.
 const ALIKE: f64 = -3.0;
-/// Last byte of the message that a stream key is the code of.
-const STREAM_KEY: u8 = 0x02;
+/// The paddings that are told apart.
+const PADDINGS: [&str; 2] = ["zero padding", "PKCS #7 padding"];
+/// Steps that it takes to judge what one way of chaining, or of counting, has shown.
+const JUDGE: u64 = 64;
 
-pub(super) fn try_key(units: &[SealedUnit], key: &[u8], nonces: &[&[u8]], effort: &Effort, best: &mut Best) {
+pub(super) fn try_key(units: &[SealedUnit], ciphers: &Ciphers<'_>, effort: &Effort, best: &mut Best) {
     if effort.wants(Mode::Gcm) {
-        gcm(units, key, None, nonces, effort, best);
-        for (index, nonce) in nonces.iter().enumerate() {
-            if best.is_decided() {
-                return;
-            }
-            let mut stream_key = hmac_sha256(key, &[nonce, &[STREAM_KEY]]);
-            gcm(units, &stream_key, Some(index), nonces, effort, best);
-            stream_key.zeroize();
-        }
+        with_tags(units, ciphers, effort, best);
     }
     if best.is_decided() {
         return;
     }
-    let Some(aes) = Aes::new(key) else { return };
+    let Some(aes) = Aes::new(ciphers.key) else { return };
     if effort.wants(Mode::Ecb) {
         blocks(units, &aes, Chain::Ecb, effort, best);
     }
     if effort.wants(Mode::Cbc) {
+        let nonces = ciphers.nonces::<BLOCK>();
         blocks(units, &aes, Chain::Cbc([0; BLOCK]), effort, best);
         blocks(units, &aes, Chain::CbcFirst, effort, best);
-        for nonce in nonces.iter().filter_map(|nonce| <[u8; BLOCK]>::try_from(*nonce).ok()) {
-            blocks(units, &aes, Chain::Cbc(nonce), effort, best);
+        if effort.spread(units).any(is_of_one_block) {
+            for nonce in nonces {
+                blocks(units, &aes, Chain::Cbc(nonce), effort, best);
+            }
+        } else if effort.spread(units).any(|unit| Chain::Cbc([0; BLOCK]).cut(unit).is_some()) {
+            // Another vector changes nothing that is judged: padding stands in a later block, and what is alike stays alike.
+            let tries = PADDINGS.len().saturating_mul(nonces.count());
+            best.tries = best.tries.saturating_add(u32::try_from(tries).unwrap_or(u32::MAX));
         }
     }
     if effort.wants(Mode::Ctr) {
@@ -59,62 +59,9 @@ pub(super) fn try_key(units: &[SealedUnit], key: &[u8], nonces: &[&[u8]], effort
     }
 }
 
-/// Nonce, ciphertext and tag of a unit; also where it has no more than these behind its length.
-fn sealed<'u>(unit: &'u SealedUnit, given: &[&[u8]]) -> Option<([u8; 12], &'u [u8], [u8; 16])> {
-    match unit.shape {
-        UnitShape::Aead { nonce, tag } => Some((nonce, &unit.ciphertext, tag)),
-        UnitShape::Blocks => None,
-        UnitShape::Other => {
-            let (rest, tag) = unit.ciphertext.split_last_chunk::<16>()?;
-            if rest.len() == unit.length {
-                let nonce = given.iter().find_map(|nonce| <[u8; 12]>::try_from(*nonce).ok())?;
-                return Some((nonce, rest, *tag));
-            }
-            let (nonce, body) = rest.split_first_chunk::<12>()?;
-            (body.len() == unit.length).then_some((*nonce, body, *tag))
-        }
-    }
-}
-
-fn gcm(
-    units: &[SealedUnit],
-    key: &[u8],
-    derived: Option<usize>,
-    given: &[&[u8]],
-    effort: &Effort,
-    best: &mut Best,
-) {
-    let Some(gcm) = Gcm::new(key) else { return };
-    let mut scratch = Zeroizing::new(Vec::new());
-    let mut opens = |(nonce, body, tag): ([u8; 12], &[u8], [u8; 16])| {
-        scratch.clear();
-        scratch.extend_from_slice(body);
-        gcm.open(&nonce, &[], &mut scratch, &tag)
-    };
-    let fit: Vec<_> = units.iter().filter_map(|unit| sealed(unit, given)).collect();
-    if fit.is_empty() {
-        return;
-    }
-    best.tries = best.tries.saturating_add(1);
-    let screened = effort.screen(&fit).filter(|unit| opens(**unit)).count();
-    if screened == 0 {
-        return;
-    }
-    let opened = count(effort.spread(&fit).filter(|unit| opens(**unit)));
-    let of = count(effort.spread(&fit));
-    let log10 = bound::at_least(opened, of, -16.0 * bound::BYTE);
-    let from = if derived.is_some() { ", with the stream key of this meeting key and the nonce" } else { "" };
-    best.take(Trial {
-        mode: Mode::Gcm,
-        cipher: format!("AES-{}-GCM{from}", bits(key)),
-        opened,
-        of,
-        silent: 0,
-        log10,
-        parts: vec![Part { what: format!("tags of 128 bits that fit: {opened}"), log10 }],
-        nonce: derived,
-        decided: opened > 0,
-    });
+/// True where padding stands in the block that a vector is chained to.
+fn is_of_one_block(unit: &SealedUnit) -> bool {
+    Chain::Cbc([0; BLOCK]).cut(unit).is_some_and(|(_, blocks)| blocks.len() == 1)
 }
 
 /// How blocks are chained.
@@ -204,6 +151,8 @@ fn blocks(units: &[SealedUnit], aes: &Aes, chain: Chain, effort: &Effort, best: 
     if seen.units == 0 {
         return;
     }
+    // The first block of each and the last.
+    best.worked(u64::from(seen.units).saturating_mul(2).saturating_add(JUDGE));
     let name = format!("AES-{}-{}", aes.bits(), chain.name());
     judge(&seen, chain, &name, best);
 }
@@ -226,7 +175,7 @@ fn open(aes: &Aes, block: &[u8; BLOCK], before: &[u8; BLOCK]) -> [u8; BLOCK] {
 fn judge(seen: &Seen, chain: Chain, name: &str, best: &mut Best) {
     let first = seen.first.bound();
     let checked = seen.units.saturating_sub(seen.silent);
-    for (kind, words) in ["zero padding", "PKCS #7 padding"].into_iter().enumerate() {
+    for (kind, words) in PADDINGS.into_iter().enumerate() {
         best.tries = best.tries.saturating_add(1);
         let tests =
             seen.padding.values().map(|(bytes, fits)| (*bytes, fits.get(kind).copied() == Some(true)));
@@ -369,6 +318,7 @@ fn counter(units: &[SealedUnit], aes: &Aes, layout: &Layout, effort: &Effort, be
     if opened.all() == 0 {
         return;
     }
+    best.worked(u64::from(opened.all()).saturating_add(JUDGE));
     best.tries = best.tries.saturating_add(1);
     // What is alike before it is opened would be alike after it under any key.
     if raw.bound() < ALIKE {
@@ -385,12 +335,4 @@ fn counter(units: &[SealedUnit], aes: &Aes, layout: &Layout, effort: &Effort, be
         nonce: None,
         decided: false,
     });
-}
-
-const fn bits(key: &[u8]) -> usize {
-    key.len().saturating_mul(8)
-}
-
-fn count(items: impl Iterator) -> u32 {
-    u32::try_from(items.count()).unwrap_or(u32::MAX)
 }

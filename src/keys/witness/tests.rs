@@ -111,3 +111,27 @@ fn keys_of_an_sdp_in_the_clear_open_the_streams_of_their_call() {
     assert!(found.iter().all(|one| one.cipher == "SRTP AES_CM_128_HMAC_SHA1_80"));
     assert!(found.iter().all(|one| one.streams.iter().all(|stream| stream.opened == stream.of)));
 }
+
+/// Two of a meeting, each with the same 300 values, among them the key: what one session tries begins with its own.
+#[test]
+fn values_of_a_meeting_are_tried_once_and_those_beyond_the_cap_are_counted_where_they_stood() {
+    let rules = classify::embedded().unwrap();
+    let mut flows = flows(&rules, &here("captures/zoom-beijing-2020.pcapng"), Sampling::SOME);
+    for server in ["8.5.128.91", "52.81.151.250"] {
+        plant(&mut flows, server, &beijing_key(), 77);
+        for place in 1..300_u16 {
+            plant(&mut flows, server, &[&[0x5a; 14][..], &place.to_be_bytes()].concat(), 100);
+        }
+    }
+    let analysis = analyse(&rules, &mut Memory::default(), flows, Threads::ONE);
+    let tried = analysis.sessions.iter().filter(|(_, keys)| keys.witnesses.streams > 0);
+    let tried: Vec<&Witnesses> = tried.map(|(_, keys)| &keys.witnesses).collect();
+    assert_eq!(tried.len(), 2);
+    for found in tried {
+        // 600 places, of which each value has two.
+        assert!(found.values <= 256 && found.values_left_out >= 600 - 2 * 256, "{found:?}");
+        assert!(found.values == 256 || found.values_left_out == 88 + 256 - found.values);
+        assert_eq!(found.found.len(), 2, "it was delivered twice");
+        assert!(found.found.iter().all(|one| one.streams.len() == 4));
+    }
+}
