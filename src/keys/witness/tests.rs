@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::*;
 use crate::capture::{Merge, Order};
 use crate::classify::{self, Rules};
 use crate::crypto::hex;
+use crate::flow::Direction;
 use crate::observe::Summary;
-use crate::observe::facts::{Candidate, Opened, Sampling};
+use crate::observe::facts::{Candidate, Form, Opened, Sampling};
 use crate::parallel::Threads;
 use crate::pipeline::{Config, Memory, Pipeline, analyse};
 
