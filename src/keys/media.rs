@@ -1,7 +1,7 @@
 //! How the keys of each media flow arose, as far as the wire shows it. In: the flows of a session. Out: [`FlowKeying`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
@@ -197,6 +197,7 @@ mod tests {
     use super::*;
     use crate::observe::facts::{Behind, Stun};
     use crate::session::tests::flow;
+    use crate::time::Timestamp;
 
     /// Addresses of `stun_dtls_rtp.pcapng`, whose DTLS runs in Send and Data indications with 10.13.0.50:1259 (tshark).
     #[test]
@@ -208,7 +209,7 @@ mod tests {
             let mut judged = flow(1, "192.168.12.182:50000", "142.250.82.249:3478", (0, 900));
             let packet = judged.flow.first_packet;
             let behind: Vec<Behind> =
-                peers.iter().map(|peer| Behind { peer: *peer, payloads: 9, packet }).collect();
+                peers.iter().map(|peer| Behind { peer: *peer, payloads: 9, packet, at: Timestamp::default() }).collect();
             let dtls = Dtls { client: Some(Direction::Forward), ..Dtls::default() };
             let facts = judged.flow.facts.as_mut().unwrap();
             facts.stun = Some(Box::new(Stun { relays, behind: behind.into(), ..Stun::default() }));

@@ -37,7 +37,7 @@ pub use flow::flow_record;
 pub use hint::address_hint;
 pub use interim::{Going, GoingMeeting, GoingSession, going};
 pub use jurisdiction::jurisdiction_record;
-pub(super) use jurisdiction::parts;
+pub(super) use jurisdiction::{could_hold, parts};
 pub use kept::{Kept, KeptContext};
 pub(super) use meeting::meeting_id;
 pub use meeting::meeting_record;
