@@ -190,7 +190,7 @@ fn course(context: &Context<'_>, analysis: &Analysis, session: &Session, keys: &
         notice(
             "begun_mid_call",
             "no signalling and no handshake that could be recognised was captured before this call's media: the capture \
-             began after the call did, lacks it, cut its packets short, or holds it in a form that is not known here; who was \
+             began after the call did, lacks it, cut its packets short, or has it in a form that is not known here; who was \
              contacted before media is not known",
         );
     }
