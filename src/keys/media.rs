@@ -208,8 +208,10 @@ mod tests {
         let spoken = |peers: &[SocketAddr], relays| {
             let mut judged = flow(1, "192.168.12.182:50000", "142.250.82.249:3478", (0, 900));
             let packet = judged.flow.first_packet;
-            let behind: Vec<Behind> =
-                peers.iter().map(|peer| Behind { peer: *peer, payloads: 9, packet, at: Timestamp::default() }).collect();
+            let behind: Vec<Behind> = peers
+                .iter()
+                .map(|peer| Behind { peer: *peer, payloads: 9, packet, at: Timestamp::default() })
+                .collect();
             let dtls = Dtls { client: Some(Direction::Forward), ..Dtls::default() };
             let facts = judged.flow.facts.as_mut().unwrap();
             facts.stun = Some(Box::new(Stun { relays, behind: behind.into(), ..Stun::default() }));
