@@ -1,6 +1,5 @@
 //! The provider files compiled into look-ups: by name, by address, by mark.
 
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
@@ -11,8 +10,7 @@ use super::nets::{NetRule, Nets};
 use super::provider::{
     self, Grade, Host, HostRole, Matching, Provider, ProviderError, Sources, Wire, line_of, parse,
 };
-use super::verdict::Role;
-use super::wire;
+use super::{verdict::Role, wire};
 use crate::observe::pattern::Pattern;
 use crate::parallel::Threads;
 
@@ -246,7 +244,7 @@ impl Rules {
     }
 
     /// Whether a prefix in a provider's file holds an address.
-    pub fn has_address(&self, provider: u16, address: IpAddr) -> bool {
+    pub fn has_address(&self, provider: u16, address: std::net::IpAddr) -> bool {
         self.nets.of(address).any(|net| net.provider == provider)
     }
 

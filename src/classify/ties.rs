@@ -27,6 +27,9 @@ const ADDRESSES: usize = 1 << 17;
 
 const UDP: u8 = 17;
 
+/// Session descriptions that are remembered of an address.
+const DESCRIBED: usize = 32;
+
 /// Who is told apart from whom, and by which packet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Lender {
@@ -170,8 +173,9 @@ impl Names {
 pub(super) struct Ties {
     sockets: HashMap<End, Lender>,
     announced: HashMap<End, (Lender, Place)>,
-    /// Each session description that announced an address: calls that follow each other use one again.
-    described: HashMap<End, Vec<Lender>>,
+    /// The session descriptions of the flow that announced an address first, by the flow's first packet: calls that follow each other use one
+    /// again.
+    described: HashMap<End, (PacketRef, Vec<PacketRef>)>,
     ufrags: HashMap<String, Lender>,
     ssrcs: HashMap<u32, Lender>,
     /// Both ends of the RTCP flow that goes with a flow of RTP (RFC 3550 section 11: the next higher ports).
@@ -244,8 +248,11 @@ impl Ties {
         if let Some(sip) = &facts.sip {
             sip.media.iter().for_each(|held| announce(held.address, held.packet, Place::Sdp));
             for held in &sip.media {
-                let known = self.described.entry(end_of(held.address)).or_default();
-                known.push(Lender { packet: held.packet, ..lender });
+                let described = self.described.entry(end_of(held.address));
+                let (flow, known) = described.or_insert_with(|| (lender.packet, Vec::new()));
+                if *flow == lender.packet && known.len() < DESCRIBED {
+                    known.push(held.packet);
+                }
             }
         }
         if let Some(media) = &facts.media {
@@ -278,9 +285,9 @@ impl Ties {
     }
 
     /// The latest session description before a packet that announced an address.
-    fn described(&self, end: SocketAddr, before: PacketRef) -> Option<&Lender> {
-        let known = self.described.get(&end_of(end))?;
-        known.iter().filter(|lender| lender.packet <= before).max_by_key(|lender| lender.packet)
+    fn described(&self, end: SocketAddr, before: PacketRef) -> Option<PacketRef> {
+        let (_, known) = self.described.get(&end_of(end))?;
+        known.iter().filter(|packet| **packet <= before).max().copied()
     }
 
     /// What other flows say of this one.
@@ -313,11 +320,9 @@ impl Ties {
                 add("tie_socket", lender, 0.85, format!("{end} also spoke there"));
             }
             if let Some((lender, place)) = self.announced.get(&end_of(end)) {
-                let latest = self.described(end, flow.first_packet);
-                let latest =
-                    latest.filter(|latest| *place == Place::Sdp && latest.provider == lender.provider);
-                let lender = latest.unwrap_or(lender);
-                add(place.name(), lender, 0.88, end.to_string());
+                let latest = self.described(end, flow.first_packet).filter(|_| *place == Place::Sdp);
+                let lender = Lender { packet: latest.unwrap_or(lender.packet), ..*lender };
+                add(place.name(), &lender, 0.88, end.to_string());
             }
         }
         let Some(facts) = flow.facts.as_deref() else { return found };

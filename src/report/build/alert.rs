@@ -200,16 +200,15 @@ fn subject<'a>(facts: &'a Facts<'a>) -> Subject<'a> {
             front_end: None,
         })
         .collect();
-    let mut places: HashMap<IpAddr, usize> = HashMap::new();
-    for (place, server) in servers.iter().enumerate() {
-        places.entry(server.address).or_insert(place);
-    }
+    let places = servers.iter().enumerate().rev().map(|(place, server)| (server.address, place));
+    let places: HashMap<IpAddr, usize> = places.collect();
+    let listed: HashSet<&str> = record.servers.iter().map(|server| server.ip.as_str()).collect();
     let judged = |shown: &'a HolderRecord| {
         let address: Option<IpAddr> = shown.ip.parse().ok();
         let contacted = address.and_then(|address| servers.get(*places.get(&address)?));
         let server = match contacted {
             Some(server) => Server { front_end: shown.front_end.as_deref(), ..server.clone() },
-            None if record.servers.iter().any(|server| server.ip == shown.ip) => return None,
+            None if listed.contains(shown.ip.as_str()) => return None,
             None => beyond(shown)?,
         };
         let could_hold = match shown.could_hold {
@@ -400,8 +399,8 @@ fn reason_record(reason: &Reason, facts: &Facts<'_>) -> AlertReason {
     let record = facts.record;
     let ip = reason.server.map(|address| address.to_string());
     let held = record.keys.holders.iter().find(|held| Some(&held.ip) == ip.as_ref());
-    let server = record.servers.iter().find(|server| Some(&server.ip) == ip.as_ref());
     let held = held.filter(|_| reason.demand == "key_holders");
+    let server = record.servers.iter().find(|server| Some(&server.ip) == ip.as_ref());
     // A finding that says the same has its own packets.
     let found = record.findings.iter().find(|finding| finding.text == reason.text);
     AlertReason {
@@ -441,16 +440,12 @@ fn packets(
     if packets.is_empty() && matches!(demand, "key_holders" | "keying" | "cipher" | "end_to_end") {
         packets.extend(record.keys.flows.iter().filter_map(|flow| flow.packet));
     }
-    if demand == "app" {
-        packets.extend(record.evidence.iter().filter_map(|item| item.packet));
-    }
-    let mut once: Vec<PacketNumber> = Vec::new();
-    for packet in packets {
-        if once.len() < PACKETS && !once.contains(&packet) {
-            once.push(packet);
-        }
-    }
-    once
+    let of_app = record.evidence.iter().filter(|_| demand == "app");
+    packets.extend(of_app.filter_map(|item| item.packet));
+    let mut seen = HashSet::new();
+    packets.retain(|packet| seen.insert(*packet));
+    packets.truncate(PACKETS);
+    packets
 }
 
 #[cfg(test)]

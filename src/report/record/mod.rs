@@ -140,7 +140,7 @@ pub enum Kind {
 }
 
 /// A packet as evidence, in the numbers that Wireshark shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PacketNumber {
     /// Index of the file in `stats.files`, left out when the run had one.
