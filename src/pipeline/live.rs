@@ -49,6 +49,28 @@ struct Endpoint {
     flows: Vec<Summary>,
     /// Latest packet of its ended flows.
     latest: Timestamp,
+    /// The most that any of its flows is worth.
+    worth: Worth,
+}
+
+/// What is lost with a flow that is let go before its endpoint falls silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    #[default]
+    Unknown,
+    /// A connection whose beginning was read, which may be a call's signalling.
+    Named,
+    Call,
+}
+
+impl Worth {
+    fn of(flow: &Summary) -> Self {
+        match flow.facts.as_deref() {
+            Some(_) if is_of_a_call(flow) => Self::Call,
+            Some(facts) if facts.tls.is_some() => Self::Named,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Which of the addresses that were asked for have flows that are alive.
@@ -200,6 +222,7 @@ impl Held {
         for flow in ended {
             let endpoint = self.endpoints.entry(endpoint_of(&flow)).or_default();
             endpoint.latest = endpoint.latest.max(flow.end);
+            endpoint.worth = endpoint.worth.max(Worth::of(&flow));
             endpoint.flows.push(flow);
         }
     }
@@ -252,18 +275,18 @@ impl Held {
         flows
     }
 
-    /// Where more flows are held than may be, lets go those who fell silent first, and an eighth to spare: each time all are sorted. In the order in
-    /// which they began.
+    /// Where more flows are held than may be, lets go those of which least is known, of these who fell silent first, and an eighth to spare: each
+    /// time all are sorted. In the order in which they began.
     pub fn take_excess(&mut self) -> Vec<Summary> {
         if self.flows <= self.most {
             return Vec::new();
         }
-        let mut order: Vec<(Timestamp, IpAddr)> =
-            self.endpoints.iter().map(|(address, endpoint)| (endpoint.latest, *address)).collect();
+        let of = |(address, endpoint): (&IpAddr, &Endpoint)| (endpoint.worth, endpoint.latest, *address);
+        let mut order: Vec<(Worth, Timestamp, IpAddr)> = self.endpoints.iter().map(of).collect();
         order.sort_unstable();
         let fewer = self.most.saturating_sub(self.most / SHARE);
         let mut flows = Vec::new();
-        for (_, address) in order {
+        for (.., address) in order {
             if self.flows <= fewer {
                 break;
             }
@@ -458,6 +481,18 @@ mod tests {
         held.push(vec![of(16)]);
         assert_eq!(ids(&held.take_excess()), [0, 1, 2]);
         assert_eq!((held.len(), held.released_early()), (14, 3));
+    }
+
+    #[test]
+    fn beyond_the_cap_who_has_no_call_and_no_named_connection_goes_first() {
+        let mut held = Held::new(2);
+        let [mut call, mut named] = [flow(1, ALICE, SERVER, 17, 5), flow(2, BOB, SERVER, 6, 6)];
+        call.facts = Some(Box::new(Facts { stun: Some(Box::default()), ..Facts::default() }));
+        named.facts = Some(Box::new(Facts { tls: Some(Box::default()), ..Facts::default() }));
+        held.push(vec![call, named, flow(3, "10.0.0.3:5000", SERVER, 17, 10)]);
+        assert_eq!(ids(&held.take_excess()), [3], "though it fell silent last");
+        held.limit(1);
+        assert_eq!(ids(&held.take_excess()), [2]);
     }
 
     #[test]
